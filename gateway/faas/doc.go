@@ -1,0 +1,6 @@
+// Package faas is Davit's vocabulary: functions, revisions, triggers,
+// invocations, their reasons and errors, and the rules that hold for them.
+// It does no I/O, reads no clock and imports nothing of Davit's, so that every
+// other package can speak its words. Start at Invocation, the one thing that
+// everything else exists for.
+package faas

@@ -1,0 +1,74 @@
+package faas
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Kind sorts errors by what the caller can do about them. The list is closed;
+// one table at the HTTP edge turns a kind into a status.
+type Kind string
+
+// The kinds of errors.
+const (
+	Invalid          Kind = "invalid"            // the request cannot be read as what it should be
+	NotAllowed       Kind = "not_allowed"        // well formed, but a field's value is not allowed
+	Unauthorized     Kind = "unauthorized"       // no or wrong credentials
+	Forbidden        Kind = "forbidden"          // a request that a foreign page made
+	NotFound         Kind = "not_found"          // nothing there under that name, for this caller
+	MethodNotAllowed Kind = "method_not_allowed" // the path is known, the method is not
+	Conflict         Kind = "conflict"           // clashes with what is there
+	Gone             Kind = "gone"               // was there, and has expired
+	TooLarge         Kind = "too_large"          // more bytes than the limit
+	Limited          Kind = "limited"            // over a limit that time mends
+	BuildFailed      Kind = "build_failed"       // the revision could not be built
+	FunctionFailed   Kind = "function_failed"    // the user's command failed
+	TimedOut         Kind = "timed_out"          // the command ran longer than its timeout
+	Cancelled        Kind = "cancelled"          // somebody cancelled the invocation
+	Unavailable      Kind = "unavailable"        // a part of Davit is away; try again
+	Internal         Kind = "internal"           // a fault of Davit's own
+)
+
+// FieldError says what is wrong with one field.
+type FieldError struct {
+	Pointer string `json:"pointer"` // JSON pointer into what was sent, e.g. "/warm/max"
+	Detail  string `json:"detail"`
+}
+
+// Error is an error that a user may read: Detail says what is wrong and what
+// to do about it and holds no secret; Err is the cause, for the log only.
+type Error struct {
+	Kind       Kind
+	Detail     string
+	Fields     []FieldError
+	RetryAfter time.Duration // > 0: when it is worth another try
+	Invocation *Invocation   // the invocation it is about, if any
+	LogTail    string        // the last bytes of that invocation's log
+	Allow      []string      // with MethodNotAllowed: the methods that there are
+	Err        error
+}
+
+// Error returns the detail and the cause.
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %v", e.Detail, e.Err)
+	}
+	return e.Detail
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the kind of the first *Error in err's chain, else Internal.
+func KindOf(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	return Internal
+}
+
+// Errorf returns an *Error of that kind whose detail is formatted.
+func Errorf(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Detail: fmt.Sprintf(format, args...)}
+}
