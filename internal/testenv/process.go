@@ -1,0 +1,200 @@
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	startWithin = 60 * time.Second // generous: the machine may be busy with other tests
+	stopWithin  = 20 * time.Second
+	startTries  = 5 // a free port may be taken by another between the choice and the start
+	pollEvery   = 5 * time.Millisecond
+)
+
+// process is one server: the same program, address and data over any number of starts.
+type process struct {
+	t       testing.TB
+	name    string
+	program string
+	dir     string // its working directory and data
+	args    func(host, port string) []string
+	env     []string
+	ready   func(ctx context.Context, addr string) error
+
+	addr   string
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when the started process has been waited for
+}
+
+// open chooses an address, starts the server there and arranges for its end.
+func (p *process) open() {
+	p.t.Helper()
+	p.t.Cleanup(p.end)
+	var err error
+	for range startTries {
+		if p.addr, err = freeAddress(p.t.Context()); err != nil {
+			break
+		}
+		if err = p.start(); err == nil {
+			return
+		}
+		p.end()
+	}
+	p.t.Fatalf("start %s: %v\n%s", p.name, err, p.log())
+}
+
+// start runs the program and returns when the server answers.
+func (p *process) start() error {
+	host, port, err := net.SplitHostPort(p.addr)
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(p.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = out.Close() }()
+	// Not CommandContext: the test's context ends before its clean-up, which still needs the server.
+	cmd := exec.Command(p.program, p.args(host, port)...) //nolint:gosec,noctx // the program is the one that lookup found
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env, out, out
+	// Its own group, so that Ctrl-C reaches only the test; and no server outlives a test that was killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	p.cmd, p.exited = cmd, exited
+	go func() {
+		defer close(exited)
+		_ = cmd.Wait() // how it ended is of no interest: it was told to, or the log says why
+	}()
+	return p.awaitReady()
+}
+
+func (p *process) awaitReady() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := p.ready(ctx, p.addr)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("it ended at once")
+		case <-ctx.Done():
+			return fmt.Errorf("it did not answer in %v: %w", startWithin, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// Start starts the server again, at the same address with the same data, and returns when it answers.
+// It must have been stopped or killed before.
+func (p *process) Start() {
+	p.t.Helper()
+	if p.running() {
+		p.t.Fatalf("start %s: it is running", p.name)
+	}
+	if err := p.start(); err != nil {
+		p.t.Fatalf("start %s again: %v\n%s", p.name, err, p.log())
+	}
+}
+
+// Stop asks the server to end (SIGTERM) and returns when it has.
+func (p *process) Stop() {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(stopWithin):
+		p.end()
+		p.t.Fatalf("stop %s: still running after %v\n%s", p.name, stopWithin, p.log())
+	}
+}
+
+// Kill ends the server without warning (SIGKILL) and returns when it has ended.
+func (p *process) Kill() {
+	p.t.Helper()
+	p.signal(syscall.SIGKILL)
+	<-p.exited
+}
+
+// Pause makes the server hang (SIGSTOP): its connections stay open and nothing answers.
+func (p *process) Pause() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+}
+
+// Resume ends a Pause.
+func (p *process) Resume() {
+	p.t.Helper()
+	p.signal(syscall.SIGCONT)
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if !p.running() {
+		p.t.Fatalf("signal %s: it is not running", p.name)
+	}
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("signal %s: %v", p.name, err)
+	}
+}
+
+// end kills whatever still runs; it may be called at any time, any number of times.
+func (p *process) end() {
+	if !p.running() {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
+func (p *process) running() bool {
+	if p.exited == nil {
+		return false
+	}
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *process) logFile() string { return filepath.Join(p.dir, p.name+".log") }
+
+// log is the end of what the server wrote, for messages.
+func (p *process) log() string {
+	const most = 4 << 10
+	text, err := os.ReadFile(p.logFile())
+	if err != nil {
+		return "(no log: " + err.Error() + ")"
+	}
+	return string(text[max(0, len(text)-most):])
+}
+
+func freeAddress(ctx context.Context) (string, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	if err := listener.Close(); err != nil {
+		return "", err
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
+}
