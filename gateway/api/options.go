@@ -1,0 +1,93 @@
+package api
+
+import (
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+// Limits are the edge's own bounds. The zero value of each means its default.
+type Limits struct {
+	Header      time.Duration // for the whole header to arrive; 10 s
+	Body        time.Duration // between two pieces of a body; 60 s
+	Write       time.Duration // for a piece of an answer to leave; 60 s
+	Idle        time.Duration // of a connection between two requests; 75 s
+	HeaderBytes int           // of a request line with its headers; 32 KiB
+	JSONBytes   int64         // of a JSON body; 1 MiB
+	SourceBytes int64         // of an uploaded archive; 100 MiB
+	Connections int           // open at once on one listener; 10,000
+	Heartbeat   time.Duration // between two signs of life on an event stream; 15 s
+}
+
+func (l Limits) withDefaults() Limits {
+	l.Header = orDefault(l.Header, 10*time.Second)
+	l.Body = orDefault(l.Body, 60*time.Second)
+	l.Write = orDefault(l.Write, 60*time.Second)
+	l.Idle = orDefault(l.Idle, 75*time.Second)
+	l.HeaderBytes = orDefault(l.HeaderBytes, 32<<10)
+	l.JSONBytes = orDefault(l.JSONBytes, 1<<20)
+	l.SourceBytes = orDefault(l.SourceBytes, 100<<20)
+	l.Connections = orDefault(l.Connections, 10_000)
+	l.Heartbeat = orDefault(l.Heartbeat, 15*time.Second)
+	return l
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// ConsoleOptions are the parts and settings of the console's listener. Parts are required.
+type ConsoleOptions struct {
+	Functions   FunctionReader
+	Triggers    TriggerReader
+	Register    FunctionRegistrar
+	Change      FunctionChanger
+	SetTriggers TriggerRegistrar
+	Forms       FormRegistrar
+	Invocations Invocations
+	Changes     Subscriber
+	Slots       func(faas.RevisionRef) map[faas.Start]SlotCounts
+	Ready       map[string]Prober // each dependency by name
+	Metrics     http.Handler
+	Requests    Requests
+	Page        fs.FS         // with index.html at its top
+	Info        func() Info   // what GET /v1/limits tells
+	Token       string        // the admin token
+	Secret      []byte        // of the installation; signs sessions
+	SessionTTL  time.Duration // 24 h
+	Hosts       []string      // names that browsers may know the console by, beside loopback and addresses
+	Secure      bool          // it is reached through TLS: cookies are sent there only
+	CallsURL    string        // where callers reach triggers, e.g. "http://127.0.0.1:8081"; "": the console's host
+	TempDir     string        // for uploads that cannot be streamed on; "": the system's
+	Limits      Limits
+	Log         *slog.Logger
+	Now         func() time.Time
+}
+
+// TriggerOptions are the parts and settings of the triggers' listener. Parts are required.
+type TriggerOptions struct {
+	Matcher     Matcher
+	Caller      Caller
+	Invocations Invocations
+	Requests    Requests
+	Token       string // opens triggers whose access is "token"
+	Limits      Limits
+	Log         *slog.Logger
+	Now         func() time.Time
+}
+
+// Info describes the installation.
+type Info struct {
+	Version string            `json:"version"`
+	Mode    string            `json:"mode"`    // "embedded", or "configured" when a part is a real one
+	Parts   map[string]string `json:"parts"`   // e.g. "store": "folder"
+	Sandbox string            `json:"sandbox"` // what confines commands on this machine
+	Limits  map[string]any    `json:"limits"`  // in force, by name
+}

@@ -1,0 +1,182 @@
+package api
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/blob"
+)
+
+// Matcher finds the trigger for a request; faas.Table says what it answers.
+type Matcher interface {
+	Match(method, rawPath string) (faas.Match, error)
+}
+
+// Caller runs triggers.
+type Caller interface {
+	// Call runs a trigger's command. It reads call.Body, if at all, before it
+	// returns; the reply's body may be read after that, as long as ctx lives.
+	Call(ctx context.Context, call *Call) (*Reply, error)
+}
+
+// Call is one request to a trigger. Nothing in it is borrowed. Its fields are
+// those of dispatch.Request, in the same order, so that one converts to the other.
+type Call struct {
+	Match       faas.Match
+	Method      string
+	Path        string
+	Query       string      // raw, without what is Davit's
+	Headers     [][2]string // without credentials
+	ContentType string
+	Traceparent string
+	RequestID   string         // the caller's own
+	Body        io.Reader      // nil: none; a *faas.Error when it is larger than allowed or broken
+	Size        int64          // of the body; -1: unknown
+	Wait        *time.Duration // the caller's own wait budget
+	Async       bool           // answer 202 as soon as it is safe
+	Mode        faas.Mode      // "" or what the caller asked for
+	Zip         bool           // the zip, whatever the trigger says
+	Gone        <-chan struct{}
+}
+
+// Reply is the answer to a call that succeeded or was accepted; it is
+// dispatch.Reply field by field.
+type Reply struct {
+	Invocation *faas.Invocation // as known now
+	Accepted   bool             // 202: ask for it by id
+	Kind       string           // of the body: "zip" or "file"
+	Filename   string           // with "file"
+	Body       io.ReadCloser    // nil when Accepted; an error other than EOF means that it is not whole
+}
+
+// Records reads invocations.
+type Records interface {
+	// Find returns the record; it waits at most so long for it to be final.
+	Find(ctx context.Context, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error)
+	// List lists newest first.
+	List(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error)
+}
+
+// Opener reads a part of a stored object; length -1 is to the end.
+type Opener = func(offset, length int64) (io.ReadCloser, error)
+
+// Results reads what invocations left in the store.
+type Results interface {
+	// Result waits for an upload under way. NotFound when there is none, Gone when it has expired.
+	Result(ctx context.Context, id faas.InvocationID) (blob.Info, Opener, *faas.Invocation, error)
+	// ResultURL signs a URL that anybody may GET the result with for so long.
+	ResultURL(ctx context.Context, id faas.InvocationID, ttl time.Duration) (string, error)
+	// Input returns what the caller sent.
+	Input(ctx context.Context, id faas.InvocationID) (blob.Info, io.ReadCloser, error)
+}
+
+// Runs looks into running invocations.
+type Runs interface {
+	// Log reads the log from an offset; with follow it goes on to the end of the
+	// invocation. Reads end when ctx does.
+	Log(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error)
+	// Cancel asks for the end of an invocation and returns the record as it is then.
+	Cancel(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error)
+}
+
+// Invocations is all that the edge needs of invocations.
+type Invocations interface {
+	Records
+	Results
+	Runs
+}
+
+// FunctionReader reads registered functions; NotFound when there is none.
+type FunctionReader interface {
+	FindFunction(ctx context.Context, name faas.FunctionName) (*faas.Function, error)
+	FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error)
+	ListFunctions(ctx context.Context, limit int, cursor string) (items []*faas.Function, next string, err error)
+	ListRevisions(ctx context.Context, name faas.FunctionName, limit int, cursor string) (items []*faas.Revision, next string, err error)
+}
+
+// TriggerReader reads registered triggers; NotFound when there is none.
+type TriggerReader interface {
+	FindTrigger(ctx context.Context, name faas.TriggerName) (*faas.Trigger, error)
+	ListTriggers(ctx context.Context, limit int, cursor string) (items []*faas.Trigger, next string, err error)
+}
+
+// FunctionRegistrar registers functions. It has the specs completed and checked.
+type FunctionRegistrar interface {
+	// PutSource reads source to its end; when that fails, nothing is registered.
+	PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*Registered, error)
+	PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*Registered, error)
+	// WaitReady returns the revision once it is ready or has failed, and after that long in any state.
+	WaitReady(ctx context.Context, ref faas.RevisionRef, most time.Duration) (*faas.Revision, error)
+}
+
+// Registered is a new revision; Created tells that the function is new as well.
+type Registered struct {
+	Revision *faas.Revision
+	Created  bool
+}
+
+// FunctionChanger changes functions that are there.
+type FunctionChanger interface {
+	DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) error
+	Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error
+	// BuildLog reads a revision's build log; with follow it goes on to the end of the build.
+	BuildLog(ctx context.Context, ref faas.RevisionRef, follow bool) (io.ReadCloser, error)
+}
+
+// TriggerRegistrar registers triggers. It has the specs completed and checked.
+type TriggerRegistrar interface {
+	PutTrigger(ctx context.Context, name faas.TriggerName, spec faas.TriggerSpec) (t *faas.Trigger, created bool, err error)
+	DeleteTrigger(ctx context.Context, name faas.TriggerName) error
+}
+
+// FormRegistrar is the original's POST /register.
+type FormRegistrar interface {
+	RegisterForm(ctx context.Context, form *Form) (*FormResult, error)
+}
+
+// Form is a filled-in form.
+type Form struct {
+	Values map[string][]string // as they arrived, trimmed of nothing
+	File   io.Reader           // the upload named "file"; nil: none
+}
+
+// FormResult is what a form registered: one of both.
+type FormResult struct {
+	Function *Registered
+	Trigger  *faas.Trigger
+	Created  bool // the trigger is new
+}
+
+// Prober tells whether a dependency is there.
+type Prober interface {
+	Ready(ctx context.Context) error
+}
+
+// Subscriber tells of changes. The channel is closed by cancel, or when the
+// reader is too slow to be told everything.
+type Subscriber interface {
+	Subscribe() (changes <-chan Change, cancel func())
+}
+
+// Change tells that something is different now; the reader asks for it anew.
+type Change struct {
+	Kind     string `json:"kind"` // "invocation", "registrations", or "resync": anything may have changed
+	ID       string `json:"id,omitempty"`
+	State    string `json:"state,omitempty"`
+	Function string `json:"function,omitempty"`
+	Trigger  string `json:"trigger,omitempty"`
+}
+
+// Requests counts answered requests by the route's template.
+type Requests interface {
+	Counted(listener, route, method string, code int)
+}
+
+// SlotCounts are the slots of one revision that were started one way.
+type SlotCounts struct {
+	Runners int `json:"runners"`
+	Free    int `json:"free"`
+	Busy    int `json:"busy"`
+}
