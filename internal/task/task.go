@@ -1,0 +1,139 @@
+package task
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+// Task is one invocation as a runner is given it.
+type Task struct {
+	Record        faas.Invocation    `json:"record"` // so far; the runner completes it
+	Command       []string           `json:"command"`
+	ArgumentStyle faas.ArgumentStyle `json:"argument_style"`
+	Results       []string           `json:"results,omitempty"`
+	Response      faas.Response      `json:"response"`
+	Fields        []faas.Field       `json:"fields,omitempty"` // declared
+	Request       Request            `json:"request"`
+	Timeout       faas.Duration      `json:"timeout"` // from the start of the command
+	MaxBody       faas.Bytes         `json:"max_body"`
+	MaxLog        faas.Bytes         `json:"max_log"`
+	MaxResult     faas.Bytes         `json:"max_result"`
+	Keep          faas.Keep          `json:"keep"`
+	MustKeep      bool               `json:"must_keep,omitempty"` // answered 202: keep whatever Keep says
+	InputURL      string             `json:"input_url,omitempty"` // fetch the input here; no input follows the task then
+	Put           Put                `json:"put"`
+}
+
+// Put holds the signed URLs that the runner may PUT to; an empty one is not wanted.
+type Put struct {
+	Input   string `json:"input,omitempty"` // empty when the gateway stored it already
+	Result  string `json:"result,omitempty"`
+	Log     string `json:"log,omitempty"`
+	Outcome string `json:"outcome,omitempty"`
+}
+
+// Request is the caller's request without its body.
+type Request struct {
+	Method      string      `json:"method"`
+	Path        string      `json:"path"`
+	Query       string      `json:"query,omitempty"`       // raw, without "?"
+	PathFields  [][2]string `json:"path_fields,omitempty"` // name and value, decoded, in order
+	Headers     [][2]string `json:"headers,omitempty"`     // without credentials, in order
+	ContentType string      `json:"content_type,omitempty"`
+	Traceparent string      `json:"traceparent,omitempty"`
+}
+
+// MaxTask is the most bytes that a task may have on the wire.
+const MaxTask = 4 << 20
+
+// WriteTask writes t as a big-endian uint32 length and so many bytes of JSON.
+func WriteTask(w io.Writer, t *Task) error {
+	b, err := EncodeTask(t)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
+}
+
+// EncodeTask returns what WriteTask writes.
+func EncodeTask(t *Task) ([]byte, error) {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return nil, fmt.Errorf("encode task: %w", err)
+	}
+	if len(b) > MaxTask {
+		return nil, fmt.Errorf("encode task: %d bytes, at most %d are allowed", len(b), MaxTask)
+	}
+	out := make([]byte, 4, 4+len(b))
+	binary.BigEndian.PutUint32(out, uint32(len(b))) //nolint:gosec // bounded above
+	return append(out, b...), nil
+}
+
+// ReadTask reads what WriteTask wrote and leaves r at the first byte of the input.
+func ReadTask(r io.Reader) (*Task, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, fmt.Errorf("read task: %w", err)
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > MaxTask {
+		return nil, fmt.Errorf("read task: %d bytes, at most %d are allowed", n, MaxTask)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, fmt.Errorf("read task: %w", err)
+	}
+	var t Task
+	if err := json.Unmarshal(b, &t); err != nil {
+		return nil, fmt.Errorf("read task: %w", err)
+	}
+	return &t, nil
+}
+
+// Outcome is what a runner reports of an invocation. Reason "" is success. In
+// HeaderOutcome the result's size, sum and files are not yet known; in an ended
+// event and in outcome.json they are.
+type Outcome struct {
+	Reason    faas.Reason   `json:"reason,omitempty"`
+	Detail    string        `json:"detail,omitempty"` // names the pattern, field or signal that it is about
+	ExitCode  *int          `json:"exit_code,omitempty"`
+	Signal    *string       `json:"signal,omitempty"`
+	StartedAt *time.Time    `json:"started_at,omitempty"` // of the command; nil: it never started
+	EndedAt   time.Time     `json:"ended_at"`
+	Phases    faas.Phases   `json:"phases"`
+	Input     *faas.Input   `json:"input,omitempty"`
+	Result    *faas.Result  `json:"result,omitempty"` // of the zip
+	LogTail   string        `json:"log_tail,omitempty"`
+	LogSize   int64         `json:"log_size,omitempty"`
+	LogStored bool          `json:"log_stored,omitempty"`
+	Attempt   int           `json:"attempt"`
+	Runner    faas.RunnerID `json:"runner"`
+}
+
+// Settle writes the outcome into a record and makes that final.
+func (o *Outcome) Settle(i *faas.Invocation) {
+	i.End(o.Reason, o.Detail, o.EndedAt)
+	i.ExitCode, i.Signal, i.StartedAt = o.ExitCode, o.Signal, o.StartedAt
+	i.Phases.Input, i.Phases.Run, i.Phases.Zip, i.Phases.Store = o.Phases.Input, o.Phases.Run, o.Phases.Zip, o.Phases.Store
+	if o.Input != nil {
+		stored := o.Input.Stored || i.Input != nil && i.Input.Stored
+		in := *o.Input
+		in.Stored = stored
+		i.Input = &in
+	}
+	if o.Result != nil {
+		i.Result = o.Result
+	}
+	if i.Inner != nil {
+		i.Inner.LogSize, i.Inner.LogStored = o.LogSize, o.LogStored
+	}
+}
+
+// LogTailBytes is how much of the log's end an outcome carries.
+const LogTailBytes = 4096
