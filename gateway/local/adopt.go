@@ -1,0 +1,179 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const lockFile = "lock"
+
+// prepare makes the folders, locks this launcher's own one, and takes over
+// those whose gateway is gone. A gateway holds the lock of its folder as long
+// as it lives, however it ends; another one's live folder is left alone.
+func (l *Launcher) prepare() error {
+	root, err := l.makeRoot()
+	if err != nil {
+		return err
+	}
+	turn, err := lock(filepath.Join(root, lockFile), unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer turn.Close() //nolint:errcheck // only a lock
+	if err := l.makeLayout(root); err != nil {
+		return err
+	}
+	own, err := lock(filepath.Join(l.layout.run, lockFile), unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	l.locks = append(l.locks, own)
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become the reaper of what runners leave behind: %w", err)
+	}
+	alone, err := l.takeOver(filepath.Dir(l.layout.run))
+	if err != nil {
+		return err
+	}
+	return l.installBinary(alone)
+}
+
+// lock opens and locks a file; closing it, or the end of the process, gives it back.
+func lock(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // below the launcher's own folder
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), how); err != nil { //nolint:gosec // a descriptor fits
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+// takeOver goes through the folders of other gateways. It reports whether none of them lives.
+func (l *Launcher) takeOver(run string) (alone bool, err error) {
+	folders, err := os.ReadDir(run)
+	if err != nil {
+		return false, err
+	}
+	alone = true
+	for _, e := range folders {
+		dir := filepath.Join(run, e.Name())
+		if dir == l.layout.run {
+			continue
+		}
+		f, err := lock(filepath.Join(dir, lockFile), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case errors.Is(err, unix.EWOULDBLOCK):
+			alone = false
+		case err != nil:
+			return false, err
+		default:
+			l.locks = append(l.locks, f)
+			l.takeOverFolder(dir)
+		}
+	}
+	return alone, nil
+}
+
+// takeOverFolder tracks the live runners of a gateway that is gone and removes the rest.
+func (l *Launcher) takeOverFolder(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		l.log.Warn("cannot read what an earlier gateway left", "dir", dir, "error", err)
+		return
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		p := &process{dir: filepath.Join(dir, e.Name()), begun: make(chan struct{})}
+		close(p.begun)
+		p.record, err = readRecord(p.dir + recordSuffix)
+		if err != nil { // killed before it told the runner anything
+			l.clean(p)
+			continue
+		}
+		l.takeOverRunner(p)
+	}
+	l.removeRecords(dir, entries)
+}
+
+// removeRecords removes records whose directory is gone already.
+func (l *Launcher) removeRecords(dir string, entries []os.DirEntry) {
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if body, is := strings.CutSuffix(path, recordSuffix); is {
+			if _, err := os.Lstat(body); errors.Is(err, os.ErrNotExist) {
+				_ = os.Remove(path)
+			}
+		}
+	}
+}
+
+func (l *Launcher) takeOverRunner(p *process) {
+	body, err := openForeign(&p.record)
+	if err != nil {
+		l.killLeftBehind(p)
+		l.clean(p)
+		return
+	}
+	p.body = body
+	l.log.Info("took over a runner of an earlier gateway", "runner", string(p.record.Runner), "pid", p.record.PID)
+	l.mu.Lock()
+	l.runners[p.record.Runner] = p
+	if p.record.Invocation != "" {
+		l.jobs[p.record.Invocation] = p
+	}
+	l.alive.Add(1)
+	l.mu.Unlock()
+	go func() {
+		defer l.alive.Done()
+		l.watch(p)
+	}()
+}
+
+// foreign is a runner that an earlier gateway started.
+type foreign struct {
+	pid int
+	fd  int // of the process, so that no other one is meant
+}
+
+var errProcessGone = errors.New("the process is gone")
+
+// openForeign finds the very process that was noted.
+func openForeign(r *record) (*foreign, error) {
+	if r.PID <= 0 {
+		return nil, errProcessGone
+	}
+	fd, err := unix.PidfdOpen(r.PID, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !r.alive(bootID()) { // looked at after the open: now the descriptor and the record mean the same
+		_ = unix.Close(fd)
+		return nil, errProcessGone
+	}
+	return &foreign{pid: r.PID, fd: fd}, nil
+}
+
+func (f *foreign) Signal(sig syscall.Signal) error {
+	return unix.PidfdSendSignal(f.fd, sig, nil, 0)
+}
+
+func (f *foreign) Wait() ending {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}}, -1) //nolint:gosec // a descriptor fits
+		if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	_, _ = unix.Wait4(f.pid, nil, unix.WNOHANG, nil) // it may have become our child
+	return ending{text: "a runner of an earlier gateway ended, its exit status is not known", code: -1}
+}

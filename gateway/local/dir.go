@@ -1,0 +1,208 @@
+package local
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+)
+
+// layout is where things are below Options.Dir.
+type layout struct {
+	bin     string // copies of the runner program
+	sources string // unpacked sources by checksum
+	run     string // this launcher's runners; beside it those of others
+}
+
+const (
+	passable = 0o711 // others may go through, not look around
+	readable = 0o755
+)
+
+// ChooseDir returns the folder for a Launcher: dataDir/run, unless this
+// process is root and runners, as another user, could not get there; then it is
+// /var/tmp/davit-<hash of dataDir>, which must be root's own.
+func ChooseDir(dataDir string) (string, error) {
+	dataDir, err := filepath.Abs(dataDir)
+	if err != nil {
+		return "", fmt.Errorf("choose a folder for runners: %w", err)
+	}
+	inside := filepath.Join(dataDir, "run")
+	if os.Geteuid() != 0 || reachable(dataDir, RunnerUID) {
+		return inside, nil
+	}
+	sum := sha256.Sum256([]byte(dataDir))
+	outside := filepath.Join("/var/tmp", "davit-"+hex.EncodeToString(sum[:8]))
+	if err := claimDir(outside); err != nil {
+		return "", fmt.Errorf("choose a folder for runners: %w", err)
+	}
+	return outside, nil
+}
+
+// reachable reports whether uid, in no other group, can go through dir and all above it.
+func reachable(dir string, uid uint32) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	for {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) != nil {
+			return false
+		}
+		bit := uint32(0o001)
+		switch uid {
+		case st.Uid:
+			bit = 0o100
+		case st.Gid:
+			bit = 0o010
+		}
+		if st.Mode&bit == 0 {
+			return false
+		}
+		if dir == "/" {
+			return true
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// claimDir makes dir, or checks that the one that is there is root's own.
+func claimDir(dir string) error {
+	err := os.Mkdir(dir, passable)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("look at %s: %w", dir, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 {
+		return fmt.Errorf("%s is there and is no folder of root's: remove it, or let user %d reach the data folder", dir, RunnerUID)
+	}
+	return os.Chmod(dir, passable) // whatever the umask or an earlier gateway made of it
+}
+
+// makeRoot makes Options.Dir and returns it absolute and without links, as the kernel will name it.
+func (l *Launcher) makeRoot() (string, error) {
+	dir, err := filepath.Abs(l.o.Dir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, passable); err != nil {
+		return "", err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", err
+	}
+	if l.asRoot && !reachable(filepath.Dir(dir), RunnerUID) {
+		return "", fmt.Errorf("user %d, as whom runners run, cannot reach it: choose another folder", RunnerUID)
+	}
+	return dir, nil
+}
+
+func (l *Launcher) makeLayout(root string) error {
+	l.layout = layout{
+		bin: filepath.Join(root, "bin"), sources: filepath.Join(root, "sources"),
+		run: filepath.Join(root, "runners", uuid.NewString()),
+	}
+	for dir, mode := range map[string]fs.FileMode{
+		root: passable, l.layout.bin: passable, l.layout.sources: passable,
+		filepath.Dir(l.layout.run): passable, l.layout.run: passable,
+	} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			return err
+		}
+	}
+	l.sources = newSources(l.layout.sources)
+	return nil
+}
+
+// installBinary copies the runner program to where runners may execute it, so
+// that a rebuild does not change those that start later; alone, it removes other copies.
+func (l *Launcher) installBinary(alone bool) error {
+	src, err := os.Open(l.o.RunnerBinary)
+	if err != nil {
+		return fmt.Errorf("open the runner program: %w", err)
+	}
+	defer src.Close() //nolint:errcheck // only read
+	tmp, err := os.CreateTemp(l.layout.bin, "new-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	sum := sha256.New()
+	_, err = io.Copy(io.MultiWriter(tmp, sum), src)
+	if err = errors.Join(err, tmp.Chmod(readable), tmp.Close()); err != nil {
+		return fmt.Errorf("copy the runner program: %w", err)
+	}
+	l.binary = filepath.Join(l.layout.bin, "davit-runner-"+hex.EncodeToString(sum.Sum(nil)[:8]))
+	if err := os.Rename(tmp.Name(), l.binary); err != nil {
+		return err
+	}
+	if alone {
+		l.removeOtherBinaries()
+	}
+	return nil
+}
+
+func (l *Launcher) removeOtherBinaries() {
+	entries, _ := os.ReadDir(l.layout.bin)
+	for _, e := range entries {
+		if path := filepath.Join(l.layout.bin, e.Name()); path != l.binary && strings.HasPrefix(e.Name(), "davit-runner-") {
+			_ = os.Remove(path)
+		}
+	}
+}
+
+// makeRunnerDir makes a runner's own directory, which nobody else may enter.
+func (l *Launcher) makeRunnerDir(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if l.asRoot {
+		return os.Lchown(dir, RunnerUID, RunnerUID)
+	}
+	return nil
+}
+
+// clean removes what is left of a runner on disk; the record last.
+func (l *Launcher) clean(p *process) {
+	err := os.RemoveAll(p.dir)
+	if errors.Is(err, fs.ErrPermission) {
+		openUp(p.dir)
+		err = os.RemoveAll(p.dir)
+	}
+	if err != nil {
+		l.log.Warn("cannot remove the directory of a runner that is gone", "runner", string(p.record.Runner), "error", err)
+		return
+	}
+	_ = os.Remove(p.dir + recordSuffix)
+}
+
+// openUp gives the owner all rights to the folders below dir: a command may have taken them away.
+func openUp(dir string) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return
+	}
+	defer root.Close() //nolint:errcheck // only a descriptor
+	_ = root.Chmod(".", 0o700)
+	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = root.Chmod(path, 0o700)
+		}
+		return nil
+	})
+}

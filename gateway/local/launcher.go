@@ -1,0 +1,241 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+// RunnerUID is the user and group that runners get from a gateway that is root.
+const RunnerUID = 65532
+
+// stopGrace is how long a runner has between SIGTERM and SIGKILL.
+const stopGrace = 10 * time.Second
+
+// Options are what a Launcher needs.
+type Options struct {
+	RunnerBinary string                                                       // the davit-runner program
+	Dir          string                                                       // the launcher's own folder, see ChooseDir
+	Gateways     func() []string                                              // host:port each, where runners dial in
+	Token        func(faas.RevisionRef) string                                // a revision's runner token
+	Source       func(context.Context, *faas.Revision) (io.ReadCloser, error) // the stored source of a revision
+	Hide         []string                                                     // folders that no runner may read
+	Path         string                                                       // PATH of runners; "": the usual system folders
+	Log          *slog.Logger
+	OnExit       func(Exit) // called once per process, after it was reaped; must not block long
+}
+
+// Exit tells that a runner process is gone.
+type Exit struct {
+	Runner     faas.RunnerID
+	Ref        faas.RevisionRef
+	Start      faas.Start
+	Invocation faas.InvocationID // that it was launched for, if any
+	Reason     faas.Reason       // "": it ended in order; start_failed; else runner_lost
+	Detail     string            // exit status and last line of its standard error
+}
+
+// Launcher owns the runner processes of one gateway on this machine. Its
+// methods may be called from many goroutines.
+type Launcher struct {
+	o        Options
+	log      *slog.Logger
+	layout   layout
+	binary   string // the copy that runs
+	asRoot   bool
+	landlock int // ABI version; 0: the kernel has none
+	sources  *sources
+
+	forking sync.RWMutex // read: between fork and the note of the pid; write: while orphans are looked for
+
+	mu      sync.Mutex
+	closing bool
+	runners map[faas.RunnerID]*process
+	jobs    map[faas.InvocationID]*process
+	alive   sync.WaitGroup
+	locks   []*os.File // of this launcher's folder and of those it took over
+}
+
+// New makes the folders below o.Dir, puts a copy of the runner program there,
+// and takes over what an earlier gateway that was killed has left: its live
+// runners are counted and ended with this Launcher, the rest is removed. It
+// makes this process the reaper of what its runners leave behind.
+func New(o Options) (*Launcher, error) {
+	l := &Launcher{
+		o: o, log: o.Log, asRoot: os.Geteuid() == 0, landlock: landlockABI(),
+		runners: map[faas.RunnerID]*process{}, jobs: map[faas.InvocationID]*process{},
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if err := l.prepare(); err != nil {
+		l.unlock()
+		return nil, fmt.Errorf("prepare local launcher in %s: %w", o.Dir, err)
+	}
+	return l, nil
+}
+
+// Launch starts a job runner for invocation id of a revision. While that
+// process lives, launching the same id again starts no other.
+func (l *Launcher) Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID) error {
+	if err := l.Prepare(ctx, rev); err != nil {
+		return err
+	}
+	p, mine, err := l.reserve(rev, faas.StartJob, id)
+	if err != nil {
+		return err
+	}
+	if mine {
+		l.begin(p, rev)
+	}
+	select {
+	case <-p.begun:
+		return p.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Scale starts standby or warm runners of a revision until n are there. It
+// never ends one: to scale down, runners are drained through the hub.
+func (l *Launcher) Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error {
+	if l.Running(rev.Ref(), start) >= n {
+		return nil
+	}
+	if err := l.Prepare(ctx, rev); err != nil {
+		return err
+	}
+	reserved, err := l.reserveUpTo(rev, start, n)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range reserved {
+		l.begin(p, rev)
+		errs = append(errs, p.err)
+	}
+	return errors.Join(errs...)
+}
+
+// Running counts a revision's processes that were started that way and have
+// not been reaped, those of an earlier gateway included.
+func (l *Launcher) Running(ref faas.RevisionRef, start faas.Start) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running(ref, start)
+}
+
+func (l *Launcher) running(ref faas.RevisionRef, start faas.Start) int {
+	n := 0
+	for _, p := range l.runners {
+		if p.record.Ref() == ref && p.record.Start == start {
+			n++
+		}
+	}
+	return n
+}
+
+// Joined notes that a runner has dialled in; it only makes Exit.Detail say more.
+func (l *Launcher) Joined(runner faas.RunnerID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.runners[runner]; p != nil {
+		p.joined = true
+	}
+}
+
+// Stop ends the job runner of an invocation: SIGTERM now, SIGKILL 10 s later.
+// It does not wait for the end; OnExit tells. Without such a process it does nothing.
+func (l *Launcher) Stop(_ context.Context, id faas.InvocationID) error {
+	l.mu.Lock()
+	p := l.jobs[id]
+	l.mu.Unlock()
+	if p != nil {
+		p.stop(stopGrace)
+	}
+	return nil
+}
+
+// Run keeps the Launcher until ctx ends. Then it starts nothing more, ends all
+// runners (SIGTERM, SIGKILL 10 s later), and returns when none is left.
+func (l *Launcher) Run(ctx context.Context) error {
+	<-ctx.Done()
+	l.mu.Lock()
+	l.closing = true
+	all := make([]*process, 0, len(l.runners))
+	for _, p := range l.runners {
+		all = append(all, p)
+	}
+	l.mu.Unlock()
+	for _, p := range all {
+		p.stop(stopGrace)
+	}
+	l.alive.Wait()
+	l.unlock()
+	return nil
+}
+
+func (l *Launcher) unlock() {
+	for _, f := range l.locks {
+		_ = os.RemoveAll(filepath.Dir(f.Name()))
+		_ = f.Close()
+	}
+	l.locks = nil
+}
+
+// reserve notes a process that is about to start. For a job whose process is
+// there already it returns that one, and false.
+func (l *Launcher) reserve(rev *faas.Revision, start faas.Start, id faas.InvocationID) (*process, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.jobs[id]; p != nil && id != "" {
+		return p, false, nil
+	}
+	p, err := l.add(rev, start, id)
+	return p, true, err
+}
+
+func (l *Launcher) reserveUpTo(rev *faas.Revision, start faas.Start, n int) ([]*process, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []*process
+	for l.running(rev.Ref(), start) < n {
+		p, err := l.add(rev, start, "")
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (l *Launcher) add(rev *faas.Revision, start faas.Start, id faas.InvocationID) (*process, error) {
+	if l.closing {
+		return nil, faas.Errorf(faas.Unavailable, "the gateway is shutting down")
+	}
+	p := newProcess(l.layout, rev, start, id)
+	l.runners[p.record.Runner] = p
+	if id != "" {
+		l.jobs[id] = p
+	}
+	l.alive.Add(1)
+	return p, nil
+}
+
+// forget takes a process out of the books.
+func (l *Launcher) forget(p *process) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.runners, p.record.Runner)
+	if l.jobs[p.record.Invocation] == p {
+		delete(l.jobs, p.record.Invocation)
+	}
+}

@@ -1,0 +1,258 @@
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// pipeGrace is how long standard error may stay open after a runner's end.
+const pipeGrace = time.Second
+
+// process is one runner, starting, running or just gone.
+type process struct {
+	record record
+	dir    string // its own, with the record beside it as dir + ".json"
+	stderr *lines // nil for one that an earlier gateway started
+	joined bool   // guarded by Launcher.mu
+
+	begun chan struct{} // closed when the start succeeded or failed
+	err   error         // of the start; read after begun
+	body  handle        // set before begun is closed, when err is nil
+
+	mu      sync.Mutex
+	stopped bool
+	killer  *time.Timer
+	gone    bool
+}
+
+// handle is a process of this machine, whoever its parent is.
+type handle interface {
+	// Signal never reaches another process that has taken the pid since.
+	Signal(sig syscall.Signal) error
+	// Wait returns once the process is gone, with what is known of its end.
+	Wait() ending
+}
+
+// ending is how a process ended.
+type ending struct {
+	text    string // "exit status 3", "signal: killed"
+	orderly bool   // exit status 0
+	code    int    // -1 when killed by a signal, or unknown
+}
+
+func newProcess(l layout, rev *faas.Revision, start faas.Start, id faas.InvocationID) *process {
+	runner := faas.RunnerID("local-" + string(start) + "-" + uuid.NewString())
+	return &process{
+		record: record{
+			Runner: runner, Function: rev.Function, Revision: rev.Number, Start: start,
+			Invocation: id, Source: rev.SourceSum,
+		},
+		dir:   filepath.Join(l.run, string(runner)),
+		begun: make(chan struct{}),
+	}
+}
+
+// begin starts a reserved process and the goroutine that owns it.
+func (l *Launcher) begin(p *process, rev *faas.Revision) {
+	stdin, err := l.start(p)
+	if err != nil {
+		p.err = fmt.Errorf("start a %s runner of %s: %w", p.record.Start, rev.Ref(), err)
+		l.forget(p)
+		l.clean(p)
+		close(p.begun)
+		l.alive.Done()
+		return
+	}
+	launch := l.launch(p, rev)
+	close(p.begun)
+	go func() {
+		defer l.alive.Done()
+		p.tell(stdin, launch, l)
+		l.watch(p)
+	}()
+}
+
+// start makes the directory, forks, and notes the pid, in that order: a runner
+// that was never noted never got its launch, so it ends by itself.
+func (l *Launcher) start(p *process) (io.WriteCloser, error) {
+	if err := l.makeRunnerDir(p.dir); err != nil {
+		return nil, err
+	}
+	p.stderr = newLines(l.log.With("runner", string(p.record.Runner)))
+	cmd := &exec.Cmd{ //nolint:gosec // the program is our own
+		Path: l.binary, Args: []string{"davit-runner", "--launch=-"},
+		Env: []string{"PATH=" + l.path()}, Dir: p.dir, Stderr: p.stderr,
+		SysProcAttr: l.attributes(), WaitDelay: pipeGrace,
+	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	l.forking.RLock()
+	defer l.forking.RUnlock()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p.body = &child{cmd}
+	p.setPID(cmd.Process.Pid)
+	if err := p.record.write(p.dir + recordSuffix); err != nil {
+		_ = stdin.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil, err
+	}
+	return stdin, nil
+}
+
+// attributes give the runner a session of its own and, from root, another user
+// without capabilities and supplementary groups.
+func (l *Launcher) attributes() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setsid: true}
+	if l.asRoot {
+		a.Credential = &syscall.Credential{Uid: RunnerUID, Gid: RunnerUID}
+	}
+	return a
+}
+
+const usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+func (l *Launcher) path() string {
+	if l.o.Path != "" {
+		return l.o.Path
+	}
+	return usualPath
+}
+
+// launch is what the runner is told on standard input.
+func (l *Launcher) launch(p *process, rev *faas.Revision) *task.Launch {
+	s := rev.Spec
+	t := &task.Launch{
+		Runner: p.record.Runner, Function: rev.Function, Revision: rev.Number,
+		Start: p.record.Start, Invocation: p.record.Invocation,
+		Token: l.o.Token(rev.Ref()), Gateways: l.o.Gateways(), Slots: 1,
+		Env: s.Env, StartProcess: s.Start, StartTimeout: s.Timeout,
+		SourceDir: l.sources.dir(rev.SourceSum), Dir: p.dir,
+		Landlock: l.landlock > 0, Hide: l.o.Hide,
+	}
+	if s.Resources != nil {
+		t.Memory = s.Resources.Memory
+	}
+	if p.record.Start == faas.StartWarm && s.Warm != nil {
+		t.Slots = max(1, s.Warm.Concurrency)
+		t.MaxCalls, t.MaxAge = s.Warm.MaxCalls, s.Warm.MaxAge
+	}
+	return t
+}
+
+// tell writes the launch and closes the pipe.
+func (p *process) tell(stdin io.WriteCloser, launch *task.Launch, l *Launcher) {
+	b, err := json.Marshal(launch)
+	if err == nil {
+		_, err = stdin.Write(b)
+	}
+	if err = errors.Join(err, stdin.Close()); err != nil {
+		l.log.Debug("a runner did not read its launch", "runner", string(p.record.Runner), "error", err)
+	}
+}
+
+// watch waits for the end of a process and cleans up after it.
+func (l *Launcher) watch(p *process) {
+	end := p.body.Wait()
+	p.end()
+	if p.stderr != nil {
+		p.stderr.flush()
+	}
+	if !end.orderly {
+		l.killLeftBehind(p)
+	}
+	exit := l.exit(p, end)
+	l.forget(p)
+	if l.o.OnExit != nil {
+		l.o.OnExit(exit)
+	}
+	l.clean(p)
+}
+
+// exit describes the end of a process.
+func (l *Launcher) exit(p *process, end ending) Exit {
+	l.mu.Lock()
+	joined := p.joined
+	l.mu.Unlock()
+	e := Exit{Runner: p.record.Runner, Ref: p.record.Ref(), Start: p.record.Start, Invocation: p.record.Invocation}
+	if end.orderly {
+		return e
+	}
+	e.Reason = faas.ReasonRunnerLost
+	var said []string
+	switch {
+	case end.code == task.ExitStartFailed:
+		e.Reason = faas.ReasonStartFailed
+	case p.wasStopped():
+		said = append(said, "the runner was stopped")
+	case p.stderr != nil && !joined:
+		said = append(said, "the runner ended before it dialled in")
+	}
+	said = append(said, end.text)
+	if last := p.stderr.last(); last != "" {
+		said = append(said, last)
+	}
+	e.Detail = strings.Join(said, ": ")
+	return e
+}
+
+// stop sends SIGTERM, and SIGKILL after grace; a second call changes nothing.
+// It waits for a start under way, which takes no more than a fork.
+func (p *process) stop(grace time.Duration) {
+	<-p.begun
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil || p.gone || p.stopped {
+		return
+	}
+	p.stopped = true
+	_ = p.body.Signal(syscall.SIGTERM)
+	p.killer = time.AfterFunc(grace, func() { _ = p.body.Signal(syscall.SIGKILL) })
+}
+
+// end notes that the process is reaped.
+func (p *process) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+	if p.killer != nil {
+		p.killer.Stop()
+	}
+}
+
+func (p *process) wasStopped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped
+}
+
+// child is a process that this gateway started.
+type child struct{ cmd *exec.Cmd }
+
+func (c *child) Signal(sig syscall.Signal) error { return c.cmd.Process.Signal(sig) }
+
+func (c *child) Wait() ending {
+	err := c.cmd.Wait()
+	s := c.cmd.ProcessState
+	if s == nil {
+		return ending{text: fmt.Sprint(err), code: -1}
+	}
+	return ending{text: s.String(), orderly: s.Success(), code: s.ExitCode()}
+}

@@ -1,0 +1,102 @@
+package local
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+
+	"davit/gateway/faas"
+)
+
+// recordSuffix follows a runner's directory in the name of its record.
+const recordSuffix = ".json"
+
+// record is what a later gateway must know of a runner that outlived this one.
+// The pid alone is not enough: the kernel gives it to others.
+type record struct {
+	Runner     faas.RunnerID       `json:"runner"`
+	Function   faas.FunctionName   `json:"function"`
+	Revision   faas.RevisionNumber `json:"revision"`
+	Start      faas.Start          `json:"start"`
+	Invocation faas.InvocationID   `json:"invocation,omitempty"`
+	Source     string              `json:"source_sha256,omitempty"`
+	PID        int                 `json:"pid"`
+	StartTime  uint64              `json:"start_time"` // of the process, in clock ticks since boot
+	Boot       string              `json:"boot_id"`
+}
+
+// Ref returns the runner's revision.
+func (r *record) Ref() faas.RevisionRef {
+	return faas.RevisionRef{Function: r.Function, Number: r.Revision}
+}
+
+func (r *record) write(path string) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode the record of runner %s: %w", r.Runner, err)
+	}
+	return os.WriteFile(path, b, 0o600)
+}
+
+func readRecord(path string) (record, error) {
+	var r record
+	b, err := os.ReadFile(path) //nolint:gosec // below the launcher's own folder
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(b, &r)
+}
+
+// alive reports whether the very process that was noted still runs.
+func (r *record) alive(boot string) bool {
+	if r.PID <= 0 || r.Boot != boot {
+		return false
+	}
+	s, err := readStat(r.PID)
+	return err == nil && s.startTime == r.StartTime && s.state != 'Z' && s.state != 'X'
+}
+
+// setPID notes a process that was just started.
+func (p *process) setPID(pid int) {
+	p.record.PID = pid
+	p.record.Boot = bootID()
+	if s, err := readStat(pid); err == nil {
+		p.record.StartTime = s.startTime
+	}
+}
+
+// stat is what the kernel says of a process.
+type stat struct {
+	state     byte
+	parent    int
+	startTime uint64
+}
+
+// readStat reads /proc/<pid>/stat, see proc(5). The program's name, in
+// parentheses, may hold anything.
+func readStat(pid int) (stat, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return stat{}, err
+	}
+	const state, parent, startTime = 0, 1, 19 // fields after the name
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) <= startTime {
+		return stat{}, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
+	}
+	s := stat{state: fields[state][0]}
+	s.parent, _ = strconv.Atoi(string(fields[parent]))
+	s.startTime, err = strconv.ParseUint(string(fields[startTime]), 10, 64)
+	return s, err
+}
+
+// bootID tells one boot of this machine from another.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(b))
+}

@@ -1,0 +1,46 @@
+package local
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// landlockABI asks the kernel which Landlock it has; 0 is none.
+func landlockABI() int {
+	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return 0
+	}
+	return int(v) //nolint:gosec // a small number
+}
+
+// Sandbox says in a few words what confines the commands of this launcher's
+// runners, e.g. "landlock v7, uid 65532". What each one reached its hello says.
+func (l *Launcher) Sandbox() string {
+	lock, user := "no landlock", "the gateway's own user"
+	if l.landlock > 0 {
+		lock = fmt.Sprintf("landlock v%d", l.landlock)
+	}
+	if l.asRoot {
+		user = fmt.Sprintf("uid %d", RunnerUID)
+	}
+	return lock + ", " + user
+}
+
+// Caveats says in sentences what functions ask for and this launcher does not enforce.
+func (l *Launcher) Caveats() []string {
+	out := []string{
+		"resources.cpu is not enforced: commands share this machine's cores",
+		"resources.memory is watched by the runner, not set by the kernel: a command that grows quickly can go beyond it",
+		"resources.disk is not enforced: commands share this machine's disk",
+		"egress is not enforced: commands reach what this machine reaches",
+	}
+	if !l.asRoot {
+		out = append(out, "commands run as the gateway's own user")
+	}
+	if l.landlock == 0 {
+		out = append(out, "this kernel has no Landlock: commands may write wherever their user may")
+	}
+	return out
+}

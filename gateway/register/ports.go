@@ -1,0 +1,95 @@
+package register
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/blob"
+)
+
+// Registry is what gateways serve. Each change of functions and triggers has a
+// version; a change that was answered with version v is in every later snapshot.
+type Registry interface {
+	Revisions
+	Functions
+	Triggers
+	Versions
+}
+
+// Revisions holds the revisions of functions.
+type Revisions interface {
+	// AddRevision adds the next revision, in state building, and the function if it is new.
+	AddRevision(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, at time.Time) (rev *faas.Revision, created bool, err error)
+	// SaveRevision writes a revision; one that is ready and newer than the live one becomes live.
+	SaveRevision(ctx context.Context, rev *faas.Revision) (version int64, err error)
+	// FindRevision returns the revision or a NotFound error.
+	FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error)
+}
+
+// Functions holds functions.
+type Functions interface {
+	// FindFunction returns the function or a NotFound error.
+	FindFunction(ctx context.Context, name faas.FunctionName) (*faas.Function, error)
+	// Rollback makes a ready revision live: NotFound, or Conflict when it is not ready.
+	Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (version int64, err error)
+	// DeleteFunction deletes a function with its revisions; Conflict names its triggers unless withTriggers.
+	DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) (version int64, err error)
+}
+
+// Triggers holds triggers.
+type Triggers interface {
+	// SaveTrigger creates or replaces a trigger. Conflict: another one has one of its slots, which are
+	// its methods with the shape of its path; NotFound: its function is not there.
+	SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, version int64, err error)
+	// FindTrigger returns the trigger or a NotFound error.
+	FindTrigger(ctx context.Context, name faas.TriggerName) (*faas.Trigger, error)
+	// TriggersOf returns the names of a function's triggers.
+	TriggersOf(ctx context.Context, name faas.FunctionName) ([]faas.TriggerName, error)
+	// DeleteTrigger deletes a trigger or returns a NotFound error.
+	DeleteTrigger(ctx context.Context, name faas.TriggerName) (version int64, err error)
+}
+
+// Versions tells what changed, and waits until all gateways serve it.
+type Versions interface {
+	Changes(ctx context.Context, since int64) (Changes, error)
+	Snapshot(ctx context.Context) (*Snapshot, error)
+	// Restore fills in what the registry lost and opens an empty one. It keeps numbers and changes nothing that is there.
+	Restore(ctx context.Context, all *Snapshot, slots func(*faas.Trigger) ([]string, error)) error
+	// AwaitApplied returns as soon as every live gateway serves that version; after most, an Unavailable error names those that do not.
+	AwaitApplied(ctx context.Context, version int64, most time.Duration) error
+}
+
+// Changes is what happened to the registrations since a version.
+type Changes struct {
+	Version   int64               // to ask for the next changes with
+	Full      bool                // what changed is not known: take a Snapshot
+	Functions []faas.FunctionName // changed or deleted
+	Triggers  []faas.TriggerName
+}
+
+// Snapshot is all registrations.
+type Snapshot struct {
+	Version   int64
+	Functions []*faas.Function
+	Revisions []*faas.Revision // of all functions, by function and number
+	Triggers  []*faas.Trigger
+	Deleted   map[faas.FunctionName]faas.RevisionNumber // the last number that a deleted function used
+}
+
+// Objects is the store that holds the copies, which are the truth.
+type Objects interface {
+	Put(ctx context.Context, key blob.Key, r io.Reader, size int64, o blob.PutOptions) (blob.Info, error)
+	Get(ctx context.Context, key blob.Key, offset, length int64) (io.ReadCloser, blob.Info, error)
+	List(ctx context.Context, prefix string, after blob.Key) iter.Seq2[blob.Info, error]
+	Delete(ctx context.Context, key blob.Key) error
+}
+
+// Builder turns a revision's source into what its runners start with.
+type Builder interface {
+	// Build writes what a user wants to read to log and returns the image, pinned by digest. An error of
+	// kind BuildFailed is the source's fault; its detail is for the user. It is safe to call again.
+	Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (image string, err error)
+}
