@@ -70,7 +70,8 @@ type Standby struct {
 	Max int `json:"max"`
 }
 
-// UnmarshalJSON accepts a number or the object.
+// UnmarshalJSON accepts a number or the object, and there members of a later
+// release, since records are read with it; what users send is read by DecodeFunctionSpec.
 func (s *Standby) UnmarshalJSON(b []byte) error {
 	var n int
 	if err := json.Unmarshal(b, &n); err == nil {
@@ -78,7 +79,7 @@ func (s *Standby) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	type plain Standby
-	return decodeStrict(b, (*plain)(s))
+	return json.Unmarshal(b, (*plain)(s))
 }
 
 // Warm bounds the reused runners of a revision.
@@ -156,4 +157,15 @@ type Function struct {
 	Latest    RevisionNumber `json:"revision"`      // the newest, in whatever state
 	CreatedAt time.Time      `json:"created_at"`
 	UpdatedAt time.Time      `json:"updated_at"`
+}
+
+// LooseMode is the loosest mode that the function's calls run in: warm, standby where it keeps any, else job.
+func (s *FunctionSpec) LooseMode() Mode {
+	switch {
+	case s.Mode == ModeWarm:
+		return ModeWarm
+	case s.Standby != nil && s.Standby.Max > 0:
+		return ModeStandby
+	}
+	return ModeJob
 }

@@ -136,6 +136,7 @@ type Inner struct {
 	LogSize   int64     `json:"log_size,omitempty"`   // bytes of the stored log; 0: none was written
 	LogStored bool      `json:"log_stored,omitempty"` // the log is in the store
 	Cancelled bool      `json:"cancelled,omitempty"`  // a cancel was asked for
+	Task      []byte    `json:"task,omitempty"`       // while accepted and not final: what any gateway needs to run it
 }
 
 // Ref returns the revision that the invocation is pinned to.

@@ -3,6 +3,7 @@ package faas
 import (
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -90,4 +91,14 @@ func ParseInvocationID(s string) (InvocationID, error) {
 		return "", &Error{Kind: NotFound, Detail: fmt.Sprintf("no invocation %q: ids look like 01912d68-783e-7a0a-9d5c-6d0c5e5f3a11", clip(s))}
 	}
 	return InvocationID(s), nil
+}
+
+// CreatedAt is when the id was made, to the millisecond, as a UUIDv7 tells; zero for another UUID.
+func (id InvocationID) CreatedAt() time.Time {
+	u, err := uuid.Parse(string(id))
+	if err != nil || u.Version() != 7 {
+		return time.Time{}
+	}
+	ms := int64(u[0])<<40 | int64(u[1])<<32 | int64(u[2])<<24 | int64(u[3])<<16 | int64(u[4])<<8 | int64(u[5])
+	return time.UnixMilli(ms)
 }

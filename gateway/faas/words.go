@@ -8,10 +8,28 @@ import (
 // SplitWords splits a line into words as a POSIX shell does, without any
 // expansion: single quotes, double quotes (in which a backslash escapes only
 // $, `, ", \ and a newline), backslash, and blanks between words. $, `, *, #,
-// ~ and operators such as | are ordinary characters. An unterminated quote,
-// a backslash at the end and a NUL are errors.
+// ~ and operators such as | are ordinary characters, a carriage return is a
+// blank. A quote that is not closed and a backslash at the end are errors.
 func SplitWords(line string) ([]string, error) {
-	s := wordSplitter{line: line}
+	split, err := splitWords(line)
+	if err != nil {
+		return nil, err
+	}
+	words := make([]string, len(split))
+	for i, w := range split {
+		words[i] = w.text
+	}
+	return words, nil
+}
+
+// word is a word of a line and where it begins there.
+type word struct {
+	text string
+	at   int
+}
+
+func splitWords(line string) ([]word, error) {
+	s := wordSplitter{line: line, at: -1}
 	for s.pos < len(s.line) {
 		if err := s.step(); err != nil {
 			return nil, err
@@ -21,13 +39,13 @@ func SplitWords(line string) ([]string, error) {
 	return s.words, nil
 }
 
-// wordSplitter is the state of SplitWords.
+// wordSplitter is the state of splitWords.
 type wordSplitter struct {
 	line  string
 	pos   int
-	word  strings.Builder
-	begun bool // a word has begun, if only by empty quotes
-	words []string
+	text  strings.Builder
+	at    int // where the word begins, if only with empty quotes; -1 between words
+	words []word
 }
 
 func (s *wordSplitter) step() error {
@@ -42,76 +60,71 @@ func (s *wordSplitter) step() error {
 		return s.double()
 	case '\\':
 		return s.escape()
-	case 0:
-		return errors.New("a command holds no NUL characters")
 	default:
-		s.put(c)
+		s.begin()
+		s.text.WriteByte(c)
 	}
 	return nil
 }
 
-func (s *wordSplitter) put(c byte) {
-	s.begun = true
-	s.word.WriteByte(c)
+// begin marks that the character just read belongs to a word.
+func (s *wordSplitter) begin() {
+	if s.at < 0 {
+		s.at = s.pos - 1
+	}
 }
 
 func (s *wordSplitter) flush() {
-	if s.begun {
-		s.words = append(s.words, s.word.String())
+	if s.at >= 0 {
+		s.words = append(s.words, word{text: s.text.String(), at: s.at})
 	}
-	s.word.Reset()
-	s.begun = false
+	s.text.Reset()
+	s.at = -1
 }
 
 func (s *wordSplitter) single() error {
-	end := strings.IndexByte(s.line[s.pos:], '\'')
-	if end < 0 {
-		return errors.New("a single quote is not closed; close it, or write \\' for the character itself")
+	s.begin()
+	quoted, _, closed := strings.Cut(s.line[s.pos:], "'")
+	if !closed {
+		return errors.New(`a single quote is not closed; close it, or write \' for the character itself`)
 	}
-	quoted := s.line[s.pos : s.pos+end]
-	if strings.IndexByte(quoted, 0) >= 0 {
-		return errors.New("a command holds no NUL characters")
-	}
-	s.begun = true
-	s.word.WriteString(quoted)
-	s.pos += end + 1
+	s.text.WriteString(quoted)
+	s.pos += len(quoted) + 1
 	return nil
 }
 
 func (s *wordSplitter) double() error {
-	s.begun = true
+	s.begin()
 	for s.pos < len(s.line) {
 		c := s.line[s.pos]
 		s.pos++
 		switch {
 		case c == '"':
 			return nil
-		case c == 0:
-			return errors.New("a command holds no NUL characters")
 		case c == '\\' && s.pos < len(s.line) && strings.IndexByte("$`\"\\\n", s.line[s.pos]) >= 0:
-			if s.line[s.pos] != '\n' {
-				s.put(s.line[s.pos])
-			}
-			s.pos++
+			s.escaped()
 		default:
-			s.put(c)
+			s.text.WriteByte(c)
 		}
 	}
-	return errors.New("a double quote is not closed; close it, or write \\\" for the character itself")
+	return errors.New(`a double quote is not closed; close it, or write \" for the character itself`)
 }
 
 func (s *wordSplitter) escape() error {
 	if s.pos == len(s.line) {
-		return errors.New("the line ends in a backslash; write \\\\ for the character itself")
+		return errors.New(`the line ends with a backslash; write \\ for the character itself`)
 	}
-	c := s.line[s.pos]
-	s.pos++
-	switch c {
-	case 0:
-		return errors.New("a command holds no NUL characters")
-	case '\n': // continues the line
-	default:
-		s.put(c)
+	if s.line[s.pos] != '\n' {
+		s.begin()
 	}
+	s.escaped()
 	return nil
+}
+
+// escaped takes the character after a backslash; a newline is left out, which continues the line.
+func (s *wordSplitter) escaped() {
+	if c := s.line[s.pos]; c != '\n' {
+		s.text.WriteByte(c)
+	}
+	s.pos++
 }
