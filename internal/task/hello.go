@@ -64,9 +64,10 @@ func (h *Hello) Ref() faas.RevisionRef {
 // Held is an invocation that a runner has taken, with its whole record, so that a
 // gateway that never saw the call can settle it.
 type Held struct {
-	Record  faas.Invocation `json:"record"`            // as far as it is known
-	Ended   bool            `json:"ended"`             // the outcome is complete
-	Outcome *Outcome        `json:"outcome,omitempty"` // once ended
+	Record   faas.Invocation `json:"record"`             // as far as it is known
+	Ended    bool            `json:"ended"`              // the outcome is complete
+	Uploaded bool            `json:"uploaded,omitempty"` // the uploads are done or given up: stored was, or would be, told
+	Outcome  *Outcome        `json:"outcome,omitempty"`  // once ended
 }
 
 // Launch is what a launcher gives a runner to start with: as JSON on standard

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"davit/gateway/faas"
+)
+
+// Config is everything that can be set. Each setting is an environment variable;
+// a secret can also be given as a file, by its name and _FILE. With nothing set
+// the gateway runs embedded: Redis in the process, the store in a folder,
+// runners as processes of this machine.
+type Config struct {
+	DataDir string `env:"DAVIT_DATA_DIR"` // folder of the embedded default; default: the user's data directory, /var/lib/davit for root
+
+	ConsoleAddr  string `env:"DAVIT_CONSOLE_ADDR" envDefault:"127.0.0.1:8080"`  // listens for console and API
+	CallsAddr    string `env:"DAVIT_CALLS_ADDR" envDefault:"127.0.0.1:8081"`    // listens for calls of triggers
+	RunnerAddr   string `env:"DAVIT_RUNNER_ADDR" envDefault:"127.0.0.1:8082"`   // listens for runners; never expose it
+	DownloadAddr string `env:"DAVIT_DOWNLOAD_ADDR" envDefault:"127.0.0.1:8083"` // listens for signed downloads; "off" where the store is public
+
+	ConsoleHosts   []string `env:"DAVIT_CONSOLE_HOSTS"`    // further host names that browsers may use for the console, comma-separated
+	RunnerPublic   string   `env:"DAVIT_RUNNER_PUBLIC"`    // host:port at which runners reach this gateway; default: the runner listener's
+	DownloadPublic string   `env:"DAVIT_DOWNLOAD_PUBLIC"`  // http(s)://host[:port] that signed URLs name; default: the download listener's
+	Token          string   `env:"DAVIT_TOKEN" secret:"1"` // the admin token; default: made at the first start and kept in the data folder
+
+	RedisURL string `env:"DAVIT_REDIS_URL" secret:"1"` // redis://[:password@]host:port[/db]; default: embedded
+
+	S3Endpoint          string `env:"DAVIT_S3_ENDPOINT"`                       // host:port or URL of an S3 store; default: a folder
+	S3Bucket            string `env:"DAVIT_S3_BUCKET" envDefault:"davit"`      // its bucket; made if it can be
+	S3Region            string `env:"DAVIT_S3_REGION" envDefault:"us-east-1"`  // its region
+	S3AccessKey         string `env:"DAVIT_S3_ACCESS_KEY" secret:"1"`          // key of the gateway
+	S3SecretKey         string `env:"DAVIT_S3_SECRET_KEY" secret:"1"`          // and its secret
+	S3DownloadAccessKey string `env:"DAVIT_S3_DOWNLOAD_ACCESS_KEY" secret:"1"` // key that signs downloads and can do nothing but read results; default: the gateway's
+	S3DownloadSecretKey string `env:"DAVIT_S3_DOWNLOAD_SECRET_KEY" secret:"1"` // and its secret
+	S3RunnerEndpoint    string `env:"DAVIT_S3_RUNNER_ENDPOINT"`                // address under which runners reach the store; default: the endpoint
+
+	RunnerBinary string `env:"DAVIT_RUNNER_BINARY"`              // the davit-runner program; default: beside the gateway's own, else in PATH
+	Landlock     bool   `env:"DAVIT_LANDLOCK" envDefault:"true"` // confine local runners with Landlock where the kernel has it
+
+	MaxArchive         string `env:"DAVIT_MAX_ARCHIVE" envDefault:"100Mi"`          // bytes of an uploaded archive
+	MaxArchiveUnpacked string `env:"DAVIT_MAX_ARCHIVE_UNPACKED" envDefault:"1Gi"`   // bytes of what is in it
+	MaxArchiveEntries  int    `env:"DAVIT_MAX_ARCHIVE_ENTRIES" envDefault:"100000"` // entries in it
+	MaxLog             string `env:"DAVIT_MAX_LOG" envDefault:"10Mi"`               // bytes of one invocation's log
+	MaxResult          string `env:"DAVIT_MAX_RESULT" envDefault:"16Gi"`            // bytes of one invocation's result
+
+	RunnerGrace time.Duration `env:"DAVIT_RUNNER_GRACE" envDefault:"20s"` // how long a runner may be out of touch before its calls count as lost
+	Lease       time.Duration `env:"DAVIT_LEASE" envDefault:"10s"`        // how long accepted invocations wait for a gateway that died
+	Drain       time.Duration `env:"DAVIT_DRAIN" envDefault:"10s"`        // how long a stopping gateway waits for running calls
+	BodyIdle    time.Duration `env:"DAVIT_BODY_IDLE" envDefault:"60s"`    // how long a caller may stall in its upload or download
+
+	LogLevel string `env:"DAVIT_LOG_LEVEL" envDefault:"info"` // debug, info, warn or error
+	LogJSON  bool   `env:"DAVIT_LOG_JSON"`                    // write the log as JSON
+
+	sizes sizes
+}
+
+type sizes struct {
+	maxArchive, maxUnpacked, maxLog, maxResult faas.Bytes
+}
+
+// loadConfig reads the environment and reports all of its faults together.
+func loadConfig(environ []string) (*Config, error) {
+	vars, faults := settings(environ)
+	var c Config
+	if err := env.ParseWithOptions(&c, env.Options{Environment: vars}); err != nil {
+		var all env.AggregateError
+		if errors.As(err, &all) {
+			faults = append(faults, all.Errors...)
+		} else {
+			faults = append(faults, err)
+		}
+	}
+	faults = append(faults, c.complete()...)
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("the settings have faults:\n%w", errors.Join(faults...))
+	}
+	return &c, nil
+}
+
+// settings are the DAVIT_ variables; those of secrets may come from files.
+func settings(environ []string) (map[string]string, []error) {
+	known, secret := knownSettings()
+	vars := make(map[string]string)
+	var faults []error
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "DAVIT_") {
+			continue
+		}
+		base, isFile := strings.CutSuffix(name, "_FILE")
+		switch {
+		case slices.Contains(known, name):
+			vars[name] = value
+		case isFile && slices.Contains(secret, base):
+			b, err := os.ReadFile(value) //nolint:gosec // the operator names the file
+			if err != nil {
+				faults = append(faults, fmt.Errorf("%s: %w", name, err))
+			}
+			vars[base] = strings.TrimSpace(string(b))
+		default:
+			faults = append(faults, fmt.Errorf("%s is no setting; see the README's table", name))
+		}
+	}
+	return vars, faults
+}
+
+func knownSettings() (all, secret []string) {
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := f.Tag.Get("env")
+		if name == "" {
+			continue
+		}
+		all = append(all, name)
+		if f.Tag.Get("secret") != "" {
+			secret = append(secret, name)
+		}
+	}
+	return all, secret
+}
+
+// complete checks what the types do not, and fills in what depends on the machine.
+func (c *Config) complete() []error {
+	var faults []error
+	size := func(name, text string, into *faas.Bytes) {
+		v, err := faas.ParseBytes(text)
+		if err == nil && v <= 0 {
+			err = errors.New("must be above 0")
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+		}
+		*into = v
+	}
+	size("DAVIT_MAX_ARCHIVE", c.MaxArchive, &c.sizes.maxArchive)
+	size("DAVIT_MAX_ARCHIVE_UNPACKED", c.MaxArchiveUnpacked, &c.sizes.maxUnpacked)
+	size("DAVIT_MAX_LOG", c.MaxLog, &c.sizes.maxLog)
+	size("DAVIT_MAX_RESULT", c.MaxResult, &c.sizes.maxResult)
+	for name, addr := range map[string]string{
+		"DAVIT_CONSOLE_ADDR": c.ConsoleAddr, "DAVIT_CALLS_ADDR": c.CallsAddr,
+		"DAVIT_RUNNER_ADDR": c.RunnerAddr, "DAVIT_DOWNLOAD_ADDR": c.DownloadAddr,
+	} {
+		if _, _, err := net.SplitHostPort(addr); err != nil && (name != "DAVIT_DOWNLOAD_ADDR" || addr != "off") {
+			faults = append(faults, fmt.Errorf("%s: %q is no host:port", name, addr))
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"DAVIT_RUNNER_GRACE": c.RunnerGrace, "DAVIT_LEASE": c.Lease, "DAVIT_DRAIN": c.Drain, "DAVIT_BODY_IDLE": c.BodyIdle,
+	} {
+		if d <= 0 {
+			faults = append(faults, fmt.Errorf("%s: %s must be above 0", name, d))
+		}
+	}
+	if c.DownloadPublic != "" {
+		if u, err := url.Parse(c.DownloadPublic); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			faults = append(faults, fmt.Errorf("DAVIT_DOWNLOAD_PUBLIC: %q is no http(s)://host[:port]", c.DownloadPublic))
+		}
+	}
+	if c.S3Endpoint != "" && (c.S3AccessKey == "" || c.S3SecretKey == "") {
+		faults = append(faults, errors.New("DAVIT_S3_ENDPOINT needs DAVIT_S3_ACCESS_KEY and DAVIT_S3_SECRET_KEY"))
+	}
+	if c.DataDir == "" {
+		c.DataDir = defaultDataDir()
+	}
+	if abs, err := filepath.Abs(c.DataDir); err == nil {
+		c.DataDir = abs
+	}
+	return faults
+}
+
+func defaultDataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/davit"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "davit")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "."
+	}
+	return filepath.Join(home, ".local", "share", "davit")
+}
+
+// redacted lists the settings with secrets hidden, for the log.
+func (c *Config) redacted() []any {
+	v := reflect.ValueOf(c).Elem()
+	t := v.Type()
+	var attrs []any
+	for i := range t.NumField() {
+		name := t.Field(i).Tag.Get("env")
+		if name == "" {
+			continue
+		}
+		var shown any = v.Field(i).Interface()
+		if t.Field(i).Tag.Get("secret") != "" && !v.Field(i).IsZero() {
+			shown = "[redacted]"
+		}
+		attrs = append(attrs, strings.ToLower(strings.TrimPrefix(name, "DAVIT_")), shown)
+	}
+	return attrs
+}

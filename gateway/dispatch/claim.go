@@ -1,0 +1,182 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/gateway/hub"
+)
+
+// claim gets c a slot: a parked one at once, or one that it queues for and has
+// brought up. The error is a cause of this package, a *loss or a *faas.Error.
+func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
+	want := d.want(c)
+	if slot := d.hub.TryClaim(want); slot != nil {
+		return slot, nil
+	}
+	if err := d.enter(c); err != nil {
+		return nil, err
+	}
+	defer d.exit(c)
+	wait, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
+	c.stopAtBudget(cancel)
+	expiry := time.AfterFunc(c.rev.Spec.MaxQueue.Wait.Std(), func() {
+		cancel(&loss{faas.ReasonExpired, "it waited for a slot for " + c.rev.Spec.MaxQueue.Wait.String() + ", which is max_queue.wait"})
+	})
+	defer expiry.Stop()
+	defer d.watchCaller(c, cancel)()
+	d.recorder.save(c)
+	if c.mode() == faas.ModeWarm {
+		defer d.scaler.expect(c.rev)()
+	} else {
+		defer d.startJob(wait, c, cancel)()
+	}
+	slot, err := d.hub.Claim(wait, want)
+	if err != nil {
+		if cause := context.Cause(wait); cause != nil {
+			return nil, cause
+		}
+		return nil, err
+	}
+	return slot, nil
+}
+
+// want says which slots will do for c.
+func (d *Dispatcher) want(c *call) hub.Want {
+	w := hub.Want{Ref: c.rev.Ref(), Invocation: c.id}
+	switch c.mode() {
+	case faas.ModeWarm:
+		w.Starts = []faas.Start{faas.StartWarm}
+	case faas.ModeStandby:
+		w.Starts = []faas.Start{faas.StartStandby, faas.StartJob}
+	case faas.ModeJob:
+		w.Starts = []faas.Start{faas.StartJob}
+	}
+	return w
+}
+
+func (c *call) mode() faas.Mode {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inv.Mode
+}
+
+// startJob has a runner launched for c as soon as the function may run one more.
+// What it returns must be called when the wait for a slot is over.
+func (d *Dispatcher) startJob(wait context.Context, c *call, cancel context.CancelCauseFunc) (done func()) {
+	launched := make(chan bool, 1)
+	d.work.Go(func() { launched <- d.launch(wait, c, cancel) })
+	return func() {
+		cancel(nil)
+		if !<-launched {
+			return
+		}
+		if inv := c.snapshot(); inv.Start != faas.StartJob {
+			d.background(func(ctx context.Context) { d.withdraw(ctx, c) })
+		}
+	}
+}
+
+func (d *Dispatcher) launch(wait context.Context, c *call, cancel context.CancelCauseFunc) bool {
+	if err := d.takePlace(wait, c); err != nil {
+		cancel(err)
+		return false
+	}
+	c.asked(d.Now())
+	if err := d.Launcher.Launch(wait, c.rev, c.id); err != nil {
+		if wait.Err() == nil {
+			cancel(launchLoss(err))
+		}
+		return true
+	}
+	return true
+}
+
+// launchLoss keeps a launcher's own reason; else nothing could be started.
+func launchLoss(err error) error {
+	var e *faas.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &faas.Error{Kind: faas.Unavailable, Detail: "no runner could be started", RetryAfter: 5 * time.Second, Err: err}
+}
+
+// withdraw ends a runner that was launched for a call that does not need it.
+func (d *Dispatcher) withdraw(ctx context.Context, c *call) {
+	if err := d.Launcher.Stop(context.WithoutCancel(ctx), c.id); err != nil {
+		d.Log.Warn("stop a runner that is not needed", "invocation", c.id, "error", err)
+	}
+	d.freePlace(c.id)
+}
+
+// watchCaller gives up a call that still waits when its caller hangs up, where
+// the trigger says so or where the input is still on the caller's socket.
+func (d *Dispatcher) watchCaller(c *call, cancel context.CancelCauseFunc) (stop func()) {
+	if c.req == nil || c.req.Gone == nil {
+		return func() {}
+	}
+	if c.trigger.OnDisconnect != faas.DisconnectCancel && c.body.whole() {
+		return func() {}
+	}
+	over := make(chan struct{})
+	d.work.Go(func() {
+		select {
+		case <-c.req.Gone:
+			cancel(errGone)
+		case <-over:
+		}
+	})
+	return func() { close(over) }
+}
+
+// enter takes a place in the function's bounded queue. An accepted call, and one that has a place, is never refused.
+func (d *Dispatcher) enter(c *call) error {
+	name := c.rev.Function
+	accepted := c.snapshot().Inner.Accepted
+	d.mu.Lock()
+	has := c.inLane
+	full := !has && !accepted && d.lanes[name] >= c.rev.Spec.MaxQueue.Calls
+	if !has && !full {
+		c.inLane = true
+		d.lanes[name]++
+	}
+	d.mu.Unlock()
+	if full {
+		return &faas.Error{
+			Kind: faas.Limited, RetryAfter: time.Second,
+			Detail: "the queue of function " + string(name) + " is full (max_queue.calls); try again later",
+		}
+	}
+	if !has {
+		c.count()
+		d.Meter.Queued(1)
+	}
+	return nil
+}
+
+// exit gives the place in the queue back.
+func (d *Dispatcher) exit(c *call) {
+	d.mu.Lock()
+	had := c.inLane
+	c.inLane = false
+	if had {
+		if d.lanes[c.rev.Function]--; d.lanes[c.rev.Function] <= 0 {
+			delete(d.lanes, c.rev.Function)
+		}
+	}
+	d.mu.Unlock()
+	if had {
+		d.Meter.Queued(-1)
+	}
+}
+
+// waiting counts the calls of a function that wait for a slot here.
+func (d *Dispatcher) waiting(name faas.FunctionName) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lanes[name]
+}

@@ -1,0 +1,172 @@
+package dispatch
+
+import (
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// Joined takes in what a runner holds, whoever led it before.
+func (d *Dispatcher) Joined(hello task.Hello) {
+	d.scaler.touch(hello.Ref())
+	for i := range hello.Held {
+		held := &hello.Held[i]
+		c := d.find(held.Record.ID)
+		if c == nil {
+			d.meet(hello.Runner, held)
+			continue
+		}
+		c.found()
+		if held.Ended && held.Outcome != nil {
+			d.end(c, held.Outcome)
+		}
+		if held.Uploaded && held.Outcome != nil {
+			d.uploaded(c, held.Outcome)
+		}
+	}
+}
+
+// Left starts the grace in which a runner may dial in again.
+func (d *Dispatcher) Left(hello task.Hello, held []faas.InvocationID) {
+	d.scaler.touch(hello.Ref())
+	for _, id := range held {
+		if c := d.find(id); c != nil {
+			c.missed(d.Now())
+		}
+		d.part(id)
+	}
+}
+
+// Happened moves the invocation that the event is about.
+func (d *Dispatcher) Happened(runner faas.RunnerID, e task.Event) {
+	if e.Kind == task.EventStartFailed {
+		d.startFailed(runner, e)
+		return
+	}
+	if e.Invocation == "" {
+		return
+	}
+	c := d.find(e.Invocation)
+	if c == nil {
+		d.overhear(runner, e)
+		return
+	}
+	switch e.Kind {
+	case task.EventRunning:
+		c.running(e.Record)
+	case task.EventInputStored:
+		c.inputStored(e.Input)
+	case task.EventEnded:
+		if e.Outcome != nil {
+			d.end(c, e.Outcome)
+		}
+	case task.EventStored:
+		if e.Outcome != nil {
+			d.uploaded(c, e.Outcome)
+		}
+	case task.EventTaken, task.EventReleased, task.EventSlots, task.EventStartFailed, task.EventDraining:
+	}
+}
+
+func (c *call) running(record *faas.Invocation) {
+	c.mu.Lock()
+	c.commit = true
+	c.mu.Unlock()
+	c.change(func(i *faas.Invocation) {
+		i.State = faas.Running
+		if record != nil && record.StartedAt != nil {
+			i.StartedAt = record.StartedAt
+		}
+		if record != nil && record.Input != nil && i.Input == nil {
+			i.Input = record.Input
+		}
+	})
+	c.d.recorder.save(c)
+}
+
+func (c *call) inputStored(in *faas.Input) {
+	if in != nil {
+		c.mu.Lock()
+		next := c.inv.Clone()
+		next.Input = in
+		c.inv = next
+		c.mu.Unlock()
+		c.d.recorder.save(c)
+	}
+	c.closeInput()
+}
+
+// missed notes that the runner's connections are gone.
+func (c *call) missed(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.missedAt.IsZero() {
+		c.missedAt = at
+	}
+}
+
+func (c *call) found() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missedAt = time.Time{}
+}
+
+// startFailed ends the calls that wait for the runner whose start process failed.
+func (d *Dispatcher) startFailed(runner faas.RunnerID, e task.Event) {
+	d.Log.Warn("a function's start process failed", "runner", runner, "detail", e.Detail)
+	for _, status := range d.hub.Runners() {
+		if status.Hello.Runner == runner {
+			d.Exited(Exit{
+				Runner: runner, Invocation: status.Hello.Invocation, Start: status.Hello.Start, Ref: status.Hello.Ref(),
+				Reason: faas.ReasonStartFailed, Detail: withTail(e.Detail, e.LogTail),
+			})
+		}
+	}
+}
+
+func withTail(detail, tail string) string {
+	if tail == "" {
+		return detail
+	}
+	return detail + "; its last words: " + tail
+}
+
+// Exited tells the dispatcher that a runner's process or pod is gone, and why.
+func (d *Dispatcher) Exited(e Exit) {
+	d.scaler.exited(e)
+	d.mu.Lock()
+	var bound []*call
+	var waiting *call
+	for _, c := range d.calls {
+		inv := c.current()
+		switch {
+		case inv.Inner.Runner == e.Runner && c.isCommitted():
+			bound = append(bound, c)
+		case e.Invocation == c.id && !c.isCommitted():
+			waiting = c
+		case e.Reason == faas.ReasonStartFailed && e.Start == faas.StartWarm && c.inLane && c.rev.Ref() == e.Ref && inv.Mode == faas.ModeWarm:
+			c.cancel(&loss{e.Reason, e.Detail})
+		}
+	}
+	d.mu.Unlock()
+	if waiting != nil && e.Reason != "" {
+		waiting.cancel(&loss{e.Reason, e.Detail})
+	}
+	for _, c := range bound {
+		d.work.Go(func() { d.resolve(d.base, c, lossOf(e)) })
+	}
+}
+
+func lossOf(e Exit) *loss {
+	if e.Reason == "" {
+		return &loss{faas.ReasonRunnerLost, "its runner ended without an outcome"}
+	}
+	return &loss{e.Reason, e.Detail}
+}
+
+func (c *call) current() *faas.Invocation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inv
+}

@@ -1,0 +1,122 @@
+package dispatch
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+// Records keeps invocation records. A final record never changes its state again, whoever writes.
+type Records interface {
+	// SaveInvocations creates or updates records, never over a final one or a later attempt.
+	SaveInvocations(ctx context.Context, invs []*faas.Invocation) error
+	// Settle makes a record final; applied is false when it was final already, and then settled is what stands.
+	Settle(ctx context.Context, inv *faas.Invocation) (settled *faas.Invocation, applied bool, err error)
+	// UpdateInvocation changes one record atomically.
+	UpdateInvocation(ctx context.Context, id faas.InvocationID, change func(*faas.Invocation) error) (*faas.Invocation, error)
+	// FindInvocation returns the record or a NotFound error.
+	FindInvocation(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error)
+}
+
+// Archive lists records and drops the expired ones.
+type Archive interface {
+	ListInvocations(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error)
+	ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error)
+	DeleteInvocation(ctx context.Context, id faas.InvocationID) error
+}
+
+// Queue is the durable queue of accepted invocations: each is led by one gateway under a lease.
+type Queue interface {
+	// Enqueue writes the record and the lease at once.
+	Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error
+	Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) error
+	TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error)
+	ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error
+	// Bind ties an attempt to a runner; Conflict when it is final, cancelled or bound elsewhere.
+	Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error
+}
+
+// Places bounds the running jobs of a function over all gateways, under leases.
+type Places interface {
+	AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most int, until time.Time) (bool, error)
+	RenewPlaces(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error
+	ReleasePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error
+}
+
+// Gateways tells which gateways are alive.
+type Gateways interface {
+	LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error)
+	// PublishCancel tells every gateway that an invocation is to be cancelled.
+	PublishCancel(ctx context.Context, id faas.InvocationID) error
+}
+
+// Launcher brings runners up.
+type Launcher interface {
+	// Launch starts a runner for one invocation; twice for the same one starts one.
+	Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID) error
+	// Stop ends the runner that was launched for the invocation.
+	Stop(ctx context.Context, id faas.InvocationID) error
+	// Scale sees to it that at least n runners of that start exist; it never ends one.
+	Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error
+	// Running counts this launcher's runners, starting ones included.
+	Running(ref faas.RevisionRef, start faas.Start) int
+}
+
+// Exit tells that a runner's process or pod is gone, and why.
+type Exit struct {
+	Runner     faas.RunnerID
+	Invocation faas.InvocationID // that it was launched for, if any
+	Start      faas.Start
+	Ref        faas.RevisionRef
+	Reason     faas.Reason
+	Detail     string
+}
+
+// Catalog holds the registrations that are served.
+type Catalog interface {
+	// Live returns the revision that calls go to; NotFound, or Unavailable when none is ready.
+	Live(name faas.FunctionName) (*faas.Revision, error)
+	Revision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error)
+	// Functions returns the live revisions.
+	LiveRevisions() []*faas.Revision
+}
+
+// Meter counts; implementations must not block.
+type Meter interface {
+	Accepted(inv *faas.Invocation) // taken on here
+	Adopted()                      // taken over from another gateway
+	Settled(inv *faas.Invocation)  // made final here
+	Released()                     // made final, or led, by another gateway
+	Queued(delta int)
+	StoreError(store string)
+}
+
+// Request is a call as the HTTP edge hands it over. Nothing in it is borrowed.
+type Request struct {
+	Match       faas.Match
+	Method      string
+	Path        string
+	Query       string
+	Headers     [][2]string // without credentials
+	ContentType string
+	Traceparent string
+	RequestID   string
+	Body        io.Reader      // nil: none
+	Size        int64          // of the body; -1: unknown
+	Wait        *time.Duration // the caller's own wait budget
+	Async       bool           // answer 202 as soon as it is safe
+	Mode        faas.Mode      // "" or stricter than the function's
+	Zip         bool           // the zip, whatever the trigger says
+	Gone        <-chan struct{}
+}
+
+// Reply is the answer to a call whose command succeeded, or that was accepted.
+type Reply struct {
+	Invocation *faas.Invocation // as known now
+	Accepted   bool             // 202: ask for it by id
+	Kind       string           // of the body: "zip" or "file"
+	Filename   string           // with "file"
+	Body       io.ReadCloser    // nil when Accepted; an error other than EOF means the body is not whole
+}

@@ -1,0 +1,121 @@
+package dispatch
+
+import (
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// end notes that the command has ended. An invocation that a caller waits for
+// is final with that; one that was answered 202 only when its result is stored.
+func (d *Dispatcher) end(c *call, o *task.Outcome) {
+	c.mu.Lock()
+	c.outcome = o
+	accepted := c.inv.Inner.Accepted
+	c.mu.Unlock()
+	if !accepted {
+		c.change(o.Settle)
+	}
+	d.freePlace(c.id)
+	c.closeEnded()
+	d.recorder.save(c)
+}
+
+// uploaded notes how the uploads went; after it, the runner has nothing more to say.
+func (d *Dispatcher) uploaded(c *call, o *task.Outcome) {
+	c.change(o.Settle)
+	c.mu.Lock()
+	next := c.inv.Clone()
+	amend(next, o)
+	c.inv = next
+	c.outcome = o
+	if !c.isStored {
+		c.isStored = true
+		close(c.stored)
+	}
+	c.mu.Unlock()
+	c.closeInput()
+	d.freePlace(c.id)
+	c.closeEnded()
+	d.recorder.saveNow(c)
+}
+
+// amend writes into a final record what is in the store by now; it changes nothing else.
+func amend(i *faas.Invocation, o *task.Outcome) {
+	if o.Result != nil && i.Result != nil && o.Result.Stored && o.Result.SHA256 == i.Result.SHA256 {
+		i.Result.Stored = true
+	}
+	if o.Input != nil && o.Input.Stored && i.Input != nil {
+		i.Input.Stored = true
+	}
+	if o.LogStored && i.Inner != nil {
+		i.Inner.LogStored, i.Inner.LogSize = true, o.LogSize
+	}
+	i.Phases.Store = o.Phases.Store
+	if i.Result != nil && i.Result.Stored && i.EndedAt != nil && i.Inner != nil && i.Inner.Retention > 0 {
+		expires := i.EndedAt.Add(i.Inner.Retention.Std())
+		i.Result.ExpiresAt = &expires
+	}
+}
+
+// lose makes an invocation final that has no outcome of its own.
+func (d *Dispatcher) lose(c *call, reason faas.Reason, detail string) {
+	c.change(func(i *faas.Invocation) { i.End(reason, detail, d.Now().UTC()) })
+	c.count()
+	c.mu.Lock()
+	if !c.isStored {
+		c.isStored = true
+		close(c.stored)
+	}
+	c.mu.Unlock()
+	c.cancel(&loss{reason, detail})
+	d.freePlace(c.id)
+	c.closeEnded()
+	d.recorder.saveNow(c)
+}
+
+// drop forgets a call that never was accepted; one that was seen by others is settled instead.
+func (d *Dispatcher) drop(c *call) {
+	c.mu.Lock()
+	seen := c.reported
+	c.mu.Unlock()
+	if seen {
+		d.lose(c, faas.ReasonCancelled, "the call ended before its input was whole; nothing ran")
+		return
+	}
+	c.cancel(errEnded)
+	d.forget(c)
+	c.closeEnded()
+}
+
+func (c *call) closeEnded() {
+	c.mu.Lock()
+	first := !c.isEnded
+	c.isEnded = true
+	c.mu.Unlock()
+	if first {
+		close(c.ended)
+		c.d.announce()
+	}
+}
+
+func (c *call) closeInput() {
+	c.mu.Lock()
+	first := !c.hasInput
+	c.hasInput = true
+	c.mu.Unlock()
+	if first {
+		close(c.input)
+	}
+}
+
+func (c *call) hasEnded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.isEnded
+}
+
+func (c *call) isCommitted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.commit
+}

@@ -1,0 +1,194 @@
+// Package meter holds Davit's Prometheus metrics. Every series that can be
+// known in advance is there from the start, at zero; no label holds an id, and
+// names of functions and triggers beyond a cap fall into "other", so that the
+// number of series is bounded.
+package meter
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"davit/gateway/faas"
+)
+
+// maxNames is how many functions, and how many triggers, have series of their own.
+const maxNames = 1000
+
+// Meter counts what happens. Its methods do not block.
+type Meter struct {
+	registry    *prometheus.Registry
+	accepted    *prometheus.CounterVec
+	invocations *prometheus.CounterVec
+	phases      *prometheus.HistogramVec
+	inFlight    prometheus.Gauge
+	queue       prometheus.Gauge
+	builds      *prometheus.CounterVec
+	buildTime   prometheus.Histogram
+	inputBytes  prometheus.Histogram
+	resultBytes prometheus.Histogram
+	storeErrors *prometheus.CounterVec
+	requests    *prometheus.CounterVec
+
+	mu        sync.Mutex
+	functions map[string]bool
+	triggers  map[string]bool
+}
+
+// Slots are the slots of all connected runners by state.
+type Slots struct{ Free, Busy int }
+
+// New returns a meter whose build_info tells version; slots is asked at each scrape.
+func New(version, goVersion string, slots func() Slots) *Meter {
+	m := &Meter{registry: prometheus.NewRegistry(), functions: make(map[string]bool), triggers: make(map[string]bool)}
+	m.define()
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "davit_build_info", Help: "1, labelled with the versions of Davit and Go."}, []string{"version", "go_version"})
+	build.WithLabelValues(version, goVersion).Set(1)
+	m.registry.MustRegister(
+		m.accepted, m.invocations, m.phases, m.inFlight, m.queue, m.builds, m.buildTime, m.inputBytes, m.resultBytes,
+		m.storeErrors, m.requests, build, newSlotCollector(slots),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	m.zero()
+	return m
+}
+
+func (m *Meter) define() {
+	seconds := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
+	bytes := prometheus.ExponentialBuckets(256, 8, 10)
+	m.accepted = counter("davit_invocations_accepted_total", "Invocations taken on, by function.", "function")
+	m.invocations = counter("davit_invocations_total", "Invocations that became final; outcome is succeeded or the reason.", "function", "trigger", "start", "outcome")
+	m.phases = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "davit_invocation_phase_seconds", Help: "Seconds that invocations spent in each phase.", Buckets: seconds}, []string{"phase"})
+	m.inFlight = gauge("davit_invocations_in_flight", "Invocations taken on by this gateway and not final.")
+	m.queue = gauge("davit_queue_depth", "Calls of this gateway that wait for a slot.")
+	m.builds = counter("davit_builds_total", "Builds of revisions.", "outcome")
+	m.buildTime = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "davit_build_seconds", Help: "Seconds that builds took.", Buckets: seconds})
+	m.inputBytes = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "davit_input_bytes", Help: "Bytes of inputs.", Buckets: bytes})
+	m.resultBytes = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "davit_result_bytes", Help: "Bytes of results.", Buckets: bytes})
+	m.storeErrors = counter("davit_store_errors_total", "Failed requests to a store.", "store")
+	m.requests = counter("davit_http_requests_total", "HTTP requests.", "listener", "route", "method", "code")
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+}
+
+// zero makes the series that are known in advance.
+func (m *Meter) zero() {
+	for _, start := range []faas.Start{faas.StartJob, faas.StartStandby, faas.StartWarm} {
+		m.invocations.WithLabelValues("", "", string(start), string(faas.Succeeded))
+	}
+	for _, phase := range []string{"queue", "start", "input", "run", "zip", "store"} {
+		m.phases.WithLabelValues(phase)
+	}
+	for _, outcome := range []string{"ready", "failed"} {
+		m.builds.WithLabelValues(outcome)
+	}
+	for _, store := range []string{"redis", "objects"} {
+		m.storeErrors.WithLabelValues(store)
+	}
+	for _, listener := range []string{"console", "calls"} {
+		m.requests.WithLabelValues(listener, "", "GET", "200")
+	}
+}
+
+// Handler serves the metrics in the Prometheus text format.
+func (m *Meter) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Accepted counts an invocation that was taken on.
+func (m *Meter) Accepted(inv *faas.Invocation) {
+	m.accepted.WithLabelValues(m.name(m.functions, string(inv.Function))).Inc()
+	m.inFlight.Inc()
+}
+
+// Settled counts an invocation that became final.
+func (m *Meter) Settled(inv *faas.Invocation) {
+	outcome := string(inv.State)
+	if inv.Reason != nil {
+		outcome = string(*inv.Reason)
+	}
+	m.invocations.WithLabelValues(m.name(m.functions, string(inv.Function)), m.name(m.triggers, string(inv.Trigger)), string(inv.Start), outcome).Inc()
+	m.inFlight.Dec()
+	for phase, d := range map[string]faas.Duration{
+		"queue": inv.Phases.Queue, "start": inv.Phases.Start, "input": inv.Phases.Input,
+		"run": inv.Phases.Run, "zip": inv.Phases.Zip, "store": inv.Phases.Store,
+	} {
+		m.phases.WithLabelValues(phase).Observe(time.Duration(d).Seconds())
+	}
+	if inv.Input != nil {
+		m.inputBytes.Observe(float64(inv.Input.Size))
+	}
+	if inv.Result != nil {
+		m.resultBytes.Observe(float64(inv.Result.Size))
+	}
+}
+
+// Released counts out an invocation that another gateway made final, or leads now.
+func (m *Meter) Released() { m.inFlight.Dec() }
+
+// Adopted counts in an invocation that this gateway leads from now on.
+func (m *Meter) Adopted() { m.inFlight.Inc() }
+
+// Queued moves the number of calls that wait for a slot.
+func (m *Meter) Queued(delta int) { m.queue.Add(float64(delta)) }
+
+// StoreError counts a failed request to "redis" or "objects".
+func (m *Meter) StoreError(store string) { m.storeErrors.WithLabelValues(store).Inc() }
+
+// Built counts a build; outcome is "ready" or "failed".
+func (m *Meter) Built(outcome string, took time.Duration) {
+	m.builds.WithLabelValues(outcome).Inc()
+	m.buildTime.Observe(took.Seconds())
+}
+
+// Request counts an HTTP request; route is a template, never a raw path.
+func (m *Meter) Request(listener, route, method string, code int) {
+	m.requests.WithLabelValues(listener, route, method, strconv.Itoa(code)).Inc()
+}
+
+// name returns the label for a name: itself, or "other" beyond the cap.
+func (m *Meter) name(seen map[string]bool, name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !seen[name] {
+		if len(seen) >= maxNames {
+			return "other"
+		}
+		seen[name] = true
+	}
+	return name
+}
+
+// slotCollector asks for the slots at each scrape.
+type slotCollector struct {
+	desc  *prometheus.Desc
+	slots func() Slots
+}
+
+func newSlotCollector(slots func() Slots) *slotCollector {
+	return &slotCollector{
+		desc:  prometheus.NewDesc("davit_slots", "Slots of connected runners by state.", []string{"state"}, nil),
+		slots: slots,
+	}
+}
+
+// Describe names the series.
+func (c *slotCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+// Collect reads the slots.
+func (c *slotCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.slots()
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(s.Free), "free")
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(s.Busy), "busy")
+}
