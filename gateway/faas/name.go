@@ -3,6 +3,7 @@ package faas
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,12 +64,13 @@ func checkLabel(s string, most int) string {
 	return ""
 }
 
+// clip shortens what a message quotes.
 func clip(s string) string {
 	const most = 80
-	if len(s) > most {
-		return s[:most] + "…"
+	if len(s) <= most {
+		return s
 	}
-	return s
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // InvocationID is a UUIDv7 in its canonical text form, so ids sort by creation time.

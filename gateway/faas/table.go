@@ -202,7 +202,7 @@ func (t *Table) Match(method, rawPath string) (Match, error) {
 }
 
 func notFound(rawPath string) error {
-	return Errorf(NotFound, "no trigger has a path that matches %s", clip(rawPath))
+	return Errorf(NotFound, "no trigger has a path that matches %q", clip(rawPath))
 }
 
 func methodNotAllowed(method, rawPath string, others []*route) error {
@@ -214,9 +214,10 @@ func methodNotAllowed(method, rawPath string, others []*route) error {
 		}
 	}
 	slices.Sort(allow)
+	allow = slices.Compact(allow)
 	return &Error{
-		Kind: MethodNotAllowed, Allow: slices.Compact(allow),
-		Detail: fmt.Sprintf("%s takes no %s; its methods are %s", clip(rawPath), clip(method), strings.Join(slices.Compact(allow), ", ")),
+		Kind: MethodNotAllowed, Allow: allow,
+		Detail: fmt.Sprintf("%q takes no %s; its methods are %s", clip(rawPath), clip(method), strings.Join(allow, ", ")),
 	}
 }
 

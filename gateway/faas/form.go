@@ -1,0 +1,135 @@
+package faas
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// The words of the form POST /register, as the original took them.
+
+// FormArguments reads a list of arguments: a JSON list of strings, a Python
+// list of strings, or else a line that is split into words. Blank is no argument.
+func FormArguments(s string) ([]string, error) {
+	s = strings.TrimSpace(s)
+	if !strings.HasPrefix(s, "[") {
+		return SplitWords(s)
+	}
+	var list []string
+	d := &decoding{}
+	if v, err := readJSON([]byte(s)); err == nil {
+		if d.texts(&list)(v); len(d.malformed) > 0 {
+			return nil, fmt.Errorf("the list of arguments holds something that is no string: %s %s", d.malformed[0].Pointer, d.malformed[0].Detail)
+		}
+		return list, nil
+	}
+	list, err := parsePythonList(s)
+	if err != nil {
+		return nil, fmt.Errorf("read the list of arguments: %w", err)
+	}
+	return list, nil
+}
+
+// commandFlag is the shell option that a script follows, alone or with others.
+var commandFlag = regexp.MustCompile(`^-[a-z]*c$`)
+
+// usesArguments finds a script that says itself where its arguments go.
+var usesArguments = regexp.MustCompile(`\$\{?[@*#1-9]`)
+
+// FormCommand splits a command line into words and says how a call's arguments
+// reach it: by placeholders if it holds one, else counted, after its own.
+//
+// SHELL -c WORDS… becomes SHELL -c 'WORDS… "$@"' davit, where SHELL is a name or path
+// that ends in sh (and not in .sh), so that what follows reaches the words and
+// not the shell. WORDS are taken as they are written. A first word with blanks in
+// it is a script as shells take it: the words behind it stay, and so does a
+// script that uses $@, $* or $1 itself. Placeholders among the words, and what
+// follows them, stay arguments of their own.
+func FormCommand(line string) (Command, ArgumentStyle, error) {
+	line = strings.ReplaceAll(line, "\r\n", "\n")
+	words, err := splitWords(line)
+	if err != nil {
+		return nil, "", err
+	}
+	command := make(Command, len(words))
+	style, first := Counted, len(words) // first: the first placeholder
+	for i := len(words) - 1; i >= 0; i-- {
+		command[i] = words[i].text
+		_, is, err := ParsePlaceholder(words[i].text)
+		if err != nil {
+			return nil, "", err
+		}
+		if is {
+			style, first = Placeholders, i
+		}
+	}
+	const script = 2 // index of the first word behind SHELL -c
+	if first <= script || !isShell(command[0]) || !commandFlag.MatchString(command[1]) {
+		return command, style, nil
+	}
+	return shellCommand(line, words, command, first), style, nil
+}
+
+func isShell(program string) bool {
+	return strings.HasSuffix(program, "sh") && !strings.HasSuffix(program, ".sh")
+}
+
+// shellCommand rewrites SHELL -c WORDS…, of which those from end on are arguments already.
+func shellCommand(line string, words []word, command Command, end int) Command {
+	const script, name = 2, "davit"
+	text, rest := command[script], command[script+1:]
+	switch {
+	case !strings.ContainsAny(text, " \t\n") && end > script+1:
+		stop := len(line)
+		if end < len(words) {
+			stop = words[end].at
+		}
+		text, rest = strings.TrimSpace(line[words[script].at:stop]), append(Command{name}, command[end:]...)
+	case len(rest) == 0 || end == script+1:
+		rest = append(Command{name}, rest...)
+	}
+	if !usesArguments.MatchString(text) {
+		text += ` "$@"`
+	}
+	return append(Command{command[0], command[1], text}, rest...)
+}
+
+// hashedName is a trigger's name that could have been made with a hash.
+var hashedName = regexp.MustCompile(`-[0-9a-f]{8}$`)
+
+// TriggerNameForPath names a trigger after its path, always the same for the same
+// path, and different for different ones: "/thumbnail" gives thumbnail; where
+// the path holds more than a DNS label can, a hash of it is appended.
+func TriggerNameForPath(path string) TriggerName {
+	slug := strings.TrimPrefix(path, "/")
+	name := TriggerName(slug)
+	if "/"+slug == path && name.Check() == "" && !hashedName.MatchString(slug) {
+		return name
+	}
+	sum := sha256.Sum256([]byte(path))
+	hash := hex.EncodeToString(sum[:4])
+	words := strings.FieldsFunc(strings.ToLower(slug), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
+	slug = strings.Join(words, "-")
+	if most := maxTriggerName - len(hash) - 1; len(slug) > most {
+		slug = strings.TrimRight(slug[:most], "-")
+	}
+	if slug == "" {
+		slug = "root"
+	}
+	return TriggerName(slug + "-" + hash)
+}
+
+// FormMethods reads the methods that a form names, each value one or several
+// with commas or blanks between them, and returns them in upper case, each once.
+func FormMethods(values []string) []string {
+	var methods []string
+	for _, v := range values {
+		methods = append(methods, strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })...)
+	}
+	return mergedMethods(methods)
+}
+
