@@ -2,10 +2,24 @@ package register
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"davit/gateway/faas"
+)
+
+const (
+	beatEvery   = time.Second
+	lookEvery   = 5 * time.Second // for changes nobody told of
+	mostPieces  = 1000            // changes that are read one by one; beyond, everything is
+	mostTries   = 5               // readings of changes that clash, before everything is read
+	mostOlder   = 1024            // revisions that are remembered beside the live ones
+	snapshotFor = time.Minute
 )
 
 // CatalogOptions are the parts of a Catalog.
@@ -15,42 +29,258 @@ type CatalogOptions struct {
 	Log      *slog.Logger
 }
 
-// Catalog holds in memory what is served. Readers never wait for anything.
-type Catalog struct{ o CatalogOptions }
+// Catalog holds in memory what is served. Readers never wait for a change: they
+// see what was there before it, or all of it.
+type Catalog struct {
+	o    CatalogOptions
+	wake chan struct{} // something may have changed
+	lost chan struct{} // the registry lost everything
 
-// NewCatalog returns an empty Catalog; Load or Run fill it.
-func NewCatalog(o CatalogOptions) *Catalog { return &Catalog{o: o} }
+	now atomic.Pointer[view]
 
-// Load reads everything once, so that a gateway serves from its first moment on.
-func (c *Catalog) Load(ctx context.Context) error { return nil }
+	mu      sync.Mutex
+	applied chan struct{} // closed and replaced with each new view
 
-// Run follows the registry until ctx ends: at once after Wake, else within seconds.
-func (c *Catalog) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+	olderMu sync.RWMutex
+	older   map[faas.RevisionRef]*faas.Revision
+}
+
+// NewCatalog returns an empty Catalog; Load and Run fill it.
+func NewCatalog(o CatalogOptions) *Catalog {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Catalog{
+		o: o, wake: make(chan struct{}, 1), lost: make(chan struct{}, 1),
+		applied: make(chan struct{}), older: map[faas.RevisionRef]*faas.Revision{},
+	}
+	c.now.Store(emptyView())
+	return c
 }
 
 // Wake says that registrations have changed, or may have. It never blocks.
-func (c *Catalog) Wake() {}
+func (c *Catalog) Wake() { poke(c.wake) }
 
-// Applied returns the version of the registry that is served.
-func (c *Catalog) Applied() int64 { return 0 }
-
-// Match finds the trigger for a request, see faas.Table.
-func (c *Catalog) Match(method, rawPath string) (faas.Match, error) { return faas.Match{}, nil }
-
-// Function returns a function or a NotFound error.
-func (c *Catalog) Function(name faas.FunctionName) (*faas.Function, error) { return nil, nil }
-
-// Live returns the revision that calls go to: NotFound without the function, Unavailable when none is ready.
-func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) { return nil, nil }
-
-// LiveRevisions returns the live revisions of all functions, by name.
-func (c *Catalog) LiveRevisions() []*faas.Revision { return nil }
-
-// Revision returns any revision; one that is not live is loaded once and remembered.
-func (c *Catalog) Revision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error) {
-	return nil, nil
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
 }
 
-const awaitMost = 2 * time.Second
+// Applied returns the version of the registry that is served.
+func (c *Catalog) Applied() int64 { return c.now.Load().version }
+
+// Match finds the trigger for a request, see faas.Table.
+func (c *Catalog) Match(method, rawPath string) (faas.Match, error) {
+	return c.now.Load().table.Match(method, rawPath)
+}
+
+// Function returns a function or a NotFound error. It must not be changed.
+func (c *Catalog) Function(name faas.FunctionName) (*faas.Function, error) {
+	e, err := c.now.Load().find(name)
+	if err != nil {
+		return nil, err
+	}
+	return e.function, nil
+}
+
+// Live returns the revision that calls go to, which must not be changed:
+// NotFound without the function, Unavailable when none is ready.
+func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) {
+	e, err := c.now.Load().find(name)
+	if err != nil {
+		return nil, err
+	}
+	if e.live == nil {
+		return nil, e.notLive()
+	}
+	return e.live, nil
+}
+
+// LiveRevisions returns the live revisions of all functions, by name. They must not be changed.
+func (c *Catalog) LiveRevisions() []*faas.Revision { return c.now.Load().live }
+
+// Revision returns any revision, which must not be changed; one that is not live
+// is loaded once and remembered, beyond the deletion of its function.
+func (c *Catalog) Revision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error) {
+	if e := c.now.Load().functions[ref.Function]; e != nil && e.live != nil && e.live.Number == ref.Number {
+		return e.live, nil
+	}
+	c.olderMu.RLock()
+	rev := c.older[ref]
+	c.olderMu.RUnlock()
+	if rev != nil {
+		return rev, nil
+	}
+	rev, err := c.o.Registry.FindRevision(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if rev.State != faas.RevisionBuilding { // else it still changes
+		c.remember(rev)
+	}
+	return rev, nil
+}
+
+func (c *Catalog) remember(rev *faas.Revision) {
+	c.olderMu.Lock()
+	defer c.olderMu.Unlock()
+	if len(c.older) >= mostOlder {
+		for ref := range c.older { // any: it can be loaded again
+			delete(c.older, ref)
+			break
+		}
+	}
+	c.older[rev.Ref()] = rev
+}
+
+// Load reads everything once, so that a gateway serves from its first moment on.
+func (c *Catalog) Load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, snapshotFor)
+	defer cancel()
+	all, err := c.o.Registry.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	v, err := newView(all)
+	if err != nil {
+		return err
+	}
+	c.publish(v)
+	return nil
+}
+
+// Run follows the registry until ctx ends, at once after Wake and else within
+// seconds, and beats.
+func (c *Catalog) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { c.runBeat(ctx); return nil })
+	g.Go(func() error { c.follow(ctx); return nil })
+	return g.Wait()
+}
+
+func (c *Catalog) runBeat(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	state := flank{log: c.o.Log, what: "tell that this gateway lives"}
+	for {
+		state.note(ctx, c.beat(ctx))
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Catalog) beat(ctx context.Context) error {
+	if c.o.Beat == nil {
+		return nil
+	}
+	return c.o.Beat(ctx, c.Applied())
+}
+
+func (c *Catalog) follow(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	state := flank{log: c.o.Log, what: "follow the registrations"}
+	for {
+		before := c.Applied()
+		err := c.catchUp(ctx)
+		if errors.Is(err, ErrEmpty) {
+			poke(c.lost)
+		}
+		state.note(ctx, err)
+		if c.Applied() != before {
+			state.note(ctx, c.beat(ctx))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-c.wake:
+		}
+	}
+}
+
+// catchUp applies what changed since the view that is served.
+func (c *Catalog) catchUp(ctx context.Context) error {
+	v := c.now.Load()
+	var changed pieces
+	since := v.version
+	for range mostTries {
+		changes, err := c.o.Registry.Changes(ctx, since)
+		if err != nil {
+			return err
+		}
+		changed.add(&changes)
+		if changes.Full || changed.size() > mostPieces {
+			return c.Load(ctx)
+		}
+		if changes.Version == v.version {
+			return nil
+		}
+		since = changes.Version
+		next, err := v.with(ctx, c.o.Registry, &changed, changes.Version)
+		if err == nil {
+			c.publish(next)
+			return nil
+		}
+		// What was read is newer than the version: a path may have moved between two triggers.
+		if faas.KindOf(err) != faas.Conflict {
+			return err
+		}
+	}
+	return c.Load(ctx)
+}
+
+// publish serves v from now on.
+func (c *Catalog) publish(v *view) {
+	before := c.now.Swap(v)
+	for name, e := range before.functions {
+		now := v.functions[name]
+		if e.live != nil && (now == nil || now.live == nil || now.live.Number != e.live.Number) {
+			c.remember(e.live) // calls may be pinned to it
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.applied)
+	c.applied = make(chan struct{})
+}
+
+// await returns nil once a version is served here.
+func (c *Catalog) await(ctx context.Context, version int64) error {
+	for {
+		c.mu.Lock()
+		changed := c.applied
+		c.mu.Unlock()
+		if c.Applied() >= version {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// flank logs an error when it appears and when it is gone, not each time.
+type flank struct {
+	log  *slog.Logger
+	what string
+	bad  bool
+}
+
+func (f *flank) note(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !f.bad:
+		f.log.Warn("cannot "+f.what+" now", "error", err)
+	case err == nil && f.bad:
+		f.log.Info("can " + f.what + " again")
+	}
+	f.bad = err != nil
+}
