@@ -72,11 +72,6 @@ func (d *decoding) object(v jsonValue, known readers) {
 	}
 }
 
-// nested returns a reader of an object.
-func (d *decoding) nested(known readers) reader {
-	return func(v jsonValue) { d.object(v, known) }
-}
-
 // text returns a reader of a string.
 func text[T ~string](d *decoding, into *T) reader {
 	return func(v jsonValue) {

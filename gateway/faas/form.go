@@ -32,6 +32,9 @@ func FormArguments(s string) ([]string, error) {
 	return list, nil
 }
 
+// shell finds the shells that know "$@": publish, run.sh and csh are none.
+var shell = regexp.MustCompile(`(^|/)(a|ba|da|k|mk|pdk|po|rba|ya|z)?sh$`)
+
 // commandFlag is the shell option that a script follows, alone or with others.
 var commandFlag = regexp.MustCompile(`^-[a-z]*c$`)
 
@@ -41,8 +44,8 @@ var usesArguments = regexp.MustCompile(`\$\{?[@*#1-9]`)
 // FormCommand splits a command line into words and says how a call's arguments
 // reach it: by placeholders if it holds one, else counted, after its own.
 //
-// SHELL -c WORDS… becomes SHELL -c 'WORDS… "$@"' davit, where SHELL is a name or path
-// that ends in sh (and not in .sh), so that what follows reaches the words and
+// SHELL -c WORDS… becomes SHELL -c 'WORDS… "$@"' davit, where SHELL is a shell by
+// name or path (sh, bash, dash, zsh, …), so that what follows reaches the words and
 // not the shell. WORDS are taken as they are written. A first word with blanks in
 // it is a script as shells take it: the words behind it stay, and so does a
 // script that uses $@, $* or $1 itself. Placeholders among the words, and what
@@ -66,14 +69,10 @@ func FormCommand(line string) (Command, ArgumentStyle, error) {
 		}
 	}
 	const script = 2 // index of the first word behind SHELL -c
-	if first <= script || !isShell(command[0]) || !commandFlag.MatchString(command[1]) {
+	if first <= script || !shell.MatchString(command[0]) || !commandFlag.MatchString(command[1]) {
 		return command, style, nil
 	}
 	return shellCommand(line, words, command, first), style, nil
-}
-
-func isShell(program string) bool {
-	return strings.HasSuffix(program, "sh") && !strings.HasSuffix(program, ".sh")
 }
 
 // shellCommand rewrites SHELL -c WORDS…, of which those from end on are arguments already.
@@ -132,4 +131,3 @@ func FormMethods(values []string) []string {
 	}
 	return mergedMethods(methods)
 }
-

@@ -83,8 +83,8 @@ func (p *StartProcess) check(k *checker) {
 }
 
 func (s FunctionSpec) checkScale(k *checker) {
-	switch {
-	case s.Mode == ModeStandby:
+	switch s.Mode {
+	case ModeStandby:
 		k.add("/mode", "must be \"job\" or \"warm\"; for runners that are started ahead and used once, set standby with mode \"job\"")
 	default:
 		oneOf(k, "/mode", s.Mode, ModeJob, ModeWarm)

@@ -168,19 +168,3 @@ func (n *hashNode[V]) removed(bit uint64, i int) *hashNode[V] {
 	slots = append(append(slots, n.slots[:i]...), n.slots[i+1:]...)
 	return &hashNode[V]{used: n.used &^ bit, slots: slots}
 }
-
-// all calls f for each key, in no particular order.
-func (t hashTrie[V]) all(f func(key string, v V)) { t.root.all(f) }
-
-func (n *hashNode[V]) all(f func(key string, v V)) {
-	if n == nil {
-		return
-	}
-	for _, s := range n.slots {
-		if s.next != nil {
-			s.next.all(f)
-			continue
-		}
-		f(s.key, s.value)
-	}
-}
