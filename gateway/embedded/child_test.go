@@ -1,0 +1,5 @@
+package embedded
+
+const childMode = "DAVIT_EMBEDDED_TEST_CHILD"
+
+func runChild(string) int { return 0 }

@@ -1,0 +1,158 @@
+package embedded
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// The journal is a header (magic, salt, CRC) and then frames. A frame is
+//
+//	mark 4 | kind 1 | payload's length 4 | instant 8, Unix milliseconds | CRC-32C 4 | payload
+//
+// with little-endian numbers; its CRC covers the salt, everything before the CRC, and the payload. The
+// mark is the salt's first half. The salt is random, so that no value that a client stores can pass for
+// a frame of this journal.
+const (
+	magic          = "DAVITJ1\n"
+	saltBytes      = 8
+	fileHeadBytes  = len(magic) + saltBytes + 4
+	markBytes      = 4
+	frameHeadBytes = 21
+	sumAt          = frameHeadBytes - 4
+
+	// A client's command may grow a little when it is made absolute in time.
+	maxPayloadBytes = maxRequestBytes + maxArguments*16 + 4096
+)
+
+// frameKind says what a frame is.
+type frameKind byte
+
+const (
+	frameSnapshot    frameKind = 's' // a command that rebuilds a part of the state
+	frameSnapshotEnd frameKind = 'e' // the snapshot is whole; its payload is empty
+	frameCommand     frameKind = 'c' // a command that was executed after the snapshot
+	frameNothing     frameKind = 'n' // written to see whether writing works
+)
+
+// errBadFrame is a frame that is cut off or whose sum is wrong.
+var errBadFrame = errors.New("not a whole frame")
+
+type frame struct {
+	kind    frameKind
+	at      int64 // the instant that the command saw
+	payload []byte
+}
+
+// framing encodes and decodes the frames of one journal.
+type framing struct{ salt [saltBytes]byte }
+
+func (f framing) fileHead() []byte {
+	b := append([]byte(magic), f.salt[:]...)
+	return binary.LittleEndian.AppendUint32(b, checksum(b))
+}
+
+func parseFileHead(b []byte) (framing, error) {
+	var f framing
+	if len(b) < fileHeadBytes || !bytes.HasPrefix(b, []byte(magic)) {
+		return f, errors.New("this is not a journal of Davit's embedded Redis")
+	}
+	sum := binary.LittleEndian.Uint32(b[fileHeadBytes-4:])
+	if sum != checksum(b[:fileHeadBytes-4]) {
+		return f, errBadFrame
+	}
+	copy(f.salt[:], b[len(magic):])
+	return f, nil
+}
+
+func (f framing) appendFrame(b []byte, kind frameKind, at int64, args []string) []byte {
+	start := len(b)
+	b = append(b, make([]byte, frameHeadBytes)...)
+	if len(args) > 0 {
+		b = appendRequest(b, args)
+	}
+	head, payload := b[start:start+frameHeadBytes], b[start+frameHeadBytes:]
+	copy(head, f.mark())
+	head[4] = byte(kind)
+	binary.LittleEndian.PutUint32(head[5:], uint32(len(payload))) //nolint:gosec // bounded by maxPayloadBytes
+	binary.LittleEndian.PutUint64(head[9:], uint64(at))           //nolint:gosec // the same bits back
+	binary.LittleEndian.PutUint32(head[sumAt:], f.sum(head, payload))
+	return b
+}
+
+func (f framing) mark() []byte { return f.salt[:markBytes:markBytes] }
+
+func (f framing) sum(head, payload []byte) uint32 {
+	return checksum(f.salt[:], head[:sumAt], payload)
+}
+
+// read returns the next frame: io.EOF at the end, errBadFrame when there are bytes that are no frame.
+// The payload is valid until the next read. Memory grows with what is there, not with what is claimed.
+func (f framing) read(r *bufio.Reader, buf *bytes.Buffer) (frame, error) {
+	head := make([]byte, frameHeadBytes)
+	switch n, err := io.ReadFull(r, head); {
+	case n == 0 && errors.Is(err, io.EOF):
+		return frame{}, io.EOF
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return frame{}, errBadFrame
+	case err != nil:
+		return frame{}, err
+	}
+	size := binary.LittleEndian.Uint32(head[5:])
+	if !bytes.HasPrefix(head, f.mark()) || size > maxPayloadBytes {
+		return frame{}, errBadFrame
+	}
+	buf.Reset()
+	if _, err := io.CopyN(buf, r, int64(size)); errors.Is(err, io.EOF) {
+		return frame{}, errBadFrame
+	} else if err != nil {
+		return frame{}, err
+	}
+	if f.sum(head, buf.Bytes()) != binary.LittleEndian.Uint32(head[sumAt:]) {
+		return frame{}, errBadFrame
+	}
+	at := int64(binary.LittleEndian.Uint64(head[9:])) //nolint:gosec // the same bits back
+	return frame{kind: frameKind(head[4]), at: at, payload: buf.Bytes()}, nil
+}
+
+// follows finds a whole frame that begins at from or later. It tells a torn tail, behind which there is
+// none, from damage in the middle.
+func (f framing) follows(file io.ReaderAt, from, size int64) (offset int64, found bool, err error) {
+	const window = 1 << 20
+	b := make([]byte, window)
+	for from < size {
+		n, err := file.ReadAt(b[:min(window, size-from)], from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, false, fmt.Errorf("read at %d: %w", from, err)
+		}
+		for at := 0; ; at++ {
+			i := bytes.Index(b[at:n], f.mark())
+			if i < 0 {
+				break
+			}
+			at += i
+			r := bufio.NewReader(io.NewSectionReader(file, from+int64(at), size-from-int64(at)))
+			if _, err := f.read(r, new(bytes.Buffer)); err == nil {
+				return from + int64(at), true, nil
+			}
+		}
+		if n <= markBytes {
+			break
+		}
+		from += int64(n - markBytes + 1) // a mark may lie across the window's end
+	}
+	return 0, false, nil
+}
+
+func checksum(parts ...[]byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli) // made once by the library
+	sum := uint32(0)
+	for _, p := range parts {
+		sum = crc32.Update(sum, table, p)
+	}
+	return sum
+}

@@ -1,0 +1,231 @@
+package embedded
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2/server"
+)
+
+const (
+	mostSessions   = 1024
+	greetWithin    = 10 * time.Second // a client that has not shown the password by then is sent away
+	greetBytes     = 16 << 10         // what a client may send at once before that
+	greetArguments = 16
+	flushBytes     = 64 << 10
+	keepBytes      = 1 << 20 // a reply buffer that grew beyond is let go
+)
+
+// session serves one connection: it reads commands, has them executed, and writes the replies when it
+// has to wait for more.
+type session struct {
+	server   *Server
+	conn     net.Conn
+	requests *requestReader
+	peer     *server.Peer
+	replies  bytes.Buffer // what peer wrote; it never blocks under the keeper's lock
+	sink     *bufio.Writer
+
+	authenticated bool
+	name          string
+	refused       bool        // a MULTI was refused, and its EXEC has not come yet
+	subscriber    *subscriber // from the first SUBSCRIBE on, what writes to conn
+	sending       sync.WaitGroup
+}
+
+func (s *Server) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			s.options.Log.Warn("A connection to the embedded Redis could not be accepted.", "error", err)
+			time.Sleep(50 * time.Millisecond) // out of descriptors, most likely
+			continue
+		}
+		s.open(conn)
+	}
+}
+
+// open serves conn, unless there are too many or the server is closing.
+func (s *Server) open(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.sessions) >= mostSessions {
+		_, _ = conn.Write([]byte("-ERR max number of clients reached\r\n"))
+		_ = conn.Close()
+		return
+	}
+	session := newSession(s, conn)
+	s.sessions[session] = struct{}{}
+	s.serving.Go(func() {
+		session.serve()
+		s.mu.Lock()
+		delete(s.sessions, session)
+		s.mu.Unlock()
+	})
+}
+
+func newSession(s *Server, conn net.Conn) *session {
+	session := &session{server: s, conn: conn}
+	session.sink = bufio.NewWriter(&session.replies)
+	session.peer = server.NewPeer(session.sink)
+	session.requests = newRequestReader(session, limits{arguments: greetArguments, bytes: greetBytes})
+	return session
+}
+
+// Read flushes the replies before it waits for the client.
+func (s *session) Read(p []byte) (int, error) {
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
+	return s.conn.Read(p)
+}
+
+func (s *session) serve() {
+	defer s.end()
+	if s.conn.SetReadDeadline(time.Now().Add(greetWithin)) != nil {
+		return
+	}
+	for !s.peer.Closed() {
+		args, err := s.requests.next()
+		var fault protocolError
+		if errors.As(err, &fault) {
+			s.peer.WriteError("ERR " + fault.Error())
+		}
+		if err != nil {
+			return
+		}
+		s.handle(strings.ToUpper(args[0]), args)
+		s.peer.Flush()
+		if s.replies.Len() > flushBytes && s.flush() != nil {
+			return
+		}
+	}
+}
+
+// end writes what is left, and returns when nothing of the session runs.
+func (s *session) end() {
+	_ = s.flush() // the client may be gone
+	if s.subscriber != nil {
+		s.server.channels.leave(s.subscriber)
+		s.subscriber.end()
+		s.sending.Wait()
+	}
+	_ = s.conn.Close()
+}
+
+func (s *session) hangUp() { _ = s.conn.Close() }
+
+func (s *session) flush() error {
+	s.peer.Flush()
+	if s.replies.Len() == 0 {
+		return nil
+	}
+	var err error
+	if s.subscriber != nil {
+		s.subscriber.push(s.replies.Bytes())
+	} else {
+		_, err = s.conn.Write(s.replies.Bytes())
+	}
+	if s.replies.Reset(); s.replies.Cap() > keepBytes {
+		s.replies = bytes.Buffer{}
+	}
+	return err
+}
+
+// handle executes one command: those about the connection here, those on keys in the keeper.
+func (s *session) handle(name string, args []string) {
+	if !s.admit(name) {
+		return
+	}
+	if s.connection(name, args) {
+		return
+	}
+	if name == "SELECT" || name == "PUBLISH" || name == "INFO" {
+		s.server.handle(s.peer, name, args)
+		return
+	}
+	s.server.keeper.execute(s.peer, name, args)
+}
+
+// admit answers what may not be executed now.
+func (s *session) admit(name string) bool {
+	switch {
+	case !s.authenticated && name != "AUTH" && name != "HELLO" && name != "QUIT":
+		s.peer.WriteError("NOAUTH Authentication required.")
+	case name == "MULTI":
+		s.refused = true
+		s.peer.WriteError(refusal(name))
+	case s.refused:
+		// As a part of the transaction it was meant to be all or nothing.
+		s.refused = name != "EXEC" && name != "DISCARD"
+		s.peer.WriteError("EXECABORT " + name + " was not executed, for its MULTI was refused")
+	case s.subscribed() && !s.peer.Resp3 && !allowedSubscribed(name):
+		s.peer.WriteError("ERR Can't execute '" + strings.ToLower(name) + "': only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT are allowed in this context")
+	default:
+		return true
+	}
+	return false
+}
+
+func allowedSubscribed(name string) bool {
+	return name == "SUBSCRIBE" || name == "UNSUBSCRIBE" || name == "PING" || name == "QUIT"
+}
+
+func (s *session) subscribed() bool { return s.subscriber != nil && len(s.subscriber.names) > 0 }
+
+// authenticate compares without telling by its time how much was right.
+func (s *session) authenticate(user, password string) bool {
+	given, wanted := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(s.server.options.Password))
+	if user != "default" || subtle.ConstantTimeCompare(given[:], wanted[:]) != 1 {
+		s.peer.WriteError("WRONGPASS invalid username-password pair or user is disabled.")
+		return false
+	}
+	s.authenticated = true
+	s.requests.limits = limits{arguments: maxArguments, bytes: maxRequestBytes}
+	_ = s.conn.SetReadDeadline(time.Time{}) // on an error the next read fails too
+	return true
+}
+
+func (s *session) subscribe(names []string) {
+	if s.subscriber == nil {
+		if s.flush() != nil {
+			return // the next read fails too
+		}
+		s.subscriber = newSubscriber(s.conn, s.peer.Resp3)
+		s.sending.Go(s.subscriber.run)
+	}
+	for _, name := range names {
+		s.server.channels.add(s.subscriber, name)
+	}
+}
+
+func (s *session) unsubscribe(names []string) {
+	if !s.subscribed() {
+		s.peer.Block(func(w *server.Writer) {
+			w.WritePushLen(3)
+			w.WriteBulk("unsubscribe")
+			w.WriteNull()
+			w.WriteInt(0)
+		})
+		return
+	}
+	if len(names) == 0 {
+		for name := range s.subscriber.names {
+			names = append(names, name)
+		}
+	}
+	_ = s.flush() // replies of commands before this one go first
+	for _, name := range names {
+		s.server.channels.remove(s.subscriber, name)
+	}
+}
