@@ -1,0 +1,367 @@
+package blob
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	objectsDir     = "objects" // below it, an object's path is its key
+	copyBytes      = 128 << 10
+	minSecretBytes = 16
+)
+
+// FolderOptions are what a Folder needs besides its folder.
+type FolderOptions struct {
+	// Secret signs URLs: at least 16 random bytes, the same for every process that serves the folder.
+	Secret []byte
+	// RunnerBase and PublicBase give the URLs under which RunnerHandler and PublicHandler are reached, such
+	// as "http://127.0.0.1:8082/objects". They are asked at each signing, since a port may be known late.
+	RunnerBase, PublicBase func() string
+	// Now is the clock that signed URLs expire by; nil means time.Now.
+	Now func() time.Time
+	// Log gets the causes of answers 5xx of the handlers; nil means nowhere.
+	Log *slog.Logger
+}
+
+// Folder is a Store on a folder of this machine, and the Signer and server of its own URLs. Any number of
+// Folders, in this process or others, may be open on one folder.
+//
+// A Put is durable when it returns, a loss of power included: file and folders are synced. Only for keys
+// under "invocations/" the folders are not: there a loss of power may lose an object of the last seconds,
+// as it does the invocation's record, but never tears one.
+type Folder struct {
+	root    *os.Root
+	temp    *tempDir
+	o       FolderOptions
+	buffers sync.Pool // of *[]byte
+}
+
+var (
+	_ Store  = (*Folder)(nil)
+	_ Signer = (*Folder)(nil)
+)
+
+// NewFolder opens the folder, makes it if need be, closes it to other users (0700), and removes what
+// processes that were killed left half written.
+func NewFolder(dir string, o FolderOptions) (*Folder, error) {
+	if len(o.Secret) < minSecretBytes {
+		return nil, fmt.Errorf("open store %q: the secret has %d bytes, it needs %d", dir, len(o.Secret), minSecretBytes)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	f := &Folder{o: o}
+	f.buffers.New = func() any { b := make([]byte, copyBytes); return &b }
+	if err := f.open(dir); err != nil {
+		return nil, fmt.Errorf("open store %q: %w", dir, err)
+	}
+	return f, nil
+}
+
+func (f *Folder) open(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder needs its x
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	if err := root.Mkdir(objectsDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return errors.Join(err, root.Close())
+	}
+	temp, err := openTempDir(root)
+	if err != nil {
+		return errors.Join(err, root.Close())
+	}
+	f.root, f.temp = root, temp
+	return nil
+}
+
+// Close lets go of the folder. It must not be in use any more.
+func (f *Folder) Close() error { return errors.Join(f.temp.close(), f.root.Close()) }
+
+// Put implements Store.
+func (f *Folder) Put(ctx context.Context, key Key, r io.Reader, size int64, o PutOptions) (Info, error) {
+	info, err := f.put(ctx, key, r, size, o)
+	if err != nil {
+		return Info{}, fmt.Errorf("put object %s: %w", quote(string(key)), err)
+	}
+	return info, nil
+}
+
+func (f *Folder) put(ctx context.Context, key Key, r io.Reader, size int64, o PutOptions) (Info, error) {
+	if err := cmp.Or(key.Validate(), o.check(), ctx.Err()); err != nil {
+		return Info{}, err
+	}
+	if o.IfAbsent { // the link below decides; this only spares the writing
+		switch _, err := f.stat(key); {
+		case err == nil:
+			return Info{}, ErrExists
+		case !errors.Is(err, ErrNotFound):
+			return Info{}, err
+		}
+	}
+	temp, err := f.temp.create()
+	if err != nil {
+		return Info{}, translate(err)
+	}
+	defer func() { _ = temp.discard() }() // what stays is removed at the next open
+	b := newBody(ctx, r, size, o.SHA256)
+	defer func() { _ = b.stop() }()
+	m, err := f.write(temp.file, b, o.contentType())
+	if err != nil {
+		return Info{}, err
+	}
+	written, err := temp.file.Stat()
+	if err != nil {
+		return Info{}, translate(err)
+	}
+	durable := !strings.HasPrefix(string(key), "invocations/")
+	if err := f.publish(temp, objectPath(key), o.IfAbsent, durable); err != nil {
+		return Info{}, err
+	}
+	return m.info(key, written.ModTime()), nil
+}
+
+// write fills the file with an object, down to the disk.
+func (f *Folder) write(file *os.File, b *body, contentType string) (metadata, error) {
+	buffer := f.buffers.Get().(*[]byte)
+	defer f.buffers.Put(buffer)
+	// Plain writers and readers, so that the buffer is used and the body is told from the disk.
+	for {
+		n, readErr := b.Read(*buffer)
+		if _, err := file.Write((*buffer)[:n]); err != nil {
+			return metadata{}, translate(err)
+		}
+		if isEnd(readErr) {
+			break
+		}
+		if readErr != nil {
+			return metadata{}, readErr
+		}
+	}
+	m := metadata{size: b.read, contentType: contentType}
+	copy(m.sha256[:], b.hash.Sum(nil))
+	if _, err := file.Write(m.encode()); err != nil {
+		return metadata{}, translate(err)
+	}
+	return m, translate(file.Sync())
+}
+
+// publish gives a written file its name, and makes that last if durable.
+func (f *Folder) publish(temp *tempFile, name string, ifAbsent, durable bool) error {
+	var made []string // folders that have got a new entry
+	for {
+		err := f.give(temp, name, ifAbsent)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		// A folder is missing: not made yet, or a Delete has just removed it as empty.
+		parents, err := f.makeParents(name)
+		if err != nil {
+			return err
+		}
+		made = append(made, parents...)
+	}
+	if !durable {
+		return nil
+	}
+	for _, dir := range append(made, path.Dir(name)) {
+		if err := f.syncDir(dir); err != nil {
+			return translate(err)
+		}
+	}
+	return nil
+}
+
+// give is one rename, or one link where nothing may be replaced: either is atomic.
+func (f *Folder) give(temp *tempFile, name string, ifAbsent bool) error {
+	if !ifAbsent {
+		return translateName(f.root.Rename(temp.name, name))
+	}
+	err := f.root.Link(temp.name, name)
+	if errors.Is(err, fs.ErrExist) {
+		return ErrExists
+	}
+	return translateName(err)
+}
+
+// makeParents makes the folders above name and returns those in which it made one.
+func (f *Folder) makeParents(name string) (changed []string, err error) {
+	parent := path.Dir(name)
+	for i := len(objectsDir) + 1; i <= len(parent); i++ {
+		if i < len(parent) && parent[i] != '/' {
+			continue
+		}
+		dir := parent[:i]
+		err := f.root.Mkdir(dir, 0o700)
+		switch {
+		case err == nil:
+			changed = append(changed, path.Dir(dir))
+		case errors.Is(err, fs.ErrNotExist): // a Delete was here meanwhile: the caller tries again
+			return changed, nil
+		case !errors.Is(err, fs.ErrExist):
+			return changed, translateName(err)
+		}
+	}
+	return changed, nil
+}
+
+func (f *Folder) syncDir(dir string) error {
+	d, err := f.root.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a Delete took the object and the folder with it
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Get implements Store.
+func (f *Folder) Get(ctx context.Context, key Key, offset, length int64) (io.ReadCloser, Info, error) {
+	object, info, err := f.get(ctx, key, offset, length)
+	if err != nil {
+		return nil, Info{}, fmt.Errorf("get object %s: %w", quote(string(key)), err)
+	}
+	return object, info, nil
+}
+
+func (f *Folder) get(ctx context.Context, key Key, offset, length int64) (io.ReadCloser, Info, error) {
+	if err := cmp.Or(key.Validate(), checkRange(offset, length), ctx.Err()); err != nil {
+		return nil, Info{}, err
+	}
+	file, info, err := f.openObject(key)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	offset, length = cutRange(offset, length, info.Size)
+	return &section{ctx: ctx, r: io.NewSectionReader(file, offset, length), file: file}, info, nil
+}
+
+// Stat implements Store.
+func (f *Folder) Stat(ctx context.Context, key Key) (Info, error) {
+	err := cmp.Or(key.Validate(), ctx.Err())
+	var info Info
+	if err == nil {
+		info, err = f.stat(key)
+	}
+	if err != nil {
+		return Info{}, fmt.Errorf("stat object %s: %w", quote(string(key)), err)
+	}
+	return info, nil
+}
+
+func (f *Folder) stat(key Key) (Info, error) {
+	file, info, err := f.openObject(key)
+	if err != nil {
+		return Info{}, err
+	}
+	return info, translate(file.Close())
+}
+
+// Delete implements Store.
+func (f *Folder) Delete(ctx context.Context, key Key) error {
+	err := cmp.Or(key.Validate(), ctx.Err())
+	if err == nil {
+		err = f.remove(objectPath(key))
+	}
+	if err != nil {
+		return fmt.Errorf("delete object %s: %w", quote(string(key)), err)
+	}
+	return nil
+}
+
+// remove removes the file and the folders that are empty without it.
+func (f *Folder) remove(name string) error {
+	found, err := f.root.Lstat(name)
+	if err == nil && found.Mode().IsRegular() {
+		err = f.root.Remove(name)
+	}
+	if err != nil && !absent(err) {
+		return translate(err)
+	}
+	for dir := path.Dir(name); dir != objectsDir; dir = path.Dir(dir) {
+		if f.root.Remove(dir) != nil {
+			break // not empty, or gone
+		}
+	}
+	return nil
+}
+
+// Ready implements Store: it makes and removes a file.
+func (f *Folder) Ready(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		_, err = f.root.Stat(objectsDir)
+	}
+	var probe *tempFile
+	if err == nil {
+		probe, err = f.temp.create()
+	}
+	if err == nil {
+		err = probe.discard()
+	}
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if err != nil {
+		return fmt.Errorf("check the store: %w", err)
+	}
+	return nil
+}
+
+// translate makes an error of the disk one of this package.
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case absent(err):
+		return ErrNotFound
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// translateName does so where a name is made: fs.ErrNotExist stays, a key that is a folder of another or
+// has one above it is the key's fault.
+func translateName(err error) error {
+	switch {
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return err
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR), errors.Is(err, fs.ErrExist),
+		errors.Is(err, syscall.ENOTEMPTY):
+		return fmt.Errorf("%w: it is a folder of another object, or another is a folder of it", ErrInvalidKey)
+	}
+	return translate(err)
+}
+
+// absent tells that there is no such file, or none can be since a file is where its folder would be.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}

@@ -1,0 +1,139 @@
+package blob
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// RunnerHandler serves the URLs of SignRunnerGet and SignPut: GET and HEAD with ranges and conditions, and
+// PUT with a Content-Length. The request's path must be the key alone, as behind http.StripPrefix.
+// Whatever is not signed for it, or not any more, is 403; a PUT without Content-Length 411; one whose body
+// ends early stores nothing. It sets no timeouts: the server that it runs in does.
+func (f *Folder) RunnerHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, params, err := f.verify(forRunners, r)
+		switch {
+		case err != nil:
+			refuse(w, http.StatusForbidden, err.Error())
+		case r.Method == http.MethodPut:
+			f.servePut(w, r, key)
+		default:
+			f.serveGet(w, r, key, params)
+		}
+	})
+}
+
+// PublicHandler serves the URLs of SignGet: GET and HEAD, as RunnerHandler does, and never anything else.
+// What a caller's command made cannot act in a browser: it is an attachment, not sniffed, and sandboxed.
+func (f *Folder) PublicHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, params, err := f.verify(forPublic, r)
+		if err != nil {
+			refuse(w, http.StatusForbidden, err.Error())
+			return
+		}
+		f.serveGet(w, r, key, params)
+	})
+}
+
+func (f *Folder) serveGet(w http.ResponseWriter, r *http.Request, key Key, params url.Values) {
+	file, info, err := f.openObject(key)
+	if err != nil {
+		f.answer(w, r, key, err)
+		return
+	}
+	defer func() { _ = file.Close() }()
+	contentType := params.Get(paramType)
+	if contentType == "" {
+		contentType = info.ContentType
+	}
+	harmless(w.Header())
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Disposition", attachment(params.Get(paramFilename)))
+	w.Header().Set("Cache-Control", "private, no-cache")
+	w.Header().Set("ETag", `"`+info.ETag+`"`)
+	http.ServeContent(w, r, "", info.ModifiedAt, &content{File: file, size: info.Size})
+}
+
+// content is an object's file without its trailer. It stays an *os.File to net/http, which so hands it to
+// sendfile; ServeContent learns the size by Seek and reads no further.
+type content struct {
+	*os.File
+	size int64
+}
+
+func (c *content) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekEnd {
+		offset, whence = c.size+offset, io.SeekStart
+	}
+	return c.File.Seek(offset, whence)
+}
+
+func (f *Folder) servePut(w http.ResponseWriter, r *http.Request, key Key) {
+	// Without either header the request is one of length 0 to net/http; an upload must say so itself.
+	if r.ContentLength < 0 || r.Header.Get("Content-Length") == "" {
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusLengthRequired, "an upload needs a Content-Length")
+		return
+	}
+	o := PutOptions{ContentType: r.Header.Get("Content-Type")}
+	if err := o.check(); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	info, err := f.Put(r.Context(), key, r.Body, r.ContentLength, o)
+	if err != nil {
+		f.answer(w, r, key, err)
+		return
+	}
+	w.Header().Set("ETag", `"`+info.ETag+`"`)
+	w.WriteHeader(http.StatusOK)
+}
+
+// answer says what went wrong, without the cause, which goes to the log.
+func (f *Folder) answer(w http.ResponseWriter, r *http.Request, key Key, err error) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		refuse(w, http.StatusNotFound, ErrNotFound.Error())
+	case errors.Is(err, ErrInvalidKey):
+		refuse(w, http.StatusBadRequest, ErrInvalidKey.Error())
+	case errors.Is(err, ErrMismatch), errors.Is(err, io.ErrUnexpectedEOF), r.Context().Err() != nil:
+		refuse(w, http.StatusBadRequest, "the body ended early")
+	case errors.Is(err, ErrUnavailable):
+		f.o.Log.ErrorContext(r.Context(), "object store", "method", r.Method, "key", string(key), "error", err)
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, ErrUnavailable.Error())
+	default:
+		f.o.Log.ErrorContext(r.Context(), "object store", "method", r.Method, "key", string(key), "error", err)
+		refuse(w, http.StatusInternalServerError, "the object could not be served")
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, text string) {
+	harmless(w.Header())
+	http.Error(w, text, status)
+}
+
+// harmless keeps a browser from doing anything with an answer but saving it.
+func harmless(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "sandbox")
+}
+
+// attachment is a Content-Disposition in ASCII for any file name (RFC 6266). It has no path: browsers take
+// the last segment only, and MinIO refuses dot segments in whatever is signed.
+func attachment(filename string) string {
+	if filename == "" {
+		return "attachment"
+	}
+	filename = strings.NewReplacer("/", "_", `\`, "_").Replace(filename)
+	if value := mime.FormatMediaType("attachment", map[string]string{"filename": filename}); value != "" {
+		return value
+	}
+	return "attachment"
+}

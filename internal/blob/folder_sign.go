@@ -1,0 +1,121 @@
+package blob
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A signed URL of a Folder is BASE/KEY?expires=…&signature=…, for downloads by the public also with
+// filename and type. The signature is an HMAC-SHA256 over for whom it is, the method, the key, and all
+// of the query but itself; so nothing can be changed, added or left out.
+const (
+	paramExpires   = "expires" // seconds since 1970
+	paramFilename  = "filename"
+	paramType      = "type"
+	paramSignature = "signature"
+)
+
+// audience separates the two listeners: a URL for one is worth nothing on the other.
+type audience string
+
+const (
+	forPublic  audience = "public"
+	forRunners audience = "runners"
+)
+
+// SignGet implements Signer.
+func (f *Folder) SignGet(_ context.Context, key Key, ttl time.Duration, o SignOptions) (string, error) {
+	params := url.Values{}
+	if o.Filename != "" {
+		params.Set(paramFilename, o.Filename)
+	}
+	if o.ContentType != "" {
+		params.Set(paramType, o.ContentType)
+	}
+	return f.sign(forPublic, http.MethodGet, key, ttl, params)
+}
+
+// SignRunnerGet implements Signer.
+func (f *Folder) SignRunnerGet(_ context.Context, key Key, ttl time.Duration) (string, error) {
+	return f.sign(forRunners, http.MethodGet, key, ttl, url.Values{})
+}
+
+// SignPut implements Signer. On a Folder a single PUT can have any size.
+func (f *Folder) SignPut(_ context.Context, key Key, ttl time.Duration) (string, error) {
+	return f.sign(forRunners, http.MethodPut, key, ttl, url.Values{})
+}
+
+func (f *Folder) sign(who audience, method string, key Key, ttl time.Duration, params url.Values) (string, error) {
+	base := f.o.PublicBase
+	if who == forRunners {
+		base = f.o.RunnerBase
+	}
+	err := cmp.Or(key.Validate(), checkTTL(ttl))
+	if err == nil && base == nil {
+		err = errors.New("the store was opened without an address for it")
+	}
+	if err != nil {
+		return "", fmt.Errorf("sign %s of object %s: %w", method, quote(string(key)), err)
+	}
+	expires := f.o.Now().Add(ttl.Truncate(time.Second)).Unix()
+	params.Set(paramExpires, strconv.FormatInt(expires, 10))
+	params.Set(paramSignature, f.signature(who, method, key, params))
+	path := (&url.URL{Path: "/" + string(key)}).EscapedPath()
+	return strings.TrimSuffix(base(), "/") + path + "?" + params.Encode(), nil
+}
+
+// signature signs params, which must not hold a signature yet. No field can run into the next: only the
+// last, which is escaped, could hold a line break.
+func (f *Folder) signature(who audience, method string, key Key, params url.Values) string {
+	mac := hmac.New(sha256.New, f.o.Secret)
+	fmt.Fprintf(mac, "davit object url 1\n%s\n%s\n%s\n%s", who, method, key, params.Encode())
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+var (
+	errUnsigned = errors.New("this address is not signed for this request")
+	errExpired  = errors.New("this address has expired")
+)
+
+// verify finds what a request is signed for. HEAD is allowed where GET is.
+func (f *Folder) verify(who audience, r *http.Request) (Key, url.Values, error) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	key := Key(strings.TrimPrefix(r.URL.Path, "/"))
+	params, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || key.Validate() != nil {
+		return "", nil, errUnsigned
+	}
+	given := params.Get(paramSignature)
+	if len(params[paramSignature]) != 1 {
+		return "", nil, errUnsigned
+	}
+	params.Del(paramSignature)
+	if !hmac.Equal([]byte(given), []byte(f.signature(who, method, key, params))) {
+		return "", nil, errUnsigned
+	}
+	expires, err := strconv.ParseInt(params.Get(paramExpires), 10, 64)
+	if err != nil || f.o.Now().Unix() >= expires {
+		return "", nil, errExpired
+	}
+	return key, params, nil
+}
+
+func checkTTL(ttl time.Duration) error {
+	if ttl < time.Second || ttl > MaxTTL {
+		return fmt.Errorf("it would live for %v: from 1s to %v", ttl, MaxTTL)
+	}
+	return nil
+}

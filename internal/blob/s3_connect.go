@@ -1,0 +1,94 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+func (o S3Options) connect(endpoint, access, secret string, transport http.RoundTripper) (*minio.Core, error) {
+	host, secure, err := splitEndpoint(endpoint, o.Secure)
+	if err != nil {
+		return nil, err
+	}
+	return minio.NewCore(host, &minio.Options{
+		Creds:      credentials.NewStaticV4(access, secret, ""),
+		Secure:     secure,
+		Region:     o.Region, // given, so that signing needs no question to the server
+		Transport:  transport,
+		MaxRetries: tries,
+	})
+}
+
+// splitEndpoint takes host[:port] or a URL without a path.
+func splitEndpoint(endpoint string, secure bool) (host string, https bool, err error) {
+	if !strings.Contains(endpoint, "://") {
+		if endpoint == "" || strings.ContainsAny(endpoint, "/?#@ ") {
+			return "", false, fmt.Errorf("endpoint %q is neither host[:port] nor a URL", endpoint)
+		}
+		return endpoint, secure, nil
+	}
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil:
+		return "", false, fmt.Errorf("endpoint %q: %w", endpoint, err)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", false, fmt.Errorf("endpoint %q: neither http nor https", endpoint)
+	case u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil:
+		return "", false, fmt.Errorf("endpoint %q: it must be a scheme, a host and a port only", endpoint)
+	}
+	return u.Host, u.Scheme == "https", nil
+}
+
+// noNetwork holds clients that only sign to that.
+type noNetwork struct{}
+
+func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("this client only signs")
+}
+
+// translateS3 makes an error of the client one of this package. What the caller's context did comes first.
+func translateS3(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err) // no answer, or half of one
+	}
+	if kind := kindOfAnswer(answer); kind != nil {
+		return fmt.Errorf("%w: %w", kind, err)
+	}
+	return err
+}
+
+// kindOfAnswer is nil for what is this program's own mistake.
+func kindOfAnswer(answer minio.ErrorResponse) error {
+	switch answer.Code {
+	case minio.NoSuchKey, minio.NoSuchUpload:
+		return ErrNotFound
+	case minio.PreconditionFailed:
+		return ErrExists
+	case "KeyTooLongError", minio.XMinioInvalidObjectName, "XMinioInvalidResourceName", "XMinioParentIsObject":
+		return ErrInvalidKey
+	case "InvalidPart", "InvalidPartOrder", "EntityTooSmall":
+		return ErrMismatch
+	case minio.NoSuchBucket, "SlowDown", "RequestTimeout":
+		return ErrUnavailable
+	}
+	switch status := answer.StatusCode; {
+	case status >= 500, status == http.StatusForbidden, status == http.StatusUnauthorized,
+		status == http.StatusTooManyRequests, status == http.StatusConflict:
+		return ErrUnavailable
+	}
+	return nil
+}

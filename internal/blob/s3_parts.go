@@ -1,0 +1,127 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+const (
+	maxParts     = 10_000
+	minPartBytes = 16 << 20
+	abortWithin  = 10 * time.Second
+)
+
+// putParts uploads in parts what is too large for one PUT, or has no known size. It does what the client
+// library's own does, but keeps a condition until the last request, and takes no error for an end.
+func (s *S3) putParts(
+	ctx context.Context, key Key, r io.Reader, size int64, o minio.PutObjectOptions,
+) (_ minio.UploadInfo, err error) {
+	name := string(key)
+	id, err := s.client.NewMultipartUpload(ctx, s.bucket, name, o)
+	if err != nil {
+		return minio.UploadInfo{}, err
+	}
+	defer func() {
+		if err != nil {
+			s.forget(ctx, name, id)
+		}
+	}()
+	buffer := make([]byte, max(minPartBytes, (size+maxParts-1)/maxParts))
+	var parts []minio.CompletePart
+	for last := false; !last; {
+		var n int
+		if n, last, err = fill(r, buffer); err != nil {
+			return minio.UploadInfo{}, err
+		}
+		if last && n == 0 && len(parts) > 0 {
+			break // the part before was the last, and full
+		}
+		if len(parts) == maxParts {
+			return minio.UploadInfo{}, fmt.Errorf("%w: it is longer than %d bytes", ErrMismatch, maxParts*len(buffer))
+		}
+		part, err := s.putPart(ctx, name, id, len(parts)+1, buffer[:n])
+		if err != nil {
+			return minio.UploadInfo{}, err
+		}
+		parts = append(parts, part)
+	}
+	return s.client.CompleteMultipartUpload(ctx, s.bucket, name, id, parts, o)
+}
+
+// fill reads until the buffer is full or r ends, and says whether it has ended.
+func fill(r io.Reader, buffer []byte) (n int, last bool, err error) {
+	for n < len(buffer) {
+		read, err := r.Read(buffer[n:])
+		n += read
+		if isEnd(err) {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
+}
+
+func (s *S3) putPart(ctx context.Context, name, id string, n int, content []byte) (minio.CompletePart, error) {
+	size := int64(len(content))
+	part, err := s.client.PutObjectPart(ctx, s.bucket, name, id, n, bytes.NewReader(content), size, minio.PutObjectPartOptions{})
+	return minio.CompletePart{PartNumber: n, ETag: part.ETag}, err
+}
+
+// forget aborts a failed upload, also when what made it fail is that ctx has ended.
+func (s *S3) forget(ctx context.Context, name, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
+	defer cancel()
+	_ = s.client.AbortMultipartUpload(ctx, s.bucket, name, id) // the first failure is the one to tell
+}
+
+// StartMultipart implements MultipartSigner.
+func (s *S3) StartMultipart(ctx context.Context, key Key) (string, error) {
+	err := key.Validate()
+	var id string
+	if err == nil {
+		id, err = s.client.NewMultipartUpload(ctx, s.bucket, string(key), putOptions(PutOptions{}))
+		err = translateS3(ctx, err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("start the upload of object %s: %w", quote(string(key)), err)
+	}
+	return id, nil
+}
+
+// Complete implements MultipartSigner.
+func (s *S3) Complete(ctx context.Context, key Key, uploadID string, etags []string) error {
+	parts := make([]minio.CompletePart, len(etags))
+	for i, etag := range etags {
+		parts[i] = minio.CompletePart{PartNumber: i + 1, ETag: strings.Trim(etag, `"`)}
+	}
+	err := key.Validate()
+	if err == nil {
+		_, err = s.client.CompleteMultipartUpload(ctx, s.bucket, string(key), uploadID, parts, minio.PutObjectOptions{})
+		err = translateS3(ctx, err)
+	}
+	if err != nil {
+		return fmt.Errorf("complete the upload of object %s: %w", quote(string(key)), err)
+	}
+	return nil
+}
+
+// Abort implements MultipartSigner.
+func (s *S3) Abort(ctx context.Context, key Key, uploadID string) error {
+	err := key.Validate()
+	if err == nil {
+		err = translateS3(ctx, s.client.AbortMultipartUpload(ctx, s.bucket, string(key), uploadID))
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("abort the upload of object %s: %w", quote(string(key)), err)
+	}
+	return nil
+}

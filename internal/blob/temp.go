@@ -1,0 +1,122 @@
+package blob
+
+import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+)
+
+const (
+	tempRoot = "tmp"
+	lockName = "lock"
+)
+
+// tempDir is one process's folder for files that are being written, in the same file system as the
+// objects. As long as the process lives it holds a lock on a file in it, which the kernel lets go of
+// however the process ends; so anyone can tell a folder in use from one left behind.
+type tempDir struct {
+	root *os.Root
+	name string
+	lock *os.File
+	next atomic.Uint64
+}
+
+// openTempDir removes the folders of dead processes and makes one for this.
+func openTempDir(root *os.Root) (*tempDir, error) {
+	if err := root.Mkdir(tempRoot, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	// Openers take turns: a folder must not be judged between its making and its locking.
+	turn, err := lockFile(root, path.Join(tempRoot, lockName), syscall.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = turn.Close() }()
+	if err := sweep(root); err != nil {
+		return nil, err
+	}
+	name := path.Join(tempRoot, rand.Text())
+	if err := root.Mkdir(name, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(root, path.Join(name, lockName), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err != nil {
+		return nil, errors.Join(err, root.RemoveAll(name))
+	}
+	return &tempDir{root: root, name: name, lock: lock}, nil
+}
+
+// sweep removes every temp folder whose lock is free.
+func sweep(root *os.Root) error {
+	entries, err := fs.ReadDir(root.FS(), tempRoot)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		name := path.Join(tempRoot, entry.Name())
+		lock, err := lockFile(root, path.Join(name, lockName), syscall.LOCK_EX|syscall.LOCK_NB)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(root.RemoveAll(name), lock.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockFile opens a file and locks it; closing it unlocks it.
+func lockFile(root *os.Root, name string, how int) (*os.File, error) {
+	file, err := root.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(file.Fd()), how)
+		if err == nil {
+			return file, nil
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(err, file.Close())
+		}
+	}
+}
+
+func (d *tempDir) close() error { return errors.Join(d.root.RemoveAll(d.name), d.lock.Close()) }
+
+// create makes an empty file, to be renamed or discarded.
+func (d *tempDir) create() (*tempFile, error) {
+	name := path.Join(d.name, strconv.FormatUint(d.next.Add(1), 36))
+	file, err := d.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &tempFile{root: d.root, name: name, file: file}, nil
+}
+
+// tempFile is one file being written.
+type tempFile struct {
+	root *os.Root
+	name string
+	file *os.File
+}
+
+// discard closes the file and removes its temporary name, if it still has that.
+func (t *tempFile) discard() error {
+	err := t.root.Remove(t.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(t.file.Close(), err)
+}
