@@ -1,0 +1,71 @@
+# Davit: `make help` lists the targets. Programs go to bin/; what tests need of
+# the machine is installed by `make test-deps`, idempotently.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := bin
+GO ?= go
+TOOLS ?= $(or $(DAVIT_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/davit/tools)
+GOLANGCI_VERSION := $(shell sed -n 's,^readonly golangci_version=,,p' hack/test-deps)
+GOLANGCI := $(TOOLS)/golangci-lint@$(GOLANGCI_VERSION)/golangci-lint
+PACKAGES ?= ./...
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## build the programs into bin/
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-gateway ./gateway
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-runner ./runner
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-demo ./hack/demo
+
+.PHONY: run
+run: build ## start Davit on this machine, run the example, and stay up
+	@exec $(BIN)/davit-demo -stay
+
+.PHONY: demo
+demo: build ## the same, and exit: 0 only if the result was right
+	@exec $(BIN)/davit-demo
+
+.PHONY: test
+test: test-deps build ## all tests, with the race detector; needs root for what it installs
+	$(GO) test -race -timeout 40m $(PACKAGES)
+	$(GO) test -timeout 20m -tags large ./e2e/...
+
+.PHONY: test-deps
+test-deps: ## install what tests need of the machine
+	@./hack/test-deps
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (default 20s)
+	@./hack/fuzz $(or $(FUZZTIME),20s)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## check style, imports and the rules of the house
+	$(GOLANGCI) run $(PACKAGES)
+
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION) (once, about 2 minutes)"
+	@mkdir -p $(@D)
+	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## format the code
+	$(GOLANGCI) fmt
+
+.PHONY: check
+check: lint test ## what CI runs
+
+.PHONY: bench
+bench: build ## measure calls against their floors; BENCH_JSON=file writes the figures as JSON lines
+	$(GO) run ./e2e/bench -json '$(BENCH_JSON)'
+
+.PHONY: settings
+settings: build ## print the table of settings
+	@$(BIN)/davit-gateway --settings
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf $(BIN)

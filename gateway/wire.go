@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"davit/gateway/api"
+	"davit/gateway/dispatch"
+	"davit/gateway/faas"
+	"davit/gateway/local"
+	"davit/gateway/meter"
+	"davit/gateway/redisstore"
+	"davit/gateway/register"
+	"davit/internal/blob"
+	"davit/internal/version"
+)
+
+// The types in this file join parts that do not know each other: each turns
+// the words of one into those of the other and decides nothing.
+
+// capabilities are what local processes cannot do.
+func capabilities() faas.Capabilities {
+	return faas.Capabilities{Why: "it needs a cluster, and this installation runs functions as local processes"}
+}
+
+func (g *gateway) newDispatcher() *dispatch.Dispatcher {
+	return dispatch.New(dispatch.Options{
+		Gateway: g.id, Records: g.records, Archive: g.records, Queue: g.records, Places: g.records, Gateways: g.records,
+		Launcher: lateLauncher{g}, Catalog: g.catalog, Objects: g.objects.store, Signer: g.objects.signer,
+		Meter: g.meter, Logger: g.log, Now: time.Now,
+		Limits: dispatch.Limits{
+			MaxLog: g.cfg.sizes.maxLog, MaxResult: g.cfg.sizes.maxResult,
+			Grace: g.cfg.RunnerGrace, Lease: g.cfg.Lease, Drain: g.cfg.Drain,
+		},
+	})
+}
+
+// lateLauncher is the launcher, which is made after the dispatcher that it reports to.
+type lateLauncher struct{ g *gateway }
+
+func (l lateLauncher) Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID) error {
+	return l.g.launcher.Launch(ctx, rev, id)
+}
+
+func (l lateLauncher) Stop(ctx context.Context, id faas.InvocationID) error {
+	return l.g.launcher.Stop(ctx, id)
+}
+
+func (l lateLauncher) Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error {
+	return l.g.launcher.Scale(ctx, rev, start, n)
+}
+
+func (l lateLauncher) Running(ref faas.RevisionRef, start faas.Start) int {
+	return l.g.launcher.Running(ref, start)
+}
+
+// lateBuilder is the launcher again, as the registrations see it.
+type lateBuilder struct{ g *gateway }
+
+func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (string, error) {
+	return b.g.launcher.Build(ctx, rev, source, log)
+}
+
+func exitOf(e local.Exit) dispatch.Exit {
+	return dispatch.Exit{Runner: e.Runner, Invocation: e.Invocation, Start: e.Start, Ref: e.Ref, Reason: e.Reason, Detail: e.Detail}
+}
+
+// source opens a revision's stored source for the launcher.
+func (g *gateway) source(ctx context.Context, rev *faas.Revision) (io.ReadCloser, error) {
+	r, _, err := g.objects.store.Get(ctx, register.SourceKey(rev.Ref()), 0, -1)
+	return r, err
+}
+
+// beat says that this gateway lives and which registrations it serves.
+func (g *gateway) beat(ctx context.Context, applied int64) error {
+	if err := g.records.Beat(ctx, redisstore.Gateway{ID: g.id, RunnerAddr: g.net.runnerAddr(), Applied: applied}); err != nil {
+		return err
+	}
+	return g.tellPeers(ctx)
+}
+
+// tellPeers has runners dial every live gateway.
+func (g *gateway) tellPeers(ctx context.Context) error {
+	live, err := g.records.LiveGateways(ctx)
+	if err != nil {
+		return err
+	}
+	if g.hub == nil {
+		return nil
+	}
+	addrs := make([]string, 0, len(live))
+	for _, peer := range live {
+		if peer.RunnerAddr != "" {
+			addrs = append(addrs, peer.RunnerAddr)
+		}
+	}
+	g.hub.SetPeers(addrs)
+	return nil
+}
+
+// hear passes on what gateways tell each other.
+func (g *gateway) hear(ctx context.Context, messages <-chan redisstore.Message) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case m := <-messages:
+			switch m.Kind {
+			case redisstore.KindRegistry:
+				g.catalog.Wake()
+			case redisstore.KindPeers:
+				if err := g.tellPeers(ctx); err != nil {
+					g.log.Warn("tell runners of the live gateways", "error", err)
+				}
+			case redisstore.KindCancel:
+				g.dispatch.CancelHeard(m.Invocation)
+			case redisstore.KindInvocation, redisstore.KindPlace:
+				g.dispatch.Heard()
+			case redisstore.KindResync:
+				g.catalog.Wake()
+				g.dispatch.Heard()
+			case redisstore.KindApplied:
+			}
+		}
+	}
+}
+
+func (g *gateway) slotTotals() meter.Slots {
+	var s meter.Slots
+	if g.hub == nil {
+		return s
+	}
+	for _, r := range g.hub.Runners() {
+		s.Free += r.Free
+		s.Busy += r.Busy
+	}
+	return s
+}
+
+// registry is Redis as the registrations see it.
+type registry struct{ *redisstore.Store }
+
+func (r registry) Changes(ctx context.Context, since int64) (register.Changes, error) {
+	c, err := r.Store.Changes(ctx, since)
+	return register.Changes{Version: c.Version, Full: c.Full, Functions: c.Functions, Triggers: c.Triggers}, err
+}
+
+func (r registry) Snapshot(ctx context.Context) (*register.Snapshot, error) {
+	s, err := r.Store.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := register.Snapshot(*s)
+	return &snapshot, nil
+}
+
+func (r registry) Restore(ctx context.Context, all *register.Snapshot, slots func(*faas.Trigger) ([]string, error)) error {
+	snapshot := redisstore.Snapshot(*all)
+	return r.Store.Restore(ctx, &snapshot, slots)
+}
+
+// caller is the dispatcher as the HTTP edge sees it.
+type caller struct{ d *dispatch.Dispatcher }
+
+func (c caller) Call(ctx context.Context, call *api.Call) (*api.Reply, error) {
+	request := dispatch.Request(*call)
+	reply, err := c.d.Call(ctx, &request)
+	if err != nil {
+		return nil, err
+	}
+	answer := api.Reply(*reply)
+	return &answer, nil
+}
+
+// invocations is the dispatcher as readers of records see it.
+type invocations struct{ *dispatch.Dispatcher }
+
+func (i invocations) Result(ctx context.Context, id faas.InvocationID) (blob.Info, api.Opener, *faas.Invocation, error) {
+	o, err := i.Dispatcher.Result(ctx, id)
+	if err != nil {
+		return blob.Info{}, nil, nil, err
+	}
+	open := func(offset, length int64) (io.ReadCloser, error) { return o.Open(ctx, offset, length) }
+	return o.Info, open, o.Invocation, nil
+}
+
+func (i invocations) Input(ctx context.Context, id faas.InvocationID) (blob.Info, io.ReadCloser, error) {
+	o, err := i.Dispatcher.Input(ctx, id)
+	if err != nil {
+		return blob.Info{}, nil, err
+	}
+	o.Info.ContentType = o.Invocation.Input.ContentType
+	r, err := o.Open(ctx, 0, -1)
+	return o.Info, r, err
+}
+
+// registrar is the registrations as the HTTP edge sees them.
+type registrar struct{ *register.Service }
+
+func (r registrar) PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*api.Registered, error) {
+	return registered(r.Service.PutSource(ctx, name, spec, source))
+}
+
+func (r registrar) PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*api.Registered, error) {
+	return registered(r.Service.PutImage(ctx, name, spec))
+}
+
+func (r registrar) RegisterForm(ctx context.Context, form *api.Form) (*api.FormResult, error) {
+	f := register.Form(*form)
+	result, err := r.Service.RegisterForm(ctx, &f)
+	if err != nil {
+		return nil, err
+	}
+	fn, _ := registered(result.Function, nil)
+	return &api.FormResult{Function: fn, Trigger: result.Trigger, Created: result.Created}, nil
+}
+
+func registered(r *register.Registered, err error) (*api.Registered, error) {
+	if err != nil || r == nil {
+		return nil, err
+	}
+	return &api.Registered{Revision: r.Revision, Created: r.Created}, nil
+}
+
+// changes is the subscription of the event stream.
+type changes struct{ store *redisstore.Store }
+
+func (c changes) Subscribe() (<-chan api.Change, func()) {
+	messages, cancel := c.store.Subscribe()
+	out := make(chan api.Change, 64)
+	go func() {
+		defer close(out)
+		for m := range messages {
+			if change, ok := changeOf(m); ok {
+				select {
+				case out <- change:
+				default: // a reader that is too slow loses some; it resyncs by reading
+				}
+			}
+		}
+	}()
+	return out, cancel
+}
+
+func changeOf(m redisstore.Message) (api.Change, bool) {
+	switch m.Kind {
+	case redisstore.KindInvocation:
+		return api.Change{Kind: "invocation", ID: string(m.Invocation), State: string(m.State), Function: string(m.Function), Trigger: string(m.Trigger)}, true
+	case redisstore.KindRegistry:
+		return api.Change{Kind: "registrations"}, true
+	case redisstore.KindResync:
+		return api.Change{Kind: "resync"}, true
+	case redisstore.KindApplied, redisstore.KindPeers, redisstore.KindCancel, redisstore.KindPlace:
+	}
+	return api.Change{}, false
+}
+
+// requests counts HTTP requests.
+type requests struct{ m *meter.Meter }
+
+func (r requests) Counted(listener, route, method string, code int) {
+	r.m.Request(listener, route, method, code)
+}
+
+func (g *gateway) newConsole(page fs.FS) *api.Server {
+	r := registrar{g.register}
+	secret := []byte(g.token.value)
+	return api.NewConsole(api.ConsoleOptions{
+		Functions: g.records, Triggers: g.records, Register: r, Change: g.register, SetTriggers: g.register, Forms: r,
+		Invocations: invocations{g.dispatch}, Changes: changes{g.records}, Slots: g.slots,
+		Ready:   map[string]api.Prober{"redis": g.records, "store": g.objects.store},
+		Metrics: g.meter.Handler(), Requests: requests{g.meter}, Page: page, Info: g.info,
+		Token: g.token.value, Secret: secret, Hosts: g.cfg.ConsoleHosts, CallsURL: "http://" + g.net.calls.Addr().String(),
+		TempDir: g.runDir, Limits: g.limits(), Log: g.log, Now: time.Now,
+	})
+}
+
+func (g *gateway) newCalls() *api.Server {
+	return api.NewTriggers(api.TriggerOptions{
+		Matcher: g.catalog, Caller: caller{g.dispatch}, Invocations: invocations{g.dispatch}, Requests: requests{g.meter},
+		Token: g.token.value, Limits: g.limits(), Log: g.log, Now: time.Now,
+	})
+}
+
+func (g *gateway) limits() api.Limits {
+	return api.Limits{Body: g.cfg.BodyIdle, Write: g.cfg.BodyIdle, SourceBytes: int64(g.cfg.sizes.maxArchive)}
+}
+
+func (g *gateway) slots(ref faas.RevisionRef) map[faas.Start]api.SlotCounts {
+	out := make(map[faas.Start]api.SlotCounts)
+	for start, c := range g.dispatch.Slots(ref) {
+		out[start] = api.SlotCounts(c)
+	}
+	return out
+}
+
+// info is what GET /v1/limits tells.
+func (g *gateway) info() api.Info {
+	redis := "embedded"
+	if g.cfg.RedisURL != "" {
+		redis = "external"
+	}
+	mode := "embedded"
+	if g.cfg.RedisURL != "" || g.objects.kind != "folder" {
+		mode = "configured"
+	}
+	return api.Info{
+		Version: version.String(), Mode: mode, Sandbox: g.launcher.Sandbox(),
+		Parts: map[string]string{"redis": redis, "store": g.objects.kind, "launcher": "local"},
+		Limits: map[string]any{
+			"max_archive": g.cfg.sizes.maxArchive, "max_archive_unpacked": g.cfg.sizes.maxUnpacked, "max_archive_entries": g.cfg.MaxArchiveEntries,
+			"max_log": g.cfg.sizes.maxLog, "max_result": g.cfg.sizes.maxResult, "runner_grace": faas.Duration(g.cfg.RunnerGrace),
+			"lease": faas.Duration(g.cfg.Lease), "drain": faas.Duration(g.cfg.Drain), "body_idle": faas.Duration(g.cfg.BodyIdle),
+		},
+	}
+}
+
+// describeSettings prints the README's table of settings.
+func describeSettings(w io.Writer) error {
+	_, err := io.WriteString(w, strings.Join(settingsTable(), "\n")+"\n")
+	if err != nil {
+		return fmt.Errorf("print the settings: %w", err)
+	}
+	return nil
+}
