@@ -1,0 +1,196 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"davit/gateway/faas"
+)
+
+// Changes is what happened to the registrations since a version.
+type Changes struct {
+	Version   int64               // now; what to ask for the next changes with
+	Full      bool                // what changed is not known any more: take a Snapshot
+	Functions []faas.FunctionName // changed, made or deleted
+	Triggers  []faas.TriggerName  // changed, made or deleted
+}
+
+// changesLua reads what changed.
+//
+//	KEYS[1] version, KEYS[2] changes; ARGV[1] since
+//
+// Answers {} when the registry was not opened, {VERSION} when it does not know
+// what changed, else {VERSION, {names of each version since…}}.
+const changesLua = `
+local version = redis.call('GET', KEYS[1])
+if not version then return {} end
+local behind = version - ARGV[1]
+if behind < 0 or behind > redis.call('LLEN', KEYS[2]) then return {version} end
+if behind == 0 then return {version, {}} end
+return {version, redis.call('LRANGE', KEYS[2], -behind, -1)}
+`
+
+// Changes returns what changed after version since. It is ErrEmpty when the
+// registry is lost: whoever serves registrations goes on with those that it knows.
+func (s *Store) Changes(ctx context.Context, since int64) (Changes, error) {
+	parts, err := s.evalRO(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
+	if err != nil {
+		return Changes{}, fmt.Errorf("read changes since %d: %w", since, s.fault(err))
+	}
+	if len(parts) == 0 {
+		return Changes{}, fmt.Errorf("read changes since %d: %w", since, errEmpty())
+	}
+	text, _ := parts[0].(string)
+	version, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return Changes{}, fmt.Errorf("read changes since %d: %w", since, errReply(parts))
+	}
+	if len(parts) == 1 {
+		return Changes{Version: version, Full: true}, nil
+	}
+	lines, _ := parts[1].([]any)
+	return collect(version, lines), nil
+}
+
+// collect gathers the lines of the change log, each name once.
+func collect(version int64, lines []any) Changes {
+	changes := Changes{Version: version}
+	seen := map[string]bool{}
+	for _, line := range lines {
+		text, _ := line.(string)
+		for entry := range strings.FieldsSeq(text) {
+			if seen[entry] {
+				continue
+			}
+			seen[entry] = true
+			if name, ok := strings.CutPrefix(entry, "f:"); ok {
+				changes.Functions = append(changes.Functions, faas.FunctionName(name))
+			} else if name, ok := strings.CutPrefix(entry, "t:"); ok {
+				changes.Triggers = append(changes.Triggers, faas.TriggerName(name))
+			}
+		}
+	}
+	return changes
+}
+
+// Snapshot is all that is served.
+type Snapshot struct {
+	Version   int64
+	Functions []*faas.Function
+	Revisions []*faas.Revision // of a Snapshot: the live ones; for a Restore: all
+	Triggers  []*faas.Trigger
+	Deleted   map[faas.FunctionName]faas.RevisionNumber // the last number that a deleted function used
+}
+
+// Snapshot returns all functions, live revisions and triggers. What is changed
+// while it reads may be in it or not, but Changes since its Version tells of it.
+// It is ErrEmpty when the registry is lost.
+func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
+	all := &Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
+	version, err := s.client.Get(ctx, s.keys.version()).Int64()
+	switch {
+	case err == redis.Nil: //nolint:errorlint // the client returns it bare
+		err = errEmpty()
+	case err != nil:
+		err = s.fault(err)
+	default:
+		all.Version = version
+		err = s.fill(ctx, all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read all registrations: %w", err)
+	}
+	return all, nil
+}
+
+func (s *Store) fill(ctx context.Context, all *Snapshot) error {
+	for cursor := ""; ; {
+		page, next, err := s.ListFunctions(ctx, mostLimit, cursor)
+		if err != nil {
+			return err
+		}
+		all.Functions = append(all.Functions, page...)
+		revisions, err := s.liveRevisions(ctx, page)
+		if err != nil {
+			return err
+		}
+		all.Revisions = append(all.Revisions, revisions...)
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	deleted, err := s.client.HGetAll(ctx, s.keys.deletedFunctions()).Result()
+	if err != nil {
+		return s.fault(err)
+	}
+	for name, text := range deleted {
+		number, err := strconv.Atoi(text)
+		if err != nil {
+			return errReply(text)
+		}
+		all.Deleted[faas.FunctionName(name)] = faas.RevisionNumber(number)
+	}
+	all.Triggers, err = s.allTriggers(ctx)
+	return err
+}
+
+// liveRevisions reads the live revision of each function that has one.
+func (s *Store) liveRevisions(ctx context.Context, functions []*faas.Function) ([]*faas.Revision, error) {
+	pipe := s.client.Pipeline()
+	cmds := map[*faas.Function]*redis.StringCmd{}
+	for _, f := range functions {
+		if f.Live > 0 {
+			cmds[f] = pipe.HGet(ctx, s.keys.revisions(f.Name), strconv.Itoa(int(f.Live)))
+		}
+	}
+	_, _ = pipe.Exec(ctx) // each command holds its own error
+	var items []*faas.Revision
+	for _, f := range functions {
+		cmd := cmds[f]
+		if cmd == nil || cmd.Err() == redis.Nil { //nolint:errorlint // the client returns it bare
+			continue
+		}
+		record, err := cmd.Bytes()
+		if err != nil {
+			return nil, s.fault(err)
+		}
+		rev, err := readRevision(record, faas.RevisionRef{Function: f.Name, Number: f.Live}, faas.RevisionReady)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, rev)
+	}
+	return items, nil
+}
+
+// scanCount is about how many triggers one step of a scan reads.
+const scanCount = 1000
+
+// allTriggers reads every trigger, step by step. One that is replaced meanwhile comes in either form.
+func (s *Store) allTriggers(ctx context.Context) ([]*faas.Trigger, error) {
+	var items []*faas.Trigger
+	seen := map[faas.TriggerName]bool{}
+	for cursor := uint64(0); ; {
+		pairs, next, err := s.client.HScan(ctx, s.keys.triggers(), cursor, "", scanCount).Result()
+		if err != nil {
+			return nil, s.fault(err)
+		}
+		for i := 1; i < len(pairs); i += 2 {
+			t, err := readTrigger(pairs[i])
+			if err != nil {
+				return nil, err
+			}
+			if !seen[t.Name] { // a scan may give one twice
+				seen[t.Name] = true
+				items = append(items, t)
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return items, nil
+		}
+	}
+}

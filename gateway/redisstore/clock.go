@@ -1,0 +1,38 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Gateways on several machines compare instants with each other: beats and
+// leases. They all count in the server's time, since no two machines' clocks agree.
+
+// clockTolerance is the difference to the server's clock that is left alone, and
+// the longest round trip that is a measurement of it.
+const clockTolerance = 250 * time.Millisecond
+
+// setClock measures how far the server's clock is ahead of this machine's.
+func (s *Store) setClock(ctx context.Context) error {
+	before := s.now()
+	there, err := s.client.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("read the clock of Redis: %w", s.fault(err))
+	}
+	trip := s.now().Sub(before)
+	if trip > clockTolerance {
+		return nil
+	}
+	ahead := there.Sub(before.Add(trip / 2))
+	if ahead.Abs() < clockTolerance {
+		ahead = 0
+	}
+	s.skew.Store(int64(ahead))
+	return nil
+}
+
+// stamp is an instant of this machine's clock in the server's, in milliseconds.
+func (s *Store) stamp(t time.Time) int64 {
+	return t.Add(time.Duration(s.skew.Load())).UnixMilli()
+}

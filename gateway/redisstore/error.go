@@ -1,0 +1,75 @@
+package redisstore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"davit/gateway/faas"
+)
+
+// ErrEmpty is in the chain of an Unavailable error when the registry of this
+// Redis was never opened, or is lost: nothing is registered over lost
+// registrations before Restore has brought them back.
+var ErrEmpty = errors.New("the registry is empty")
+
+// retryAfter is when a Redis that is away is worth another try.
+const retryAfter = 2 * time.Second
+
+// awayReplies begin the replies of a Redis that answers but cannot serve now.
+func awayReplies() []string {
+	return []string{
+		"OOM ", "READONLY ", "LOADING ", "MISCONF ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ", "BUSY ",
+		"NOAUTH ", "WRONGPASS ", "NOPERM ", "ERR max number of clients",
+	}
+}
+
+// fault translates an error of the client into one of the vocabulary's.
+func (s *Store) fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	if own, ok := errors.AsType[*faas.Error](err); ok {
+		return own
+	}
+	cause := s.redact(err)
+	reply, isReply := errors.AsType[redis.Error](err)
+	if !isReply {
+		return away("Redis does not answer", cause)
+	}
+	for _, prefix := range awayReplies() {
+		if strings.HasPrefix(reply.Error(), prefix) {
+			return away("Redis does not take requests", cause)
+		}
+	}
+	return &faas.Error{Kind: faas.Internal, Detail: "Redis refused a command", Err: cause}
+}
+
+func away(what string, cause error) *faas.Error {
+	return &faas.Error{Kind: faas.Unavailable, Detail: what + "; try again in a moment", RetryAfter: retryAfter, Err: cause}
+}
+
+// redact takes the password out of what a server may have quoted back.
+func (s *Store) redact(err error) error {
+	password := s.client.Options().Password
+	if password == "" || !strings.Contains(err.Error(), password) {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), password, "***"))
+}
+
+// errEmpty is the answer to a change of a registry that was not opened yet.
+func errEmpty() error {
+	return &faas.Error{
+		Kind: faas.Unavailable, RetryAfter: retryAfter, Err: ErrEmpty,
+		Detail: "The registrations are being brought back from the store; try again in a moment",
+	}
+}
+
+// errReply is for an answer that no script gives.
+func errReply(got any) error {
+	return &faas.Error{Kind: faas.Internal, Detail: "Redis gave an answer that cannot be read", Err: fmt.Errorf("got %v", got)}
+}

@@ -1,0 +1,62 @@
+package redisstore
+
+import "davit/gateway/faas"
+
+// keys makes every key and channel name that this package uses.
+type keys struct{ prefix string }
+
+// The installation.
+
+func (k keys) secret() string   { return k.prefix + "secret" }   // string: 64 hex digits
+func (k keys) ready() string    { return k.prefix + "ready" }    // string: overwritten by each readiness check
+func (k keys) messages() string { return k.prefix + "messages" } // channel: see messages.go
+func (k keys) gateways() string { return k.prefix + "gateways" } // hash: id → "beat applied address", see gateways.go
+
+// Registrations.
+
+func (k keys) version() string            { return k.prefix + "registry:version" }         // counter; absent until Restore
+func (k keys) changes() string            { return k.prefix + "registry:changes" }         // list: what each version changed, "f:NAME t:NAME …"; the newest last
+func (k keys) request(name string) string { return k.prefix + "registry:request:" + name } // string: the answer to a change, for a minute
+func (k keys) functions() string          { return k.prefix + "functions" }                // zset, all scores 0: names
+func (k keys) deletedFunctions() string   { return k.prefix + "functions:deleted" }        // hash: name → the last revision number that it used
+func (k keys) triggers() string           { return k.prefix + "triggers" }                 // hash: name → "created updated\n" and the JSON
+func (k keys) triggerNames() string       { return k.prefix + "triggers:names" }           // zset, all scores 0: names
+func (k keys) triggerSlots() string       { return k.prefix + "triggers:slots" }           // hash: "METHOD pattern" → the name that holds it
+func (k keys) triggerHoldings() string    { return k.prefix + "triggers:holdings" }        // hash: name → "function\nslot\nslot…"
+func (k keys) triggersByFunction() string { return k.prefix + "triggers:functions" }       // zset, all scores 0: "function/name"
+func (k keys) function(n faas.FunctionName) string {
+	return k.prefix + "function:" + string(n) // hash: live, latest, first (numbers), created, updated
+}
+
+func (k keys) revisions(n faas.FunctionName) string {
+	return k.prefix + "function:" + string(n) + ":revisions" // hash: "N" → JSON, "N:state" → state
+}
+
+// Invocations.
+
+func (k keys) invocation(id faas.InvocationID) string {
+	return k.prefix + "invocation:" + string(id) // hash: see columns in record.go
+}
+
+func (k keys) totals() string      { return k.prefix + "invocations:totals" } // hash: accepted, final
+func (k keys) expiry() string      { return k.prefix + "invocations:expiry" } // zset: id by the ms when a final record may go
+func (k keys) leases() string      { return k.prefix + "invocations:leases" } // zset: id of a queued entry by the ms when its lease ends
+func (k keys) invocations() string { return k.prefix + "invocations" }        // zset, all scores 0: ids
+
+func (k keys) byFunction(n faas.FunctionName) string {
+	return k.prefix + "invocations:function:" + string(n) // zset, all scores 0: ids
+}
+
+func (k keys) byTrigger(n faas.TriggerName) string {
+	return k.prefix + "invocations:trigger:" + string(n) // zset, all scores 0: ids
+}
+
+func (k keys) byState(s faas.State) string {
+	return k.prefix + "invocations:state:" + string(s) // zset, all scores 0: ids
+}
+
+// Places.
+
+func (k keys) places(n faas.FunctionName) string {
+	return k.prefix + "places:" + string(n) // zset: invocation id by the ms when its place lapses
+}

@@ -1,0 +1,199 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"davit/gateway/faas"
+)
+
+// scanChunk is how many ids of an index one step of a list reads.
+const scanChunk = 200
+
+// ListInvocations lists the records that the filter selects, newest first, and
+// the cursor of the page behind, "" at the end. What is accepted or changes
+// meanwhile moves no other record to another page. A filter that selects few is
+// searched for step by step until the page is full or the end is reached, along
+// the shortest index that fits.
+func (s *Store) ListInvocations(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error) {
+	if f.Cursor != "" {
+		if _, err := faas.ParseInvocationID(f.Cursor); err != nil {
+			return nil, "", faas.Errorf(faas.Invalid, "The cursor is none that a list of invocations gave")
+		}
+	}
+	size := pageSize(f.Limit)
+	index, exact, err := s.shortestIndex(ctx, f)
+	if err != nil {
+		return nil, "", fmt.Errorf("list invocations: %w", err)
+	}
+	step := scanChunk
+	if exact {
+		step = size + 1
+	}
+	for cursor, more := f.Cursor, true; more && len(items) <= size; {
+		var found []*faas.Invocation
+		found, cursor, more, err = s.scan(ctx, index, f, cursor, step)
+		if err != nil {
+			return nil, "", fmt.Errorf("list invocations: %w", err)
+		}
+		items = append(items, found...)
+	}
+	if len(items) > size {
+		items = items[:size]
+		next = string(items[size-1].ID)
+	}
+	return items, next, nil
+}
+
+// shortestIndex returns the index with the fewest ids that holds all that the filter
+// selects. exact tells that it holds nothing else.
+func (s *Store) shortestIndex(ctx context.Context, f faas.InvocationFilter) (key string, exact bool, err error) {
+	var keys []string
+	if f.Trigger != "" {
+		keys = append(keys, s.keys.byTrigger(f.Trigger))
+	}
+	if f.Function != "" {
+		keys = append(keys, s.keys.byFunction(f.Function))
+	}
+	if f.State != "" {
+		keys = append(keys, s.keys.byState(f.State))
+	}
+	switch len(keys) {
+	case 0:
+		return s.keys.invocations(), true, nil
+	case 1:
+		return keys[0], true, nil
+	}
+	cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, k := range keys {
+			p.ZCard(ctx, k)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", false, s.fault(err)
+	}
+	shortest := 0
+	for i, cmd := range cmds {
+		if cmd.(*redis.IntCmd).Val() < cmds[shortest].(*redis.IntCmd).Val() {
+			shortest = i
+		}
+	}
+	return keys[shortest], false, nil
+}
+
+// scan reads the next step of an index behind the cursor and returns what the
+// filter selects of it. more tells that there is more behind the new cursor.
+func (s *Store) scan(ctx context.Context, index string, f faas.InvocationFilter, cursor string, step int) (found []*faas.Invocation, last string, more bool, err error) {
+	within := &redis.ZRangeBy{Min: "-", Max: "+", Count: int64(step)}
+	if !f.Since.IsZero() {
+		within.Min = "[" + idAt(f.Since)
+	}
+	if cursor != "" {
+		within.Max = "(" + cursor
+	}
+	ids, err := s.client.ZRevRangeByLex(ctx, index, within).Result()
+	if err != nil {
+		return nil, "", false, s.fault(err)
+	}
+	if len(ids) == 0 {
+		return nil, cursor, false, nil
+	}
+	fitting, err := s.selectIDs(ctx, ids, f)
+	if err != nil {
+		return nil, "", false, err
+	}
+	loaded, err := s.load(ctx, fitting)
+	if err != nil {
+		return nil, "", false, err
+	}
+	var dead []any
+	for i, inv := range loaded {
+		switch {
+		case inv == nil:
+			dead = append(dead, fitting[i])
+		case selects(f, inv.Function, inv.Trigger, inv.State):
+			found = append(found, inv)
+		}
+	}
+	if len(dead) > 0 { // Redis dropped the record by itself
+		if err := s.client.ZRem(ctx, index, dead...).Err(); err != nil {
+			return nil, "", false, s.fault(err)
+		}
+	}
+	return found, ids[len(ids)-1], len(ids) == step, nil
+}
+
+func selects(f faas.InvocationFilter, fn faas.FunctionName, trigger faas.TriggerName, state faas.State) bool {
+	return (f.Function == "" || f.Function == fn) && (f.Trigger == "" || f.Trigger == trigger) && (f.State == "" || f.State == state)
+}
+
+// selectIDs returns the ids of the records that the filter selects, and of those
+// that are gone; it reads no whole records. With one filter the index has selected already.
+func (s *Store) selectIDs(ctx context.Context, ids []string, f faas.InvocationFilter) ([]string, error) {
+	filters := 0
+	for _, set := range []bool{f.Function != "", f.Trigger != "", f.State != ""} {
+		if set {
+			filters++
+		}
+	}
+	if filters < 2 {
+		return ids, nil
+	}
+	cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, id := range ids {
+			p.HMGet(ctx, s.keys.invocation(faas.InvocationID(id)), "f", "t", "s")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	var fitting []string
+	for i, cmd := range cmds {
+		values := cmd.(*redis.SliceCmd).Val()
+		fn, there := values[0].(string)
+		trigger, _ := values[1].(string)
+		state, _ := values[2].(string)
+		if !there || selects(f, faas.FunctionName(fn), faas.TriggerName(trigger), faas.State(state)) {
+			fitting = append(fitting, ids[i])
+		}
+	}
+	return fitting, nil
+}
+
+// load reads records by id, nil for those that are gone.
+func (s *Store) load(ctx context.Context, ids []string) ([]*faas.Invocation, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, id := range ids {
+			p.HMGet(ctx, s.keys.invocation(faas.InvocationID(id)), columns()...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	items := make([]*faas.Invocation, len(ids))
+	for i, cmd := range cmds {
+		rec, ok, err := readRecord(cmd.(*redis.SliceCmd).Val())
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			items[i] = rec.invocation
+		}
+	}
+	return items, nil
+}
+
+// idAt is not above any UUIDv7 made at t or later, and above those made in the milliseconds before (RFC 9562, 5.7).
+func idAt(t time.Time) string {
+	hex := fmt.Sprintf("%012x", max(t.UnixMilli(), 0))
+	return hex[:8] + "-" + hex[8:]
+}

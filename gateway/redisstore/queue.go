@@ -1,0 +1,195 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"davit/gateway/faas"
+)
+
+// The durable queue holds the invocations that were accepted and are not final.
+// Each is led by one gateway until its lease ends; then any other may take it.
+
+// enqueueLua writes an invocation and its lease; see writeLua. ARGV[15] is the ms when the lease ends.
+// Its code is "ok", or why it was refused.
+const enqueueLua = writeLua + replyLua + `
+local was = read(11, ARGV[4])
+local why = refusal(was, 4)
+if why then return reply(why) end
+local news = write(11, 4, was)
+redis.call('HSET', KEYS[11], 'o', ARGV[11])
+redis.call('ZADD', KEYS[3], ARGV[15], ARGV[4])
+if news then redis.call('PUBLISH', ARGV[1], news) end
+return reply('ok')
+`
+
+// Enqueue writes the record, in whatever state it is, and puts it into the queue,
+// led until then by the gateway that the record names: both or neither. When it
+// returns nil every gateway can read the record. It is a Conflict when the record
+// is final, of a later attempt, or led by another gateway.
+func (s *Store) Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error {
+	if inv.Inner == nil || inv.Inner.Gateway == "" || inv.State.Final() {
+		return faas.Errorf(faas.Internal, "The invocation %s cannot be queued: it is %s, or names no gateway", inv.ID, inv.State)
+	}
+	one := []*faas.Invocation{inv}
+	args, err := s.writeArgs("", one)
+	if err != nil {
+		return err
+	}
+	code, rec, err := readReply(s.eval(ctx, enqueueLua, s.writeKeys(one), append(args, s.stamp(until))...).Slice())
+	switch {
+	case err != nil:
+		return fmt.Errorf("queue invocation %s: %w", inv.ID, s.fault(err))
+	case code != "ok":
+		return fmt.Errorf("queue invocation %s: %w", inv.ID, refused(code, rec.invocation))
+	}
+	return nil
+}
+
+// LostLeases is in the chain of Renew's Conflict: the entries that the gateway
+// does not lead any more. They are final, or led by another, or Redis lost them.
+type LostLeases struct{ IDs []faas.InvocationID }
+
+// Error names them.
+func (l *LostLeases) Error() string {
+	ids := make([]string, len(l.IDs))
+	for i, id := range l.IDs {
+		ids[i] = string(id)
+	}
+	return "lost the leases of " + strings.Join(ids, ", ")
+}
+
+// leaseBatch is how many entries one script looks at.
+const leaseBatch = 128
+
+// renewLua sets the end of leases.
+//
+//	KEYS[1] leases, KEYS[2]… invocations
+//	ARGV[1] gateway, ARGV[2] ms when they end, ARGV[3] the gateway that leads them then, ARGV[4]… ids
+//
+// Answers the ids that the gateway does not lead.
+const renewLua = `
+local lost = {}
+for i = 4, #ARGV do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) and redis.call('HGET', KEYS[i - 2], 'o') == ARGV[1] then
+    redis.call('ZADD', KEYS[1], ARGV[2], ARGV[i])
+    if ARGV[3] ~= ARGV[1] then redis.call('HSET', KEYS[i - 2], 'o', ARGV[3]) end
+  else
+    lost[#lost + 1] = ARGV[i]
+  end
+end
+return lost
+`
+
+// Renew prolongs the leases of those entries that the gateway leads. When it does
+// not lead all of them, the others are prolonged all the same and it is a Conflict with LostLeases.
+func (s *Store) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) error {
+	lost, err := s.setLeases(ctx, gateway, gateway, ids, s.stamp(until))
+	if err != nil {
+		return fmt.Errorf("renew %d leases: %w", len(ids), err)
+	}
+	if len(lost) > 0 {
+		return &faas.Error{Kind: faas.Conflict, Detail: "Another gateway leads some of the invocations", Err: &LostLeases{IDs: lost}}
+	}
+	return nil
+}
+
+// ReleaseLeases lets any gateway take, at once, what this one leads of these entries.
+func (s *Store) ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error {
+	if _, err := s.setLeases(ctx, gateway, "", ids, 0); err != nil {
+		return fmt.Errorf("release %d leases: %w", len(ids), err)
+	}
+	return nil
+}
+
+func (s *Store) setLeases(ctx context.Context, gateway, next faas.GatewayID, ids []faas.InvocationID, until int64) (lost []faas.InvocationID, err error) {
+	for part := range slices.Chunk(ids, leaseBatch) {
+		keys, args := []string{s.keys.leases()}, []any{string(gateway), until, string(next)}
+		for _, id := range part {
+			keys, args = append(keys, s.keys.invocation(id)), append(args, string(id))
+		}
+		texts, err := s.eval(ctx, renewLua, keys, args...).StringSlice()
+		if err != nil {
+			return nil, s.fault(err)
+		}
+		for _, text := range texts {
+			lost = append(lost, faas.InvocationID(text))
+		}
+	}
+	return lost, nil
+}
+
+// takeLua takes those entries whose lease is over.
+//
+//	KEYS[1] leases, KEYS[2]… invocations
+//	ARGV[1] gateway, ARGV[2] ms now, ARGV[3] ms when the new leases end, ARGV[4]… ids
+//
+// Answers a list: for each that was taken its columns, in the order of columns. Entries without a record are dropped.
+const takeLua = `
+local taken = {}
+for i = 4, #ARGV do
+  local ends = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if ends and tonumber(ends) <= tonumber(ARGV[2]) then
+    if redis.call('EXISTS', KEYS[i - 2]) == 0 then
+      redis.call('ZREM', KEYS[1], ARGV[i])
+    else
+      redis.call('HSET', KEYS[i - 2], 'o', ARGV[1])
+      redis.call('HINCRBY', KEYS[i - 2], 'v', 1)
+      redis.call('ZADD', KEYS[1], ARGV[3], ARGV[i])
+      local c = redis.call('HMGET', KEYS[i - 2], 'r', 's', 'v', 'b', 'c', 'o')
+      taken[#taken + 1] = {c[1] or '', c[2] or '', c[3] or '', c[4] or '', c[5] or '', c[6] or ''}
+    end
+  end
+end
+return taken
+`
+
+// TakeExpired gives the gateway at most so many entries whose lease is over, the
+// longest over in front; each goes to one gateway only. From then on what their
+// former leader writes in its own name is refused.
+func (s *Store) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error) {
+	var taken []*faas.Invocation
+	for len(taken) < most {
+		want := min(leaseBatch, most-len(taken))
+		over := &redis.ZRangeBy{Min: "-inf", Max: fmt.Sprint(s.stamp(now)), Count: int64(want)}
+		ids, err := s.client.ZRangeByScore(ctx, s.keys.leases(), over).Result()
+		if err != nil {
+			return taken, fmt.Errorf("take entries of the queue: %w", s.fault(err))
+		}
+		if len(ids) == 0 {
+			break
+		}
+		some, err := s.take(ctx, gateway, s.stamp(now), s.stamp(until), ids)
+		if err != nil {
+			return taken, fmt.Errorf("take entries of the queue: %w", err)
+		}
+		taken = append(taken, some...)
+	}
+	return taken, nil
+}
+
+func (s *Store) take(ctx context.Context, gateway faas.GatewayID, now, until int64, ids []string) ([]*faas.Invocation, error) {
+	keys, args := []string{s.keys.leases()}, []any{string(gateway), now, until}
+	for _, id := range ids {
+		keys, args = append(keys, s.keys.invocation(faas.InvocationID(id))), append(args, id)
+	}
+	rows, err := s.eval(ctx, takeLua, keys, args...).Slice()
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	taken := make([]*faas.Invocation, 0, len(rows))
+	for _, row := range rows {
+		values, _ := row.([]any)
+		rec, ok, err := readRecord(values)
+		if err != nil || !ok {
+			return nil, errReply(row)
+		}
+		taken = append(taken, rec.invocation)
+	}
+	return taken, nil
+}

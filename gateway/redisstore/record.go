@@ -1,0 +1,201 @@
+package redisstore
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+// An invocation is a hash of these columns:
+//
+//	r  the record as JSON
+//	s  its state
+//	a  its attempt
+//	v  counts writes
+//	f  its function
+//	t  its trigger
+//	b  the runner that the attempt is bound to, or ""
+//	c  "1" once a cancel was asked for, else ""
+//	o  the gateway that leads it, or ""
+//	n  the request that wrote it last, where that matters
+//
+// s, b, c and o change without r.
+
+// writeLua stands before every script that writes invocations.
+//
+//	KEYS[1] invocations, KEYS[2] expiry, KEYS[3] leases, KEYS[4] totals,
+//	KEYS[5]… byState of queued, starting, running, succeeded, failed, cancelled,
+//	KEYS[11]… of each invocation: invocation, byFunction, byTrigger
+//	ARGV[1]   channel
+//	ARGV[2]   request
+//	ARGV[3]   number of invocations, ARGV[4]… of each: id, function, trigger, state, attempt, JSON, runner, gateway,
+//	          cancelled ("1" or ""), ms when it may go and ms when it goes at last ("" while it is not final)
+const writeLua = `
+local byState = {queued = KEYS[5], starting = KEYS[6], running = KEYS[7], succeeded = KEYS[8], failed = KEYS[9], cancelled = KEYS[10]}
+local rank = {queued = 1, starting = 2, running = 3, succeeded = 4, failed = 4, cancelled = 4}
+
+-- read returns what is there of the invocation in KEYS[k]; its state is false when there is none.
+local function read(k, id)
+  local c = redis.call('HMGET', KEYS[k], 's', 'a', 'b', 'c', 'o', 'n', 'v')
+  local leased = c[1] and redis.call('ZSCORE', KEYS[3], id)
+  return {state = c[1], attempt = tonumber(c[2] or 0), runner = c[3], cancelled = c[4], owner = c[5], request = c[6], version = c[7], leased = leased}
+end
+
+-- refusal tells why the invocation in ARGV[a] must not be written over was: it is final, of a later attempt, or led by another.
+local function refusal(was, a)
+  if not was.state then return end
+  if rank[was.state] == 4 then return 'final' end
+  if tonumber(ARGV[a + 4]) < was.attempt then return 'late' end
+  if was.leased and ARGV[a + 7] ~= '' and was.owner ~= ARGV[a + 7] then return 'stale' end
+end
+
+-- write puts the invocation in ARGV[a] over was, to KEYS[k]; returns a line for the channel when its state is new.
+local function write(k, a, was)
+  local id, state, runner, owner, cancelled = ARGV[a], ARGV[a + 3], ARGV[a + 6], ARGV[a + 7], ARGV[a + 8]
+  local news
+  if not was.state then
+    redis.call('HINCRBY', KEYS[4], 'accepted', 1)
+    redis.call('ZADD', KEYS[1], 0, id)
+    redis.call('ZADD', KEYS[k + 1], 0, id)
+    redis.call('ZADD', KEYS[k + 2], 0, id)
+  end
+  if was.state ~= state then
+    if was.state then redis.call('ZREM', byState[was.state], id) end
+    redis.call('ZADD', byState[state], 0, id)
+    if rank[state] == 4 then redis.call('HINCRBY', KEYS[4], 'final', 1) end
+    news = 'invocation ' .. id .. ' ' .. state .. ' ' .. ARGV[a + 1] .. ' ' .. ARGV[a + 2]
+  end
+  if was.state and was.attempt == tonumber(ARGV[a + 4]) and was.runner ~= '' then runner = was.runner end
+  if was.cancelled == '1' then cancelled = '1' end
+  if was.leased then owner = was.owner end
+  redis.call('HSET', KEYS[k], 'r', ARGV[a + 5], 's', state, 'a', ARGV[a + 4], 'v', (was.version or 0) + 1,
+    'f', ARGV[a + 1], 't', ARGV[a + 2], 'b', runner, 'c', cancelled, 'o', owner)
+  if ARGV[a + 9] ~= '' then
+    if was.leased then redis.call('ZREM', KEYS[3], id) end
+    redis.call('ZADD', KEYS[2], ARGV[a + 9], id)
+    redis.call('PEXPIREAT', KEYS[k], ARGV[a + 10])
+  end
+  return news
+end
+`
+
+// columns are what a record is read from, in this order.
+func columns() []string { return []string{"r", "s", "v", "b", "c", "o"} }
+
+// stored is a record as Redis holds it.
+type stored struct {
+	invocation *faas.Invocation
+	version    string
+}
+
+// readRecord makes a record of the values of columns. ok is false when there is none.
+func readRecord(values []any) (rec stored, ok bool, err error) {
+	if len(values) != len(columns()) {
+		return stored{}, false, errReply(values)
+	}
+	text := make([]string, len(values))
+	for i, v := range values {
+		text[i], _ = v.(string)
+	}
+	if text[0] == "" {
+		return stored{}, false, nil
+	}
+	inv := &faas.Invocation{}
+	if err := json.Unmarshal([]byte(text[0]), inv); err != nil {
+		return stored{}, false, errReply(err)
+	}
+	inv.State = faas.State(text[1])
+	runner, cancelled, owner := faas.RunnerID(text[3]), text[4] == "1", faas.GatewayID(text[5])
+	if inv.Inner == nil && (runner != "" || cancelled || owner != "") {
+		inv.Inner = &faas.Inner{}
+	}
+	if inv.Inner != nil {
+		inv.Inner.Runner, inv.Inner.Cancelled, inv.Inner.Gateway = runner, cancelled, owner
+	}
+	return stored{invocation: inv, version: text[2]}, true, nil
+}
+
+// writeKeys are the KEYS of a script that begins with writeLua.
+func (s *Store) writeKeys(invs []*faas.Invocation) []string {
+	keys := make([]string, 0, 10+3*len(invs))
+	keys = append(keys, s.keys.invocations(), s.keys.expiry(), s.keys.leases(), s.keys.totals())
+	for _, state := range states() {
+		keys = append(keys, s.keys.byState(state))
+	}
+	for _, inv := range invs {
+		keys = append(keys, s.keys.invocation(inv.ID), s.keys.byFunction(inv.Function), s.keys.byTrigger(inv.Trigger))
+	}
+	return keys
+}
+
+func states() []faas.State {
+	return []faas.State{faas.Queued, faas.Starting, faas.Running, faas.Succeeded, faas.Failed, faas.StateCancelled}
+}
+
+// writeArgs are the ARGV of a script that begins with writeLua; more follow.
+func (s *Store) writeArgs(request string, invs []*faas.Invocation) ([]any, error) {
+	args := make([]any, 0, 4+11*len(invs))
+	args = append(args, s.keys.messages(), request, len(invs))
+	for _, inv := range invs {
+		if !known(inv.State) {
+			return nil, faas.Errorf(faas.Internal, "The invocation %s has the unknown state %q", inv.ID, inv.State)
+		}
+		record, err := json.Marshal(inv)
+		if err != nil {
+			return nil, fmt.Errorf("encode invocation %s: %w", inv.ID, err)
+		}
+		inner := faas.Inner{}
+		if inv.Inner != nil {
+			inner = *inv.Inner
+		}
+		cancelled := ""
+		if inner.Cancelled {
+			cancelled = "1"
+		}
+		due, last := s.endOf(inv)
+		args = append(args, string(inv.ID), string(inv.Function), string(inv.Trigger), string(inv.State), inv.Attempt, record,
+			string(inner.Runner), string(inner.Gateway), cancelled, due, last)
+	}
+	return args, nil
+}
+
+func known(state faas.State) bool {
+	for _, s := range states() {
+		if s == state {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	defaultRetention = 24 * time.Hour
+	sweepWithin      = 24 * time.Hour // the time that the sweeper has before Redis drops a record by itself
+)
+
+// endOf tells when a final record may go, and when it goes though no sweeper came; "" while it is not final.
+func (s *Store) endOf(inv *faas.Invocation) (due, last string) {
+	if !inv.State.Final() {
+		return "", ""
+	}
+	end := inv.CreatedAt
+	if inv.EndedAt != nil {
+		end = *inv.EndedAt
+	}
+	retention := defaultRetention
+	if inv.Inner != nil && inv.Inner.Retention > 0 {
+		retention = inv.Inner.Retention.Std()
+	}
+	end = end.Add(retention)
+	if inv.Result != nil && inv.Result.ExpiresAt != nil {
+		end = *inv.Result.ExpiresAt
+	}
+	latest := end
+	if now := s.now(); latest.Before(now) {
+		latest = now
+	}
+	return strconv.FormatInt(s.stamp(end), 10), strconv.FormatInt(s.stamp(latest.Add(sweepWithin)), 10)
+}

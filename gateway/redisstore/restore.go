@@ -1,0 +1,175 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"davit/gateway/faas"
+)
+
+// restoreFunctionLua fills in what is missing of a function.
+//
+//	KEYS[4] function, KEYS[5] revisions, KEYS[6] functions
+//	ARGV[4] name, ARGV[5] live, ARGV[6] created, ARGV[7] updated, ARGV[8] first, ARGV[9] latest,
+//	ARGV[10]… of each revision: number, state, JSON
+//
+// Answers "ok" when that was something, else "same".
+const restoreFunctionLua = registryLua + `
+local name, updated = ARGV[4], redis.call('HGET', KEYS[4], 'updated')
+local news = false
+for i = 10, #ARGV, 3 do
+  local state = redis.call('HGET', KEYS[5], ARGV[i] .. ':state')
+  if not state or state == 'building' and ARGV[i + 1] ~= 'building' then
+    redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 2], ARGV[i] .. ':state', ARGV[i + 1])
+    news = true
+  end
+end
+if not updated then
+  redis.call('HSET', KEYS[4], 'live', ARGV[5], 'created', ARGV[6], 'updated', ARGV[7], 'first', ARGV[8], 'latest', ARGV[9])
+  redis.call('ZADD', KEYS[6], 0, name)
+  news = true
+else
+  if tonumber(ARGV[8]) < tonumber(redis.call('HGET', KEYS[4], 'first')) then redis.call('HSET', KEYS[4], 'first', ARGV[8]) end
+  if tonumber(ARGV[9]) > tonumber(redis.call('HGET', KEYS[4], 'latest')) then redis.call('HSET', KEYS[4], 'latest', ARGV[9]) end
+  if updated < ARGV[7] then
+    redis.call('HSET', KEYS[4], 'live', ARGV[5], 'updated', ARGV[7])
+    news = true
+  end
+end
+if not news then return 'same' end
+changed('f:' .. name)
+return 'ok'
+`
+
+// restoreDeletedLua keeps the numbers of deleted functions.
+//
+//	KEYS[1] deletedFunctions; ARGV pairs of name and number
+const restoreDeletedLua = `
+for i = 1, #ARGV, 2 do
+  local number = redis.call('HGET', KEYS[1], ARGV[i])
+  if not number or tonumber(number) < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+return 1
+`
+
+// openLua opens the registry.
+//
+//	KEYS[1] version; ARGV[1] channel, ARGV[2] ms now
+//
+// The version begins with the time, so that it is higher than any that the
+// registry had before it was lost, and whoever holds an old one takes a Snapshot.
+const openLua = `
+if redis.call('SETNX', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1], 'registry ' .. ARGV[2]) end
+return 1
+`
+
+// Restore fills in what Redis lost, from the copies in the object store, and
+// opens the registry: it has to be called once on a new Redis too, where an
+// empty Snapshot will do. What is there and newer is left alone, so it does no
+// harm while the registry is in use, by several gateways at once, or again after
+// it was broken off. slots gives what SaveTrigger takes. A trigger whose function
+// is missing, or whose slots another one holds, is logged and left out.
+func (s *Store) Restore(ctx context.Context, all *Snapshot, slots func(*faas.Trigger) ([]string, error)) error {
+	for _, step := range []func() error{
+		func() error { return s.restoreDeleted(ctx, all.Deleted) },
+		func() error { return s.restoreFunctions(ctx, all) },
+		func() error { return s.restoreTriggers(ctx, all.Triggers, slots) },
+		func() error {
+			return s.fault(s.eval(ctx, openLua, []string{s.keys.version()}, s.keys.messages(), s.stamp(s.now())).Err())
+		},
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("restore registrations: %w", err)
+		}
+	}
+	return nil
+}
+
+// restoreBatch is how many scripts one pipeline of a Restore holds.
+const restoreBatch = 256
+
+func (s *Store) restoreDeleted(ctx context.Context, deleted map[faas.FunctionName]faas.RevisionNumber) error {
+	if len(deleted) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 2*len(deleted))
+	for name, number := range deleted {
+		args = append(args, string(name), int(number))
+	}
+	for part := range slices.Chunk(args, 2*restoreBatch) {
+		if err := s.eval(ctx, restoreDeletedLua, []string{s.keys.deletedFunctions()}, part...).Err(); err != nil {
+			return s.fault(err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) restoreFunctions(ctx context.Context, all *Snapshot) error {
+	revisions := map[faas.FunctionName][]*faas.Revision{}
+	for _, rev := range all.Revisions {
+		revisions[rev.Function] = append(revisions[rev.Function], rev)
+	}
+	calls := make([]call, 0, len(all.Functions))
+	for _, f := range all.Functions {
+		c, err := s.restoreCall(f, revisions[f.Name])
+		if err != nil {
+			return err
+		}
+		calls = append(calls, c)
+	}
+	for part := range slices.Chunk(calls, restoreBatch) {
+		if _, err := s.evalAll(ctx, restoreFunctionLua, part); err != nil {
+			return s.fault(err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) restoreCall(f *faas.Function, revisions []*faas.Revision) (call, error) {
+	first, latest := f.Latest, f.Latest
+	var records []any
+	for _, rev := range revisions {
+		first, latest = min(first, rev.Number), max(latest, rev.Number)
+		record, err := json.Marshal(rev)
+		if err != nil {
+			return call{}, fmt.Errorf("encode revision %s: %w", rev.Ref(), err)
+		}
+		records = append(records, int(rev.Number), string(rev.State), record)
+	}
+	args := append([]any{
+		string(f.Name), int(f.Live), formatTime(f.CreatedAt), formatTime(f.UpdatedAt), int(first), int(latest),
+	}, records...)
+	keys := []string{s.keys.function(f.Name), s.keys.revisions(f.Name), s.keys.functions()}
+	return s.changeCall(restoring, restoring, keys, args), nil
+}
+
+func (s *Store) restoreTriggers(ctx context.Context, triggers []*faas.Trigger, slotsOf func(*faas.Trigger) ([]string, error)) error {
+	for part := range slices.Chunk(triggers, restoreBatch) {
+		calls := make([]call, len(part))
+		for i, t := range part {
+			taken, err := slotsOf(t)
+			if err != nil {
+				return fmt.Errorf("restore trigger %q: %w", t.Name, err)
+			}
+			keys, args, err := s.triggerArguments(t, taken)
+			if err != nil {
+				return err
+			}
+			calls[i] = s.changeCall(restoring, restoring, keys, args)
+		}
+		cmds, err := s.evalAll(ctx, saveTriggerLua, calls)
+		if err != nil {
+			return s.fault(err)
+		}
+		for i, cmd := range cmds {
+			line, _ := cmd.Text()
+			if a := readAnswer(line); a.code == "missing" || a.code == "taken" {
+				s.log.WarnContext(ctx, "a trigger could not be restored", slog.String("trigger", string(part[i].Name)), slog.String("why", line))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"davit/gateway/faas"
+)
+
+// releaseLua takes a trigger out of everything but its record.
+//
+//	KEYS[5] triggers, KEYS[6] triggerNames, KEYS[7] triggerSlots, KEYS[8] triggerHoldings, KEYS[9] triggersByFunction
+const releaseLua = registryLua + `
+local function release(name)
+  local holding = redis.call('HGET', KEYS[8], name)
+  if not holding then return end
+  local owner
+  for part in string.gmatch(holding, '[^\n]+') do
+    if owner then
+      redis.call('HDEL', KEYS[7], part)
+    else
+      owner = part
+    end
+  end
+  redis.call('HDEL', KEYS[8], name)
+  redis.call('ZREM', KEYS[6], name)
+  redis.call('ZREM', KEYS[9], owner .. '/' .. name)
+end
+`
+
+// saveTriggerLua creates or replaces a trigger.
+//
+//	KEYS[4] function, KEYS[5] to KEYS[9] as in releaseLua
+//	ARGV[4] name, ARGV[5] function, ARGV[6] JSON, ARGV[7] created, ARGV[8] updated, ARGV[9]… slots
+//
+// Answers "ok CREATED VERSION CREATED_AT"; "missing" when there is no such
+// function; "taken NAME METHOD PATTERN" when another trigger holds a slot;
+// "newer" when a Restore found a later one.
+const saveTriggerLua = releaseLua + `
+if redis.call('EXISTS', KEYS[4]) == 0 then return 'missing' end
+local name, at = ARGV[4], ARGV[7]
+for i = 9, #ARGV do
+  local owner = redis.call('HGET', KEYS[7], ARGV[i])
+  if owner and owner ~= name then return 'taken ' .. owner .. ' ' .. ARGV[i] end
+end
+local old = redis.call('HGET', KEYS[5], name)
+local created = 1
+if old then
+  created = 0
+  local before, updated = string.match(old, '^(%S+) (%S+)\n')
+  if restoring and updated >= ARGV[8] then return 'newer' end
+  if not restoring then at = before end
+end
+release(name)
+local holding = ARGV[5]
+for i = 9, #ARGV do
+  redis.call('HSET', KEYS[7], ARGV[i], name)
+  holding = holding .. '\n' .. ARGV[i]
+end
+redis.call('HSET', KEYS[8], name, holding)
+redis.call('HSET', KEYS[5], name, at .. ' ' .. ARGV[8] .. '\n' .. ARGV[6])
+redis.call('ZADD', KEYS[6], 0, name)
+redis.call('ZADD', KEYS[9], 0, ARGV[5] .. '/' .. name)
+return done('ok ' .. created .. ' ' .. changed('t:' .. name) .. ' ' .. at)
+`
+
+// SaveTrigger creates or replaces a trigger and returns the registry's version.
+// slots are what it takes calls of, each a method, a space and the canonical
+// pattern. Unless all of them are free or its own it is a Conflict that names
+// the other trigger, and nothing changes. No such function is NotFound. A
+// replaced trigger keeps its CreatedAt, which is written into t.
+func (s *Store) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, version int64, err error) {
+	keys, args, err := s.triggerArguments(t, slots)
+	if err != nil {
+		return false, 0, err
+	}
+	a, err := s.change(ctx, saveTriggerLua, keys, args...)
+	if err != nil {
+		return false, 0, fmt.Errorf("save trigger %q: %w", t.Name, err)
+	}
+	switch a.code {
+	case "ok":
+	case "missing":
+		return false, 0, noFunction(t.Function)
+	case "taken":
+		return false, 0, faas.Errorf(faas.Conflict, "The trigger %q takes %s already", a.words[0], strings.Join(a.words[1:], " "))
+	default:
+		return false, 0, fmt.Errorf("save trigger %q: %w", t.Name, errReply(a))
+	}
+	if version, err = a.version(1); err == nil && len(a.words) == 3 {
+		t.CreatedAt, err = parseTime(a.words[2])
+	}
+	if err != nil {
+		return false, 0, fmt.Errorf("save trigger %q: %w", t.Name, err)
+	}
+	return a.words[0] == "1", version, nil
+}
+
+func (s *Store) triggerArguments(t *faas.Trigger, slots []string) (keys []string, args []any, err error) {
+	record, err := json.Marshal(t)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode trigger %q: %w", t.Name, err)
+	}
+	args = []any{string(t.Name), string(t.Function), record, formatTime(t.CreatedAt), formatTime(t.UpdatedAt)}
+	for _, slot := range slots {
+		args = append(args, slot)
+	}
+	return s.triggerKeys(t.Function), args, nil
+}
+
+// triggerKeys are KEYS[4] to KEYS[9] of the scripts on triggers.
+func (s *Store) triggerKeys(fn faas.FunctionName) []string {
+	return []string{
+		s.keys.function(fn), s.keys.triggers(), s.keys.triggerNames(),
+		s.keys.triggerSlots(), s.keys.triggerHoldings(), s.keys.triggersByFunction(),
+	}
+}
+
+// FindTrigger returns the trigger or a NotFound error.
+func (s *Store) FindTrigger(ctx context.Context, name faas.TriggerName) (*faas.Trigger, error) {
+	found, err := s.loadTriggers(ctx, []string{string(name)})
+	if err == nil && len(found) == 0 {
+		err = s.notFound(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find trigger %q: %w", name, err)
+	}
+	if len(found) == 0 {
+		return nil, noTrigger(name)
+	}
+	return found[0], nil
+}
+
+func noTrigger(name faas.TriggerName) error {
+	return faas.Errorf(faas.NotFound, "There is no trigger %q", name)
+}
+
+// ListTriggers lists triggers by name. next is the cursor of the page behind, "" at the end.
+func (s *Store) ListTriggers(ctx context.Context, limit int, cursor string) (items []*faas.Trigger, next string, err error) {
+	names, next, err := s.pageOfNames(ctx, s.keys.triggerNames(), limit, cursor)
+	if err == nil {
+		items, err = s.loadTriggers(ctx, names)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("list triggers: %w", err)
+	}
+	return items, next, nil
+}
+
+// TriggersOf returns the names of a function's triggers, in order.
+func (s *Store) TriggersOf(ctx context.Context, name faas.FunctionName) ([]faas.TriggerName, error) {
+	// Behind the slash comes the zero.
+	within := &redis.ZRangeBy{Min: "[" + string(name) + "/", Max: "(" + string(name) + "0"}
+	members, err := s.client.ZRangeByLex(ctx, s.keys.triggersByFunction(), within).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list triggers of %q: %w", name, s.fault(err))
+	}
+	names := make([]faas.TriggerName, len(members))
+	for i, m := range members {
+		names[i] = faas.TriggerName(strings.TrimPrefix(m, string(name)+"/"))
+	}
+	return names, nil
+}
+
+// loadTriggers reads triggers by name and leaves out those that are gone.
+func (s *Store) loadTriggers(ctx context.Context, names []string) ([]*faas.Trigger, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	values, err := s.client.HMGet(ctx, s.keys.triggers(), names...).Result()
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	items := make([]*faas.Trigger, 0, len(names))
+	for _, value := range values {
+		text, ok := value.(string)
+		if !ok {
+			continue
+		}
+		t, err := readTrigger(text)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, t)
+	}
+	return items, nil
+}
+
+// readTrigger reads what the triggers hash holds: "created updated\n" and the JSON.
+func readTrigger(text string) (*faas.Trigger, error) {
+	line, record, ok := strings.Cut(text, "\n")
+	created, _, hasTimes := strings.Cut(line, " ")
+	if !ok || !hasTimes {
+		return nil, errReply("a trigger without times")
+	}
+	t := &faas.Trigger{}
+	if err := json.Unmarshal([]byte(record), t); err != nil {
+		return nil, errReply(err)
+	}
+	at, err := parseTime(created)
+	if err != nil {
+		return nil, err
+	}
+	t.CreatedAt = at
+	return t, nil
+}
+
+// deleteTriggerLua deletes a trigger.
+//
+//	KEYS[5] to KEYS[9] as in releaseLua; ARGV[4] name
+//
+// Answers "ok VERSION" or "missing".
+const deleteTriggerLua = releaseLua + `
+if redis.call('HDEL', KEYS[5], ARGV[4]) == 0 then return 'missing' end
+release(ARGV[4])
+return done('ok ' .. changed('t:' .. ARGV[4]))
+`
+
+// DeleteTrigger deletes a trigger and returns the registry's version. No such trigger is NotFound.
+func (s *Store) DeleteTrigger(ctx context.Context, name faas.TriggerName) (version int64, err error) {
+	a, err := s.change(ctx, deleteTriggerLua, s.triggerKeys(""), string(name))
+	switch {
+	case err != nil:
+	case a.code == "missing":
+		return 0, noTrigger(name)
+	default:
+		version, err = a.version(0)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("delete trigger %q: %w", name, err)
+	}
+	return version, nil
+}
