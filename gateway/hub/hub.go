@@ -5,19 +5,23 @@
 //
 // It decides nothing: whether a call is tried again, what an invocation's end is
 // and who hears of it is the dispatcher's. It keeps nothing on disk; everything
-// it knows, runners say again when they dial in.
+// it knows, runners say again when they dial in. A runner is not trusted beyond
+// its revision: whatever it sends is bounded and checked.
 //
 // Start at Hub.Claim and Slot.Invoke, the way of every call; park.go is how
-// runners get in, runner.go what the hub knows of one.
+// runners get in, runner.go what the hub knows of one, pool.go who gets a slot.
 package hub
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync"
+	"time"
 
 	"davit/gateway/faas"
+	"davit/internal/sock"
 	"davit/internal/task"
 )
 
@@ -29,7 +33,7 @@ type Observer interface {
 	// holds. A runner whose connection broke joins again, after its Left.
 	Joined(hello task.Hello)
 	// Left says that the control connection is gone. The process may be alive and
-	// join again within seconds: held is what it was last known to hold.
+	// join again within seconds: held is what it was last known to hold, sorted.
 	Left(hello task.Hello, held []faas.InvocationID)
 	// Happened passes on an event of the runner.
 	Happened(runner faas.RunnerID, e task.Event)
@@ -41,50 +45,160 @@ type Options struct {
 	Verify   func(ref faas.RevisionRef, token string) bool // of runners' tokens, in constant time
 	Observer Observer
 	Log      *slog.Logger    // nil: discarded
-	Peers    func() []string // runner addresses of all live gateways, for runners that join before the first SetPeers; nil: none
+	Peers    func() []string // runner addresses (host:port) of all live gateways, until the first SetPeers; nil: none
 }
 
 // Hub holds the parked runners of one gateway. Its methods may be called at the same time.
 type Hub struct {
-	opts Options
+	opts    Options
+	log     *slog.Logger
+	buffers sync.Pool // of *[]byte with streamBuffer bytes
+
+	life  context.Context // ends when Run does
+	end   context.CancelFunc
+	group sync.WaitGroup // what runs for single runners
+
+	mu      sync.Mutex // held for a few steps in memory, never over I/O
+	closed  bool
+	peers   []string
+	edition int // of peers
+	pools   map[faas.RevisionRef]*pool
+	runners map[faas.RunnerID]*runner
+	holders map[faas.InvocationID]*runner // whoever was last known to hold it
+	seekers map[faas.InvocationID]*seeker
 }
 
-// New returns a hub without runners.
-func New(opts Options) *Hub { return &Hub{opts: opts} }
+const (
+	sweepEvery   = 5 * time.Second
+	forgetAfter  = 2 * time.Minute // a runner that left, and what it held
+	controlGrace = 10 * time.Second
+	streamBuffer = 64 << 10
+)
 
-// Handler serves POST /park.
-func (h *Hub) Handler() http.Handler { return http.NotFoundHandler() }
+// New returns a hub without runners. It lets runners in before Run is called.
+func New(opts Options) *Hub {
+	h := &Hub{
+		opts:    opts,
+		log:     opts.Log,
+		pools:   map[faas.RevisionRef]*pool{},
+		runners: map[faas.RunnerID]*runner{},
+		holders: map[faas.InvocationID]*runner{},
+		seekers: map[faas.InvocationID]*seeker{},
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	h.buffers.New = func() any { b := make([]byte, streamBuffer); return &b }
+	h.life, h.end = context.WithCancel(context.Background())
+	return h
+}
+
+// Handler serves POST /park, for a net/http server with HTTP/1.1 on a listener of
+// its own or shared with the store's paths. The server should set
+// ReadHeaderTimeout and MaxHeaderBytes; the handler sets its own deadlines for the
+// rest. The server's Shutdown does not touch parked connections: Run does.
+func (h *Hub) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+task.PathPark, h.servePark)
+	return mux
+}
 
 // Run looks after the parked connections until ctx ends, then closes them all and
-// waits for what it started.
+// returns when nothing of the hub runs any more. Calls of Invoke that are under way
+// then end as their state is: ErrNotRun or ErrInDoubt.
 func (h *Hub) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			h.close()
+			h.group.Wait()
+			return nil
+		case now := <-tick.C:
+			h.sweep(now)
+		}
+	}
 }
 
-// SetPeers says which runner addresses (host:port) all live gateways have; runners are told of a change.
-func (h *Hub) SetPeers(_ []string) {}
-
-// Attach waits until a connected runner holds the invocation and then for its
-// outcome, until ctx ends. ErrGone: its runner no longer holds it.
-func (h *Hub) Attach(_ context.Context, _ faas.InvocationID) (*Answer, error) { return nil, ErrGone }
-
-// Log returns the invocation's log from that byte on and follows it to the call's end. Close it.
-func (h *Hub) Log(_ context.Context, _ faas.InvocationID, _ int64) (io.ReadCloser, error) {
-	return nil, ErrAway
+// close lets nobody in any more and cuts every connection.
+func (h *Hub) close() {
+	h.end()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for _, r := range h.runners {
+		for c := range r.conns {
+			_ = c.net.Close()
+		}
+		if r.control != nil {
+			r.control.cut()
+		}
+	}
 }
 
-// Cancel ends the invocation's command: SIGTERM, SIGKILL 10 s later.
-func (h *Hub) Cancel(_ context.Context, _ faas.InvocationID) error { return ErrAway }
+// begin runs f in a goroutine that Run waits for, or says that the hub is closed.
+func (h *Hub) begin(f func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.group.Go(f)
+	return true
+}
 
-// Keep makes the runner store the invocation's input at once, and its result.
-func (h *Hub) Keep(_ context.Context, _ faas.InvocationID) error { return ErrAway }
+// sweep drops idle connections that died unnoticed, and runners that are gone for long.
+func (h *Hub) sweep(now time.Time) {
+	for _, c := range h.idle() {
+		if sock.Quiet(c.net) {
+			continue
+		}
+		h.mu.Lock()
+		if i := slices.Index(c.runner.idle, c.conn); i >= 0 && c.conn.uses == c.uses {
+			c.runner.idle = slices.Delete(c.runner.idle, i, i+1)
+			h.drop(c.conn)
+		}
+		h.mu.Unlock()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.runners {
+		h.forget(r, now)
+	}
+}
 
-// Ack says that the invocation's outcome is settled; its runner may forget it.
-func (h *Hub) Ack(_ context.Context, _ faas.InvocationID) error { return ErrAway }
+// idleConn is an idle connection as it was when it was listed.
+type idleConn struct {
+	*conn
+	uses int
+}
 
-// Drain makes a runner take no more and end when it is idle.
-func (h *Hub) Drain(_ context.Context, _ faas.RunnerID) error { return ErrAway }
+func (h *Hub) idle() []idleConn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []idleConn
+	for _, r := range h.runners {
+		for _, c := range r.idle {
+			all = append(all, idleConn{c, c.uses})
+		}
+	}
+	return all
+}
 
-// Holder returns the connected runner that holds the invocation.
-func (h *Hub) Holder(_ faas.InvocationID) (faas.RunnerID, bool) { return "", false }
+// SetPeers says which runner addresses (host:port) all live gateways have. Runners are
+// told, those that join later, too; they dial in at every one.
+func (h *Hub) SetPeers(peers []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.edition > 0 && slices.Equal(h.peers, peers) {
+		return
+	}
+	h.peers = slices.Clone(peers)
+	h.edition++
+	for _, r := range h.runners {
+		if r.control != nil {
+			h.tellPeers(r.control)
+		}
+	}
+}

@@ -1,10 +1,16 @@
 package hub
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"math"
+	"net"
+	"sync/atomic"
 
 	"davit/gateway/faas"
+	"davit/internal/sock"
 	"davit/internal/task"
 )
 
@@ -17,56 +23,114 @@ type Want struct {
 
 // Slot is a claimed place on a runner, for one Invoke.
 type Slot struct {
-	hello *task.Hello
+	hub        *Hub
+	conn       *conn
+	invocation faas.InvocationID
+	used       atomic.Bool // released or invoked
+	over       bool        // its connection is back or dropped; guarded by Hub.mu
 }
 
-// TryClaim takes a free slot, or returns nil.
-func (h *Hub) TryClaim(_ Want) *Slot { return nil }
+// TryClaim takes a free slot, or returns nil. Those who wait in Claim come first.
+func (h *Hub) TryClaim(want Want) *Slot {
+	for {
+		h.mu.Lock()
+		s := h.take(&want)
+		h.mu.Unlock()
+		if s == nil || s.live() {
+			return s
+		}
+	}
+}
 
-// Claim takes a free slot, or waits for one until ctx ends. Those who wait for the
-// same revision are served in order.
-func (h *Hub) Claim(ctx context.Context, _ Want) (*Slot, error) {
-	<-ctx.Done()
+// Claim takes a free slot, or waits for one until ctx ends, and then returns ctx's
+// error. Those who wait for the same revision are served in order.
+func (h *Hub) Claim(ctx context.Context, want Want) (*Slot, error) {
+	for again := false; ; again = true {
+		s, err := h.claim(ctx, &want, again)
+		if err != nil {
+			return nil, fmt.Errorf("claim a slot of %s: %w", want.Ref, err)
+		}
+		if s.live() {
+			return s, nil
+		}
+	}
+}
+
+func (h *Hub) claim(ctx context.Context, want *Want, again bool) (*Slot, error) {
+	h.mu.Lock()
+	s := h.take(want)
+	if s != nil {
+		h.mu.Unlock()
+		return s, nil
+	}
+	w := h.wait(want, again)
+	h.mu.Unlock()
+	select {
+	case s = <-w.got:
+		return s, nil
+	case <-ctx.Done():
+	}
+	h.mu.Lock()
+	p := h.pools[want.Ref]
+	waited := p != nil && p.strike(w)
+	if waited {
+		h.tidy(p)
+	}
+	h.mu.Unlock()
+	if !waited { // it was given a slot at the same moment
+		(<-w.got).Release()
+	}
 	return nil, ctx.Err()
 }
 
+// live reports whether the slot's connection still stands; if not, the slot is dropped.
+func (s *Slot) live() bool {
+	if sock.Quiet(s.conn.net) {
+		return true
+	}
+	s.hub.discard(s)
+	return false
+}
+
 // Runner returns what the slot's runner said of itself, without what it holds.
-func (s *Slot) Runner() task.Hello { return *s.hello }
+func (s *Slot) Runner() task.Hello { return s.conn.runner.hello }
 
 // Release gives a slot back that was not used. After Invoke it does nothing.
-func (s *Slot) Release() {}
-
-// Body is a call's input: Small, or Stream when that is set, or none.
-type Body struct {
-	Small  []byte    // at most MaxSmall bytes, kept by the caller to be offered elsewhere
-	Stream io.Reader // read only after the runner took the call
-	Size   int64     // of Stream; -1: unknown. A stream of another length is a *BodyError
+func (s *Slot) Release() {
+	if s.used.CompareAndSwap(false, true) {
+		s.hub.back(s)
+	}
 }
 
-// MaxSmall is the most bytes that Body.Small may have.
-const MaxSmall = 64 << 10
+// conn is the gateway's end of a slot's parked connection.
+type conn struct {
+	net    net.Conn
+	runner *runner
+	limit  *limitReader
+	br     *bufio.Reader // reads net through limit
+	head   []byte        // reused for what is sent first
 
-// Answer is an outcome and the result that goes with it.
-type Answer struct {
-	Outcome  task.Outcome
-	Kind     string // of Body: "zip" or "file"; "" when there is none
-	Filename string // with "file"
-	// Body gives EOF only when size and SHA-256 are what the runner says, else
-	// io.ErrUnexpectedEOF: a part never looks whole. Read to its end, it frees the
-	// connection for the next call; closed before, it gives the connection up, not
-	// the invocation. Never nil.
-	Body io.ReadCloser
+	uses  int  // claims of it; guarded by Hub.mu
+	fresh bool // its call just ended, so its slot is free whatever an event says that was sent before; guarded by Hub.mu
 }
 
-// Invoke sends the task and the body, and returns the answer once the command has
-// ended. Nothing of Body.Stream is read before the runner took the call, and none
-// after Invoke returned. commit (nil: none) is called when everything but the end
-// of the body is with the runner; if it fails, nothing runs and the error is
-// ErrNotRun and commit's. Other errors: ErrRefused, ErrNotRun, ErrInDoubt, *BodyError.
-//
-// When ctx ends before the commit the call ends as with ErrNotRun; after it the
-// command goes on, and the error is ErrInDoubt and ctx's. ctx has no hold on the
-// answer's body.
-func (s *Slot) Invoke(_ context.Context, _ *task.Task, _ Body, _ func(context.Context) error) (*Answer, error) {
-	return nil, ErrRefused
+func newConn(nc net.Conn, r *runner) *conn {
+	limit := &limitReader{r: nc, left: math.MaxInt64}
+	return &conn{net: nc, runner: r, limit: limit, br: bufio.NewReader(limit)}
+}
+
+// limitReader bounds what a head may have; a body has no bound here.
+type limitReader struct {
+	r    io.Reader
+	left int64
+}
+
+// Read returns errHeadTooLarge once the limit is used up.
+func (l *limitReader) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errHeadTooLarge
+	}
+	n, err := l.r.Read(p)
+	l.left -= int64(n)
+	return n, err
 }

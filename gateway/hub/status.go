@@ -1,6 +1,10 @@
 package hub
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+
 	"davit/gateway/faas"
 	"davit/internal/task"
 )
@@ -12,17 +16,63 @@ type Counts struct {
 	Busy    int // slots that are taken, by whichever gateway
 }
 
-// Status is what the hub knows of one runner.
+// Status is what the hub knows of one connected runner.
 type Status struct {
-	Hello    task.Hello // without Held
+	Hello    task.Hello // without Held and Free
 	Free     int
 	Busy     int
 	Draining bool
 	Held     []faas.InvocationID // sorted
 }
 
-// Slots counts a revision's slots by the start of their runners.
-func (h *Hub) Slots(_ faas.RevisionRef) map[faas.Start]Counts { return nil }
+// Slots counts a revision's slots by the start of their runners; draining runners
+// have no free ones.
+func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]Counts {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := map[faas.Start]Counts{}
+	p := h.pools[ref]
+	if p == nil {
+		return all
+	}
+	for r := range p.runners {
+		if r.control == nil {
+			continue
+		}
+		c := all[r.hello.Start]
+		free, busy := r.count()
+		c.Runners, c.Free, c.Busy = c.Runners+1, c.Free+free, c.Busy+busy
+		all[r.hello.Start] = c
+	}
+	return all
+}
+
+// count returns how many slots a claim would get, and how many are taken.
+func (r *runner) count() (free, busy int) {
+	open := r.free
+	if r.offers() && open == 0 {
+		open = 1
+	}
+	busy = r.hello.Slots - max(open, r.free)
+	if !r.offers() {
+		return 0, busy
+	}
+	return min(open, len(r.idle)), busy
+}
 
 // Runners returns the connected runners, sorted by id.
-func (h *Hub) Runners() []Status { return nil }
+func (h *Hub) Runners() []Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []Status
+	for _, r := range h.runners {
+		if r.control == nil {
+			continue
+		}
+		s := Status{Hello: r.hello, Draining: r.draining, Held: slices.Sorted(maps.Keys(r.held))}
+		s.Free, s.Busy = r.count()
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b Status) int { return cmp.Compare(a.Hello.Runner, b.Hello.Runner) })
+	return all
+}

@@ -1,0 +1,118 @@
+package hub
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// Answer is an outcome and the result that goes with it.
+type Answer struct {
+	Outcome  task.Outcome
+	Kind     string // of Body: "zip" or "file"; "" when there is none
+	Filename string // with "file": a base name, otherwise as the command chose it
+	// Body gives EOF only when size and SHA-256 are what the runner says, else
+	// io.ErrUnexpectedEOF: a part never looks whole. Read to its end, it frees the
+	// connection for the next call; closed before, it gives the connection up, not
+	// the invocation. Never nil; Close may be called at any time.
+	Body io.ReadCloser
+}
+
+const maxFilename = 1024
+
+// newAnswer reads an answer's head. finish is called once: with true when the whole
+// body was read, with false when the connection is no good for another answer.
+func newAnswer(resp *http.Response, runner faas.RunnerID, finish func(whole bool)) (*Answer, error) {
+	a, err := parseAnswer(resp)
+	if err != nil {
+		finish(false)
+		return nil, err
+	}
+	a.Outcome.Runner = runner
+	if a.Kind == "" {
+		finish(true)
+		a.Body = http.NoBody
+		return a, nil
+	}
+	a.Body = &verified{resp: resp, sum: sha256.New(), finish: finish}
+	return a, nil
+}
+
+func parseAnswer(resp *http.Response) (*Answer, error) {
+	outcome, err := task.ParseOutcome(resp.Header.Get(task.HeaderOutcome))
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{Outcome: outcome, Kind: resp.Header.Get(task.HeaderBody)}
+	switch a.Kind {
+	case "":
+		if resp.ContentLength != 0 {
+			return nil, errors.New("an answer has a body of no kind")
+		}
+	case "zip":
+	case "file":
+		a.Filename, err = url.PathUnescape(resp.Header.Get(task.HeaderFilename))
+		if err != nil || a.Filename == "" || len(a.Filename) > maxFilename || strings.ContainsAny(a.Filename, "/\x00") {
+			return nil, errors.New("an answer's file has no good name")
+		}
+	default:
+		return nil, fmt.Errorf("an answer's body is %.20q", a.Kind)
+	}
+	return a, nil
+}
+
+// verified is a result that ends well only when it is whole.
+type verified struct {
+	resp   *http.Response
+	sum    hash.Hash
+	size   int64
+	err    error // that reading ended with
+	once   sync.Once
+	finish func(whole bool)
+}
+
+// Read reads the result.
+func (v *verified) Read(p []byte) (int, error) {
+	if v.err != nil {
+		return 0, v.err
+	}
+	n, err := v.resp.Body.Read(p)
+	v.size += int64(n)
+	_, _ = v.sum.Write(p[:n])
+	if err == nil {
+		return n, nil
+	}
+	if err == io.EOF && v.whole() {
+		v.err = io.EOF
+		v.once.Do(func() { v.finish(true) })
+		return n, io.EOF
+	}
+	v.err = fmt.Errorf("read result: %w", io.ErrUnexpectedEOF)
+	if err != io.EOF {
+		v.err = fmt.Errorf("read result: %w: %w", io.ErrUnexpectedEOF, err)
+	}
+	_ = v.Close()
+	return n, v.err
+}
+
+// Close gives up what was not read.
+func (v *verified) Close() error {
+	v.once.Do(func() { v.finish(false) })
+	return nil
+}
+
+func (v *verified) whole() bool {
+	return v.resp.Trailer.Get(task.HeaderSize) == strconv.FormatInt(v.size, 10) &&
+		v.resp.Trailer.Get(task.HeaderSHA256) == hex.EncodeToString(v.sum.Sum(nil))
+}

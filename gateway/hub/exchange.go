@@ -1,0 +1,232 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"davit/internal/sock"
+	"davit/internal/task"
+)
+
+const (
+	takeWithin  = time.Second // for a runner to say whether it takes a call
+	maxInterim  = 5           // 1xx answers before a final one
+	lineEnd     = "\r\n"
+	bodyEnd     = "0\r\n\r\n"
+	continueMsg = "HTTP/1.1 100 Continue\r\n\r\n"
+	chunkHead   = 8 // hex digits of streamBuffer and a line end, and room
+)
+
+var (
+	errHeadTooLarge = fmt.Errorf("the head of an answer has more than %d bytes", maxHead)
+	errChatter      = errors.New("too many interim answers")
+	errCutShort     = errors.New("the runner stopped listening, perhaps since it has answered")
+)
+
+// exchange is one call on a slot's connection: an HTTP/1.1 client that tells apart
+// what http.Transport does not. While a stream is sent, a second goroutine listens
+// for an early answer.
+type exchange struct {
+	slot      *Slot
+	conn      *conn
+	body      Body
+	assumed   bool          // the hub takes it that the runner holds the invocation
+	committed bool          // the runner may have the end of the body
+	heard     chan struct{} // closed when the listener heard something; nil: nobody listens
+}
+
+// interrupt ends what is being read or written.
+func (x *exchange) interrupt() { _ = x.conn.net.SetDeadline(time.Unix(1, 0)) }
+
+// offer sends all that may be sent before the runner took the call, in one write,
+// and waits for it to take it.
+func (x *exchange) offer(ctx context.Context, t *task.Task) error {
+	encoded, err := task.EncodeTask(t)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRun, err)
+	}
+	c := x.conn
+	head := append(c.head[:0], "POST "+task.PathInvocations...)
+	head = append(head, x.slot.invocation...)
+	head = append(head, " HTTP/1.1\r\nHost: runner\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n"...)
+	if n := x.body.size(); n >= 0 {
+		head = strconv.AppendInt(append(head, task.HeaderInputSize+": "...), n, 10)
+		head = append(head, lineEnd...)
+	}
+	head = append(head, lineEnd...)
+	first := x.body.Small
+	if x.body.Stream != nil {
+		first = nil
+	}
+	head = strconv.AppendInt(head, int64(len(encoded)+len(first)), 16)
+	c.head = append(head, lineEnd...)
+	bufs := net.Buffers{c.head, encoded, first, []byte(lineEnd)}
+
+	x.within(ctx, takeWithin)
+	if _, err = bufs.WriteTo(c.net); err == nil {
+		err = c.taken()
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrNotRun, ctx.Err())
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	x.within(ctx, 0)
+	return nil
+}
+
+// within bounds what is read and written from now on; 0 lifts the bound. An
+// interruption stands.
+func (x *exchange) within(ctx context.Context, d time.Duration) {
+	var at time.Time
+	if d > 0 {
+		at = time.Now().Add(d)
+	}
+	_ = x.conn.net.SetDeadline(at)
+	if ctx.Err() != nil {
+		x.interrupt()
+	}
+}
+
+// taken reads the 100 that says that the runner took the call.
+func (c *conn) taken() error {
+	c.limit.left = maxHead
+	b, err := c.br.Peek(len(continueMsg))
+	if err == nil && string(b) == continueMsg {
+		_, err = c.br.Discard(len(continueMsg))
+		return err
+	}
+	resp, err := http.ReadResponse(c.br, nil) //nolint:bodyclose // it has none that anybody reads
+	switch {
+	case err != nil:
+		return err
+	case resp.StatusCode != http.StatusContinue:
+		return fmt.Errorf("the runner answered %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// final reads the head of the answer.
+func (c *conn) final() (*http.Response, error) {
+	for range maxInterim {
+		c.limit.left = maxHead
+		resp, err := http.ReadResponse(c.br, nil)
+		switch {
+		case err != nil:
+			return nil, err
+		case !resp.ProtoAtLeast(1, 1):
+			return nil, fmt.Errorf("the runner speaks %s", resp.Proto)
+		case resp.StatusCode >= http.StatusOK:
+			c.limit.left = math.MaxInt64
+			return resp, nil
+		}
+	}
+	return nil, errChatter
+}
+
+// stream sends the body's stream. errCutShort says that it was stopped by what the
+// runner sent or by an interruption.
+func (x *exchange) stream() error {
+	x.listen()
+	if err := sock.UserTimeout(x.conn.net, sock.SlowAfter); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRun, err)
+	}
+	pooled, _ := x.slot.hub.buffers.Get().(*[]byte)
+	defer x.slot.hub.buffers.Put(pooled)
+	if err := x.pump(*pooled); err != nil {
+		return err
+	}
+	if err := sock.UserTimeout(x.conn.net, sock.DeadAfter); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRun, err)
+	}
+	return nil
+}
+
+func (x *exchange) pump(buf []byte) error {
+	for sent := int64(0); ; {
+		n, err := x.body.Stream.Read(buf[chunkHead : len(buf)-len(lineEnd)])
+		select {
+		case <-x.heard:
+			return errCutShort
+		default:
+		}
+		sent += int64(n)
+		switch size := x.body.Size; {
+		case size >= 0 && sent > size:
+			return &BodyError{fmt.Errorf("it has more than the %d bytes it was to have", size)}
+		case err == io.EOF && size > sent:
+			return &BodyError{io.ErrUnexpectedEOF}
+		case err != nil && err != io.EOF:
+			return &BodyError{err}
+		}
+		if n > 0 && x.sendChunk(buf, n) != nil {
+			return errCutShort
+		}
+		if err == io.EOF {
+			return nil
+		}
+	}
+}
+
+// sendChunk sends the n bytes at buf[chunkHead:] as one chunk, in one write.
+func (x *exchange) sendChunk(buf []byte, n int) error {
+	var digits [chunkHead]byte
+	head := append(strconv.AppendInt(digits[:0], int64(n), 16), lineEnd...)
+	start := chunkHead - len(head)
+	copy(buf[start:], head)
+	end := chunkHead + n + copy(buf[chunkHead+n:], lineEnd)
+	_, err := x.conn.net.Write(buf[start:end])
+	return err
+}
+
+// listen hears the first byte of an early answer, or that the connection broke, and
+// stops what is being written then.
+func (x *exchange) listen() {
+	x.heard = make(chan struct{})
+	go func() {
+		defer close(x.heard)
+		x.conn.limit.left = maxHead
+		_, _ = x.conn.br.Peek(1) // its error comes again with the next read
+		_ = x.conn.net.SetWriteDeadline(time.Unix(1, 0))
+	}()
+}
+
+// hush waits for the listener to be gone; the connection is closed.
+func (x *exchange) hush() {
+	if x.heard != nil {
+		<-x.heard
+	}
+}
+
+// commit sends the end of the body. If it fails, the runner does not have the end.
+func (x *exchange) commit() error {
+	x.assumed = true
+	x.slot.hub.assume(x.conn.runner, x.slot.invocation)
+	n, err := io.WriteString(x.conn.net, bodyEnd)
+	x.committed = err == nil || n >= len(bodyEnd)
+	if x.committed {
+		return nil
+	}
+	return err
+}
+
+// await waits for an answer to begin.
+func (x *exchange) await(ctx context.Context, within time.Duration) {
+	if x.heard == nil {
+		x.within(ctx, within)
+		return
+	}
+	if within > 0 {
+		_ = x.conn.net.SetReadDeadline(time.Now().Add(within))
+	}
+	<-x.heard
+	x.within(ctx, within)
+}

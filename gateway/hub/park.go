@@ -1,0 +1,249 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"davit/gateway/faas"
+	"davit/internal/sock"
+	"davit/internal/task"
+)
+
+// The bounds of what a runner may say when it dials in.
+const (
+	helloWithin    = 10 * time.Second
+	maxSlotHello   = 16 << 10
+	maxHello       = 8 << 20
+	maxSlots       = 1024
+	maxRunners     = 4096 // of one revision
+	maxRunnerID    = 128
+	maxDescription = 256
+)
+
+// The statuses of refusals that are not about the request's form.
+const (
+	statusFinal  = http.StatusForbidden
+	statusLinked = http.StatusConflict
+	statusLater  = http.StatusServiceUnavailable
+)
+
+// refusal is why a runner is not let in; it is read in the runner's log.
+type refusal struct {
+	status int
+	detail string
+}
+
+// Error returns the detail.
+func (r *refusal) Error() string { return r.detail }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status: status, detail: fmt.Sprintf(format, args...)}
+}
+
+// servePark lets a runner in and turns its connection around.
+func (h *Hub) servePark(w http.ResponseWriter, req *http.Request) {
+	ctrl := http.NewResponseController(w)
+	if err := ctrl.SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
+		h.log.Error("runner's hello has no deadline", "cause", err)
+	}
+	hello, kind, err := h.hear(w, req)
+	if err == nil {
+		err = h.admit(hello, kind, req.Header)
+	}
+	if err != nil {
+		h.turnAway(w, req, err)
+		return
+	}
+	nc, rw, err := ctrl.Hijack()
+	if err != nil {
+		h.log.Error("runner's connection not taken over", "cause", err)
+		return
+	}
+	if err := h.turnAround(nc, rw.Reader.Buffered()); err != nil {
+		_ = nc.Close()
+		h.log.Info("runner's connection broke", "runner", hello.Runner, "cause", err)
+		return
+	}
+	h.enter(hello, kind, nc)
+}
+
+func (h *Hub) turnAway(w http.ResponseWriter, req *http.Request, err error) {
+	status := http.StatusBadRequest
+	if r, ok := errors.AsType[*refusal](err); ok {
+		status = r.status
+	}
+	if status != statusLinked {
+		h.log.Warn("runner refused", "from", req.RemoteAddr, "status", status, "cause", err)
+	}
+	w.Header().Set("Connection", "close")
+	http.Error(w, err.Error(), status)
+}
+
+// hear reads and checks a hello. The token is checked first: a stranger is not listened to.
+func (h *Hub) hear(w http.ResponseWriter, req *http.Request) (*task.Hello, task.LinkKind, error) {
+	if !strings.EqualFold(req.Header.Get("Upgrade"), task.Protocol) {
+		return nil, "", refuse(http.StatusBadRequest, "only %q is spoken here", task.Protocol)
+	}
+	ref, err := parseRef(req.Header.Get(task.HeaderRevision))
+	if err != nil {
+		return nil, "", err
+	}
+	token, ok := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
+	if !ok || !h.opts.Verify(ref, token) {
+		return nil, "", refuse(http.StatusUnauthorized, "the token is not one of revision %s", ref)
+	}
+	kind := task.LinkKind(req.Header.Get(task.HeaderLinkKind))
+	most := int64(maxSlotHello)
+	switch kind {
+	case task.LinkSlot:
+	case task.LinkControl:
+		most = maxHello
+	default:
+		return nil, "", refuse(http.StatusBadRequest, "a connection is for %q or %q", task.LinkSlot, task.LinkControl)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, most))
+	if err != nil {
+		return nil, "", refuse(http.StatusBadRequest, "read hello: %v", err)
+	}
+	hello, err := parseHello(body, ref, kind)
+	return hello, kind, err
+}
+
+// parseRef reads what RevisionRef.String wrote.
+func parseRef(s string) (faas.RevisionRef, error) {
+	name, number, _ := strings.Cut(s, "@")
+	n, err := strconv.Atoi(number)
+	ref := faas.RevisionRef{Function: faas.FunctionName(name), Number: faas.RevisionNumber(n)}
+	if err != nil || n < 1 || ref.Function.Check() != "" || ref.String() != s {
+		return ref, refuse(http.StatusBadRequest, "%s names no revision", task.HeaderRevision)
+	}
+	return ref, nil
+}
+
+// parseHello reads a hello and checks every word of it that the hub relies on.
+func parseHello(body []byte, ref faas.RevisionRef, kind task.LinkKind) (*task.Hello, error) {
+	var hello task.Hello
+	if err := json.Unmarshal(body, &hello); err != nil {
+		return nil, refuse(http.StatusBadRequest, "hello is no JSON of the right kind")
+	}
+	if fault := helloFault(&hello, kind); fault != "" {
+		return nil, refuse(http.StatusBadRequest, "hello: %s", fault)
+	}
+	if hello.Ref() != ref {
+		return nil, refuse(http.StatusForbidden, "hello is of another revision than the token")
+	}
+	for i := range hello.Held {
+		rec := &hello.Held[i].Record
+		if _, err := faas.ParseInvocationID(string(rec.ID)); err != nil || rec.Ref() != ref {
+			return nil, refuse(http.StatusForbidden, "hello: held[%d] is no invocation of %s", i, ref)
+		}
+	}
+	return &hello, nil
+}
+
+func helloFault(hello *task.Hello, kind task.LinkKind) string {
+	_, badID := faas.ParseInvocationID(string(hello.Invocation))
+	switch {
+	case hello.Runner == "" || len(hello.Runner) > maxRunnerID || !printable(string(hello.Runner)):
+		return "runner is no id"
+	case hello.Slots < 1 || hello.Slots > maxSlots || hello.Free < 0 || hello.Free > hello.Slots:
+		return "slots or free are out of bounds"
+	case len(hello.Version) > maxDescription || len(hello.Sandbox) > maxDescription:
+		return "version or sandbox are too long"
+	case kind == task.LinkSlot && len(hello.Held) > 0:
+		return "held goes with the control connection"
+	case hello.Start == faas.StartJob && badID != nil:
+		return "a job's runner says for which invocation it is"
+	case hello.Start != faas.StartJob && hello.Invocation != "":
+		return "only a job's runner is for one invocation"
+	case hello.Start != faas.StartWarm && hello.Slots != 1:
+		return "only a warm runner has several slots"
+	}
+	if !slices.Contains([]faas.Start{faas.StartJob, faas.StartStandby, faas.StartWarm}, hello.Start) {
+		return "start is not known"
+	}
+	return ""
+}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || !unicode.IsPrint(c) })
+}
+
+// admit refuses whom enter would not let in, while that can still be said.
+func (h *Hub) admit(hello *task.Hello, kind task.LinkKind, head http.Header) error {
+	if kind == task.LinkControl {
+		for id := range strings.SplitSeq(head.Get(task.HeaderLinked), ",") {
+			if id == string(h.opts.Gateway) {
+				return refuse(statusLinked, "already connected to gateway %s", id)
+			}
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := h.known(hello)
+	return err
+}
+
+// turnAround answers 101; what the runner sent beyond its request is a fault.
+func (h *Hub) turnAround(nc net.Conn, unread int) error {
+	if unread > 0 {
+		return errors.New("it spoke before it was asked")
+	}
+	if err := sock.Tune(nc); err != nil {
+		return err
+	}
+	if err := nc.SetDeadline(time.Now().Add(helloWithin)); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(nc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n",
+		task.Protocol, task.HeaderGateway, h.opts.Gateway)
+	if err != nil {
+		return err
+	}
+	return nc.SetDeadline(time.Time{})
+}
+
+// enter makes the connection one of the runner's.
+func (h *Hub) enter(hello *task.Hello, kind task.LinkKind, nc net.Conn) {
+	h.mu.Lock()
+	r, err := h.known(hello)
+	h.mu.Unlock()
+	if err == nil && kind == task.LinkSlot {
+		if !h.park(r, newConn(nc, r)) {
+			err = errors.New("no place for another slot")
+		}
+	} else if err == nil {
+		err = h.join(r, hello, nc)
+	}
+	if err != nil {
+		_ = nc.Close()
+		h.log.Info("runner's connection not kept", "runner", hello.Runner, "cause", err)
+	}
+}
+
+// join starts the life of a control connection.
+func (h *Hub) join(r *runner, hello *task.Hello, nc net.Conn) error {
+	c, err := newControl(h.life, nc)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || h.runners[hello.Runner] != r {
+		c.cut()
+		return errors.New("the runner was forgotten meanwhile")
+	}
+	before := r.latest
+	r.latest = c
+	h.group.Go(func() { h.serveControl(r, c, before, hello) })
+	return nil
+}
