@@ -1,14 +1,12 @@
 package faas
 
-import (
-	"hash/maphash"
-	"math/bits"
-)
+import "math/bits"
 
 // hashTrie is an immutable map from strings: a hash array mapped trie (Bagwell,
 // "Ideal Hash Trees", 2001), 64 ways wide. with and without return a changed map
 // that shares all but the few nodes on the key's way, so that a change of a large
-// map costs no more than one of a small map. The zero value is empty.
+// map costs little more than one of a small map. The zero value is empty. The
+// caller hashes: one hash function for the life of a map.
 type hashTrie[V any] struct {
 	root *hashNode[V]
 }
@@ -20,15 +18,21 @@ type hashNode[V any] struct {
 	slots []hashSlot[V]
 }
 
-// hashSlot holds one key and its value, or, when next is set, a node.
+// hashSlot holds an entry or a node.
 type hashSlot[V any] struct {
-	key   string
-	value V
+	entry *hashEntry[V]
 	next  *hashNode[V]
 }
 
+// hashEntry is one key and its value; it never changes.
+type hashEntry[V any] struct {
+	hash  uint64
+	key   string
+	value V
+}
+
 const (
-	hashBits  = 6  // that one level consumes
+	hashBits  = 6  // of the hash, that one level consumes
 	hashDepth = 10 // levels; 4 of 64 bits stay unused
 )
 
@@ -38,75 +42,71 @@ func (n *hashNode[V]) position(hash uint64, depth int) (bit uint64, index int) {
 	return bit, bits.OnesCount64(n.used & (bit - 1))
 }
 
-// collision returns the index of key in a list of colliding keys, or -1.
-func (n *hashNode[V]) collision(key string) int {
+// colliding returns the index of key in a list of colliding keys, or -1.
+func (n *hashNode[V]) colliding(key string) int {
 	for i := range n.slots {
-		if n.slots[i].key == key {
+		if n.slots[i].entry.key == key {
 			return i
 		}
 	}
 	return -1
 }
 
-// hashString is how keys are hashed; the seed lives as long as the maps that are made with it.
-func hashString(seed maphash.Seed, key string) uint64 { return maphash.String(seed, key) }
-
-// find returns the value of key, whose hash is given, or the zero value.
-func (t hashTrie[V]) find(hash uint64, key string) (v V, ok bool) {
+// find returns where the value of key is, nil if there is none. It must not be changed.
+func (t hashTrie[V]) find(hash uint64, key string) *V {
 	n := t.root
 	for depth := 0; n != nil; depth++ {
 		if depth == hashDepth {
-			if i := n.collision(key); i >= 0 {
-				return n.slots[i].value, true
+			if i := n.colliding(key); i >= 0 {
+				return &n.slots[i].entry.value
 			}
-			return v, false
+			return nil
 		}
 		bit, i := n.position(hash, depth)
 		if n.used&bit == 0 {
-			return v, false
+			return nil
 		}
 		s := &n.slots[i]
 		if s.next == nil {
-			if s.key == key {
-				return s.value, true
+			if s.entry.key == key {
+				return &s.entry.value
 			}
-			return v, false
+			return nil
 		}
 		n = s.next
 	}
-	return v, false
+	return nil
 }
 
-// with returns the map in which key has that value. rehash gives the hash of
-// another key that is in the way.
-func (t hashTrie[V]) with(hash uint64, key string, v V, rehash func(string) uint64) hashTrie[V] {
-	return hashTrie[V]{root: t.root.with(0, hash, hashSlot[V]{key: key, value: v}, rehash)}
+// with returns the map in which key has that value.
+func (t hashTrie[V]) with(hash uint64, key string, v V) hashTrie[V] {
+	return hashTrie[V]{root: t.root.with(0, &hashEntry[V]{hash: hash, key: key, value: v})}
 }
 
-func (n *hashNode[V]) with(depth int, hash uint64, s hashSlot[V], rehash func(string) uint64) *hashNode[V] {
+func (n *hashNode[V]) with(depth int, e *hashEntry[V]) *hashNode[V] {
 	if n == nil {
 		n = &hashNode[V]{}
 	}
+	s := hashSlot[V]{entry: e}
 	if depth == hashDepth {
-		if i := n.collision(s.key); i >= 0 {
+		if i := n.colliding(e.key); i >= 0 {
 			return n.replaced(i, s)
 		}
 		return n.inserted(0, len(n.slots), s)
 	}
-	bit, i := n.position(hash, depth)
+	bit, i := n.position(e.hash, depth)
 	if n.used&bit == 0 {
 		return n.inserted(bit, i, s)
 	}
 	there := n.slots[i]
 	switch {
 	case there.next != nil:
-		return n.replaced(i, hashSlot[V]{next: there.next.with(depth+1, hash, s, rehash)})
-	case there.key == s.key:
+		return n.replaced(i, hashSlot[V]{next: there.next.with(depth+1, e)})
+	case there.entry.key == e.key:
 		return n.replaced(i, s)
 	}
 	var below *hashNode[V]
-	below = below.with(depth+1, rehash(there.key), there, rehash)
-	return n.replaced(i, hashSlot[V]{next: below.with(depth+1, hash, s, rehash)})
+	return n.replaced(i, hashSlot[V]{next: below.with(depth+1, there.entry).with(depth+1, e)})
 }
 
 // without returns the map in which key is not.
@@ -119,7 +119,7 @@ func (n *hashNode[V]) without(depth int, hash uint64, key string) *hashNode[V] {
 		return nil
 	}
 	if depth == hashDepth {
-		if i := n.collision(key); i >= 0 {
+		if i := n.colliding(key); i >= 0 {
 			return n.removed(0, i)
 		}
 		return n
@@ -130,7 +130,7 @@ func (n *hashNode[V]) without(depth int, hash uint64, key string) *hashNode[V] {
 	}
 	s := n.slots[i]
 	if s.next == nil {
-		if s.key != key {
+		if s.entry.key != key {
 			return n
 		}
 		return n.removed(bit, i)

@@ -184,18 +184,3 @@ func (p Pattern) Overlaps(q Pattern) bool {
 	}
 	return true
 }
-
-// fields returns the names and values that the pattern takes from a path that it matches.
-func (p Pattern) fields(path []string) [][2]string {
-	var fields [][2]string
-	for i, s := range p.segments {
-		switch s.kind {
-		case literalSegment:
-		case namedSegment:
-			fields = append(fields, [2]string{s.text, path[i]})
-		case wildcardSegment:
-			fields = append(fields, [2]string{WildcardField, strings.Join(path[i:], "/")})
-		}
-	}
-	return fields
-}

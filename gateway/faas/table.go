@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -17,28 +16,8 @@ import (
 // others have a wildcard.
 type Table struct {
 	seed  maphash.Seed
-	root  *pathNode
-	names hashTrie[*route] // by the trigger's name
-}
-
-// route is a trigger with its path read.
-type route struct {
-	trigger *Trigger
-	pattern Pattern
-}
-
-// pathNode is one segment of the patterns that begin alike.
-type pathNode struct {
-	literals hashTrie[*pathNode]
-	named    *pathNode
-	rest     []*route // that end here with a wildcard
-	ends     []*route // that end here
-}
-
-// Match is what Table.Match found.
-type Match struct {
-	Trigger *Trigger
-	Fields  [][2]string // names and values out of the path, decoded, in order; the wildcard's under WildcardField
+	root  pathNode
+	names hashTrie[*Trigger] // by name
 }
 
 // NewTable returns a table of these triggers; see With.
@@ -48,9 +27,12 @@ func NewTable(triggers []*Trigger) (*Table, error) {
 }
 
 // With returns a table without the triggers named in remove and with those in
-// set, which replace others of their names. It keeps set's pointers: the triggers
-// must not change any more. Two triggers that match the same paths and share a
-// method are a Conflict; a path that is no pattern is NotAllowed; t stays as it is.
+// set, which replace others of their names; of two in set that have one name, the
+// later counts. It keeps set's pointers: the triggers must not change any more.
+//
+// Two triggers that match the same paths and share a method are a Conflict, a
+// path that is no pattern is NotAllowed; t stays as it is. Methods other than GET,
+// POST and PUT are not served.
 func (t *Table) With(set []*Trigger, remove []TriggerName) (*Table, error) {
 	changed := *t
 	for _, name := range remove {
@@ -67,15 +49,18 @@ func (t *Table) With(set []*Trigger, remove []TriggerName) (*Table, error) {
 	return &changed, nil
 }
 
-func (t *Table) hash(s string) uint64 { return hashString(t.seed, s) }
+func (t *Table) hash(s string) uint64 { return maphash.String(t.seed, s) }
 
 func (t *Table) remove(name TriggerName) {
-	r, ok := t.names.find(t.hash(string(name)), string(name))
-	if !ok {
+	key := string(name)
+	there := t.names.find(t.hash(key), key)
+	if there == nil {
 		return
 	}
-	t.names = t.names.without(t.hash(string(name)), string(name))
-	t.root = t.removed(t.root, r, r.pattern.segments)
+	if pattern, err := NewPattern((*there).Path); err == nil { // as it was when it was added
+		t.root = t.without(t.root, *there, pattern.segments)
+	}
+	t.names = t.names.without(t.hash(key), key)
 }
 
 func (t *Table) add(trigger *Trigger) error {
@@ -87,191 +72,125 @@ func (t *Table) add(trigger *Trigger) error {
 		}
 	}
 	t.remove(trigger.Name)
-	r := &route{trigger: trigger, pattern: pattern}
-	root, clash := t.added(t.root, r, pattern.segments)
+	root, clash := t.with(t.root, trigger, pattern.segments)
 	if clash != nil {
-		return clashOf(r, clash)
+		return clashOf(trigger, clash)
 	}
 	t.root = root
-	t.names = t.names.with(t.hash(string(trigger.Name)), string(trigger.Name), r, t.hash)
+	t.names = t.names.with(t.hash(string(trigger.Name)), string(trigger.Name), trigger)
 	return nil
 }
 
-func clashOf(r, with *route) error {
+func clashOf(t, with *Trigger) error {
 	detail := fmt.Sprintf("%s %s matches the same paths as trigger %q (%s %s): choose another path or method, or delete that trigger",
-		strings.Join(r.trigger.Methods, ", "), r.pattern, with.trigger.Name, strings.Join(with.trigger.Methods, ", "), with.pattern)
+		strings.Join(t.Methods, ", "), clip(t.Path), with.Name, strings.Join(with.Methods, ", "), clip(with.Path))
 	return &Error{Kind: Conflict, Detail: detail, Fields: []FieldError{{Pointer: "/path", Detail: detail}}}
 }
 
-// added returns a copy of n with r below it, or the route that r clashes with.
-func (t *Table) added(n *pathNode, r *route, below []segment) (changed *pathNode, clash *route) {
-	c := pathNode{}
-	if n != nil {
-		c = *n
+// pathNode is one segment of the patterns that begin alike.
+type pathNode struct {
+	literals hashTrie[pathNode]
+	named    *pathNode
+	ends     byMethod // that end here
+	rest     byMethod // that end here with a wildcard
+}
+
+func (n *pathNode) empty() bool {
+	return n.literals.root == nil && n.named == nil && n.ends == byMethod{} && n.rest == byMethod{}
+}
+
+// byMethod holds a trigger for each of tableMethods.
+type byMethod [3]*Trigger
+
+// methodIndex returns where in byMethod the triggers of a method are, -1 for others.
+func methodIndex(method string) int {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return 0
+	case http.MethodPost:
+		return 1
+	case http.MethodPut:
+		return 2
 	}
+	return -1
+}
+
+// with adds t, or returns a trigger that it clashes with.
+func (b byMethod) with(t *Trigger) (with byMethod, clash *Trigger) {
+	for _, method := range t.Methods {
+		i := methodIndex(method)
+		switch {
+		case i < 0 || method == http.MethodHead:
+		case b[i] != nil && b[i] != t:
+			return b, b[i]
+		default:
+			b[i] = t
+		}
+	}
+	return b, nil
+}
+
+func (b byMethod) without(t *Trigger) byMethod {
+	for i := range b {
+		if b[i] == t {
+			b[i] = nil
+		}
+	}
+	return b
+}
+
+// with returns n with the trigger below it, or a trigger that it clashes with.
+func (t *Table) with(n pathNode, trigger *Trigger, below []segment) (changed pathNode, clash *Trigger) {
 	if len(below) == 0 {
-		c.ends, clash = withRoute(c.ends, r)
-		return &c, clash
+		n.ends, clash = n.ends.with(trigger)
+		return n, clash
 	}
 	switch s := below[0]; s.kind {
 	case wildcardSegment:
-		c.rest, clash = withRoute(c.rest, r)
+		n.rest, clash = n.rest.with(trigger)
 	case namedSegment:
-		c.named, clash = t.added(c.named, r, below[1:])
+		var child pathNode
+		child, clash = t.with(valueOf(n.named), trigger, below[1:])
+		n.named = &child
 	case literalSegment:
+		var child pathNode
 		hash := t.hash(s.text)
-		child, _ := c.literals.find(hash, s.text)
-		if child, clash = t.added(child, r, below[1:]); clash == nil {
-			c.literals = c.literals.with(hash, s.text, child, t.hash)
-		}
+		child, clash = t.with(valueOf(n.literals.find(hash, s.text)), trigger, below[1:])
+		n.literals = n.literals.with(hash, s.text, child)
 	}
-	return &c, clash
+	return n, clash
 }
 
-func withRoute(routes []*route, r *route) (with []*route, clash *route) {
-	for _, other := range routes {
-		for _, method := range other.trigger.Methods {
-			if slices.Contains(r.trigger.Methods, method) {
-				return nil, other
-			}
-		}
+// valueOf returns *n, or an empty node.
+func valueOf(n *pathNode) pathNode {
+	if n == nil {
+		return pathNode{}
 	}
-	return append(slices.Clone(routes), r), nil
+	return *n
 }
 
-// removed returns a copy of n without r below it, nil when nothing is left.
-func (t *Table) removed(n *pathNode, r *route, below []segment) *pathNode {
-	c := *n
+// without returns n without the trigger, which is below it.
+func (t *Table) without(n pathNode, trigger *Trigger, below []segment) pathNode {
 	if len(below) == 0 {
-		c.ends = withoutRoute(c.ends, r)
-		return c.orNil()
+		n.ends = n.ends.without(trigger)
+		return n
 	}
 	switch s := below[0]; s.kind {
 	case wildcardSegment:
-		c.rest = withoutRoute(c.rest, r)
+		n.rest = n.rest.without(trigger)
 	case namedSegment:
-		c.named = t.removed(c.named, r, below[1:])
+		child := t.without(valueOf(n.named), trigger, below[1:])
+		if n.named = &child; child.empty() {
+			n.named = nil
+		}
 	case literalSegment:
 		hash := t.hash(s.text)
-		child, _ := c.literals.find(hash, s.text)
-		if child = t.removed(child, r, below[1:]); child != nil {
-			c.literals = c.literals.with(hash, s.text, child, t.hash)
+		child := t.without(valueOf(n.literals.find(hash, s.text)), trigger, below[1:])
+		if child.empty() {
+			n.literals = n.literals.without(hash, s.text)
 		} else {
-			c.literals = c.literals.without(hash, s.text)
+			n.literals = n.literals.with(hash, s.text, child)
 		}
-	}
-	return c.orNil()
-}
-
-func withoutRoute(routes []*route, r *route) []*route {
-	return slices.DeleteFunc(slices.Clone(routes), func(o *route) bool { return o == r })
-}
-
-func (n *pathNode) orNil() *pathNode {
-	if len(n.ends) == 0 && len(n.rest) == 0 && n.named == nil && n.literals.root == nil {
-		return nil
 	}
 	return n
-}
-
-// Match finds the trigger for a request. rawPath is the path as it was sent,
-// still encoded, without the query. HEAD finds what GET finds. A path that no
-// path may be is Invalid, one that no pattern matches NotFound; MethodNotAllowed
-// tells in Allow, sorted, which methods there are, so that OPTIONS can be answered
-// from it.
-func (t *Table) Match(method, rawPath string) (Match, error) {
-	var room [16]string
-	path, err := splitPath(room[:0], rawPath)
-	if err != nil {
-		return Match{}, &Error{Kind: Invalid, Detail: err.Error()}
-	}
-	if path[0] == reservedSegment {
-		return Match{}, notFound(rawPath)
-	}
-	s := pathSearch{table: t, method: method}
-	if method == http.MethodHead {
-		s.method = http.MethodGet
-	}
-	if s.walk(t.root, path) {
-		return Match{Trigger: s.found.trigger, Fields: s.found.pattern.fields(path)}, nil
-	}
-	if len(s.others) == 0 {
-		return Match{}, notFound(rawPath)
-	}
-	return Match{}, methodNotAllowed(method, rawPath, s.others)
-}
-
-func notFound(rawPath string) error {
-	return Errorf(NotFound, "no trigger has a path that matches %q", clip(rawPath))
-}
-
-func methodNotAllowed(method, rawPath string, others []*route) error {
-	allow := []string{http.MethodOptions}
-	for _, r := range others {
-		allow = append(allow, r.trigger.Methods...)
-		if slices.Contains(r.trigger.Methods, http.MethodGet) {
-			allow = append(allow, http.MethodHead)
-		}
-	}
-	slices.Sort(allow)
-	allow = slices.Compact(allow)
-	return &Error{
-		Kind: MethodNotAllowed, Allow: allow,
-		Detail: fmt.Sprintf("%q takes no %s; its methods are %s", clip(rawPath), clip(method), strings.Join(allow, ", ")),
-	}
-}
-
-// splitPath appends the decoded segments of a raw path to path.
-func splitPath(path []string, raw string) ([]string, error) {
-	if raw == "" || raw[0] != '/' {
-		return nil, fmt.Errorf("the path %q does not begin with a slash", clip(raw))
-	}
-	for rest, more := raw[1:], true; more; {
-		var part string
-		part, rest, more = strings.Cut(rest, "/")
-		text, err := decodeSegment(part)
-		if err != nil {
-			return nil, err
-		}
-		path = append(path, text)
-	}
-	return path, nil
-}
-
-// pathSearch is the state of one Match.
-type pathSearch struct {
-	table  *Table
-	method string
-	found  *route
-	others []*route // that match the path and do not take the method
-}
-
-// walk looks for the best route below n for the rest of the path.
-func (s *pathSearch) walk(n *pathNode, path []string) bool {
-	if n == nil {
-		return false
-	}
-	if len(path) == 0 {
-		return s.choose(n.ends)
-	}
-	if n.literals.root != nil {
-		if child, ok := n.literals.find(s.table.hash(path[0]), path[0]); ok && s.walk(child, path[1:]) {
-			return true
-		}
-	}
-	if path[0] != "" && s.walk(n.named, path[1:]) {
-		return true
-	}
-	return s.choose(n.rest)
-}
-
-func (s *pathSearch) choose(routes []*route) bool {
-	for _, r := range routes {
-		if slices.Contains(r.trigger.Methods, s.method) {
-			s.found = r
-			return true
-		}
-	}
-	s.others = append(s.others, routes...)
-	return false
 }
