@@ -1,0 +1,285 @@
+// Package scratch keeps bytes that grow while others read them: an input as it
+// arrives, a log, a result as it is zipped. Up to 64 KiB stay in memory; more goes
+// to a file that has no name, so that a command finds no path to it. It knows
+// nothing of what the bytes mean. Start at File.
+package scratch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// MemoryBytes is how much of a File stays in memory.
+const MemoryBytes = 64 << 10
+
+// File is a sequence of bytes with one writer and any number of readers, which
+// may start before the writer has finished.
+type File struct {
+	dir string
+
+	mu    sync.Mutex
+	mem   []byte // everything, until disk is there
+	disk  *os.File
+	size  int64
+	sum   hash.Hash // of what is on disk
+	end   error     // nil while it grows, io.EOF once it is whole, else why it never will be
+	wake  chan struct{}
+	users int // the owner and the readers
+}
+
+// New returns an empty File that spills into the folder dir. Its owner calls Release.
+func New(dir string) *File { return &File{dir: dir, users: 1} }
+
+// Write appends p. It is for one goroutine at a time. After an error, which may be
+// that the disk is full, the File has failed.
+func (f *File) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	f.mu.Lock()
+	if f.disk == nil && len(f.mem)+len(p) <= MemoryBytes {
+		defer f.mu.Unlock()
+		f.mem = append(f.mem, p...)
+		f.grown(len(p))
+		return len(p), nil
+	}
+	f.mu.Unlock()
+	if err := f.writeDisk(p); err != nil {
+		f.finish(err)
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (f *File) writeDisk(p []byte) error {
+	if f.disk == nil {
+		if err := f.spill(); err != nil {
+			return fmt.Errorf("open scratch file: %w", err)
+		}
+	}
+	if _, err := f.disk.Write(p); err != nil {
+		return fmt.Errorf("write scratch file: %w", err)
+	}
+	f.sum.Write(p)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.grown(len(p))
+	return nil
+}
+
+// spill moves the bytes in memory to disk.
+func (f *File) spill() error {
+	disk, err := openUnnamed(f.dir)
+	if err != nil {
+		return err
+	}
+	if _, err := disk.Write(f.mem); err != nil {
+		_ = disk.Close()
+		return err
+	}
+	f.sum = sha256.New()
+	f.sum.Write(f.mem)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.disk, f.mem = disk, nil
+	return nil
+}
+
+// openUnnamed opens a file that never has a name, or, where the file system
+// cannot do that, one that loses its name at once.
+func openUnnamed(dir string) (*os.File, error) {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		return os.NewFile(uintptr(fd), "scratch"), nil
+	}
+	file, err := os.CreateTemp(dir, "scratch-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// grown counts n new bytes and wakes the readers; f.mu is held.
+func (f *File) grown(n int) {
+	f.size += int64(n)
+	f.wakeAll()
+}
+
+func (f *File) wakeAll() {
+	if f.wake != nil {
+		close(f.wake)
+		f.wake = nil
+	}
+}
+
+// Finish says that nothing more comes: readers get io.EOF at the end.
+func (f *File) Finish() { f.finish(io.EOF) }
+
+// Fail says that the rest will never come: readers get err after what there is.
+func (f *File) Fail(err error) { f.finish(err) }
+
+func (f *File) finish(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.end == nil {
+		f.end = err
+		f.wakeAll()
+	}
+}
+
+// Err returns why the File failed; nil while it grows and when it is whole.
+func (f *File) Err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.end == io.EOF { //nolint:errorlint // set by Finish, never wrapped
+		return nil
+	}
+	return f.end
+}
+
+// Size returns how many bytes there are.
+func (f *File) Size() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.size
+}
+
+// SHA256 returns the hex sum of the bytes. It is for after Finish.
+func (f *File) SHA256() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.disk == nil {
+		sum := sha256.Sum256(f.mem)
+		return hex.EncodeToString(sum[:])
+	}
+	return hex.EncodeToString(f.sum.Sum(nil))
+}
+
+// Tail returns the last n bytes, or fewer if there are not so many.
+func (f *File) Tail(n int) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from := max(f.size-int64(n), 0)
+	b := make([]byte, f.size-from)
+	k, _ := f.readAt(b, from)
+	return b[:k]
+}
+
+// readAt reads what is there at off; f.mu is held.
+func (f *File) readAt(p []byte, off int64) (int, error) {
+	if f.disk == nil {
+		return copy(p, f.mem[off:]), nil
+	}
+	if most := f.size - off; int64(len(p)) > most {
+		p = p[:most]
+	}
+	n, err := f.disk.ReadAt(p, off)
+	if n > 0 {
+		return n, nil
+	}
+	return 0, fmt.Errorf("read scratch file: %w", err)
+}
+
+// Release gives the owner's hold up. The bytes are gone when the readers have closed, too.
+func (f *File) Release() { f.leave() }
+
+func (f *File) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.users--
+	if f.users > 0 {
+		return
+	}
+	f.mem = nil
+	if f.disk != nil {
+		_ = f.disk.Close()
+	}
+}
+
+// Reader returns a reader of the bytes from off on. At the end it waits for more
+// until the File is finished, ctx ends or the reader is closed. Beyond the end of
+// a finished File is io.EOF. It is not for use after Release.
+func (f *File) Reader(ctx context.Context, off int64) *Reader {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.users++
+	return &Reader{ctx: ctx, file: f, off: max(off, 0), closed: make(chan struct{})}
+}
+
+// Reader follows a File. Read is for one goroutine; Close may come from any.
+type Reader struct {
+	ctx    context.Context //nolint:containedctx // an io.Reader has no other way to be given one
+	file   *File
+	off    int64
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Read returns the next bytes, waiting for them if need be.
+func (r *Reader) Read(p []byte) (int, error) {
+	for {
+		n, wake, err := r.next(p)
+		if n > 0 || err != nil || len(p) == 0 {
+			return n, err
+		}
+		select {
+		case <-wake:
+		case <-r.closed:
+			return 0, os.ErrClosed
+		case <-r.ctx.Done():
+			return 0, context.Cause(r.ctx)
+		}
+	}
+}
+
+// next reads what is there, or returns a channel that is closed when there is more.
+func (r *Reader) next(p []byte) (int, <-chan struct{}, error) {
+	f := r.file
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.isClosed() {
+		return 0, nil, os.ErrClosed
+	}
+	if r.off < f.size {
+		n, err := f.readAt(p, r.off)
+		r.off += int64(n)
+		return n, nil, err
+	}
+	if f.end != nil {
+		return 0, nil, f.end
+	}
+	if f.wake == nil {
+		f.wake = make(chan struct{})
+	}
+	return 0, f.wake, nil
+}
+
+func (r *Reader) isClosed() bool {
+	select {
+	case <-r.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close ends the reader; a Read that waits returns os.ErrClosed.
+func (r *Reader) Close() error {
+	r.once.Do(func() {
+		close(r.closed)
+		r.file.leave()
+	})
+	return nil
+}

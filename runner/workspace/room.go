@@ -1,0 +1,162 @@
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"davit/runner/form"
+)
+
+// The entries of a room.
+const (
+	workName    = "work"
+	homeName    = "home"
+	tempName    = "tmp"
+	requestName = "request.json"
+)
+
+// Room is one slot's workspace and what belongs to it. It is for one call at a time.
+type Room struct {
+	dir    string
+	source *Source
+
+	folders     [4]folder // as they were made: the room itself, work, home, temp
+	request     *os.File
+	requestNode node
+	requestSize int64
+}
+
+// New makes a room in the folder dir, which must not exist yet.
+func New(dir string, source *Source) (*Room, error) {
+	r := &Room{dir: dir, source: source}
+	if err := r.build(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Work is the working directory of the command.
+func (r *Room) Work() string { return filepath.Join(r.dir, workName) }
+
+// Home is a folder that is private to the call.
+func (r *Room) Home() string { return filepath.Join(r.dir, homeName) }
+
+// Temp is a folder that is private to the call.
+func (r *Room) Temp() string { return filepath.Join(r.dir, tempName) }
+
+// Request is the file that WriteRequest writes.
+func (r *Room) Request() string { return filepath.Join(r.dir, requestName) }
+
+// Prepare copies the source's entries that result patterns begin with, so that the
+// command can write them.
+func (r *Room) Prepare(patterns []string) error {
+	for _, name := range r.source.begins(patterns) {
+		path := filepath.Join(r.Work(), name)
+		if _, err := os.Readlink(path); err != nil {
+			continue // two patterns begin with it
+		}
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("copy source entry %q: %w", name, err)
+		}
+		if err := copyTree(r.source.links[name], path); err != nil {
+			return fmt.Errorf("copy source entry %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Create makes the file that an upload is kept in, under its cleaned name. It never
+// replaces anything: a name that is taken, or none, is a *form.Fault.
+func (r *Room) Create(sent string) (io.WriteCloser, string, error) {
+	name, err := CleanName(sent)
+	if err != nil {
+		return nil, "", err
+	}
+	file, err := os.OpenFile(filepath.Join(r.Work(), name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644) //nolint:gosec // the folder is private
+	switch {
+	case err == nil:
+		return file, name, nil
+	case !errors.Is(err, os.ErrExist):
+		return nil, "", fmt.Errorf("keep file: %w", err)
+	case r.source.Has(name):
+		return nil, "", form.Faultf("the file %q is named like an entry of the function's source; rename it", clip(name))
+	}
+	return nil, "", form.Faultf("two files are named %q; rename one", clip(name))
+}
+
+// WriteRequest writes the file that describes the request.
+func (r *Room) WriteRequest(b []byte) error {
+	if _, err := r.request.WriteAt(b, 0); err != nil {
+		return fmt.Errorf("write request file: %w", err)
+	}
+	if r.requestSize > int64(len(b)) {
+		if err := r.request.Truncate(int64(len(b))); err != nil {
+			return fmt.Errorf("write request file: %w", err)
+		}
+	}
+	r.requestSize = int64(len(b))
+	return nil
+}
+
+// Clean makes the room as new. No process of the call may be left.
+func (r *Room) Clean() error {
+	err := r.restore()
+	if err == nil {
+		return nil
+	}
+	if err := r.Remove(); err != nil {
+		return err
+	}
+	return r.build()
+}
+
+// Remove removes the room.
+func (r *Room) Remove() error {
+	if r.request != nil {
+		_ = r.request.Close()
+		r.request = nil
+	}
+	return removePath(r.dir)
+}
+
+func removePath(path string) error {
+	parent, err := unix.Open(filepath.Dir(path), openDir, 0)
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	defer func() { _ = unix.Close(parent) }()
+	return removeAt(parent, filepath.Base(path))
+}
+
+// build makes everything anew and notes what it is.
+func (r *Room) build() error {
+	for i, dir := range []string{r.dir, r.Work(), r.Home(), r.Temp()} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("make workspace: %w", err)
+		}
+		if err := r.folders[i].note(dir); err != nil {
+			return fmt.Errorf("make workspace: %w", err)
+		}
+	}
+	for name, target := range r.source.links {
+		if err := os.Symlink(target, filepath.Join(r.Work(), name)); err != nil {
+			return fmt.Errorf("link source: %w", err)
+		}
+	}
+	file, err := os.OpenFile(r.Request(), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("make request file: %w", err)
+	}
+	r.request, r.requestSize = file, 0
+	var st unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		return fmt.Errorf("make request file: %w", err)
+	}
+	r.requestNode = nodeOf(&st)
+	return nil
+}

@@ -1,0 +1,110 @@
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Source is a function's source: a folder that is only read. Its entries are
+// linked into each room.
+type Source struct {
+	dir   string
+	links map[string]string // entry → its path, which is its link's target
+}
+
+// OpenSource reads the entries of dir; "" is a source without any.
+func OpenSource(dir string) (*Source, error) {
+	s := &Source{links: map[string]string{}}
+	if dir == "" {
+		return s, nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open source %s: %w", dir, err)
+	}
+	entries, err := os.ReadDir(abs)
+	if err != nil {
+		return nil, fmt.Errorf("open source: %w", err)
+	}
+	s.dir = abs
+	for _, e := range entries {
+		s.links[e.Name()] = filepath.Join(abs, e.Name())
+	}
+	return s, nil
+}
+
+// Has reports whether the source has an entry of that name.
+func (s *Source) Has(name string) bool {
+	_, has := s.links[name]
+	return has
+}
+
+// begins returns the entries that patterns begin with.
+func (s *Source) begins(patterns []string) []string {
+	var names []string
+	for _, p := range patterns {
+		first, _, _ := strings.Cut(strings.TrimPrefix(p, "./"), "/")
+		if s.Has(first) {
+			names = append(names, first)
+		}
+	}
+	return names
+}
+
+// copyTree copies an entry of the source so that the copy can be written. Links
+// are copied as links; what is neither file, folder nor link is left out.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, rel)
+		switch d.Type() {
+		case fs.ModeDir:
+			return os.Mkdir(target, 0o700)
+		case fs.ModeSymlink:
+			link, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(link, target)
+		case 0:
+			return copyFile(path, target)
+		}
+		return nil
+	})
+}
+
+// copyFile copies one file, sharing its blocks where the file system can.
+func copyFile(from, to string) (err error) {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = src.Close() }()
+	info, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm()|0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil {
+		return nil
+	}
+	_, err = io.Copy(dst, src)
+	return err
+}
