@@ -40,7 +40,7 @@ func (d *Dispatcher) outlive(ctx context.Context, c *call) (*Reply, error) {
 		return d.rejoin(ctx, c)
 	}
 	if err := d.enqueue(ctx, c); err != nil {
-		d.Log.Warn("keep a caller beyond its wait budget, since the record cannot be written", "invocation", c.id, "error", err)
+		d.Logger.Warn("keep a caller beyond its wait budget, since the record cannot be written", "invocation", c.id, "error", err)
 		return d.rejoin(ctx, c)
 	}
 	d.background(func(ctx context.Context) { d.lead(ctx, c) })
@@ -161,7 +161,7 @@ func (d *Dispatcher) leadFailed(_ context.Context, c *call, err error) {
 		_ = d.giveUp(c, err)
 		return
 	}
-	d.Log.Warn("an accepted invocation cannot be started", "invocation", c.id, "error", err)
+	d.Logger.Warn("an accepted invocation cannot be started", "invocation", c.id, "error", err)
 	d.lose(c, faas.ReasonRunnerLost, "no runner could be started for it")
 }
 

@@ -136,7 +136,7 @@ func (d *Dispatcher) resolve(ctx context.Context, c *call, l *loss) {
 	case c.hasEnded() && c.outcomeKnown() != nil:
 		d.uploaded(c, c.outcomeKnown())
 	default:
-		d.Log.Warn("look for the outcome of a lost runner; trying again", "invocation", c.id, "error", err)
+		d.Logger.Warn("look for the outcome of a lost runner; trying again", "invocation", c.id, "error", err)
 		c.missed(d.Now())
 	}
 }
@@ -202,7 +202,7 @@ func (d *Dispatcher) adoptHeld(ctx context.Context, id faas.InvocationID, f *for
 		return
 	}
 	c := d.adopt(ctx, record, f.runner)
-	d.Log.Info("took over an invocation that its runner holds", "invocation", id, "runner", f.runner)
+	d.Logger.Info("took over an invocation that its runner holds", "invocation", id, "runner", f.runner)
 	if f.outcome != nil {
 		d.end(c, f.outcome)
 		if f.uploaded {
@@ -260,7 +260,7 @@ func (d *Dispatcher) takeOver(ctx context.Context, record *faas.Invocation) {
 		runner = record.Inner.Runner
 	}
 	c := d.adopt(ctx, record, runner)
-	d.Log.Info("took over an invocation", "invocation", record.ID, "state", record.State, "runner", runner)
+	d.Logger.Info("took over an invocation", "invocation", record.ID, "state", record.State, "runner", runner)
 	switch {
 	case record.Inner != nil && record.Inner.Cancelled && !c.commit:
 		d.lose(c, faas.ReasonCancelled, "cancelled before it ran")

@@ -79,7 +79,7 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Repl
 	case errors.Is(context.Cause(wait), errBudget):
 		return d.outlive(ctx, c)
 	}
-	d.Log.Info("connection to runner lost after the commit", "invocation", c.id, "runner", slot.Runner().Runner, "cause", err)
+	d.Logger.Info("connection to runner lost after the commit", "invocation", c.id, "runner", slot.Runner().Runner, "cause", err)
 	return d.rejoin(ctx, c)
 }
 

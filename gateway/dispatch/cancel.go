@@ -54,7 +54,7 @@ func (d *Dispatcher) cancelLed(ctx context.Context, c *call) {
 		return
 	}
 	if err := d.cancelHeld(ctx, c.id); err != nil {
-		d.Log.Info("cancel an invocation whose runner is away; again when it is back", "invocation", c.id, "error", err)
+		d.Logger.Info("cancel an invocation whose runner is away; again when it is back", "invocation", c.id, "error", err)
 		d.background(func(ctx context.Context) { d.cancelLater(ctx, c) })
 	}
 }

@@ -108,7 +108,7 @@ func launchLoss(err error) error {
 // withdraw ends a runner that was launched for a call that does not need it.
 func (d *Dispatcher) withdraw(ctx context.Context, c *call) {
 	if err := d.Launcher.Stop(context.WithoutCancel(ctx), c.id); err != nil {
-		d.Log.Warn("stop a runner that is not needed", "invocation", c.id, "error", err)
+		d.Logger.Warn("stop a runner that is not needed", "invocation", c.id, "error", err)
 	}
 	d.freePlace(c.id)
 }

@@ -26,7 +26,7 @@ type Options struct {
 	Objects  blob.Store
 	Signer   blob.Signer
 	Meter    Meter
-	Log      *slog.Logger
+	Logger   *slog.Logger
 	Now      func() time.Time
 	Limits   Limits
 }

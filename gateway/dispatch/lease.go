@@ -26,12 +26,12 @@ func (d *Dispatcher) renew(ctx context.Context) {
 	until := d.Now().Add(d.Limits.Lease)
 	if ids := d.accepted(); len(ids) > 0 {
 		if err := d.Queue.Renew(ctx, d.Gateway, ids, until); err != nil {
-			d.Log.Warn("renew the leases of accepted invocations", "error", err)
+			d.Logger.Warn("renew the leases of accepted invocations", "error", err)
 		}
 	}
 	for fn, ids := range d.heldPlaces() {
 		if err := d.Places.RenewPlaces(ctx, fn, ids, until); err != nil {
-			d.Log.Warn("renew the places of running jobs", "function", fn, "error", err)
+			d.Logger.Warn("renew the places of running jobs", "function", fn, "error", err)
 		}
 	}
 }
@@ -45,7 +45,7 @@ func (d *Dispatcher) releaseLeases(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := d.Queue.ReleaseLeases(ctx, d.Gateway, ids); err != nil {
-		d.Log.Warn("release the leases of accepted invocations; they run out by themselves", "error", err)
+		d.Logger.Warn("release the leases of accepted invocations; they run out by themselves", "error", err)
 	}
 }
 

@@ -114,7 +114,7 @@ func (c *call) found() {
 
 // startFailed ends the calls that wait for the runner whose start process failed.
 func (d *Dispatcher) startFailed(runner faas.RunnerID, e task.Event) {
-	d.Log.Warn("a function's start process failed", "runner", runner, "detail", e.Detail)
+	d.Logger.Warn("a function's start process failed", "runner", runner, "detail", e.Detail)
 	for _, status := range d.hub.Runners() {
 		if status.Hello.Runner == runner {
 			d.Exited(Exit{

@@ -57,7 +57,7 @@ func (d *Dispatcher) freePlace(id faas.InvocationID) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.base), 5*time.Second)
 		defer cancel()
 		if err := d.Places.ReleasePlace(ctx, p.fn, id); err != nil {
-			d.Log.Warn("give back a job's place; its lease ends by itself", "invocation", id, "error", err)
+			d.Logger.Warn("give back a job's place; its lease ends by itself", "invocation", id, "error", err)
 		}
 		d.announce()
 	})

@@ -180,7 +180,7 @@ func (r *recorder) done(ctx context.Context, c *call) {
 
 func (r *recorder) failed(what string, err error) {
 	r.d.Meter.StoreError("redis")
-	r.d.Log.Warn(what+"; trying again", "error", err)
+	r.d.Logger.Warn(what+"; trying again", "error", err)
 }
 
 // acknowledge lets a runner forget an outcome; a runner that does not hear it says so again.
@@ -188,7 +188,7 @@ func (d *Dispatcher) acknowledge(ctx context.Context, id faas.InvocationID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := d.hub.Ack(ctx, id); err != nil {
-		d.Log.Debug("acknowledge an outcome", "invocation", id, "error", err)
+		d.Logger.Debug("acknowledge an outcome", "invocation", id, "error", err)
 	}
 }
 

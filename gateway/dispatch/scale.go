@@ -162,7 +162,7 @@ func (s *scaler) all(ctx context.Context) {
 // one brings up what a revision lacks.
 func (s *scaler) one(ctx context.Context, rev *faas.Revision) {
 	ref := rev.Ref()
-	if s.slowed(ref) {
+	if s.slowed(ref) || s.d.isStopping() {
 		return
 	}
 	counts := s.d.hub.Slots(ref)
@@ -198,7 +198,7 @@ func (s *scaler) scale(ctx context.Context, rev *faas.Revision, start faas.Start
 		return
 	}
 	if err := s.d.Launcher.Scale(ctx, rev, start, target-elsewhere); err != nil && ctx.Err() == nil {
-		s.d.Log.Warn("start runners", "function", rev.Function, "revision", rev.Number, "start", start, "error", err)
+		s.d.Logger.Warn("start runners", "function", rev.Function, "revision", rev.Number, "start", start, "error", err)
 		s.exited(Exit{Start: start, Ref: rev.Ref(), Reason: faas.ReasonRunnerLost})
 	}
 }
@@ -223,7 +223,7 @@ func (s *scaler) shrink(ctx context.Context, wanted map[faas.RevisionRef]*faas.R
 			continue
 		}
 		if err := s.d.hub.Drain(ctx, r.Hello.Runner); err != nil {
-			s.d.Log.Debug("drain a runner", "runner", r.Hello.Runner, "error", err)
+			s.d.Logger.Debug("drain a runner", "runner", r.Hello.Runner, "error", err)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (d *Dispatcher) sweep(ctx context.Context) {
 		}
 		for _, inv := range due {
 			if err := d.remove(ctx, inv); err != nil {
-				d.Log.Warn("remove an expired invocation; trying again", "invocation", inv.ID, "error", err)
+				d.Logger.Warn("remove an expired invocation; trying again", "invocation", inv.ID, "error", err)
 				return
 			}
 		}

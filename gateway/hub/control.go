@@ -308,14 +308,14 @@ func (h *Hub) settleGone(r *runner, id faas.InvocationID, err error) {
 	}
 }
 
-// Log returns the invocation's log from that byte on and follows it to the call's
-// end; ctx has no hold on it once it is there. Close it. ErrAway, ErrGone.
-func (h *Hub) Log(ctx context.Context, id faas.InvocationID, from int64) (io.ReadCloser, error) {
+// Log returns the invocation's log from that byte on: what there is now, or with
+// follow to the call's end; ctx has no hold on it once it is there. Close it. ErrAway, ErrGone.
+func (h *Hub) Log(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error) {
 	r, c := h.holder(id)
 	if r == nil {
 		return nil, fmt.Errorf("log of %s: %w", id, ErrAway)
 	}
-	resp, release, err := h.open(ctx, c, task.PathInvocations+string(id)+"/log?from="+strconv.FormatInt(from, 10))
+	resp, release, err := h.open(ctx, c, task.PathInvocations+string(id)+"/log?from="+strconv.FormatInt(from, 10)+"&follow="+strconv.FormatBool(follow))
 	if err != nil {
 		h.settleGone(r, id, err)
 		return nil, fmt.Errorf("log of %s: %w", id, err)

@@ -13,7 +13,7 @@ const (
 
 // Paths that a runner serves on its parked connections.
 const (
-	PathInvocations = "/invocations/" // + id: POST on a slot; GET (attach), DELETE (cancel) on control; + id + "/log?from=N" (GET), "/keep", "/ack" (POST)
+	PathInvocations = "/invocations/" // + id: POST on a slot; GET (attach), DELETE (cancel) on control; + id + "/log?from=N&follow=true" (GET), "/keep", "/ack" (POST)
 	PathEvents      = "/events"       // GET, control: a stream of Event, one JSON object a line
 	PathPeers       = "/peers"        // PUT, control: the addresses of all gateways, a JSON list of host:port
 	PathDrain       = "/drain"        // POST, control: take no more, end when idle
