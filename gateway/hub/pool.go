@@ -10,12 +10,12 @@ import (
 // offer, and the claims that wait for one. At any time one of both is empty for
 // each start and each job. Hub.mu guards it; every step is O(1).
 type pool struct {
-	ref    faas.RevisionRef
-	lanes  map[faas.Start]*lane // for the runners that take any invocation
-	jobs   map[faas.InvocationID]*runner
-	queued map[faas.InvocationID]*waiter // that would take their own job's runner
-	runners map[*runner]struct{} // all
-	waiters int                  // with no runners and no waiters the pool goes
+	ref     faas.RevisionRef
+	lanes   map[faas.Start]*lane // for the runners that take any invocation
+	jobs    map[faas.InvocationID]*runner
+	queued  map[faas.InvocationID]*waiter // that would take their own job's runner
+	runners map[*runner]struct{}          // all
+	waiters int                           // with no runners and no waiters the pool goes
 }
 
 // lane is the part of a pool for one start.
