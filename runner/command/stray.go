@@ -1,0 +1,199 @@
+package command
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// clearTime is how long to kill what a command left before giving up.
+	clearTime = 5 * time.Second
+	// desperateTime is when the init of a container kills all that it can see.
+	desperateTime = time.Second
+)
+
+// sharedVariable is what the service's environment has; a command's has a mark beside it.
+const sharedVariable = "DAVIT_SHARED="
+
+// claim notes what the service left in the background, while no command could have:
+// before a command is started.
+func (h *Host) claim() {
+	h.mu.Lock()
+	wanted := h.service != 0 && !h.dirty && h.others(nil) == 0
+	h.mu.Unlock()
+	if !wanted || !h.anyStray() {
+		return
+	}
+	for _, pid := range h.strays() {
+		if st, ok := readStat(pid); ok && st.session != h.session {
+			h.mu.Lock()
+			h.kept[pid] = st.started
+			h.mu.Unlock()
+		}
+	}
+}
+
+// clear kills what p left behind, or, when p is nil, all that was ever left. It gives
+// up after a while, and the Host is dirty then.
+func (h *Host) clear(p *Process) {
+	begun := time.Now()
+	for pause := 50 * time.Microsecond; h.anyStray(); pause = min(2*pause, 5*time.Millisecond) {
+		if !h.killStrays(p) {
+			break
+		}
+		if time.Since(begun) > desperateTime && h.onlyOne(p) && os.Getpid() == 1 {
+			_ = unix.Kill(-1, unix.SIGKILL)
+		}
+		if time.Since(begun) > clearTime {
+			h.soil(true)
+			return
+		}
+		time.Sleep(pause)
+	}
+	if h.Dirty() && h.onlyOne(p) {
+		h.soil(false)
+	}
+}
+
+// soil says whether the Host is dirty.
+func (h *Host) soil(dirty bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dirty = dirty
+}
+
+// onlyOne reports whether p is the only process that runs, and there never was a service.
+func (h *Host) onlyOne(p *Process) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.service == 0 && h.others(p) == 0
+}
+
+// anyStray reports whether this process has children that nobody waits for. It is
+// the one cost of each call. Orphans are always given to the first thread.
+func (h *Host) anyStray() bool {
+	pids, ok := h.list.first()
+	return !ok || len(h.unknown(pids)) > 0
+}
+
+// strays returns the children that nobody waits for. No process is being started meanwhile.
+func (h *Host) strays() []int {
+	h.forking.Lock()
+	defer h.forking.Unlock()
+	return h.unknown(h.list.all())
+}
+
+func (h *Host) unknown(pids []int) []int {
+	if len(pids) == 0 {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []int
+	for _, pid := range pids {
+		if h.running[pid] == nil {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// killStrays kills the strays that p left, and reports whether there were any.
+func (h *Host) killStrays(p *Process) bool {
+	killed := false
+	for _, pid := range h.strays() {
+		st, ok := readStat(pid)
+		if !ok || st.session == h.session {
+			continue
+		}
+		if h.reap(pid) {
+			killed = true // its own children may have become ours
+			continue
+		}
+		if !h.leftBy(p, pid, st) {
+			continue
+		}
+		killed = true
+		if st.group == pid {
+			_ = unix.Kill(-pid, unix.SIGKILL)
+		}
+		_ = unix.Kill(pid, unix.SIGKILL)
+		h.reap(pid)
+	}
+	return killed
+}
+
+// leftBy reports whether a stray is p's, or is to go because nothing else runs.
+func (h *Host) leftBy(p *Process, pid int, st stat) bool {
+	environ := readEnviron(pid)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.byService(pid, st, environ):
+		h.kept[pid] = st.started
+		return false
+	case p != nil && p.made(st, environ):
+		return true
+	}
+	for _, other := range h.running {
+		if other != p && other.made(st, environ) {
+			return false
+		}
+	}
+	if hasVariable(environ, markName) || h.others(p) == 0 {
+		return true // of a command that has ended, or of the only one that runs
+	}
+	h.dirty = true
+	return false
+}
+
+// byService reports whether the service made a stray; h.mu is held.
+func (h *Host) byService(pid int, st stat, environ string) bool {
+	if h.service == 0 {
+		return false
+	}
+	started, kept := h.kept[pid]
+	return kept && started == st.started || st.session == h.service ||
+		hasVariable(environ, sharedVariable) && !hasVariable(environ, markName)
+}
+
+// made reports whether a stray shows that the command made it.
+func (p *Process) made(st stat, environ string) bool {
+	return st.session == p.pid || st.group == p.pid || hasVariable(environ, p.spec.Mark)
+}
+
+// markName begins every mark.
+const markName = "DAVIT_INVOCATION_ID="
+
+// hasVariable reports whether an environment, as /proc has it, has a variable that
+// begins so; a mark must be the whole of it.
+func hasVariable(environ, begin string) bool {
+	if begin == "" {
+		return false
+	}
+	if !strings.HasSuffix(begin, "=") {
+		begin += "\x00"
+	}
+	return strings.HasPrefix(environ, begin) || strings.Contains(environ, "\x00"+begin)
+}
+
+// reap reaps a stray that has ended.
+func (h *Host) reap(pid int) bool {
+	for {
+		got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || got != pid {
+			return false
+		}
+		h.mu.Lock()
+		delete(h.kept, pid)
+		h.mu.Unlock()
+		return true
+	}
+}
