@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,7 +38,7 @@ return {version, redis.call('LRANGE', KEYS[2], -behind, -1)}
 // Changes returns what changed after version since. It is ErrEmpty when the
 // registry is lost: whoever serves registrations goes on with those that it knows.
 func (s *Store) Changes(ctx context.Context, since int64) (Changes, error) {
-	parts, err := s.evalRO(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
+	parts, err := s.eval(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
 	if err != nil {
 		return Changes{}, fmt.Errorf("read changes since %d: %w", since, s.fault(err))
 	}
@@ -167,30 +168,22 @@ func (s *Store) liveRevisions(ctx context.Context, functions []*faas.Function) (
 	return items, nil
 }
 
-// scanCount is about how many triggers one step of a scan reads.
-const scanCount = 1000
+// readBatch is how many triggers one command reads.
+const readBatch = 1000
 
-// allTriggers reads every trigger, step by step. One that is replaced meanwhile comes in either form.
+// allTriggers reads every trigger. One that is replaced meanwhile comes in either form.
 func (s *Store) allTriggers(ctx context.Context) ([]*faas.Trigger, error) {
-	var items []*faas.Trigger
-	seen := map[faas.TriggerName]bool{}
-	for cursor := uint64(0); ; {
-		pairs, next, err := s.client.HScan(ctx, s.keys.triggers(), cursor, "", scanCount).Result()
-		if err != nil {
-			return nil, s.fault(err)
-		}
-		for i := 1; i < len(pairs); i += 2 {
-			t, err := readTrigger(pairs[i])
-			if err != nil {
-				return nil, err
-			}
-			if !seen[t.Name] { // a scan may give one twice
-				seen[t.Name] = true
-				items = append(items, t)
-			}
-		}
-		if cursor = next; cursor == 0 {
-			return items, nil
-		}
+	names, err := s.client.HKeys(ctx, s.keys.triggers()).Result()
+	if err != nil {
+		return nil, s.fault(err)
 	}
+	items := make([]*faas.Trigger, 0, len(names))
+	for part := range slices.Chunk(names, readBatch) {
+		some, err := s.loadTriggers(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, some...)
+	}
+	return items, nil
 }

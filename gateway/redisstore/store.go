@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"davit/gateway/faas"
@@ -28,7 +29,6 @@ const (
 	mostRetries = 2
 	dialTries   = 2
 	poolSize    = 64 // each costs a descriptor and 64 KiB, and only while it is needed
-	idleConns   = 2
 	idleTimeout = 5 * time.Minute
 )
 
@@ -69,6 +69,7 @@ func Open(_ context.Context, o Options) (*Store, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	logging.Disable() // the client's own lines on stderr: its errors come back to the callers
 	s.client = redis.NewClient(tune(opt))
 	return s, nil
 }
@@ -80,7 +81,6 @@ func tune(opt *redis.Options) *redis.Options {
 	setDefault(&opt.WriteTimeout, ioTimeout)
 	setDefault(&opt.MaxRetries, mostRetries)
 	setDefault(&opt.PoolSize, poolSize)
-	setDefault(&opt.MinIdleConns, idleConns)
 	setDefault(&opt.ConnMaxIdleTime, idleTimeout)
 	setDefault(&opt.Protocol, 2)
 	opt.DialerRetries = dialTries
@@ -146,11 +146,6 @@ func (s *Store) script(source string) *redis.Script {
 // eval runs a script.
 func (s *Store) eval(ctx context.Context, source string, keys []string, args ...any) *redis.Cmd {
 	return s.script(source).Run(ctx, s.client, keys, args...)
-}
-
-// evalRO runs a script that only reads.
-func (s *Store) evalRO(ctx context.Context, source string, keys []string, args ...any) *redis.Cmd {
-	return s.script(source).RunRO(ctx, s.client, keys, args...)
 }
 
 // call is one run of a script among many.

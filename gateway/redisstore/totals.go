@@ -31,7 +31,7 @@ return count
 // Totals returns the counts, all of one instant.
 func (s *Store) Totals(ctx context.Context) (Totals, error) {
 	keys := []string{s.keys.totals(), s.keys.byState(faas.Queued), s.keys.byState(faas.Starting), s.keys.byState(faas.Running)}
-	texts, err := s.evalRO(ctx, totalsLua, keys).StringSlice()
+	texts, err := s.eval(ctx, totalsLua, keys).StringSlice()
 	if err != nil {
 		return Totals{}, fmt.Errorf("count invocations: %w", s.fault(err))
 	}
