@@ -64,8 +64,9 @@ type ConsoleOptions struct {
 	SessionTTL  time.Duration // 24 h
 	Hosts       []string      // names that browsers may know the console by, beside loopback and addresses
 	Secure      bool          // it is reached through TLS: cookies are sent there only
-	CallsURL    string        // where callers reach triggers, e.g. "http://127.0.0.1:8081"; "": the console's host
-	TempDir     string        // for uploads that cannot be streamed on; "": the system's
+	CallsURL    string        // where callers reach triggers, without a last slash; "": this host at CallsPort
+	CallsPort   int
+	TempDir     string // for uploads that cannot be streamed on; "": the system's
 	Limits      Limits
 	Log         *slog.Logger
 	Now         func() time.Time

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"strings"
+	"sync"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+// cookieName is that of the session's cookie.
+const cookieName = "davit_session"
+
+// tokenCheck compares tokens with the one that opens everything, in a time that
+// tells nothing about it.
+type tokenCheck [sha256.Size]byte
+
+func newTokenCheck(token string) *tokenCheck {
+	if token == "" {
+		return nil // opens nothing
+	}
+	sum := tokenCheck(sha256.Sum256([]byte(token)))
+	return &sum
+}
+
+func (t *tokenCheck) opens(token string) bool {
+	if t == nil || token == "" {
+		return false
+	}
+	sum := sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(sum[:], t[:]) == 1
+}
+
+// bearer is the token in an Authorization header; there reports whether there is such a header at all.
+func (r *request) bearer() (token string, there bool) {
+	v := r.header("Authorization")
+	scheme, token, _ := strings.Cut(v, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", v != ""
+	}
+	return strings.TrimSpace(token), true
+}
+
+func unauthorized(detail string) error { return &faas.Error{Kind: faas.Unauthorized, Detail: detail} }
+
+// sessions are signed cookies: they need no store, end by themselves, and all
+// of them end when the token or the installation's secret changes. One that was
+// signed out of is remembered by this gateway until it would have ended.
+type sessions struct {
+	key []byte
+	ttl time.Duration
+	now func() time.Time
+
+	mu    sync.Mutex
+	ended map[string]time.Time
+}
+
+const (
+	sessionHead  = 8 + 16 // expiry in seconds, and what makes it unlike others
+	mostEnded    = 10_000
+	defaultTTL   = 24 * time.Hour
+	sessionBytes = sessionHead + sha256.Size
+)
+
+func newSessions(secret []byte, token string, ttl time.Duration, now func() time.Time) *sessions {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("session:"))
+	mac.Write([]byte(token))
+	return &sessions{key: mac.Sum(nil), ttl: orDefault(ttl, defaultTTL), now: now, ended: make(map[string]time.Time)}
+}
+
+func (s *sessions) sign(head []byte) []byte {
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write(head)
+	return mac.Sum(nil)
+}
+
+// start returns the cookie of a new session.
+func (s *sessions) start() (cookie string, ends time.Time) {
+	ends = s.now().Add(s.ttl)
+	head := make([]byte, sessionHead)
+	binary.BigEndian.PutUint64(head, uint64(ends.Unix())) //nolint:gosec // after 1970
+	_, _ = rand.Read(head[8:])                            // never fails
+	return base64.RawURLEncoding.EncodeToString(append(head, s.sign(head)...)), ends
+}
+
+// read returns when a session ends; ok is false for one that is forged or over.
+func (s *sessions) read(cookie string) (ends time.Time, ok bool) {
+	if len(cookie) != base64.RawURLEncoding.EncodedLen(sessionBytes) {
+		return time.Time{}, false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
+	if err != nil || !hmac.Equal(s.sign(b[:sessionHead]), b[sessionHead:]) {
+		return time.Time{}, false
+	}
+	ends = time.Unix(int64(binary.BigEndian.Uint64(b)), 0) //nolint:gosec // signed by us
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, over := s.ended[cookie]
+	return ends, !over && s.now().Before(ends)
+}
+
+// end makes a session useless on this gateway.
+func (s *sessions) end(cookie string) {
+	ends, ok := s.read(cookie)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for old, at := range s.ended {
+		if len(s.ended) >= mostEnded || !s.now().Before(at) {
+			delete(s.ended, old)
+		}
+	}
+	s.ended[cookie] = ends
+}
+
+// signIns are the codes of one-time sign-in URLs.
+type signIns struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	codes map[[sha256.Size]byte]time.Time // by hash: when it ends
+}
+
+const (
+	signInMost  = 10 * time.Minute
+	mostSignIns = 1000
+)
+
+func newSignIns(now func() time.Time) *signIns {
+	return &signIns{now: now, codes: make(map[[sha256.Size]byte]time.Time)}
+}
+
+func (s *signIns) newCode() string {
+	code := rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for old, ends := range s.codes {
+		if len(s.codes) >= mostSignIns || !s.now().Before(ends) {
+			delete(s.codes, old)
+		}
+	}
+	s.codes[sha256.Sum256([]byte(code))] = s.now().Add(signInMost)
+	return code
+}
+
+// redeem uses a code up.
+func (s *signIns) redeem(code string) bool {
+	key := sha256.Sum256([]byte(code))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ends, ok := s.codes[key]
+	delete(s.codes, key)
+	return ok && s.now().Before(ends)
+}

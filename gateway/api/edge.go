@@ -1,0 +1,284 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"davit/gateway/faas"
+)
+
+// edge is what both listeners have in common: it opens a request, has Fiber
+// route it, and closes it.
+type edge struct {
+	name      string // of the listener, in logs and metrics
+	log       *slog.Logger
+	now       func() time.Time
+	limits    Limits
+	requests  Requests
+	http      *fasthttp.Server
+	app       fasthttp.RequestHandler
+	buffers   copyBuffers
+	errorPage func(*request, *problem) bool // answers with HTML where a person asks; nil: never
+
+	base          context.Context    //nolint:containedctx // the life of all requests
+	abandon       context.CancelFunc // gives up requests under way
+	draining      context.Context    //nolint:containedctx // ends when no new request is taken
+	startDraining context.CancelFunc
+}
+
+func newEdge(name string, log *slog.Logger, now func() time.Time, limits Limits, requests Requests) *edge {
+	e := &edge{name: name, log: log, now: now, limits: limits.withDefaults(), requests: requests}
+	e.base, e.abandon = context.WithCancel(context.Background())
+	e.draining, e.startDraining = context.WithCancel(e.base)
+	e.http = &fasthttp.Server{
+		Handler:               e.handle,
+		ErrorHandler:          e.refuse,
+		HeaderReceived:        takeFraming,
+		ReadBufferSize:        e.limits.HeaderBytes,
+		Concurrency:           2 * e.limits.Connections,
+		ReduceMemoryUsage:     true, // buffers go back between requests
+		NoDefaultDate:         true, // it would start a goroutine that never ends
+		NoDefaultServerHeader: true,
+		NoDefaultContentType:  true,
+		SecureErrorLogMessage: true,
+		Logger:                silent{},
+	}
+	return e
+}
+
+// newApp returns a Fiber app whose routes e answers for.
+func (e *edge) newApp() *fiber.App {
+	return fiber.New(fiber.Config{
+		DisableStartupMessage:        true,
+		Immutable:                    true,
+		CaseSensitive:                true,
+		StrictRouting:                true,
+		DisableDefaultContentType:    true,
+		DisableDefaultDate:           true,
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		ErrorHandler: func(c *fiber.Ctx, err error) error {
+			requestOf(c).answerError(fromFiber(c, err))
+			return nil
+		},
+	})
+}
+
+// silent drops what fasthttp would log: it is told in ServeConn's error as well.
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
+
+// fromFiber turns Fiber's own errors into ours.
+func fromFiber(c *fiber.Ctx, err error) error {
+	var routing *fiber.Error
+	if !errors.As(err, &routing) {
+		return err
+	}
+	r := requestOf(c)
+	if routing.Code == fiber.StatusMethodNotAllowed {
+		allow := strings.Split(c.GetRespHeader(fiber.HeaderAllow), ", ")
+		return &faas.Error{Kind: faas.MethodNotAllowed, Allow: allow, Detail: fmt.Sprintf("%s takes no %s; its methods are %s", r.instance(), clip(r.method, 20), strings.Join(allow, ", "))}
+	}
+	return faas.Errorf(faas.NotFound, "nothing is served at %s", r.instance())
+}
+
+// framingKey is a header that no caller can send: how the body is framed, as fasthttp read it.
+const framingKey = " framing"
+
+// takeFraming hides the body from fasthttp, which then finds the request
+// complete: the body is ours to read (see conn).
+func takeFraming(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	size := h.ContentLength()
+	expect := h.IsHTTP11() && strings.EqualFold(string(h.Peek("Expect")), "100-continue")
+	if size > 0 || size == lengthUnknown {
+		framing := strconv.AppendInt(nil, int64(size), 10)
+		if expect {
+			framing = append(framing, '+')
+		}
+		h.SetContentLength(0)
+		h.SetCanonical([]byte(framingKey), framing)
+	}
+	h.Del("Expect")
+	return fasthttp.RequestConfig{}
+}
+
+// request is one request under way.
+type request struct {
+	edge        *edge
+	http        *fasthttp.RequestCtx
+	conn        *conn
+	id          string // ours
+	correlation string // the caller's
+	method      string
+	route       string // its template; "none" until one matched
+	body        *body  // nil: none
+	size        int64  // of the body; -1: unknown
+	known       bool   // the length of the answer's body, where that is a stream
+}
+
+type requestKey struct{}
+
+func requestOf(c *fiber.Ctx) *request {
+	r, _ := c.Context().UserValue(requestKey{}).(*request)
+	return r
+}
+
+func (e *edge) begin(ctx *fasthttp.RequestCtx) *request {
+	c, _ := ctx.Conn().(*conn)
+	h := &ctx.Request.Header
+	r := &request{edge: e, http: ctx, conn: c, id: newRequestID(), method: string(h.Method()), route: "none"}
+	r.correlation = correlation(h)
+	if framing := string(h.PeekCanonical([]byte(framingKey))); framing != "" {
+		digits, expect := strings.CutSuffix(framing, "+")
+		r.size, _ = strconv.ParseInt(digits, 10, 64)
+		r.body = newBody(c, r.size, expect)
+	}
+	ctx.SetUserValue(requestKey{}, r)
+	return r
+}
+
+func newRequestID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// correlation is the caller's own id of the request, if it is fit to be passed on.
+func correlation(h *fasthttp.RequestHeader) string {
+	for _, name := range []string{"X-Request-Id", "X-Call-Id"} {
+		if v := h.Peek(name); len(v) > 0 && len(v) <= 128 && isPrintable(v) {
+			return string(v)
+		}
+	}
+	return ""
+}
+
+func isPrintable(v []byte) bool {
+	return !slices.ContainsFunc(v, func(b byte) bool { return b < ' ' || b > '~' })
+}
+
+// handle is what fasthttp calls for each request.
+func (e *edge) handle(ctx *fasthttp.RequestCtx) {
+	r := e.begin(ctx)
+	e.run(r)
+	e.finish(r)
+}
+
+// run has the request answered, whatever happens.
+func (e *edge) run(r *request) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			r.http.Response.Reset()
+			r.http.SetConnectionClose()
+			r.answerError(fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
+		}
+	}()
+	if fault := headerFault(&r.http.Request.Header); fault != "" {
+		r.http.SetConnectionClose()
+		r.answerError(faas.Errorf(faas.Invalid, "%s", fault))
+		return
+	}
+	if !slices.Contains(fiber.DefaultMethods, r.method) {
+		r.http.Request.Header.SetMethod(http.MethodTrace) // that no route takes: Fiber tells 404 from 405
+	}
+	e.app(r.http)
+}
+
+// headerFault says what of a header is refused though fasthttp took it: shapes
+// that another HTTP program may read differently.
+func headerFault(h *fasthttp.RequestHeader) string {
+	raw := h.RawHeaders()
+	if bytes.Contains(raw, []byte("\n ")) || bytes.Contains(raw, []byte("\n\t")) {
+		return "a header line goes on in a second line; send it in one"
+	}
+	var length, encoding bool
+	for line := range bytes.Lines(raw) {
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		switch {
+		case bytes.ContainsAny(name, " \t") && len(bytes.TrimSpace(line)) > 0:
+			return "a header name holds a space"
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			length = true
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			encoding = true
+			if !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked")) {
+				return "the only Transfer-Encoding that is understood is chunked"
+			}
+		}
+	}
+	if length && encoding {
+		return "the request has both a Content-Length and a Transfer-Encoding; send one"
+	}
+	return ""
+}
+
+// finish sends the request's answer on its way.
+func (e *edge) finish(r *request) {
+	out := &r.http.Response
+	if out.IsBodyStream() && !r.known && !r.http.Request.Header.IsHTTP11() {
+		r.answerError(withStatus(http.StatusHTTPVersionNotSupported, "HTTP/1.1 is needed", faas.Invalid,
+			"the length of this answer is not known before its end, which HTTP/1.0 cannot tell apart from a lost connection: use HTTP/1.1"))
+	}
+	h := &out.Header
+	h.Set("Date", e.now().UTC().Format(http.TimeFormat))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Request-Id", orDefault(r.correlation, r.id))
+	if r.body != nil && !r.body.end() {
+		h.SetConnectionClose()
+		r.conn.linger = true
+	}
+	if r.conn.isDraining() {
+		h.SetConnectionClose()
+	}
+	e.requests.Counted(e.name, r.route, r.countedMethod(), out.StatusCode())
+	r.conn.next()
+}
+
+// countedMethod keeps what callers make up out of the metrics' labels.
+func (r *request) countedMethod() string {
+	if slices.Contains(fiber.DefaultMethods, r.method) {
+		return r.method
+	}
+	return "other"
+}
+
+// refuse answers what fasthttp could not read as a request.
+func (e *edge) refuse(ctx *fasthttp.RequestCtx, err error) {
+	c, _ := ctx.Conn().(*conn)
+	ctx.Response.Reset()
+	r := &request{edge: e, http: ctx, conn: c, id: newRequestID(), method: "other", route: "none"}
+	var small *fasthttp.ErrSmallBuffer
+	var refusal error
+	switch {
+	case c.fault != nil:
+		refusal = &faas.Error{Kind: faas.Invalid, Detail: c.fault.Error()}
+	case errors.As(err, &small):
+		refusal = withStatus(http.StatusRequestHeaderFieldsTooLarge, "The header is too large", faas.TooLarge,
+			fmt.Sprintf("the request line and headers are larger than the %s that are allowed", faas.Bytes(e.limits.HeaderBytes)))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		refusal = withStatus(http.StatusRequestTimeout, "The request did not arrive", faas.Invalid,
+			fmt.Sprintf("the header did not arrive within %s", e.limits.Header))
+	default:
+		refusal = &faas.Error{Kind: faas.Invalid, Detail: "this is no HTTP request that could be read", Err: err}
+	}
+	r.answerError(refusal)
+	ctx.Response.Header.Set("Date", e.now().UTC().Format(http.TimeFormat))
+	c.linger = true
+	e.requests.Counted(e.name, r.route, r.method, ctx.Response.StatusCode())
+}

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"davit/gateway/faas"
+)
+
+// guard keeps foreign pages out: a browser sends our cookie with what they make
+// it ask, and a name that is rebound to our address makes them look like ours.
+type guard struct {
+	hosts []string // in lower case, without ports
+}
+
+func newGuard(hosts []string) *guard {
+	g := &guard{}
+	for _, h := range hosts {
+		g.hosts = append(g.hosts, strings.ToLower(hostOnly(h)))
+	}
+	return g
+}
+
+// check returns a Forbidden error for a request that a foreign page may have made.
+func (g *guard) check(r *request) error {
+	host := string(r.http.Request.Header.Host())
+	if target := string(r.http.URI().Host()); !g.expects(host) || !g.expects(target) {
+		return faas.Errorf(faas.Forbidden, "the host %q is not one that this console is known by: use its address or localhost, or add the name to its settings", clip(host, 80))
+	}
+	switch site := r.header("Sec-Fetch-Site"); site {
+	case "", "same-origin", "none":
+	default:
+		return faas.Errorf(faas.Forbidden, "the request was made by a page of another site (Sec-Fetch-Site: %s); open the console itself", clip(site, 40))
+	}
+	if origin := r.header("Origin"); origin != "" && !sameOrigin(origin, host) {
+		return faas.Errorf(faas.Forbidden, "the request was made by a page of %s; open the console itself", clip(origin, 80))
+	}
+	return nil
+}
+
+// expects reports whether host is a name that we are known by. An address
+// cannot be rebound, so every one will do.
+func (g *guard) expects(host string) bool {
+	name := strings.ToLower(hostOnly(host))
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || slices.Contains(g.hosts, name)
+}
+
+func hostOnly(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return host
+}
+
+// sameOrigin reports whether an Origin names the host that was asked.
+func sameOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return false
+	}
+	return strings.EqualFold(withPort(u.Host, u.Scheme), withPort(host, u.Scheme))
+}
+
+func withPort(host, scheme string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	if scheme == "https" {
+		return host + ":443"
+	}
+	return host + ":80"
+}

@@ -1,0 +1,182 @@
+package api
+
+import (
+	"io"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"davit/gateway/faas"
+)
+
+// invocations answers for one invocation, on both listeners.
+type invocations struct {
+	port   Invocations
+	prefix string      // of links
+	public bool        // for whoever knows an id, and the token where the trigger asks for it
+	token  *tokenCheck // of private ones, when public
+}
+
+const (
+	mostWait     = time.Hour
+	defaultLinks = 15 * time.Minute
+	mostLinks    = 7 * 24 * time.Hour
+)
+
+// allowed returns the id in the path, of an invocation that this caller may see.
+func (i *invocations) allowed(c *fiber.Ctx, r *request) (faas.InvocationID, error) {
+	id, err := pathInvocation(c)
+	if err != nil || !i.public {
+		return id, err
+	}
+	inv, err := i.port.Find(r.context(), id, 0)
+	if err != nil {
+		return "", err
+	}
+	if inv.Inner == nil || !inv.Inner.Private {
+		return id, nil
+	}
+	return id, checkBearer(r, i.token)
+}
+
+// checkBearer is nil for a request with the token.
+func checkBearer(r *request, check *tokenCheck) error {
+	token, there := r.bearer()
+	switch {
+	case !there:
+		return unauthorized("this asks for a token: send it as \"Authorization: Bearer …\"")
+	case !check.opens(token):
+		return unauthorized("the token in the Authorization header is not the right one")
+	}
+	return nil
+}
+
+func (i *invocations) get(c *fiber.Ctx, r *request) error {
+	q := r.query()
+	wait := q.duration("wait", mostWait)
+	if q.err != nil {
+		return q.err
+	}
+	id, err := i.allowed(c, r)
+	if err != nil {
+		return err
+	}
+	inv, err := i.await(r, id, wait)
+	if err != nil {
+		return err
+	}
+	return r.sendJSON(fiber.StatusOK, viewInvocation(inv, i.prefix))
+}
+
+// await finds a record and waits for its end, unless the server stops meanwhile.
+func (i *invocations) await(r *request, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error) {
+	if wait == 0 {
+		return i.port.Find(r.context(), id, 0)
+	}
+	ctx, cancel := r.streamContext()
+	defer cancel()
+	inv, err := i.port.Find(ctx, id, wait)
+	if err != nil && ctx.Err() != nil && r.context().Err() == nil {
+		return i.port.Find(r.context(), id, 0)
+	}
+	return inv, err
+}
+
+func (i *invocations) cancel(c *fiber.Ctx, r *request) error {
+	id, err := i.allowed(c, r)
+	if err != nil {
+		return err
+	}
+	inv, err := i.port.Cancel(r.lasting(), id)
+	if err != nil {
+		return err
+	}
+	return r.sendJSON(fiber.StatusAccepted, viewInvocation(inv, i.prefix))
+}
+
+// replay is part of the contract and not there yet: it says so for what could be replayed.
+func (i *invocations) replay(c *fiber.Ctx, r *request) error {
+	id, err := i.allowed(c, r)
+	if err != nil {
+		return err
+	}
+	if _, err := i.port.Find(r.context(), id, 0); err != nil {
+		return err
+	}
+	return faas.Errorf(faas.NotAllowed, "replaying an invocation is not available yet: call the trigger again with the input of %s%s/input", i.prefix, id)
+}
+
+func (i *invocations) input(c *fiber.Ctx, r *request) error {
+	id, err := i.allowed(c, r)
+	if err != nil {
+		return err
+	}
+	info, body, err := i.port.Input(r.context(), id)
+	if err != nil {
+		return err
+	}
+	r.sendFileHeaders("input-"+string(id), orDefault(info.ContentType, "application/octet-stream"))
+	r.sendStream(body, info.Size)
+	return nil
+}
+
+// log answers with the log as text, or as events where the caller accepts those.
+func (i *invocations) log(c *fiber.Ctx, r *request) error {
+	q := r.query()
+	from, follow := q.offset("from"), q.flag("follow")
+	if q.err != nil {
+		return q.err
+	}
+	id, err := i.allowed(c, r)
+	if err != nil {
+		return err
+	}
+	return r.sendLog(from, follow, func(open logRequest) (io.ReadCloser, error) {
+		return i.port.Log(open.ctx, id, open.from, open.follow)
+	})
+}
+
+// list lists the records that the query asks for.
+func (k *console) listInvocations(_ *fiber.Ctx, r *request) error {
+	f, err := invocationFilter(r.query())
+	if err != nil {
+		return err
+	}
+	items, next, err := k.Invocations.List(r.context(), f)
+	if err != nil {
+		return err
+	}
+	views := make([]invocationView, 0, len(items))
+	for _, inv := range items {
+		views = append(views, viewInvocation(inv, k.invoked.prefix))
+	}
+	return r.sendJSON(fiber.StatusOK, listOf(views, next))
+}
+
+func invocationFilter(q *query) (faas.InvocationFilter, error) {
+	f := faas.InvocationFilter{
+		Function: faas.FunctionName(q.text("function")),
+		Trigger:  faas.TriggerName(q.text("trigger")),
+		State:    faas.State(q.text("state")),
+	}
+	f.Limit, f.Cursor = q.page()
+	if f.Function != "" && f.Function.Check() != "" {
+		q.fail("function", "%s", f.Function.Check())
+	}
+	if f.Trigger != "" && f.Trigger.Check() != "" {
+		q.fail("trigger", "%s", f.Trigger.Check())
+	}
+	states := []faas.State{faas.Queued, faas.Starting, faas.Running, faas.Succeeded, faas.Failed, faas.StateCancelled}
+	if f.State != "" && !contains(states, f.State) {
+		q.fail("state", "is %q; it must be one of %s", clip(string(f.State), 40), joined(states))
+	}
+	if v := q.text("since"); v != "" {
+		since, err := time.Parse(time.RFC3339Nano, strings.ToUpper(v))
+		if err != nil {
+			q.fail("since", "is %q; it must be a time such as 2026-01-31T12:00:00Z", clip(v, 40))
+		}
+		f.Since = since
+	}
+	return f, q.err
+}

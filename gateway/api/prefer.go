@@ -1,0 +1,83 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// readPrefer reads what a caller prefers (RFC 7240). Of a preference that is
+// named twice the first counts; what is unknown or malformed is as if it were not there.
+func readPrefer(h *fasthttp.RequestHeader) (async bool, wait *time.Duration) {
+	for _, line := range h.PeekAll("Prefer") {
+		for preference := range splitOutsideQuotes(string(line), ',') {
+			name, value := readPreference(preference)
+			switch {
+			case name == "respond-async":
+				async = true
+			case name == "wait" && wait == nil:
+				wait = readSeconds(value)
+			}
+		}
+	}
+	return async, wait
+}
+
+// mostPreferredWait keeps a preferred wait a duration that can be added to.
+const mostPreferredWait = 7 * 24 * 60 * 60
+
+func readSeconds(v string) *time.Duration {
+	n, err := strconv.ParseUint(v, 10, 63)
+	if err != nil {
+		return nil
+	}
+	wait := time.Duration(min(n, mostPreferredWait)) * time.Second //nolint:gosec // bounded
+	return &wait
+}
+
+// readPreference splits name=value; parameters after it are not ours.
+func readPreference(s string) (name, value string) {
+	for part := range splitOutsideQuotes(s, ';') {
+		name, value, _ = strings.Cut(part, "=")
+		break
+	}
+	value = strings.TrimSpace(value)
+	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+		value = value[1 : len(value)-1]
+	}
+	return strings.ToLower(strings.TrimSpace(name)), value
+}
+
+// splitOutsideQuotes yields the parts of s between separators that are in no quoted string.
+func splitOutsideQuotes(s string, separator byte) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		quoted, start := false, 0
+		for i := 0; i < len(s); i++ {
+			switch {
+			case quoted && s[i] == '\\':
+				i++
+			case s[i] == '"':
+				quoted = !quoted
+			case s[i] == separator && !quoted:
+				if !yield(s[start:i]) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(s[start:])
+	}
+}
+
+// preferenceApplied tells which preference led to 202.
+func preferenceApplied(call *Call) string {
+	switch {
+	case call.Async:
+		return "respond-async"
+	case call.Wait != nil:
+		return "wait=" + strconv.FormatInt(int64(*call.Wait/time.Second), 10)
+	}
+	return ""
+}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"mime/multipart"
+
+	"davit/gateway/faas"
+)
+
+// putSource registers an archive. Where the spec comes first, as it should, the
+// archive goes on as it arrives; else it waits on disk for the spec.
+func (k *console) putSource(r *request, name faas.FunctionName, boundary string) (*Registered, error) {
+	p, err := r.parts(boundary)
+	if err != nil {
+		return nil, err
+	}
+	part, err := p.next()
+	if errors.Is(err, io.EOF) {
+		return nil, missingPart("spec")
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch part.FormName() {
+	case "spec":
+		return k.putSpecFirst(r, name, p, part)
+	case "source":
+		return k.putSourceFirst(r, name, p, part)
+	}
+	return nil, unknownPart(part)
+}
+
+func missingPart(name string) error {
+	return faas.Errorf(faas.Invalid, "the form has no part %q; send the parts spec (JSON) and source (a .tgz or .tar.gz archive)", name)
+}
+
+func unknownPart(part *multipart.Part) error {
+	return faas.Errorf(faas.Invalid, "the form has a part %q that does not belong there; send one spec and one source", clip(part.FormName(), 40))
+}
+
+func (k *console) readSpec(part io.Reader) (faas.FunctionSpec, error) {
+	b, err := small(part, "spec", k.edge.limits.JSONBytes)
+	if err != nil {
+		return faas.FunctionSpec{}, err
+	}
+	return faas.DecodeFunctionSpec(b)
+}
+
+// wanted returns the next part, which must have that name.
+func (p *parts) wanted(name string) (*multipart.Part, error) {
+	part, err := p.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, missingPart(name)
+	case err != nil:
+		return nil, err
+	case part.FormName() != name:
+		return nil, unknownPart(part)
+	}
+	return part, nil
+}
+
+// over checks that the form ends here.
+func (p *parts) over() error {
+	part, err := p.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	}
+	return unknownPart(part)
+}
+
+func (k *console) putSpecFirst(r *request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
+	spec, err := k.readSpec(part)
+	if err != nil {
+		return nil, err
+	}
+	if part, err = p.wanted("source"); err != nil {
+		return nil, err
+	}
+	most := k.edge.limits.SourceBytes
+	return k.Register.PutSource(r.lasting(), name, spec, &source{part: part, left: most, most: most, last: p.over})
+}
+
+func (k *console) putSourceFirst(r *request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
+	most := k.edge.limits.SourceBytes
+	file, err := k.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // it has no name on disk
+	if part, err = p.wanted("spec"); err != nil {
+		return nil, err
+	}
+	spec, err := k.readSpec(part)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.over(); err != nil {
+		return nil, err
+	}
+	return k.Register.PutSource(r.lasting(), name, spec, file)
+}

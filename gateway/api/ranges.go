@@ -1,0 +1,94 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"davit/gateway/faas"
+)
+
+// span is a part of an object.
+type span struct {
+	offset, length int64
+	part           bool // it was asked for as a range
+}
+
+// ranged reads what of an object of that size the request asks for (RFC 9110
+// §14): all, or one range. Several ranges are answered with all of it, as are
+// ranges of an object that has changed meanwhile.
+func (r *request) ranged(size int64, etag string) (span, error) {
+	all := span{length: size}
+	header := r.header("Range")
+	unit, set, ok := strings.Cut(header, "=")
+	if !ok || r.method != fiber.MethodGet || strings.TrimSpace(unit) != "bytes" || strings.Contains(set, ",") {
+		return all, nil
+	}
+	if then := r.header("If-Range"); then != "" && then != etag {
+		return all, nil
+	}
+	first, last, ok := strings.Cut(strings.TrimSpace(set), "-")
+	if !ok {
+		return all, nil
+	}
+	s, ok, err := spanOf(first, last, size)
+	if err != nil {
+		return all, nil //nolint:nilerr // what is no range is as if it were not there
+	}
+	if !ok {
+		r.respond().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
+		return all, withStatus(http.StatusRequestedRangeNotSatisfiable, "The range is not there", faas.Invalid,
+			fmt.Sprintf("the range %q is outside of the %d bytes that there are", clip(set, 60), size))
+	}
+	return s, nil
+}
+
+// spanOf reads "first-last", "first-" or "-length". ok is false when the object has no such bytes.
+func spanOf(first, last string, size int64) (s span, ok bool, err error) {
+	if first == "" {
+		n, err := strconv.ParseUint(last, 10, 63)
+		if err != nil {
+			return s, false, err
+		}
+		length := min(int64(n), size) //nolint:gosec // at most 63 bits
+		return span{size - length, length, true}, length > 0, nil
+	}
+	from, err := strconv.ParseUint(first, 10, 63)
+	if err != nil {
+		return s, false, err
+	}
+	to := uint64(1<<63 - 1)
+	if last != "" {
+		if to, err = strconv.ParseUint(last, 10, 63); err != nil {
+			return s, false, err
+		}
+		if to < from {
+			return s, false, strconv.ErrRange
+		}
+	}
+	offset, end := int64(from), min(int64(to), size-1) //nolint:gosec // at most 63 bits
+	return span{offset, end - offset + 1, true}, offset < size, nil
+}
+
+// sendSpan answers with a part, or all, of an object whose bytes open gives.
+func (r *request) sendSpan(s span, size int64, open Opener) error {
+	h := r.respond()
+	h.Set("Accept-Ranges", "bytes")
+	if s.part {
+		r.http.Response.SetStatusCode(fiber.StatusPartialContent)
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.offset, s.offset+s.length-1, size))
+	}
+	if r.method == fiber.MethodHead {
+		r.sendStream(http.NoBody, s.length)
+		return nil
+	}
+	body, err := open(s.offset, s.length)
+	if err != nil {
+		return err
+	}
+	r.sendStream(body, s.length)
+	return nil
+}

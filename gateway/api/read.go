@@ -1,0 +1,319 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"davit/gateway/faas"
+)
+
+// context ends when the caller hangs up, for what nobody would miss then.
+func (r *request) context() context.Context { return r.conn.ctx }
+
+// lasting outlives the caller, for what is not to stop half way.
+func (r *request) lasting() context.Context { return r.edge.base }
+
+// path is the request's path as it was sent, without the query.
+func (r *request) path() string { return string(r.http.URI().PathOriginal()) }
+
+// header returns a copy of a header's first value.
+func (r *request) header(name string) string { return string(r.http.Request.Header.Peek(name)) }
+
+// respond returns the headers of the answer.
+func (r *request) respond() *fasthttp.ResponseHeader { return &r.http.Response.Header }
+
+func clip(s string, most int) string {
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// instance is what a problem says it happened at: the path, without what may be secret.
+func (r *request) instance() string {
+	path := r.path()
+	if path == "" {
+		return "/"
+	}
+	return clip(path, 512)
+}
+
+// param is a part of the path, decoded.
+func param(c *fiber.Ctx, name string) (string, error) {
+	s, err := url.PathUnescape(c.Params(name))
+	if err != nil {
+		return "", faas.Errorf(faas.Invalid, "the path is not percent-encoded as it should be")
+	}
+	return s, nil
+}
+
+// pathName is a name out of the path, checked by its own rules.
+func pathName[N interface {
+	~string
+	Check() string
+}](c *fiber.Ctx,
+) (N, error) {
+	s, err := param(c, "name")
+	if err != nil {
+		return "", err
+	}
+	name := N(s)
+	if why := name.Check(); why != "" {
+		e := faas.Errorf(faas.NotAllowed, "the name %s", why)
+		e.Fields = []faas.FieldError{{Pointer: "/name", Detail: why}}
+		return "", e
+	}
+	return name, nil
+}
+
+func pathInvocation(c *fiber.Ctx) (faas.InvocationID, error) {
+	s, err := param(c, "id")
+	if err != nil {
+		return "", err
+	}
+	return faas.ParseInvocationID(s)
+}
+
+func pathRevision(c *fiber.Ctx) (faas.RevisionRef, error) {
+	name, err := pathName[faas.FunctionName](c)
+	if err != nil {
+		return faas.RevisionRef{}, err
+	}
+	n, err := strconv.ParseUint(c.Params("n"), 10, 31)
+	if err != nil || n == 0 {
+		return faas.RevisionRef{}, faas.Errorf(faas.NotFound, "function %q has no revision %q: revisions are numbered from 1", name, clip(c.Params("n"), 20))
+	}
+	return faas.RevisionRef{Function: name, Number: faas.RevisionNumber(n)}, nil
+}
+
+// query is the request's query. Its readers remember the first fault.
+type query struct {
+	values url.Values
+	err    error
+}
+
+func (r *request) query() *query {
+	values, err := url.ParseQuery(string(r.http.URI().QueryString()))
+	q := &query{values: values}
+	if err != nil {
+		q.err = faas.Errorf(faas.Invalid, "the query is not percent-encoded as it should be")
+	}
+	return q
+}
+
+func (q *query) fail(name, format string, args ...any) {
+	if q.err != nil {
+		return
+	}
+	e := faas.Errorf(faas.Invalid, "the query's "+name+" "+format, args...)
+	q.err = e
+}
+
+func (q *query) text(name string) string { return q.values.Get(name) }
+
+// flag is true for ?name, ?name=true and ?name=1.
+func (q *query) flag(name string) bool {
+	if !q.values.Has(name) {
+		return false
+	}
+	switch v := q.values.Get(name); v {
+	case "", "true", "1":
+		return true
+	case "false", "0":
+		return false
+	default:
+		q.fail(name, "is %q; it must be true or false", clip(v, 40))
+		return false
+	}
+}
+
+const (
+	defaultLimit = 50
+	mostLimit    = 1000
+	mostCursor   = 1024
+)
+
+// page reads what lists are asked for with.
+func (q *query) page() (limit int, cursor string) {
+	limit, cursor = defaultLimit, q.text("cursor")
+	if v := q.text("limit"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 31)
+		if err != nil || n < 1 || n > mostLimit {
+			q.fail("limit", "is %q; it must be a whole number from 1 to %d", clip(v, 40), mostLimit)
+		}
+		limit = int(n) //nolint:gosec // at most 31 bits
+	}
+	if len(cursor) > mostCursor {
+		q.fail("cursor", "has %d characters; send back a list's next as it was", len(cursor))
+	}
+	return limit, cursor
+}
+
+// duration reads a Go duration from 0 to most; 0 when there is none.
+func (q *query) duration(name string, most time.Duration) time.Duration {
+	v := q.text(name)
+	if v == "" {
+		return 0
+	}
+	d, err := faas.ParseDuration(v)
+	if err != nil {
+		q.fail(name, "is wrong: %v", err)
+		return 0
+	}
+	if d < 0 || d.Std() > most {
+		q.fail(name, "is %q; it must be from 0s to %s", clip(v, 40), faas.Duration(most))
+		return 0
+	}
+	return d.Std()
+}
+
+// offset reads a number of bytes.
+func (q *query) offset(name string) int64 {
+	v := q.text(name)
+	if v == "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(v, 10, 63)
+	if err != nil {
+		q.fail(name, "is %q; it must be a number of bytes", clip(v, 40))
+		return 0
+	}
+	return int64(n) //nolint:gosec // at most 63 bits
+}
+
+// mediaType is the type of the body without its parameters, in lower case; "" when none is named.
+func (r *request) mediaType() (string, map[string]string, error) {
+	v := r.header("Content-Type")
+	if v == "" {
+		return "", nil, nil
+	}
+	media, params, err := mime.ParseMediaType(v)
+	if err != nil {
+		return "", nil, faas.Errorf(faas.Invalid, "the Content-Type %q cannot be read", clip(v, 80))
+	}
+	return media, params, nil
+}
+
+// refuseEncoded refuses a compressed body: what is kept as received could not be read by those who get it.
+func (r *request) refuseEncoded() error {
+	if v := r.header("Content-Encoding"); v != "" && !strings.EqualFold(v, "identity") {
+		return faas.Errorf(faas.Invalid, "the body is sent with Content-Encoding %q; send it uncompressed", clip(v, 40))
+	}
+	return nil
+}
+
+// readJSON reads a JSON body whole.
+func (r *request) readJSON() ([]byte, error) {
+	media, _, err := r.mediaType()
+	if err != nil {
+		return nil, err
+	}
+	if media != "" && media != fiber.MIMEApplicationJSON {
+		return nil, faas.Errorf(faas.Invalid, "the body is sent as %s; send it as application/json", clip(media, 80))
+	}
+	return r.readAll(r.edge.limits.JSONBytes)
+}
+
+// readAll reads a body of at most so many bytes.
+func (r *request) readAll(most int64) ([]byte, error) {
+	if err := r.refuseEncoded(); err != nil {
+		return nil, err
+	}
+	if r.body == nil {
+		return nil, nil
+	}
+	if r.size > most {
+		return nil, tooLarge(most)
+	}
+	r.body.limit(most)
+	b, err := io.ReadAll(r.body)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// decodeJSON reads one small object of ours strictly.
+func decodeJSON(b []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if err == nil {
+		if _, after := d.Token(); errors.Is(after, io.EOF) {
+			return nil
+		}
+		err = errors.New("something follows it")
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("it is empty")
+	}
+	return faas.Errorf(faas.Invalid, "the body is not the JSON object that belongs here: %s", strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// accepts reports whether the caller names media among what it wants, with a quality above 0.
+func (r *request) accepts(media string) bool {
+	for part := range strings.SplitSeq(r.header("Accept"), ",") {
+		name, params, err := mime.ParseMediaType(part)
+		if err != nil || name != media {
+			continue
+		}
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil && q <= 0 {
+			continue
+		}
+		return true
+	}
+	return false
+}
+
+// sendJSON answers with v.
+func (r *request) sendJSON(status int, v any) error {
+	out := &r.http.Response
+	out.SetStatusCode(status)
+	out.Header.SetContentType(fiber.MIMEApplicationJSON)
+	out.Header.Set("Cache-Control", "no-store")
+	out.SetBodyRaw(encode(v))
+	return nil
+}
+
+// sendNothing answers with 204.
+func (r *request) sendNothing() error {
+	r.http.Response.ResetBody()
+	r.http.Response.SetStatusCode(fiber.StatusNoContent)
+	return nil
+}
+
+// redirect answers with 303.
+func (r *request) redirect(to string) error {
+	r.http.Response.SetStatusCode(fiber.StatusSeeOther)
+	r.respond().Set("Location", to)
+	r.respond().Set("Cache-Control", "no-store")
+	return nil
+}
+
+// list is a page of a list.
+type list[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next"`
+}
+
+func listOf[T any](items []T, next string) list[T] {
+	l := list[T]{Items: items}
+	if items == nil {
+		l.Items = []T{}
+	}
+	if next != "" {
+		l.Next = &next
+	}
+	return l
+}

@@ -1,0 +1,212 @@
+package api
+
+import (
+	"archive/zip"
+	"compress/flate"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"path"
+
+	"github.com/gofiber/fiber/v2"
+
+	"davit/gateway/faas"
+)
+
+// result answers with the zip, or with a URL to it.
+func (i *invocations) result(c *fiber.Ctx, r *request) error {
+	q := r.query()
+	redirect, ttl := q.flag("redirect"), q.duration("expires", mostLinks)
+	if q.err != nil {
+		return q.err
+	}
+	id, err := i.allowed(c, r)
+	if err != nil {
+		return err
+	}
+	info, open, _, err := i.port.Result(r.context(), id)
+	if err != nil {
+		return err
+	}
+	if redirect {
+		url, err := i.port.ResultURL(r.context(), id, orDefault(ttl, defaultLinks))
+		if err != nil {
+			return err
+		}
+		return r.redirect(url)
+	}
+	etag := `"` + info.ETag + `"`
+	r.sendFileHeaders("result-"+string(id)+".zip", "application/zip")
+	if r.unchanged(etag) {
+		return nil
+	}
+	s, err := r.ranged(info.Size, etag)
+	if err != nil {
+		return err
+	}
+	return r.sendSpan(s, info.Size, open)
+}
+
+// unchanged sets the ETag, and answers with 304 where the caller has that already.
+func (r *request) unchanged(etag string) bool {
+	r.respond().Set("ETag", etag)
+	if !matchesETag(r.header("If-None-Match"), etag) {
+		return false
+	}
+	r.http.Response.SetStatusCode(fiber.StatusNotModified)
+	return true
+}
+
+// resultFile answers with one file out of the zip, of which only that part is read.
+func (i *invocations) resultFile(c *fiber.Ctx, r *request) error {
+	name, err := param(c, "*")
+	if err != nil {
+		return err
+	}
+	id, err := i.allowed(c, r)
+	if err != nil {
+		return err
+	}
+	info, open, _, err := i.port.Result(r.context(), id)
+	if err != nil {
+		return err
+	}
+	file, err := findInZip(open, info.Size, name)
+	if err != nil {
+		return err
+	}
+	etag := fmt.Sprintf(`"%s-%08x"`, info.ETag, file.CRC32)
+	r.sendFileHeaders(path.Base(name), mediaByName(name))
+	if r.unchanged(etag) {
+		return nil
+	}
+	size := int64(file.UncompressedSize64) //nolint:gosec // checked by findInZip
+	if r.method == fiber.MethodHead {
+		r.sendStream(http.NoBody, size)
+		return nil
+	}
+	body, err := openInZip(open, file)
+	if err != nil {
+		return err
+	}
+	r.sendStream(body, size)
+	return nil
+}
+
+// mostZipDirectory bounds what is read of a zip to find a file in it.
+const mostZipDirectory = 64 << 20
+
+func findInZip(open Opener, size int64, name string) (*zip.File, error) {
+	at := &blockReader{open: open, size: size, left: mostZipDirectory}
+	z, err := zip.NewReader(at, size)
+	if err != nil {
+		return nil, fmt.Errorf("read the directory of a result: %w", err)
+	}
+	for _, f := range z.File {
+		if f.Name == name && !f.FileInfo().IsDir() {
+			if f.UncompressedSize64 > 1<<62 || f.CompressedSize64 > 1<<62 {
+				return nil, fmt.Errorf("read a result: %q has an absurd size", name)
+			}
+			return f, nil
+		}
+	}
+	return nil, faas.Errorf(faas.NotFound, "the result has no file %q; the record lists its files", clip(name, 200))
+}
+
+// openInZip reads one file of a zip in one go.
+func openInZip(open Opener, f *zip.File) (io.ReadCloser, error) {
+	offset, err := f.DataOffset()
+	if err != nil {
+		return nil, fmt.Errorf("find %q in a result: %w", f.Name, err)
+	}
+	raw, err := open(offset, int64(f.CompressedSize64)) //nolint:gosec // checked by findInZip
+	if err != nil {
+		return nil, err
+	}
+	unpacked := &unpacked{Reader: raw, Closer: raw, sum: crc32.NewIEEE(), want: f.CRC32}
+	switch f.Method {
+	case zip.Store:
+	case zip.Deflate:
+		unpacked.Reader = flate.NewReader(raw)
+	default:
+		return nil, errors.Join(fmt.Errorf("read %q in a result: it is packed with method %d", f.Name, f.Method), raw.Close())
+	}
+	return unpacked, nil
+}
+
+// unpacked is a file's content; its end is an error when the checksum is another.
+type unpacked struct {
+	io.Reader
+	io.Closer
+	sum  hash.Hash32
+	want uint32
+}
+
+// Read reads content.
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.Reader.Read(p)
+	_, _ = u.sum.Write(p[:n])
+	if errors.Is(err, io.EOF) && u.sum.Sum32() != u.want {
+		return n, zip.ErrChecksum
+	}
+	return n, err
+}
+
+// blockReader is an io.ReaderAt on a stored object. It reads ahead, since each
+// read of the store is a request, and remembers the last two blocks: a zip's
+// directory is read from its end, and then from its beginning.
+type blockReader struct {
+	open   Opener
+	size   int64
+	left   int64 // bytes that may still be fetched
+	blocks [2]block
+}
+
+type block struct {
+	at   int64
+	data []byte
+}
+
+const blockBytes = 256 << 10
+
+// ReadAt reads from the blocks that hold the bytes.
+func (b *blockReader) ReadAt(p []byte, at int64) (n int, err error) {
+	for n < len(p) && at < b.size {
+		data, err := b.block(at / blockBytes * blockBytes)
+		if err != nil {
+			return n, err
+		}
+		more := copy(p[n:], data[at%blockBytes:])
+		n += more
+		at += int64(more)
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (b *blockReader) block(at int64) ([]byte, error) {
+	for _, held := range b.blocks {
+		if held.data != nil && held.at == at {
+			return held.data, nil
+		}
+	}
+	length := min(blockBytes, b.size-at)
+	if b.left -= length; b.left < 0 {
+		return nil, faas.Errorf(faas.TooLarge, "the result holds too many files to find one in it; fetch it whole")
+	}
+	body, err := b.open(at, length)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, length)
+	if _, err := io.ReadFull(body, data); err != nil {
+		return nil, errors.Join(fmt.Errorf("read a result at %d: %w", at, err), body.Close())
+	}
+	b.blocks[1], b.blocks[0] = b.blocks[0], block{at, data}
+	return data, body.Close()
+}

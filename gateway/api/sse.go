@@ -1,0 +1,174 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+const eventsType = "text/event-stream"
+
+// sendEvents answers with server-sent events. write is given a way to send them
+// and returns when there are no more; ctx ends when nobody reads them.
+func (r *request) sendEvents(write func(ctx context.Context, out *eventWriter) error, done func()) error {
+	ctx, cancel := r.streamContext()
+	h := r.respond()
+	h.SetContentType(eventsType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // proxies are not to hold events back
+	r.sendWritten(lengthUnknown, func(w io.Writer) error {
+		err := write(ctx, &eventWriter{w: w})
+		if ctx.Err() != nil {
+			return nil // the end of a stream is no failure
+		}
+		return err
+	}, func() {
+		cancel()
+		done()
+	})
+	return nil
+}
+
+// eventWriter writes events in the form of the HTML standard.
+type eventWriter struct {
+	w   io.Writer
+	buf bytes.Buffer
+}
+
+// event sends one event; name and id may be "". A CR in data ends a line there, as LF does.
+func (e *eventWriter) event(name, id string, data []byte) error {
+	e.buf.Reset()
+	if name != "" {
+		e.buf.WriteString("event: " + name + "\n")
+	}
+	if id != "" {
+		e.buf.WriteString("id: " + id + "\n")
+	}
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		e.buf.WriteString("data: ")
+		e.buf.Write(line)
+		e.buf.WriteByte('\n')
+	}
+	e.buf.WriteByte('\n')
+	_, err := e.w.Write(e.buf.Bytes())
+	return err
+}
+
+// beat sends a comment, which keeps the connection alive and shows whether it is.
+func (e *eventWriter) beat() error {
+	_, err := io.WriteString(e.w, ": alive\n\n")
+	return err
+}
+
+// piece is what one read of a followed log gave.
+type piece struct {
+	text []byte
+	err  error
+}
+
+// sendLogEvents answers with a log as events whose ids are the offsets behind
+// them: who comes back with Last-Event-ID goes on there. The last event is named
+// "end". It closes log.
+func (r *request) sendLogEvents(log io.ReadCloser, from int64) error {
+	return r.sendEvents(func(ctx context.Context, out *eventWriter) error {
+		return followLog(ctx, out, log, from, r.edge.limits.Heartbeat)
+	}, func() { _ = log.Close() })
+}
+
+func followLog(ctx context.Context, out *eventWriter, log io.ReadCloser, from int64, heartbeat time.Duration) error {
+	pieces := make(chan piece)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		readPieces(ctx, log, pieces)
+	}()
+	defer func() {
+		cancel()
+		_ = log.Close() // ends a read under way
+		<-done
+	}()
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	if err := out.beat(); err != nil {
+		return err
+	}
+	text := &logText{at: from}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			if err := out.beat(); err != nil {
+				return err
+			}
+		case p := <-pieces:
+			if over, err := text.send(out, p); over || err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func readPieces(ctx context.Context, log io.Reader, pieces chan<- piece) {
+	for {
+		buf := make([]byte, 8<<10)
+		n, err := log.Read(buf)
+		select {
+		case pieces <- piece{buf[:n], err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// logText cuts a log into events, never inside a character.
+type logText struct {
+	at   int64 // the offset behind what was sent
+	held []byte
+}
+
+// send sends what p adds. over tells that the log has ended.
+func (t *logText) send(out *eventWriter, p piece) (over bool, err error) {
+	t.held = append(t.held, p.text...)
+	n := len(t.held)
+	if p.err == nil {
+		n = wholeRunes(t.held)
+	}
+	if n > 0 {
+		t.at += int64(n)
+		if err := out.event("", strconv.FormatInt(t.at, 10), t.held[:n]); err != nil {
+			return false, err
+		}
+		t.held = append(t.held[:0], t.held[n:]...)
+	}
+	switch {
+	case errors.Is(p.err, io.EOF):
+		return true, out.event("end", strconv.FormatInt(t.at, 10), nil)
+	case p.err != nil:
+		return true, p.err
+	}
+	return false, nil
+}
+
+// wholeRunes is how much of b does not end inside a UTF-8 sequence.
+func wholeRunes(b []byte) int {
+	for back := 1; back < utf8.UTFMax && back <= len(b); back++ {
+		if last := b[len(b)-back:]; utf8.RuneStart(last[0]) {
+			if utf8.FullRune(last) {
+				return len(b)
+			}
+			return len(b) - back
+		}
+	}
+	return len(b)
+}

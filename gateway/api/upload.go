@@ -1,0 +1,252 @@
+package api
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/url"
+	"os"
+
+	"github.com/gofiber/fiber/v2"
+
+	"davit/gateway/faas"
+)
+
+const (
+	maxPartHeader = 64 << 10 // of one part of a form
+	maxFormFields = 100
+)
+
+// parts reads a multipart body as it arrives, with what each part's header may
+// take bounded, so that nothing of a form is ever held but what its reader holds.
+type parts struct {
+	body   *meteredReader
+	reader *multipart.Reader
+}
+
+// meteredReader fails after so many bytes, when that is set.
+type meteredReader struct {
+	r       io.Reader
+	metered bool
+	left    int
+}
+
+func (m *meteredReader) Read(p []byte) (int, error) {
+	if !m.metered {
+		return m.r.Read(p)
+	}
+	if m.left <= 0 {
+		return 0, faas.Errorf(faas.Invalid, "the header of a part of the form has no end within %s", faas.Bytes(maxPartHeader))
+	}
+	n, err := m.r.Read(p[:min(len(p), m.left)])
+	m.left -= n
+	return n, err
+}
+
+// parts begins to read the body as a form.
+func (r *request) parts(boundary string) (*parts, error) {
+	if err := r.refuseEncoded(); err != nil {
+		return nil, err
+	}
+	if boundary == "" {
+		return nil, faas.Errorf(faas.Invalid, "the Content-Type multipart/form-data names no boundary")
+	}
+	if len(boundary) > 200 {
+		return nil, faas.Errorf(faas.Invalid, "the boundary of the form has %d characters; at most 70 are allowed", len(boundary))
+	}
+	if r.body == nil {
+		return nil, faas.Errorf(faas.Invalid, "the form is empty")
+	}
+	most := r.edge.limits.SourceBytes + 2*r.edge.limits.JSONBytes
+	if r.size > most {
+		return nil, tooLarge(most)
+	}
+	r.body.limit(most)
+	p := &parts{body: &meteredReader{r: bufio.NewReaderSize(r.body, copyBytes)}}
+	p.reader = multipart.NewReader(p.body, boundary)
+	return p, nil
+}
+
+// next returns the next part; io.EOF when the form has ended as it should.
+func (p *parts) next() (*multipart.Part, error) {
+	p.body.metered, p.body.left = true, maxPartHeader
+	part, err := p.reader.NextRawPart()
+	p.body.metered = false
+	if err == io.EOF { //nolint:errorlint // one that is wrapped is a form that is cut short
+		return nil, io.EOF
+	}
+	if err != nil {
+		return nil, malformed(err)
+	}
+	if part.FormName() == "" {
+		return nil, faas.Errorf(faas.Invalid, "a part of the form has no name")
+	}
+	return part, nil
+}
+
+// malformed is the error of a form that cannot be read; what the body says itself goes first.
+func malformed(err error) error {
+	if known, ok := errors.AsType[*faas.Error](err); ok {
+		return known
+	}
+	return &faas.Error{Kind: faas.Invalid, Detail: "the form is malformed, or ends before it is whole", Err: err}
+}
+
+// small reads a part that is held in memory.
+func small(part io.Reader, name string, most int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(part, most+1))
+	if err != nil {
+		return nil, malformed(err)
+	}
+	if int64(len(b)) > most {
+		return nil, faas.Errorf(faas.TooLarge, "the part %q is larger than the %s that are allowed", clip(name, 40), faas.Bytes(most))
+	}
+	return b, nil
+}
+
+// source reads the archive out of a form. Its end is one only when the form ends
+// there too, or goes on with a spec that is still wanted.
+type source struct {
+	part io.Reader
+	left int64
+	most int64
+	last func() error // checks what follows the part
+}
+
+// Read reads the archive.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.part.Read(p)
+	if s.left -= int64(n); s.left < 0 {
+		return 0, faas.Errorf(faas.TooLarge, "the source is larger than the %s that are allowed", faas.Bytes(s.most))
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		if err := s.last(); err != nil {
+			return 0, err
+		}
+		return n, io.EOF
+	case err != nil:
+		return n, malformed(err)
+	}
+	return n, nil
+}
+
+// spool keeps what r holds on disk, in a file without a name.
+func (k *console) spool(r io.Reader) (*os.File, error) {
+	f, err := os.CreateTemp(k.TempDir, "upload-")
+	if err != nil {
+		return nil, fmt.Errorf("spool an upload: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(fmt.Errorf("spool an upload: %w", err), f.Close())
+	}
+	if _, err := io.Copy(f, r); err != nil {
+		return nil, errors.Join(fmt.Errorf("spool an upload: %w", err), f.Close())
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, errors.Join(fmt.Errorf("spool an upload: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// readForm reads an HTML form; its file is spooled, since fields may follow it.
+// The caller calls done when the file has been read.
+func (k *console) readForm(r *request) (form *Form, done func(), err error) {
+	media, params, err := r.mediaType()
+	if err != nil {
+		return nil, nil, err
+	}
+	switch media {
+	case fiber.MIMEApplicationForm:
+		body, err := r.readAll(k.edge.limits.JSONBytes)
+		if err != nil {
+			return nil, nil, err
+		}
+		values, err := url.ParseQuery(string(body))
+		if err != nil {
+			return nil, nil, faas.Errorf(faas.Invalid, "the form is not encoded as it should be")
+		}
+		return &Form{Values: values}, func() {}, nil
+	case fiber.MIMEMultipartForm:
+		return k.readParts(r, params["boundary"])
+	}
+	return nil, nil, faas.Errorf(faas.Invalid, "the body is sent as %q; send a form: multipart/form-data or application/x-www-form-urlencoded", clip(media, 80))
+}
+
+func (k *console) readParts(r *request, boundary string) (form *Form, done func(), err error) {
+	p, err := r.parts(boundary)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := &formReader{console: k, values: make(map[string][]string), left: k.edge.limits.JSONBytes}
+	for {
+		part, err := p.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = f.add(part)
+		}
+		if err != nil {
+			f.close()
+			return nil, nil, err
+		}
+	}
+	form = &Form{Values: f.values}
+	if f.file != nil {
+		form.File = f.file
+	}
+	return form, f.close, nil
+}
+
+// formReader collects a form's parts.
+type formReader struct {
+	console *console
+	values  map[string][]string
+	fields  int
+	left    int64 // bytes of fields that may still come
+	file    *os.File
+}
+
+func (f *formReader) close() {
+	if f.file != nil {
+		_ = f.file.Close()
+	}
+}
+
+func (f *formReader) add(part *multipart.Part) error {
+	name := part.FormName()
+	if name == "file" {
+		return f.addFile(part)
+	}
+	if f.fields++; f.fields > maxFormFields {
+		return faas.Errorf(faas.Invalid, "the form has more than %d fields", maxFormFields)
+	}
+	text, err := small(part, name, f.left)
+	if err != nil {
+		return err
+	}
+	f.left -= int64(len(text))
+	f.values[name] = append(f.values[name], string(text))
+	return nil
+}
+
+// addFile keeps the upload; a browser sends an empty one where none was chosen.
+func (f *formReader) addFile(part *multipart.Part) error {
+	if f.file != nil {
+		return faas.Errorf(faas.Invalid, "the form has two files; send one")
+	}
+	most := f.console.edge.limits.SourceBytes
+	file, err := f.console.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 && part.FileName() == "" {
+		return errors.Join(err, file.Close())
+	}
+	f.file = file
+	return nil
+}
