@@ -21,8 +21,6 @@ import (
 // The bounds of what a runner may say when it dials in.
 const (
 	helloWithin    = 10 * time.Second
-	maxSlotHello   = 16 << 10
-	maxHello       = 8 << 20
 	maxSlots       = 1024
 	maxRunners     = 4096 // of one revision
 	maxRunnerID    = 128
@@ -102,11 +100,11 @@ func (h *Hub) hear(w http.ResponseWriter, req *http.Request) (*task.Hello, task.
 		return nil, "", refuse(http.StatusUnauthorized, "the token is not one of revision %s", ref)
 	}
 	kind := task.LinkKind(req.Header.Get(task.HeaderLinkKind))
-	most := int64(maxSlotHello)
+	most := int64(task.MaxSlotHello)
 	switch kind {
 	case task.LinkSlot:
 	case task.LinkControl:
-		most = maxHello
+		most = task.MaxHello
 	default:
 		return nil, "", refuse(http.StatusBadRequest, "a connection is for %q or %q", task.LinkSlot, task.LinkControl)
 	}

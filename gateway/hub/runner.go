@@ -193,7 +193,7 @@ func (h *Hub) back(s *Slot) {
 	if !s.end() {
 		return
 	}
-	if h.closed || r.control == nil {
+	if h.closed || r.control == nil || r.draining {
 		h.drop(c)
 		return
 	}
@@ -240,6 +240,7 @@ func (h *Hub) happened(r *runner, e *task.Event) {
 		h.unhold(r, e.Invocation)
 	case task.EventDraining, task.EventStartFailed:
 		r.draining = true
+		h.dropIdle(r)
 	case task.EventSlots:
 		if e.Held != nil {
 			h.resync(r, set(e.Held))

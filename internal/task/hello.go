@@ -42,6 +42,13 @@ const (
 	LinkControl LinkKind = "control"
 )
 
+// MaxHello is the most bytes that a Hello may have on the control connection; on a
+// slot's it may have MaxSlotHello.
+const (
+	MaxHello     = 8 << 20
+	MaxSlotHello = 16 << 10
+)
+
 // Hello is what a runner says of itself on each connection; Held on control only.
 type Hello struct {
 	Runner     faas.RunnerID       `json:"runner"`
@@ -62,7 +69,8 @@ func (h *Hello) Ref() faas.RevisionRef {
 }
 
 // Held is an invocation that a runner has taken, with its whole record, so that a
-// gateway that never saw the call can settle it.
+// gateway that never saw the call can settle it. One whose body is still arriving
+// has only ID, Function, Revision and State; its end is not decided yet.
 type Held struct {
 	Record   faas.Invocation `json:"record"`             // as far as it is known
 	Ended    bool            `json:"ended"`              // the outcome is complete

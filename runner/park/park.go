@@ -66,7 +66,7 @@ var (
 func Run(ctx context.Context, w Worker, o Options) error {
 	l := newLot(w, o)
 	defer l.close()
-	l.group.Go(func() { l.watch(l.life) })
+	l.group.Go(func() { l.findGateways(l.life) })
 	l.group.Go(func() { l.getReady(l.life) })
 	l.group.Go(func() { l.follow(l.life) })
 	l.group.Go(l.serveSlots)
@@ -84,21 +84,27 @@ type lot struct {
 	group sync.WaitGroup
 	ready chan struct{} // closed when the worker is ready
 
+	visits visits        // of handlers
 	slots  *http.Server  // for the connections of all slots
 	queue  chan net.Conn // that were parked and are to be served
 	notice chan struct{} // holds one: something changed that may end the runner
 
-	mu        sync.Mutex
-	failed    error            // that the worker did not get ready for
-	draining  bool             // parks no more slots
-	links     map[string]*link // by address
-	peers     []string         // as a gateway said last
-	seen      time.Time        // when a gateway was last connected
-	accepting map[faas.InvocationID]bool
-	answers   int                 // that are being given
-	parked    map[net.Conn]bool   // slots' connections; true: serving a call
-	last      int64               // event's Seq that the watcher saw
-	unacked   map[faas.InvocationID]time.Time // stored, and until when an acknowledgement is awaited
+	renamed chan struct{} // holds one: gateways were named
+
+	mu          sync.Mutex
+	changed     chan struct{} // closed and made anew when a link or draining changed
+	failed      error         // that the worker did not get ready for
+	failedAt    time.Time
+	failureTold bool
+	draining    bool             // parks no more slots
+	links       map[string]*link // by address
+	peers       []string         // as a gateway said last
+	seen        time.Time        // when a gateway was last connected
+	accepting   map[faas.InvocationID]bool
+	answers     int                             // that are being given
+	served      map[net.Conn]time.Time          // slots' connections that stand, and when an answer was last given on it
+	last        int64                           // Seq of the last event
+	unacked     map[faas.InvocationID]time.Time // stored, and until when an acknowledgement is awaited
 }
 
 func newLot(w Worker, o Options) *lot {
@@ -110,10 +116,12 @@ func newLot(w Worker, o Options) *lot {
 		ready:     make(chan struct{}),
 		queue:     make(chan net.Conn),
 		notice:    make(chan struct{}, 1),
+		renamed:   make(chan struct{}, 1),
 		links:     map[string]*link{},
 		seen:      time.Now(),
 		accepting: map[faas.InvocationID]bool{},
-		parked:    map[net.Conn]bool{},
+		served:    map[net.Conn]time.Time{},
+		changed:   make(chan struct{}),
 		unacked:   map[faas.InvocationID]time.Time{},
 	}
 	if l.log == nil {
@@ -129,6 +137,7 @@ func (l *lot) close() {
 	l.end()
 	_ = l.slots.Close()
 	l.group.Wait()
+	l.visits.end()
 }
 
 // getReady waits for the worker, and lets the slots be parked.
@@ -139,19 +148,45 @@ func (l *lot) getReady(ctx context.Context) {
 		return
 	}
 	if ctx.Err() == nil {
-		l.mu.Lock()
-		l.failed = err
-		l.mu.Unlock()
-		l.wake()
+		l.fail(err)
 	}
 }
 
+// fail notes that the worker did not get ready.
+func (l *lot) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil {
+		l.failed, l.failedAt = err, time.Now()
+	}
+	l.wake()
+}
+
 // wake has the reasons to end looked at.
-func (l *lot) wake() {
+func (l *lot) wake() { signal(l.notice) }
+
+// signal leaves word in a channel that holds one.
+func signal(c chan<- struct{}) {
 	select {
-	case l.notice <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
+}
+
+// stir has those look again who wait for a link or for draining. lot.mu is held.
+func (l *lot) stir() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+	l.wake()
+}
+
+// stopParking parks no more slots. Gateways hear of it by the worker's events, and
+// let go of the connections that are parked.
+func (l *lot) stopParking() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	l.stir()
 }
 
 // hello returns what the runner says of itself now.

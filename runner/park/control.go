@@ -1,0 +1,169 @@
+package park
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+const (
+	pingEvery     = 5 * time.Second
+	writeWithin   = 10 * time.Second
+	closeWithin   = time.Second
+	controlWindow = 64 << 10
+	maxStreams    = 4096
+	maxPeers      = 64 << 10
+)
+
+// serveControl serves a control connection to its end.
+func (l *lot) serveControl(ctx context.Context, k *link, nc *parkedConn, events *feed) error {
+	var h2 http.Protocols
+	h2.SetUnencryptedHTTP2(true)
+	srv := &http.Server{
+		Handler:        l.visits.of(l.controlHandler(k, events)),
+		Protocols:      &h2,
+		MaxHeaderBytes: maxRequestHead,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams,
+			SendPingTimeout:      pingEvery,
+			PingTimeout:          pingEvery,
+			WriteByteTimeout:     writeWithin,
+		},
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ErrorLog:    slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+	}
+	one := &oneListener{conn: make(chan net.Conn, 1), closed: nc.closed}
+	one.conn <- nc
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(one) }()
+	select {
+	case err := <-served:
+		_ = nc.Close()
+		return err
+	case <-events.over:
+	case <-ctx.Done():
+	}
+	events.stop()
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+	defer cancel()
+	_ = srv.Shutdown(late) // what it does not end in time, Close does
+	_ = srv.Close()
+	_ = nc.Close()
+	<-served
+	return errors.Join(ctx.Err(), events.err)
+}
+
+// oneListener hands out one connection and ends when that is closed.
+type oneListener struct {
+	conn   chan net.Conn
+	closed chan struct{}
+}
+
+// Accept returns the connection, then waits for its end.
+func (o *oneListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-o.conn:
+		return c, nil
+	case <-o.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close does nothing: the listener ends with its connection.
+func (o *oneListener) Close() error { return nil }
+
+// Addr returns an address of no meaning.
+func (o *oneListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l *lot) controlHandler(k *link, events *feed) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+task.PathEvents, func(w http.ResponseWriter, r *http.Request) { l.serveEvents(w, r, k, events) })
+	mux.HandleFunc("PUT "+task.PathPeers, l.servePeers)
+	mux.HandleFunc("POST "+task.PathDrain, func(w http.ResponseWriter, _ *http.Request) {
+		l.stopParking()
+		l.worker.Drain("a gateway asked for it")
+		w.WriteHeader(http.StatusNoContent)
+	})
+	one := task.PathInvocations + "{id}"
+	mux.HandleFunc("GET "+one, l.of(func(w http.ResponseWriter, r *http.Request, c Call) { l.answer(w, r, c) }))
+	mux.HandleFunc("GET "+one+"/log", l.of(l.serveLog))
+	mux.HandleFunc("DELETE "+one, l.of(order(Call.Cancel)))
+	mux.HandleFunc("POST "+one+"/keep", l.of(order(Call.Keep)))
+	mux.HandleFunc("POST "+one+"/ack", l.of(order(Call.Ack)))
+	return mux
+}
+
+// of finds the call that a request is about.
+func (l *lot) of(serve func(http.ResponseWriter, *http.Request, Call)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, err := faas.ParseInvocationID(r.PathValue("id"))
+		if err != nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		call, held := l.worker.Find(id)
+		if !held {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		serve(w, r, call)
+	}
+}
+
+// order is what a gateway may say about a call.
+func order(do func(Call)) func(http.ResponseWriter, *http.Request, Call) {
+	return func(w http.ResponseWriter, _ *http.Request, c Call) {
+		do(c)
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// servePeers takes the addresses of all gateways.
+func (l *lot) servePeers(w http.ResponseWriter, r *http.Request) {
+	var peers []string
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxPeers)).Decode(&peers); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	l.mu.Lock()
+	if !slices.Equal(l.peers, peers) {
+		l.peers = peers
+		signal(l.renamed)
+	}
+	l.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// serveLog streams a call's log as it grows.
+func (l *lot) serveLog(w http.ResponseWriter, r *http.Request, c Call) {
+	from, err := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
+	if err != nil || from < 0 {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	log, err := c.Log(r.Context(), from, r.URL.Query().Get("follow") == "true")
+	if err != nil {
+		l.log.Warn("log not read", "cause", err)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	defer log.Close() //nolint:errcheck // read only
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.WriteHeader(http.StatusOK)
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return
+	}
+	if err := copyResult(w, r, log); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}

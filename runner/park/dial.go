@@ -1,0 +1,150 @@
+package park
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/sock"
+	"davit/internal/task"
+)
+
+const (
+	dialWithin  = 5 * time.Second
+	parkWithin  = 10 * time.Second
+	maxRefusal  = 1 << 10
+	earlyBuffer = 4 << 10
+)
+
+// refusedError is a gateway's answer that is not 101.
+type refusedError struct {
+	status int
+	detail string
+}
+
+// Error returns what the gateway said.
+func (e *refusedError) Error() string { return fmt.Sprintf("refused with %d: %s", e.status, e.detail) }
+
+// final reports whether another try is of no use.
+func (e *refusedError) final() bool {
+	switch e.status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	}
+	return false
+}
+
+// dial connects and has the connection turned around.
+func (k *link) dial(ctx context.Context, kind task.LinkKind) (*parkedConn, faas.GatewayID, error) {
+	d := net.Dialer{Timeout: dialWithin}
+	nc, err := d.DialContext(ctx, "tcp", k.address)
+	if err != nil {
+		return nil, "", err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
+	conn, gateway, err := k.park(nc, kind)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = nc.Close()
+		return nil, "", err
+	}
+	return conn, gateway, nil
+}
+
+// park does the handshake.
+func (k *link) park(nc net.Conn, kind task.LinkKind) (*parkedConn, faas.GatewayID, error) {
+	if err := sock.Tune(nc); err != nil {
+		return nil, "", err
+	}
+	if err := nc.SetDeadline(time.Now().Add(parkWithin)); err != nil {
+		return nil, "", err
+	}
+	request, err := k.request(kind)
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := nc.Write(request); err != nil {
+		return nil, "", fmt.Errorf("say hello: %w", err)
+	}
+	br := bufio.NewReaderSize(nc, earlyBuffer)
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil {
+		return nil, "", fmt.Errorf("say hello: %w", err)
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		detail, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what there is of it
+		_ = resp.Body.Close()
+		return nil, "", &refusedError{resp.StatusCode, strings.TrimSpace(string(detail))}
+	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		return nil, "", err
+	}
+	c := &parkedConn{Conn: nc, early: &earlyReader{br: br, conn: nc}, closed: make(chan struct{})}
+	return c, faas.GatewayID(resp.Header.Get(task.HeaderGateway)), nil
+}
+
+// request returns the bytes of POST /park.
+func (k *link) request(kind task.LinkKind) ([]byte, error) {
+	hello := k.lot.hello(kind)
+	body, err := json.Marshal(hello)
+	if err != nil {
+		return nil, fmt.Errorf("encode hello: %w", err)
+	}
+	if len(body) > task.MaxHello {
+		for i := range hello.Held {
+			hello.Held[i] = withoutFiles(hello.Held[i])
+		}
+		if body, err = json.Marshal(hello); err != nil {
+			return nil, fmt.Errorf("encode hello: %w", err)
+		}
+	}
+	ref := hello.Ref()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\nAuthorization: Bearer %s\r\n%s: %s\r\n%s: %s\r\n",
+		task.PathPark, k.address, task.Protocol, k.lot.opts.Token, task.HeaderRevision, ref, task.HeaderLinkKind, kind)
+	if kind == task.LinkControl {
+		fmt.Fprintf(&b, "%s: %s\r\n", task.HeaderLinked, k.lot.linked())
+	}
+	fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+	b.Write(body)
+	return b.Bytes(), nil
+}
+
+// withoutFiles returns h without the lists of files that a gateway can do without.
+func withoutFiles(h task.Held) task.Held {
+	if h.Outcome == nil || h.Outcome.Result == nil {
+		return h
+	}
+	outcome, result := *h.Outcome, *h.Outcome.Result
+	result.Files = nil
+	outcome.Result = &result
+	h.Outcome = &outcome
+	return h
+}
+
+// earlyReader reads what a handshake's reader read too much, then the connection.
+type earlyReader struct {
+	br   *bufio.Reader // nil once it is empty
+	conn net.Conn
+}
+
+// Read reads from one of both.
+func (r *earlyReader) Read(p []byte) (int, error) {
+	if r.br != nil {
+		if r.br.Buffered() > 0 {
+			return r.br.Read(p)
+		}
+		r.br = nil
+	}
+	return r.conn.Read(p)
+}

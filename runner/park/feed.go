@@ -1,0 +1,110 @@
+package park
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// feed is the worker's events on their way to one gateway. It is begun before the
+// hello is made, so that what the hello does not know yet, an event tells.
+type feed struct {
+	lot    *lot
+	cancel context.CancelFunc
+	events chan task.Event
+	first  task.Event
+	over   chan struct{} // closed when no more events come
+	err    error         // why; read after over is closed
+	asked  sync.Once
+}
+
+func newFeed(ctx context.Context, l *lot) *feed {
+	f := &feed{lot: l, events: make(chan task.Event), over: make(chan struct{})}
+	ctx, f.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(f.over)
+		f.err = l.worker.Events(ctx, func(e task.Event) error {
+			select {
+			case f.events <- e:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	return f
+}
+
+// begin waits for the first event: from then on none is missed.
+func (f *feed) begin(ctx context.Context) error {
+	select {
+	case f.first = <-f.events:
+		return nil
+	case <-f.over:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// stop ends the feed and waits for its end.
+func (f *feed) stop() {
+	f.cancel()
+	<-f.over
+}
+
+// serveEvents streams the feed; it is asked for once on each connection.
+func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *feed) {
+	ours := false
+	f.asked.Do(func() { ours = true })
+	if !ours {
+		w.WriteHeader(http.StatusConflict)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	for e, more := f.first, true; more; {
+		if err := l.tell(w, k, &e); err != nil {
+			l.log.Info("events not sent", "cause", err)
+			f.cancel()
+			return
+		}
+		select {
+		case e = <-f.events:
+		case <-f.over:
+			more = false
+		case <-r.Context().Done():
+			f.cancel()
+			more = false
+		}
+	}
+}
+
+// tell sends one event.
+func (l *lot) tell(w http.ResponseWriter, k *link, e *task.Event) error {
+	if e.Kind == task.EventSlots {
+		e.Held = []faas.InvocationID{}
+		for _, h := range l.held() {
+			e.Held = append(e.Held, h.Record.ID)
+		}
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k.told = max(k.told, e.Seq)
+	l.failureTold = l.failureTold || e.Kind == task.EventStartFailed
+	l.wake()
+	return nil
+}

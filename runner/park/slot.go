@@ -1,0 +1,139 @@
+package park
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// maxRequestHead is more than any of the protocol's requests has.
+const maxRequestHead = 16 << 10
+
+// slotServer serves the slots' connections: HTTP/1.1, one call at a time each.
+func (l *lot) slotServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+task.PathInvocations+"{id}", l.serveCall)
+	return &http.Server{
+		Handler:           l.visits.of(mux),
+		MaxHeaderBytes:    maxRequestHead,
+		ReadHeaderTimeout: 0, // a parked connection waits for its call for as long as it stands
+		ConnState:         l.slotState,
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ErrorLog:          slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// connKey is the key of a slot's connection in its requests' contexts.
+type connKey struct{}
+
+// serveSlots serves what serveSlot hands over.
+func (l *lot) serveSlots() {
+	_ = l.slots.Serve(&parkedListener{lot: l}) // ends when it is closed
+}
+
+// serveSlot serves a connection to its end and reports whether it carried a call.
+func (l *lot) serveSlot(nc *parkedConn) bool {
+	stop := context.AfterFunc(l.life, func() { _ = nc.Close() })
+	defer stop()
+	select {
+	case l.queue <- nc:
+	case <-l.life.Done():
+		_ = nc.Close()
+		return false
+	}
+	<-nc.closed
+	return nc.used.Load()
+}
+
+// slotState keeps account of the connections that carried calls.
+func (l *lot) slotState(c net.Conn, s http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch s {
+	case http.StateIdle:
+		l.served[c] = time.Now()
+	case http.StateClosed, http.StateHijacked:
+		delete(l.served, c)
+	case http.StateNew, http.StateActive:
+		return
+	}
+	l.wake()
+}
+
+// serveCall answers POST /invocations/{id}.
+func (l *lot) serveCall(w http.ResponseWriter, r *http.Request) {
+	if c, ok := r.Context().Value(connKey{}).(*parkedConn); ok {
+		c.used.Store(true)
+	}
+	id, err := faas.ParseInvocationID(r.PathValue("id"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest)
+		return
+	}
+	call, err := l.worker.Take(id)
+	if err != nil {
+		refuse(w, http.StatusConflict)
+		return
+	}
+	// An input may be refused by its beginning: its rest is not waited for then.
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+		l.log.Error("an answer waits for its request", "cause", err)
+	}
+	err = l.accept(id, call, r)
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		refuse(w, http.StatusRequestEntityTooLarge)
+	case err != nil:
+		l.log.Info("call not accepted", "invocation", id, "cause", err)
+		refuse(w, http.StatusServiceUnavailable)
+	default:
+		l.answer(w, r, call)
+	}
+}
+
+// refuse answers without a body, and ends the connection.
+func refuse(w http.ResponseWriter, status int) {
+	w.Header().Set("Connection", "close")
+	w.WriteHeader(status)
+}
+
+// accept has the call read its body; what is being accepted counts as held.
+func (l *lot) accept(id faas.InvocationID, call Call, r *http.Request) error {
+	l.mu.Lock()
+	l.accepting[id] = true
+	l.mu.Unlock()
+	err := call.Accept(l.life, r.Body)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.accepting, id)
+	if err == nil && l.opts.Hello.Start != faas.StartWarm {
+		l.draining = true
+		l.stir()
+	}
+	return err
+}
+
+// parkedListener hands parked connections to a server.
+type parkedListener struct{ lot *lot }
+
+// Accept waits for the next connection.
+func (p *parkedListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.lot.queue:
+		return c, nil
+	case <-p.lot.life.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close does nothing: the listener ends with the lot.
+func (p *parkedListener) Close() error { return nil }
+
+// Addr returns an address of no meaning.
+func (p *parkedListener) Addr() net.Addr { return &net.TCPAddr{} }

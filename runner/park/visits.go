@@ -1,0 +1,36 @@
+package park
+
+import (
+	"net/http"
+	"sync"
+)
+
+// visits counts running handlers, which http.Server does not wait for when it is closed.
+type visits struct {
+	mu   sync.Mutex
+	over bool
+	wg   sync.WaitGroup
+}
+
+// of returns h, counted.
+func (v *visits) of(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v.mu.Lock()
+		if v.over {
+			v.mu.Unlock()
+			panic(http.ErrAbortHandler)
+		}
+		v.wg.Add(1)
+		v.mu.Unlock()
+		defer v.wg.Done()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// end lets no more in and waits for those that are there.
+func (v *visits) end() {
+	v.mu.Lock()
+	v.over = true
+	v.mu.Unlock()
+	v.wg.Wait()
+}
