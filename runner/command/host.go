@@ -13,12 +13,14 @@ import (
 // Options are what a Host needs.
 type Options struct {
 	Memory int64            // bytes that one command's processes may use together; 0: as the system allows
+	Grace  time.Duration    // between SIGTERM and SIGKILL; 0: the Grace of all runners
 	Now    func() time.Time // nil: time.Now
 }
 
 // Host runs commands and keeps track of this process's children. There is one in a process.
 type Host struct {
 	memory  int64
+	grace   time.Duration
 	now     func() time.Time
 	null    *os.File
 	list    childList
@@ -50,8 +52,11 @@ func NewHost(o Options) (*Host, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Grace == 0 {
+		o.Grace = Grace
+	}
 	h := &Host{
-		memory: o.Memory, now: o.Now, null: null, session: session,
+		memory: o.Memory, grace: o.Grace, now: o.Now, null: null, session: session,
 		list: openChildList(), oom: openOOMCounter(),
 		running: map[int]*Process{}, kept: map[int]uint64{},
 	}

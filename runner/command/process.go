@@ -105,9 +105,9 @@ func (p *Process) Run() End {
 	return end
 }
 
-// Stop ends the command: SIGTERM now, SIGKILL after Grace. One that has not been
+// Stop ends the command: SIGTERM now, SIGKILL after the grace. One that has not been
 // started yet never is.
-func (p *Process) Stop(cause Cause) { p.stop(cause, Grace) }
+func (p *Process) Stop(cause Cause) { p.stop(cause, p.host.grace) }
 
 func (p *Process) stop(cause Cause, grace time.Duration) {
 	p.mu.Lock()

@@ -141,7 +141,9 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 	}
 }
 
-func itoa(i int) string { return strings.Repeat("i", i%7) + string(rune('0'+i%10)) + strings.Repeat("x", i/50) }
+func itoa(i int) string {
+	return strings.Repeat("i", i%7) + string(rune('0'+i%10)) + strings.Repeat("x", i/50)
+}
 
 // deepTree makes folders in folders by descriptors: their path would be too long.
 func deepTree(dir string, levels int) error {

@@ -1,0 +1,143 @@
+// Package argv makes what a command is told: its arguments and its environment,
+// from the fields and files of a call. It knows no paths and starts nothing. What
+// the input lacks is a *form.Fault. Start at Arguments.
+//
+// Environment: each field is DAVIT_FIELD_ and its name in upper case, every
+// character but A-Z, 0-9 and "_" replaced by "_". Where several fields come to one
+// name, the first in order of arrival counts (path, then query, then body). A value
+// of more than 8 KiB, and all beyond 128 KiB together, are left out; the request
+// file has them all.
+package argv
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"davit/gateway/faas"
+	"davit/runner/form"
+)
+
+// Arguments returns the command with what the call brings to it. Values are never
+// expanded again. In the counted style the number of field values, the values, the
+// number of files and their names follow the command's own arguments.
+func Arguments(command []string, style faas.ArgumentStyle, in *form.Input) ([]string, error) {
+	if style == faas.Counted {
+		return counted(command, in), nil
+	}
+	out := make([]string, 0, len(command))
+	for _, arg := range command {
+		p, is, err := faas.ParsePlaceholder(arg)
+		if err != nil {
+			return nil, form.Faultf("the trigger's command cannot be used: %v", err)
+		}
+		if !is {
+			out = append(out, arg)
+			continue
+		}
+		if out, err = expand(out, p, in); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func counted(command []string, in *form.Input) []string {
+	out := append(make([]string, 0, len(command)+2+len(in.Fields)+len(in.Files)), command...)
+	out = append(out, strconv.Itoa(len(in.Fields)))
+	for i := range in.Fields {
+		out = append(out, in.Fields[i].Value)
+	}
+	out = append(out, strconv.Itoa(len(in.Files)))
+	for i := range in.Files {
+		out = append(out, path(in.Files[i].Name))
+	}
+	return out
+}
+
+// expand adds what a placeholder stands for.
+func expand(out []string, p faas.Placeholder, in *form.Input) ([]string, error) {
+	before := len(out)
+	switch p.Kind {
+	case faas.PlaceholderField, faas.PlaceholderFields:
+		for i := range in.Fields {
+			if p.Kind == faas.PlaceholderFields || in.Fields[i].Name == p.Name {
+				out = append(out, in.Fields[i].Value)
+			}
+		}
+	case faas.PlaceholderFile, faas.PlaceholderFiles:
+		for i := range in.Files {
+			if p.Kind == faas.PlaceholderFiles || in.Files[i].Field == p.Name {
+				out = append(out, path(in.Files[i].Name))
+			}
+		}
+	case faas.PlaceholderBody:
+		for i := range in.Files {
+			if in.Files[i].Field == form.BodyName && in.Files[i].Name == form.BodyName {
+				out = append(out, path(in.Files[i].Name))
+			}
+		}
+	}
+	list := p.Kind == faas.PlaceholderFields || p.Kind == faas.PlaceholderFiles
+	if len(out) == before && !list {
+		return nil, missing(p)
+	}
+	return out, nil
+}
+
+func missing(p faas.Placeholder) *form.Fault {
+	switch p.Kind {
+	case faas.PlaceholderBody:
+		return form.Faultf("the command needs the body as a file (%s), and none came; send one that is no form", p)
+	case faas.PlaceholderFile:
+		return form.Faultf("the command needs the file %q (%s), and none came; send it in a multipart/form-data body", p.Name, p)
+	case faas.PlaceholderField, faas.PlaceholderFields, faas.PlaceholderFiles:
+	}
+	return form.Faultf("the command needs the field %q (%s), and none came; send it in the path, the query or the body", p.Name, p)
+}
+
+// path makes a file name one that no program takes for an option.
+func path(name string) string {
+	if strings.HasPrefix(name, "-") {
+		return "./" + name
+	}
+	return name
+}
+
+// The kernel's limits, see execve(2).
+const (
+	maxString   = 32 * 4096 // one argument or variable with its end
+	minTotal    = 32 * 4096
+	maxTotal    = 6 << 20
+	pointerSize = 8
+)
+
+// Limit is how many bytes arguments and environment may have together, as the
+// kernel counts: a quarter of the stack, within bounds.
+func Limit() int64 {
+	var stack unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_STACK, &stack); err != nil {
+		return minTotal
+	}
+	return int64(max(min(stack.Cur/4, maxTotal), minTotal)) //nolint:gosec // bounded
+}
+
+// CheckSize refuses arguments and environment that the kernel would not take.
+func CheckSize(argv, env []string, limit int64) error {
+	total := int64(pointerSize * 2)
+	for i, arg := range argv {
+		if len(arg) >= maxString {
+			return form.Faultf("argument %d has %d bytes, less than %d are possible; send the value as a file", i, len(arg), maxString)
+		}
+		total += int64(len(arg)) + 1 + pointerSize
+	}
+	for _, v := range env {
+		total += int64(len(v)) + 1 + pointerSize
+	}
+	// The kernel also puts the program's path and a few words there.
+	if total += 4096 + int64(pointerSize)*64; total > limit {
+		return form.Faultf("the arguments and the environment have %d bytes together, at most %d are possible; send large values as files", total, limit)
+	}
+	return nil
+}

@@ -1,0 +1,514 @@
+package command
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) {
+	if err := Harden(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func newHost(t testing.TB, o Options) *Host {
+	t.Helper()
+	h, err := NewHost(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if h.Dirty() {
+			t.Error("the host is dirty")
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if left := h.strays(); len(left) > 0 {
+			t.Errorf("left %v", left)
+		}
+	})
+	return h
+}
+
+// buffer is a writer that others read meanwhile.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func wait(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for begun := time.Now(); !ok(); time.Sleep(time.Millisecond) {
+		if time.Since(begun) > 20*time.Second {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+const mark = markName + "test"
+
+func shell(dir, script string, log *buffer) Spec {
+	return Spec{
+		Argv: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin", mark, "X=y z"},
+		Dir: dir, Log: log, Mark: mark,
+	}
+}
+
+func alive(pid int) bool {
+	st, ok := readStat(pid)
+	return ok && st.state != 'Z'
+}
+
+// pids reads the process ids in a file.
+func pids(t testing.TB, file string) []int {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsePids(b)
+}
+
+func TestHowCommandsEnd(t *testing.T) {
+	dir := t.TempDir()
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.WriteFile(filepath.Join(dir, "plain"), []byte("echo hi\n"), 0o644))
+	must(os.WriteFile(filepath.Join(dir, "garbage"), []byte("\x01\x02\x03"), 0o755))
+	must(os.WriteFile(filepath.Join(dir, "lost"), []byte("#!/no/such/interpreter\n"), 0o755))
+	must(os.WriteFile(filepath.Join(dir, "good"), []byte("#!/bin/sh\necho \"good $1\"\n"), 0o755))
+	tests := []struct {
+		argv   []string
+		exit   int
+		signal string
+		detail string
+		log    string
+	}{
+		{argv: []string{"sh", "-c", "echo out; echo err >&2; echo again"}, log: "out\nerr\nagain\n"},
+		{argv: []string{"sh", "-c", "exit 3"}, exit: 3},
+		{argv: []string{"sh", "-c", "kill -9 $$"}, exit: 137, signal: "SIGKILL"},
+		{argv: []string{"sh", "-c", "kill -SEGV $$"}, exit: 139, signal: "SIGSEGV"},
+		{argv: []string{"./good", "$(x) `y` \n --"}, log: "good $(x) `y` \n --\n"},
+		{argv: []string{"sh", "-c", `printf %s "$X"; pwd; cat`}, log: "y z" + dir + "\n"},
+		{argv: []string{"no-such-program"}, exit: 127, detail: "no-such-program: not found in PATH"},
+		{argv: []string{"./no-such-file"}, exit: 127, detail: "not found"},
+		{argv: []string{"plain/x"}, exit: 127, detail: "not found"},
+		{argv: []string{"./plain"}, exit: 126, detail: "not executable"},
+		{argv: []string{"./garbage"}, exit: 126, detail: "not a program"},
+		{argv: []string{"./lost"}, exit: 127, detail: "interpreter"},
+		{argv: []string{"/"}, exit: 126, detail: "not executable"},
+		{argv: []string{""}, exit: 127, detail: "empty"},
+		{argv: nil, exit: 127, detail: "empty"},
+		{argv: []string{"echo", strings.Repeat("x", 200_000)}, exit: 126, detail: "more than the system takes"},
+	}
+	h := newHost(t, Options{})
+	for _, test := range tests {
+		var log buffer
+		spec := shell(dir, "", &log)
+		spec.Argv = test.argv
+		end := h.New(spec).Run()
+		detail := ""
+		if end.Err != nil {
+			detail, end.Exit = end.Err.Detail, end.Err.Exit
+		}
+		if end.Exit != test.exit || end.Signal != test.signal || end.Cause != "" || end.OutOfMemory ||
+			!strings.Contains(detail, test.detail) || (detail == "") != (test.detail == "") || log.String() != test.log {
+			t.Errorf("%.40q: exit %d, signal %q, cause %q, detail %q, log %q", test.argv, end.Exit, end.Signal, end.Cause, detail, log.String())
+		}
+		if end.EndedAt.Before(end.StartedAt) || end.StartedAt.IsZero() {
+			t.Errorf("%q: from %v to %v", test.argv, end.StartedAt, end.EndedAt)
+		}
+	}
+}
+
+func TestStdoutGoesToBothAndStderrToTheLog(t *testing.T) {
+	h := newHost(t, Options{})
+	var log, out buffer
+	spec := shell(t.TempDir(), "echo out; echo err >&2", &log)
+	spec.Stdout = &out
+	if end := h.New(spec).Run(); end.Exit != 0 {
+		t.Fatalf("%+v, %s", end, log.String())
+	}
+	if out.String() != "out\n" || len(log.String()) != len("out\nerr\n") {
+		t.Fatalf("stdout %q, log %q", out.String(), log.String())
+	}
+}
+
+type refusing struct{ left int }
+
+func (r *refusing) Write(p []byte) (int, error) {
+	if r.left -= len(p); r.left < 0 {
+		return 0, syscall.ENOSPC
+	}
+	return len(p), nil
+}
+
+func TestTooMuchStdoutEndsTheCommand(t *testing.T) {
+	h := newHost(t, Options{})
+	var log bytes.Buffer
+	spec := shell(t.TempDir(), "yes", &buffer{})
+	spec.Log = NewCapped(&log, 1000)
+	spec.Stdout = &refusing{left: 1 << 20}
+	end := h.New(spec).Run()
+	if end.Cause != CauseOutput || end.Signal != "SIGKILL" {
+		t.Fatalf("%+v", end)
+	}
+	want := strings.Repeat("y\n", 500) + "\n[davit: the log is cut here, after 1000 bytes]\n"
+	if log.String() != want {
+		t.Fatalf("log of %d bytes: %q", log.Len(), log.String())
+	}
+}
+
+// strays are scripts that leave processes in the background; their pids go to the
+// file pids.
+var strays = map[string]string{ //nolint:gochecknoglobals // a table of cases
+	"background":          `sleep 300 & echo $! > pids`,
+	"two generations":     `sh -c 'sleep 300 & echo $! >> pids; sleep 300' & echo $! >> pids; wait_for() { while ! [ -s pids ] || [ $(wc -l < pids) -lt 2 ]; do :; done; }; wait_for`,
+	"session":             `setsid sleep 300 & echo $! > pids; sleep 0.05`,
+	"double fork":         `(setsid sh -c 'setsid sleep 300 & echo $! > pids' &) ; while ! [ -s pids ]; do :; done`,
+	"without environment": `(setsid env -i /bin/sleep 300 & echo $! > pids); sleep 0.05`,
+	"ignores signals":     `(trap "" TERM HUP INT; setsid sh -c 'trap "" TERM; while :; do sleep 1; done' & echo $! > pids); sleep 0.05`,
+	"stopped":             `(setsid sh -c 'kill -STOP $$; sleep 300' & echo $! > pids); sleep 0.05`,
+	"closed output":       `sleep 300 >/dev/null 2>&1 </dev/null & echo $! > pids; exec >&- 2>&-`,
+	"chain of forks":      `cat > bomb <<'X'` + "\n" + `echo $$ >> pids; [ $(wc -l < pids) -gt 200 ] || setsid sh ./bomb &` + "\nX\n" + `setsid sh ./bomb & while ! [ -s pids ]; do :; done`,
+}
+
+func TestNothingIsLeftBehind(t *testing.T) {
+	for name, script := range strays {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, Options{})
+			dir := t.TempDir()
+			var log buffer
+			begun := time.Now()
+			end := h.New(shell(dir, script, &log)).Run()
+			if end.Exit != 0 || time.Since(begun) > 5*time.Second {
+				t.Fatalf("%+v after %v, %s", end, time.Since(begun), log.String())
+			}
+			left := pids(t, filepath.Join(dir, "pids"))
+			if len(left) == 0 {
+				t.Fatal("the script left nothing to look for")
+			}
+			for _, pid := range left {
+				if alive(pid) {
+					t.Errorf("%d is alive", pid)
+				}
+			}
+			if left := h.strays(); len(left) > 0 {
+				t.Errorf("children %v are left", left)
+			}
+		})
+	}
+}
+
+func TestAStrayDoesNotDelayTheEnd(t *testing.T) {
+	h := newHost(t, Options{})
+	var log buffer
+	begun := time.Now()
+	end := h.New(shell(t.TempDir(), "(while :; do echo noise; done) & echo $!; exit 4", &log)).Run()
+	if end.Exit != 4 || time.Since(begun) > 5*time.Second {
+		t.Fatalf("%+v after %v", end, time.Since(begun))
+	}
+}
+
+func TestTimeoutAndCancel(t *testing.T) {
+	tests := []struct {
+		name, script string
+		cancel       bool
+		want         Cause
+		exit         int
+	}{
+		{"timeout", "echo ready; sleep 300", false, CauseTimeout, 143},
+		{"timeout that is obeyed", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done", false, CauseTimeout, 0},
+		{"cancel", "echo ready; sleep 300", true, CauseCancel, 143},
+		{"cancel of a stopped one", "echo ready; kill -STOP $$", true, CauseCancel, 143},
+		{"cancel with flood", "echo ready; while :; do echo flood; done", true, CauseCancel, 143},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHost(t, Options{})
+			var log buffer
+			spec := shell(t.TempDir(), test.script, &log)
+			if !test.cancel {
+				spec.Timeout = 300 * time.Millisecond
+			}
+			p := h.New(spec)
+			ended := make(chan End)
+			go func() { ended <- p.Run() }()
+			if test.cancel {
+				wait(t, "the command", func() bool { return strings.Contains(log.String(), "ready") })
+				p.Stop(CauseCancel)
+				p.Stop(CauseTimeout)
+			}
+			end := <-ended
+			p.Stop(CauseCancel)
+			if end.Cause != test.want || end.Exit != test.exit {
+				t.Fatalf("%+v, %.100s", end, log.String())
+			}
+		})
+	}
+}
+
+func TestSIGTERMIgnoredIsSIGKILL(t *testing.T) {
+	const grace = 300 * time.Millisecond
+	h := newHost(t, Options{Grace: grace})
+	var log buffer
+	p := h.New(shell(t.TempDir(), "trap '' TERM; echo ready; while :; do sleep 1; done", &log))
+	ended := make(chan End)
+	go func() { ended <- p.Run() }()
+	wait(t, "the command", func() bool { return log.String() != "" })
+	begun := time.Now()
+	p.Stop(CauseCancel)
+	end := <-ended
+	if end.Signal != "SIGKILL" || end.Cause != CauseCancel || time.Since(begun) < grace {
+		t.Fatalf("%+v after %v", end, time.Since(begun))
+	}
+}
+
+func TestStoppedBeforeItStarts(t *testing.T) {
+	h := newHost(t, Options{})
+	dir := t.TempDir()
+	p := h.New(shell(dir, "touch ran", &buffer{}))
+	p.Stop(CauseCancel)
+	if end := p.Run(); end.Cause != CauseCancel || end.Err == nil {
+		t.Fatalf("%+v", end)
+	}
+	if _, err := os.Stat(dir + "/ran"); err == nil {
+		t.Fatal("it ran")
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	h := newHost(t, Options{Memory: 64 << 20})
+	var log buffer
+	spec := shell(t.TempDir(), `x=x; while :; do x=$x$x; sleep 0.01; done`, &log)
+	spec.Timeout = time.Minute
+	end := h.New(spec).Run()
+	if end.Cause != CauseMemory || !end.OutOfMemory {
+		t.Fatalf("%+v", end)
+	}
+}
+
+func TestServiceGoesOnBesideCommands(t *testing.T) {
+	h := newHost(t, Options{})
+	dir := t.TempDir()
+	var log buffer
+	exited := make(chan End, 1)
+	service := shell(dir, `setsid sh -c 'echo $$ > daemon; while :; do sleep 1; done' & env -i setsid sleep 300 & echo $! > bare
+		while ! [ -s daemon ]; do :; done; echo set up`, &log)
+	service.Env = []string{"PATH=/usr/bin:/bin", sharedVariable + dir}
+	service.Mark, service.Service, service.Exited = "", true, func(e End) { exited <- e }
+	p := h.New(service)
+	done := make(chan struct{})
+	go func() { defer close(done); p.Run() }()
+	if end := <-exited; end.Exit != 0 {
+		t.Fatalf("%+v %s", end, log.String())
+	}
+	for range 3 {
+		var log buffer
+		if end := h.New(shell(dir, strays["double fork"], &log)).Run(); end.Exit != 0 {
+			t.Fatalf("%+v %s", end, log.String())
+		}
+		if pid := pids(t, dir+"/pids")[0]; alive(pid) {
+			t.Fatalf("the command's %d is alive", pid)
+		}
+		_ = os.Remove(dir + "/pids")
+	}
+	daemons := append(pids(t, dir+"/daemon"), pids(t, dir+"/bare")...)
+	for _, pid := range daemons {
+		if !alive(pid) {
+			t.Fatalf("the service's %d is gone", pid)
+		}
+	}
+	p.Stop(CauseCancel)
+	<-done
+	h.mu.Lock()
+	h.service, h.kept = 0, map[int]uint64{}
+	h.mu.Unlock()
+	h.clear(nil)
+	for _, pid := range daemons {
+		if alive(pid) {
+			t.Fatalf("%d is alive", pid)
+		}
+	}
+}
+
+func TestCommandsAtTheSameTimeKeepTheirOwn(t *testing.T) {
+	h := newHost(t, Options{})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			dir := t.TempDir()
+			for range 5 {
+				var log buffer
+				spec := shell(dir, `setsid sleep 300 & child=$!; echo $child > pids; sleep 0.0`+strconv.Itoa(i)+`; kill -0 $child && echo kept`, &log)
+				spec.Mark = markName + strconv.Itoa(i)
+				spec.Env[1] = spec.Mark
+				end := h.New(spec).Run()
+				if end.Exit != 0 || log.String() != "kept\n" {
+					t.Errorf("%d: %+v %q", i, end, log.String())
+				}
+				if pid := pids(t, dir+"/pids")[0]; alive(pid) {
+					t.Errorf("%d: %d is alive", i, pid)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestAStrayThatHidesMakesTheHostDirtyUntilItIsIdle(t *testing.T) {
+	h := newHost(t, Options{})
+	dir := t.TempDir()
+	var log, log2 buffer
+	long := h.New(func() Spec {
+		s := shell(dir, "echo ready; while ! [ -e go ]; do sleep 0.01; done", &log)
+		s.Mark = markName + "long"
+		s.Env[1] = s.Mark
+		return s
+	}())
+	ended := make(chan End)
+	go func() { ended <- long.Run() }()
+	wait(t, "the other command", func() bool { return log.String() != "" })
+	if end := h.New(shell(dir, strays["without environment"], &log2)).Run(); end.Exit != 0 {
+		t.Fatalf("%+v %s", end, log2.String())
+	}
+	pid := pids(t, dir+"/pids")[0]
+	if !h.Dirty() || !alive(pid) {
+		t.Fatalf("dirty %v, the stray alive %v", h.Dirty(), alive(pid))
+	}
+	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if h.Dirty() || alive(pid) {
+		t.Fatalf("when idle: dirty %v, the stray alive %v", h.Dirty(), alive(pid))
+	}
+}
+
+func TestOthersUseOsExecUndisturbed(t *testing.T) {
+	h := newHost(t, Options{})
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	for range 2 {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := exec.CommandContext(t.Context(), "sh", "-c", "sleep 0.002").Run(); err != nil {
+					t.Errorf("os/exec: %v", err)
+					return
+				}
+			}
+		})
+	}
+	dir := t.TempDir()
+	for range 40 {
+		h.Reap()
+		if end := h.New(shell(dir, strays["background"], &buffer{})).Run(); end.Exit != 0 {
+			t.Errorf("%+v", end)
+		}
+	}
+	close(stop)
+	others.Wait()
+}
+
+func TestReapTakesOrphansThatEnd(t *testing.T) {
+	h := newHost(t, Options{})
+	dir := t.TempDir()
+	p := h.New(shell(dir, `for i in 1 2 3 4 5; do (setsid true &); done; touch made; while ! [ -e go ]; do sleep 0.01; done`, &buffer{}))
+	ended := make(chan End)
+	go func() { ended <- p.Run() }()
+	wait(t, "the orphans", func() bool { _, err := os.Stat(dir + "/made"); return err == nil })
+	wait(t, "all to be reaped", func() bool { h.Reap(); return len(h.strays()) == 0 })
+	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if end := <-ended; end.Exit != 0 {
+		t.Fatalf("%+v", end)
+	}
+}
+
+func TestHardenedProcessCannotBeRead(t *testing.T) {
+	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	if err != nil || dumpable != 0 {
+		t.Fatalf("dumpable %d, %v", dumpable, err)
+	}
+	done := make(chan int)
+	go func() {
+		runtime.LockOSThread() // a thread of its own
+		n, _ := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+		done <- n
+	}()
+	if n := <-done; n != 1 {
+		t.Fatalf("no_new_privs is %d", n)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	line := "42 (a) R (b) S 1 2 3 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1"
+	st, ok := parseStat(line)
+	if want := (stat{state: 'S', parent: 1, group: 2, session: 3, started: 12345}); !ok || st != want {
+		t.Fatalf("got %+v, %v", st, ok)
+	}
+	if _, ok := parseStat("nonsense"); ok {
+		t.Fatal("nonsense was read")
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	h := newHost(b, Options{})
+	spec := shell(b.TempDir(), "", &buffer{})
+	spec.Argv = []string{"/bin/true"}
+	for b.Loop() {
+		if end := h.New(spec).Run(); end.Exit != 0 {
+			b.Fatalf("%+v", end)
+		}
+	}
+}
+
+func BenchmarkForkExec(b *testing.B) {
+	null, _ := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	defer func() { _ = null.Close() }()
+	n := null.Fd()
+	for b.Loop() {
+		pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Files: []uintptr{n, n, n}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
+	}
+}
