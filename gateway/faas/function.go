@@ -2,7 +2,9 @@ package faas
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -41,7 +43,7 @@ func (c *Command) UnmarshalJSON(b []byte) error {
 	}
 	var line string
 	if err := json.Unmarshal(b, &line); err != nil {
-		return fmt.Errorf("a command is a list of strings, or one string that is split into words")
+		return errors.New("a command is a list of strings, or one string that is split into words")
 	}
 	words, err := SplitWords(line)
 	if err != nil {
@@ -118,10 +120,18 @@ func (r *RunAs) UnmarshalJSON(b []byte) error {
 	}
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {
-		return fmt.Errorf("run_as is a uid, \"root\" or \"image\"")
+		return errors.New("run_as is a uid, \"root\" or \"image\"")
 	}
 	*r = RunAs(s)
 	return nil
+}
+
+// MarshalJSON writes a uid as a number, and anything else as a string.
+func (r RunAs) MarshalJSON() ([]byte, error) {
+	if uid, err := strconv.ParseUint(string(r), 10, 32); err == nil && strconv.FormatUint(uid, 10) == string(r) {
+		return []byte(r), nil
+	}
+	return json.Marshal(string(r))
 }
 
 // RevisionState is where a revision is in its life.

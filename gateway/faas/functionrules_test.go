@@ -1,0 +1,428 @@
+package faas
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// everything is an installation that can do all there is.
+func everything() Capabilities {
+	return Capabilities{Images: true, Builds: true, Secrets: true, Root: true, WritableRoot: true, Egress: true, GPU: true}
+}
+
+// defaultFunction is api.md's column of defaults.
+func defaultFunction() FunctionSpec {
+	return FunctionSpec{
+		Mode:           ModeJob,
+		Standby:        &Standby{},
+		Warm:           &Warm{Min: 0, Max: 5, Concurrency: 1, Idle: Duration(5 * time.Minute)},
+		Resources:      &Resources{CPU: "500m", Memory: 256 * MiB, Disk: GiB},
+		Timeout:        Duration(5 * time.Minute),
+		MaxQueue:       &MaxQueue{Calls: 100, Wait: Duration(10 * time.Minute)},
+		MaxConcurrency: 20,
+		RunAs:          "65532",
+		Egress:         "none",
+	}
+}
+
+func TestFunctionDefaults(t *testing.T) {
+	for _, text := range []string{
+		`{}`,
+		`{"image":null,"base_image":null,"setup":null,"command":null,"start":null,"env":null,"secrets":null,"mode":null,"standby":null,"warm":null,
+		  "resources":null,"timeout":null,"max_queue":null,"max_concurrency":null,"run_as":null,"writable_root":null,"egress":null,"registry_secret":null}`,
+		`{"warm":{},"resources":{},"max_queue":{},"standby":{}}`,
+		`{"mode":"job","standby":0,"warm":{"min":0,"max":5,"concurrency":1,"idle":"5m","max_calls":0,"max_age":"0s"},
+		  "resources":{"cpu":"500m","memory":"256Mi","disk":"1Gi","gpu":0},"timeout":"5m","max_queue":{"calls":100,"wait":"10m"},
+		  "max_concurrency":20,"run_as":65532,"writable_root":false,"egress":"none"}`,
+	} {
+		s, err := DecodeFunctionSpec([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		got := s.Complete(Defaults{})
+		if !reflect.DeepEqual(got, defaultFunction()) {
+			t.Errorf("%s: %+v", text, got)
+		}
+		if faults := got.Check(Capabilities{}); faults != nil {
+			t.Errorf("%s: the defaults are refused: %v", text, faults)
+		}
+	}
+}
+
+func TestFunctionCompleteKeepsWhatIsThere(t *testing.T) {
+	s := FunctionSpec{Image: "x", Warm: &Warm{Min: 7}, Resources: &Resources{CPU: "2"}, MaxQueue: &MaxQueue{Calls: 1}, Mode: ModeWarm}
+	before := fmt.Sprintf("%+v %+v", *s.Warm, *s.Resources)
+	got := s.Complete(Defaults{BaseImage: "debian"})
+	if after := fmt.Sprintf("%+v %+v", *s.Warm, *s.Resources); after != before {
+		t.Errorf("Complete changed its receiver from %s to %s", before, after)
+	}
+	want := defaultFunction()
+	want.Image, want.Mode, want.Warm.Min, want.Warm.Max, want.Resources.CPU, want.MaxQueue.Calls = "x", ModeWarm, 7, 7, "2", 1
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := (FunctionSpec{}).Complete(Defaults{BaseImage: "debian"}).BaseImage; got != "debian" {
+		t.Errorf("base image %q", got)
+	}
+}
+
+func TestDecodeFunctionSpec(t *testing.T) {
+	text := `{"image":"registry.example.com/a:1","command":"python3 'my app.py'","start":{"command":["a"],"arguments":"b c","ready":{"port":5000}},
+	  "env":{"A":"1"},"secrets":["S"],"mode":"warm","standby":{"min":1,"max":10},"warm":{"min":1,"max":2,"concurrency":3,"idle":"1s","max_calls":4,"max_age":"1h"},
+	  "resources":{"cpu":0.5,"memory":1048576,"disk":"1Mi","gpu":1},"timeout":"1h30m","max_queue":{"calls":1,"wait":"1s"},"max_concurrency":3,
+	  "run_as":"root","writable_root":true,"egress":"internet","registry_secret":"r","base_image":"b","setup":"make"}`
+	want := FunctionSpec{
+		Image: "registry.example.com/a:1", Command: Command{"python3", "my app.py"},
+		Start: &StartProcess{Command: Command{"a"}, Arguments: Command{"b", "c"}, Ready: &Ready{Port: 5000}},
+		Env:   map[string]string{"A": "1"}, Secrets: []string{"S"}, Mode: ModeWarm, Standby: &Standby{Min: 1, Max: 10},
+		Warm:      &Warm{Min: 1, Max: 2, Concurrency: 3, Idle: Duration(time.Second), MaxCalls: 4, MaxAge: Duration(time.Hour)},
+		Resources: &Resources{CPU: "0.5", Memory: MiB, Disk: MiB, GPU: 1}, Timeout: Duration(90 * time.Minute),
+		MaxQueue: &MaxQueue{Calls: 1, Wait: Duration(time.Second)}, MaxConcurrency: 3, RunAs: "root", WritableRoot: true,
+		Egress: "internet", RegistrySecret: "r", BaseImage: "b", Setup: "make",
+	}
+	got, err := DecodeFunctionSpec([]byte(text))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for text, want := range map[string]Standby{`3`: {3, 3}, `{"min":2}`: {2, 2}, `{"max":2}`: {0, 2}, `{"min":2,"max":0}`: {2, 0}} {
+		got, err := DecodeFunctionSpec([]byte(`{"standby":` + text + `}`))
+		if err != nil || *got.Standby != want {
+			t.Errorf("standby %s = %v, %v; want %v", text, got.Standby, err, want)
+		}
+	}
+}
+
+func TestDecodeFunctionSpecRefuses(t *testing.T) {
+	cases := []struct {
+		text string
+		kind Kind
+		want []string
+	}{
+		{`[]`, Invalid, []string{" must be an object, not a list"}},
+		{`null`, Invalid, []string{" must be an object, not null"}},
+		{`"x"`, Invalid, []string{" must be an object"}},
+		{`{"Command":["a"]}`, Invalid, []string{"/Command is unknown here; the fields are base_image, command,"}},
+		{`{"a/b":1}`, Invalid, []string{"/a~1b is unknown"}},
+		{`{"commands":[]}`, Invalid, []string{"/commands is unknown"}},
+		{`{"warm":{"maximum":1}}`, Invalid, []string{"/warm/maximum is unknown here; the fields are concurrency, idle, max,"}},
+		{`{"warm":{"max":"3"}}`, Invalid, []string{"/warm/max must be a number, not a string"}},
+		{`{"warm":{"max":3.5}}`, Invalid, []string{"/warm/max 3.5 is no whole number"}},
+		{`{"warm":{"max":1e2}}`, Invalid, []string{"/warm/max 1e2 is no whole number"}},
+		{`{"warm":{"max":99999999999}}`, Invalid, []string{"/warm/max 99999999999 is no whole number, or too large"}},
+		{`{"warm":5}`, Invalid, []string{"/warm must be an object, not a number"}},
+		{`{"warm":{"max":1,"max":2}}`, Invalid, []string{"/warm/max is there twice"}},
+		{`{"command":{}}`, Invalid, []string{"/command must be a list of strings, or one string"}},
+		{`{"command":[1,"a",null]}`, Invalid, []string{"/command/0 must be a string, not a number", "/command/2 must be a string, not null"}},
+		{`{"command":"a 'b"}`, Invalid, []string{"/command cannot be split into words: a single quote"}},
+		{`{"env":{"A":1,"B":null}}`, Invalid, []string{"/env/A must be a string", "/env/B must be a string, not null"}},
+		{`{"env":["A=1"]}`, Invalid, []string{"/env must be an object, not a list"}},
+		{`{"timeout":90}`, Invalid, []string{"/timeout 90 has no unit"}},
+		{`{"timeout":"90"}`, Invalid, []string{`/timeout "90" is no duration`}},
+		{`{"timeout":"５s"}`, Invalid, []string{`/timeout "５s" is no duration`}},
+		{`{"timeout":"99999999h"}`, Invalid, []string{"/timeout"}},
+		{`{"timeout":true}`, Invalid, []string{"/timeout must be a string"}},
+		{`{"resources":{"memory":"1 Gi"}}`, Invalid, []string{`/resources/memory "1 Gi" is no size`}},
+		{`{"resources":{"memory":1.5}}`, Invalid, []string{`/resources/memory "1.5" is no size`}},
+		{`{"resources":{"memory":"9999999999Gi"}}`, Invalid, []string{"/resources/memory"}},
+		{`{"resources":{"memory":[]}}`, Invalid, []string{"/resources/memory must be a string, not a list"}},
+		{`{"resources":{"cpu":true}}`, Invalid, []string{"/resources/cpu must be a string"}},
+		{`{"writable_root":"no"}`, Invalid, []string{"/writable_root must be true or false, not a string"}},
+		{`{"secrets":"A"}`, Invalid, []string{"/secrets must be a list"}},
+		{`{"run_as":{}}`, Invalid, []string{"/run_as must be a string"}},
+		{`{"start":["a"]}`, Invalid, []string{"/start must be an object"}},
+		{`{"start":{"cmd":"a"}}`, Invalid, []string{"/start/cmd is unknown"}},
+		{`{"start":{"command":"a","ready":{"port":"80"}}}`, Invalid, []string{"/start/ready/port must be a number"}},
+		{`{"mode":1,"egress":[],"timeout":"0s"}`, Invalid, []string{"/mode must be a string", "/egress must be a string"}}, // the malformed first
+		{`{"timeout":"0s","max_concurrency":0,"warm":{"max":0,"concurrency":0,"idle":"0s"},"max_queue":{"calls":0,"wait":"0"},"resources":{"memory":0,"disk":"0"}}`, NotAllowed, []string{
+			"/timeout must be more than 0", "/max_concurrency must", "/warm/max must", "/warm/concurrency must", "/warm/idle must",
+			"/max_queue/calls must", "/max_queue/wait must", "/resources/memory must", "/resources/disk must",
+		}},
+		{`{"start":{"command":"a","ready":{"port":0}}}`, NotAllowed, []string{"/start/ready/port must be more than 0"}},
+	}
+	for _, c := range cases {
+		s, err := DecodeFunctionSpec([]byte(c.text))
+		kind, texts := faults(err)
+		if kind != c.kind || len(texts) != len(c.want) || !reflect.DeepEqual(s, FunctionSpec{}) {
+			t.Errorf("%s: %s %q; want %s %q", c.text, kind, texts, c.kind, c.want)
+			continue
+		}
+		for _, want := range c.want {
+			if !holdsFault(texts, want) {
+				t.Errorf("%s: %q; want %q", c.text, texts, want)
+			}
+		}
+	}
+}
+
+func TestDecodeListsAtMostSoManyFaults(t *testing.T) {
+	text := `{"command":[` + strings.Repeat("1,", 1000) + `1]}`
+	_, err := DecodeFunctionSpec([]byte(text))
+	if _, texts := faults(err); len(texts) != maxFieldErrors || !strings.Contains(err.Error(), "(and 99 more)") {
+		t.Errorf("%d faults: %v", len(texts), err)
+	}
+}
+
+func TestFunctionCheck(t *testing.T) {
+	long := strings.Repeat("x", 200_000)
+	cases := []struct {
+		change func(s *FunctionSpec)
+		want   string
+	}{
+		{func(s *FunctionSpec) { s.Command = Command{"a", "", "-b"} }, ""},
+		{func(s *FunctionSpec) { s.Command = Command{""} }, "/command/0 is empty"},
+		{func(s *FunctionSpec) { s.Command = Command{"a", "b\x00"} }, "/command/1 holds a NUL"},
+		{func(s *FunctionSpec) { s.Command = Command{"a", long} }, "/command/1 has 200000 bytes; Linux takes less than 131072"},
+		{func(s *FunctionSpec) { s.Command = strings.Split(strings.Repeat("x,", 600_000), ",") }, "/command has 1200001 bytes in all"},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{} }, "/start/command is missing"},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{}} }, "/start/ready has neither"},
+		{func(s *FunctionSpec) {
+			s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{Port: 1, File: "a"}}
+		}, "/start/ready has a port and a file"},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{Port: 65536}} }, "/start/ready/port must be between 1 and 65535"},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{Port: -1}} }, "/start/ready/port must be between 1 and 65535"},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{File: "/ready"}} }, "/start/ready/file is absolute"},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{File: "../x"}} }, `/start/ready/file holds a ".." part`},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{File: "a//x"}} }, "/start/ready/file holds an empty part"},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{File: "a\nx"}} }, "/start/ready/file holds a control character"},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Ready: &Ready{File: long}} }, "/start/ready/file has 200000 bytes"},
+		{func(s *FunctionSpec) {
+			s.Start = &StartProcess{Command: Command{"a"}, Arguments: Command{""}, Ready: &Ready{File: "a/b"}}
+		}, ""},
+		{func(s *FunctionSpec) { s.Start = &StartProcess{Command: Command{"a"}, Arguments: Command{"\x00"}} }, "/start/arguments/0 holds a NUL"},
+		{func(s *FunctionSpec) {
+			s.Env = map[string]string{"A": "", "_b1": "x\ny", "HOME": "/x", "PATHS": "1", "DAVIT": "1"}
+		}, ""},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"PATH": "x"} }, "/env/PATH PATH is set by Davit"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"LD_PRELOAD": "x"} }, "/env/LD_PRELOAD LD_PRELOAD is reserved"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"DAVIT_X": "x"} }, "/env/DAVIT_X DAVIT_X is reserved"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"KUBERNETES_SERVICE_HOST": "x"} }, "/env/KUBERNETES_SERVICE_HOST"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"A=B": "x"} }, "/env/A=B"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"a/b": "x"} }, "/env/a~1b"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"1A": "x"} }, "/env/1A"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"Ä": "x"} }, "/env/Ä"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"": "x"} }, "/env/"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"A": "\x00"} }, "/env/A holds a NUL"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{"A": long} }, "/env/A has 200003 bytes"},
+		{func(s *FunctionSpec) { s.Env = map[string]string{strings.Repeat("A", 129): ""} }, "/env/" + strings.Repeat("A", 80) + "… has a name of 129"},
+		{func(s *FunctionSpec) {
+			s.Env = map[string]string{}
+			for i := range 10 {
+				s.Env[fmt.Sprint("A", i)] = long[:120_000]
+			}
+		}, "/env has 1200040 bytes in all"},
+		{func(s *FunctionSpec) { s.Mode = "fast" }, `/mode must be "job" or "warm", not "fast"`},
+		{func(s *FunctionSpec) { s.Mode = ModeStandby }, "/mode must be"},
+		{func(s *FunctionSpec) { s.Standby = &Standby{Min: -1, Max: 3} }, "/standby/min must be between 0 and 1000"},
+		{func(s *FunctionSpec) { s.Standby = &Standby{Min: 4, Max: 3} }, "/standby has a min of 4 above its max of 3"},
+		{func(s *FunctionSpec) { s.Standby = &Standby{Max: 1001} }, "/standby/max must be between 0 and 1000"},
+		{func(s *FunctionSpec) { s.Warm.Min = -1 }, "/warm/min must be between 0 and 1000"},
+		{func(s *FunctionSpec) { s.Warm.Max = -1 }, "/warm/max must be between 1 and 1000"},
+		{func(s *FunctionSpec) { s.Warm.Min = 6 }, "/warm has a min of 6 above its max of 5"},
+		{func(s *FunctionSpec) { s.Warm.Concurrency = 1001 }, "/warm/concurrency must be between 1 and 1000"},
+		{func(s *FunctionSpec) { s.Warm.Idle = -1 }, "/warm/idle must be more than 0"},
+		{func(s *FunctionSpec) { s.Warm.Idle = maxAge + 1 }, "/warm/idle must be at most 8760h"},
+		{func(s *FunctionSpec) { s.Warm.MaxCalls = -1 }, "/warm/max_calls must be between"},
+		{func(s *FunctionSpec) { s.Warm.MaxAge = -1 }, "/warm/max_age must be between"},
+		{func(s *FunctionSpec) { s.Timeout = maxTimeout }, ""},
+		{func(s *FunctionSpec) { s.Timeout = maxTimeout + 1 }, "/timeout must be at most 24h"},
+		{func(s *FunctionSpec) { s.Timeout = -1 }, "/timeout must be more than 0"},
+		{func(s *FunctionSpec) { s.MaxQueue.Calls = -1 }, "/max_queue/calls must be between 1"},
+		{func(s *FunctionSpec) { s.MaxQueue.Wait = -1 }, "/max_queue/wait must be more than 0"},
+		{func(s *FunctionSpec) { s.MaxConcurrency = -1 }, "/max_concurrency must be between 1"},
+		{func(s *FunctionSpec) { s.MaxConcurrency = 10_001 }, "/max_concurrency must be between 1"},
+		{func(s *FunctionSpec) { s.Resources.CPU = "0" }, "/resources/cpu must be between"},
+		{func(s *FunctionSpec) { s.Resources.CPU = "-1" }, "/resources/cpu"},
+		{func(s *FunctionSpec) { s.Resources.CPU = "1001" }, "/resources/cpu must be between"},
+		{func(s *FunctionSpec) { s.Resources.CPU = "two" }, "/resources/cpu"},
+		{func(s *FunctionSpec) { s.Resources.Memory = 1 }, "/resources/memory must be between 16Mi and 65536Gi"},
+		{func(s *FunctionSpec) { s.Resources.Memory = -GiB }, "/resources/memory must be between"},
+		{func(s *FunctionSpec) { s.Resources.Disk = 1 << 60 }, "/resources/disk must be between"},
+		{func(s *FunctionSpec) { s.Resources.GPU = -1 }, "/resources/gpu must be between"},
+		{func(s *FunctionSpec) { s.RunAs = "1000" }, ""},
+		{func(s *FunctionSpec) { s.RunAs = RunAsRoot }, ""},
+		{func(s *FunctionSpec) { s.RunAs = RunAsImage }, ""},
+		{func(s *FunctionSpec) { s.RunAs = "0" }, `/run_as must be "root"`},
+		{func(s *FunctionSpec) { s.RunAs = "-1" }, "/run_as must be a uid"},
+		{func(s *FunctionSpec) { s.RunAs = "4294967295" }, "/run_as must be less"},
+		{func(s *FunctionSpec) { s.RunAs = "4294967296" }, "/run_as must be a uid"},
+		{func(s *FunctionSpec) { s.RunAs = "Root" }, "/run_as must be a uid"},
+		{func(s *FunctionSpec) { s.Egress = "all" }, `/egress must be "none" or "internet"`},
+		{func(s *FunctionSpec) { s.Setup = "a\x00" }, "/setup holds a NUL"},
+		{func(s *FunctionSpec) { s.Setup = long }, "/setup has 200000 bytes"},
+		{func(s *FunctionSpec) { s.Image, s.BaseImage = "a", "b" }, "/base_image goes with a source"},
+		{func(s *FunctionSpec) { s.Image, s.Setup = "a", "b" }, "/setup goes with a source"},
+		{func(s *FunctionSpec) { s.Secrets = []string{"A", "PATH"} }, "/secrets/1 PATH is set by Davit"},
+		{func(s *FunctionSpec) { s.Secrets, s.Env = []string{"A"}, map[string]string{"A": ""} }, `/secrets/0 "A" is in env, too`},
+		{func(s *FunctionSpec) { s.Secrets = make([]string, 2000) }, "/secrets has 2000 entries"},
+		{func(s *FunctionSpec) { s.RegistrySecret = "A b" }, "/registry_secret"},
+		{func(s *FunctionSpec) { s.RegistrySecret = "my-login" }, ""},
+	}
+	for i, c := range cases {
+		s := defaultFunction()
+		c.change(&s)
+		texts := fieldTexts(s.Check(everything()))
+		switch {
+		case c.want == "" && texts != nil:
+			t.Errorf("case %d: %q", i, texts)
+		case c.want != "" && (len(texts) != 1 && !strings.Contains(c.want, "/standby/") && !strings.Contains(c.want, "/warm/m") || !holdsFault(texts, c.want)):
+			t.Errorf("case %d: %q; want %q", i, texts, c.want)
+		}
+	}
+}
+
+func TestFunctionCheckOfImages(t *testing.T) {
+	digest := "@sha256:" + strings.Repeat("a", 64)
+	good := []string{"debian", "debian:13", "python:3.13-slim", "team/app", "registry.example.com/team/app:v1" + digest, "localhost:5000/a", "[::1]:5000/a", "a" + digest, "a__b/c-d.e"}
+	bad := []string{
+		"-debian", "--help", "Debian", "a:", "a b", "user:secret@host/a", "https://host/a", "a" + digest[:70], "a@md5:" + strings.Repeat("a", 32),
+		"a" + strings.ToUpper(digest), "/a", "a/", "a//b", "a\x00", "a:-x", "a\nb", strings.Repeat("a", 600), "a:" + strings.Repeat("b", 129),
+	}
+	for _, ref := range good {
+		for _, s := range []FunctionSpec{{Image: ref}, {BaseImage: ref}} {
+			if faults := s.Check(everything()); faults != nil {
+				t.Errorf("%q: %v", ref, faults)
+			}
+		}
+	}
+	for _, ref := range bad {
+		if texts := fieldTexts(FunctionSpec{Image: ref}.Check(everything())); len(texts) != 1 || !holdsFault(texts, "/image ") {
+			t.Errorf("image %q: %q", ref, texts)
+		}
+		if texts := fieldTexts(FunctionSpec{BaseImage: ref}.Check(everything())); len(texts) != 1 || !holdsFault(texts, "/base_image ") {
+			t.Errorf("base image %q: %q", ref, texts)
+		}
+	}
+}
+
+func TestFunctionCheckOfCapabilities(t *testing.T) {
+	const why = "it needs a cluster"
+	cases := map[string]string{
+		`{"image":"a"}`:              "/image running an image is not available here: " + why,
+		`{"base_image":"a"}`:         "/base_image building on an image is not available here: " + why,
+		`{"setup":"make"}`:           "/setup running a setup command",
+		`{"secrets":["A"]}`:          "/secrets giving secrets",
+		`{"registry_secret":"r"}`:    "/registry_secret a login",
+		`{"run_as":1000}`:            "/run_as running as a uid other than 65532",
+		`{"run_as":"root"}`:          "/run_as running as a uid other than 65532",
+		`{"run_as":"image"}`:         "/run_as running as a uid other than 65532",
+		`{"writable_root":true}`:     "/writable_root a writable root",
+		`{"egress":"internet"}`:      "/egress access to the internet",
+		`{"resources":{"gpu":1}}`:    "/resources/gpu a GPU",
+		`{"secrets":[]}`:             "",
+		`{"run_as":"65532"}`:         "",
+		`{"standby":3,"warm":{}}`:    "",
+		`{"image":"","egress":null}`: "",
+	}
+	for text, want := range cases {
+		s, err := DecodeFunctionSpec([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		texts := fieldTexts(s.Complete(Defaults{}).Check(Capabilities{Why: why}))
+		if want == "" && texts != nil || want != "" && (len(texts) != 1 || !holdsFault(texts, want)) {
+			t.Errorf("%s: %q; want %q", text, texts, want)
+		}
+		if faults := s.Complete(Defaults{}).Check(everything()); faults != nil {
+			t.Errorf("%s: refused where everything is there: %v", text, faults)
+		}
+	}
+}
+
+func TestParseCPU(t *testing.T) {
+	good := map[string]int64{"500m": 500, "0.5": 500, "2": 2000, "1.25": 1250, "0.001": 1, "1m": 1, "0": 0, "0.0": 0, "1000": 1_000_000, "4294967295m": 4294967295}
+	for s, want := range good {
+		if got, err := ParseCPU(s); err != nil || got != want {
+			t.Errorf("ParseCPU(%q) = %d, %v; want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "m", "-1", "+1", "1.", ".5", "1e3", "0.0005", "0.5m", "1 ", " 1", "1_0", "0x1", "½", "５", "NaN", "inf", "4294967296", "1.2.3", "1Ki"} {
+		if got, err := ParseCPU(s); err == nil {
+			t.Errorf("ParseCPU(%q) = %d", s, got)
+		}
+	}
+}
+
+// drawFunction makes a spec of all kinds of values, good and bad.
+func drawFunction(t *rapid.T) FunctionSpec {
+	text := rapid.SampledFrom([]string{"", "a", "root", "internet", "é\n\"", "x/y"})
+	number := rapid.IntRange(0, 3)
+	duration := rapid.SampledFrom([]Duration{0, 1, Duration(time.Minute), Duration(90 * time.Minute), Duration(1500 * time.Millisecond)})
+	size := rapid.SampledFrom([]Bytes{0, 1, MiB, 3 * GiB})
+	list := rapid.SliceOfN(text, 1, 3)
+	return FunctionSpec{
+		Image: text.Draw(t, "image"), BaseImage: text.Draw(t, "base"), Setup: text.Draw(t, "setup"), Command: list.Draw(t, "command"),
+		Start: &StartProcess{Command: list.Draw(t, "start"), Ready: &Ready{File: text.Draw(t, "file")}}, Env: map[string]string{text.Draw(t, "name"): text.Draw(t, "value")},
+		Secrets: list.Draw(t, "secrets"), Mode: Mode(text.Draw(t, "mode")), Standby: &Standby{Min: number.Draw(t, "min"), Max: number.Draw(t, "max")},
+		Warm: &Warm{
+			Min: number.Draw(t, "warm min"), Max: number.Draw(t, "warm max"), Concurrency: number.Draw(t, "concurrency"),
+			Idle: duration.Draw(t, "idle"), MaxAge: duration.Draw(t, "age"),
+		},
+		Resources: &Resources{CPU: text.Draw(t, "cpu"), Memory: size.Draw(t, "memory"), Disk: size.Draw(t, "disk"), GPU: number.Draw(t, "gpu")},
+		Timeout:   duration.Draw(t, "timeout"), MaxQueue: &MaxQueue{Calls: number.Draw(t, "calls"), Wait: duration.Draw(t, "wait")},
+		MaxConcurrency: number.Draw(t, "max concurrency"), RunAs: RunAs(text.Draw(t, "run as")), WritableRoot: rapid.Bool().Draw(t, "root"),
+		Egress: text.Draw(t, "egress"), RegistrySecret: text.Draw(t, "registry"),
+	}
+}
+
+func TestFunctionSpecsSurviveJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawFunction(t).Complete(Defaults{})
+		if again := s.Complete(Defaults{}); !reflect.DeepEqual(again, s) {
+			t.Fatalf("Complete twice: %+v, then %+v", s, again)
+		}
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stored FunctionSpec
+		if err := json.Unmarshal(b, &stored); err != nil || !reflect.DeepEqual(stored, s) {
+			t.Fatalf("%s is read back from a record as %+v, %v", b, stored, err)
+		}
+		sent, err := DecodeFunctionSpec(b)
+		if err != nil || !reflect.DeepEqual(sent.Complete(Defaults{}), s) {
+			t.Fatalf("%s is read back when sent as %+v, %v", b, sent, err)
+		}
+	})
+}
+
+func FuzzDecodeFunctionSpec(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"command":"a 'b c'","start":{"command":["x"],"ready":{"port":1}}}`, `{"warm":{"min":1,"idle":"5m"},"standby":2}`,
+		`{"resources":{"cpu":1.5,"memory":"1Gi"},"run_as":0,"env":{"PATH":"x"}}`, `{"timeout":"0s"}`, `{"a":1,"a":2}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := DecodeFunctionSpec(b)
+		if err != nil {
+			kind, texts := faults(err)
+			if kind == TooLarge {
+				return
+			}
+			if kind != Invalid && kind != NotAllowed || len(texts) == 0 {
+				t.Fatalf("DecodeFunctionSpec(%q) = %v", b, err)
+			}
+			return
+		}
+		complete := s.Complete(Defaults{})
+		if complete.Check(Capabilities{}) != nil {
+			return
+		}
+		stored, err := json.Marshal(complete)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeFunctionSpec(stored)
+		if err != nil || again.Complete(Defaults{}).Check(Capabilities{}) != nil {
+			t.Fatalf("%q is good, its stored form %s is not: %v", b, stored, err)
+		}
+	})
+}
