@@ -86,13 +86,16 @@ func (d *decoding) wait(into **Duration) reader {
 // noRetries reads a number of retries, or an object with their attempts, and refuses any above none.
 func (d *decoding) noRetries(v jsonValue) {
 	var attempts int
-	var backoff Duration
-	var on []string
-	if v.kind == jsonNumber {
+	switch v.kind {
+	case jsonNumber:
 		d.whole(&attempts)(v)
-	} else {
+	case jsonObject:
+		var backoff Duration
+		var on []string
 		attempts = 1 // where the object does not say
 		d.object(v, readers{"attempts": d.whole(&attempts), "backoff": d.duration(&backoff), "on": d.texts(&on)})
+	case jsonNull, jsonBool, jsonString, jsonList:
+		d.bad(v, "must be a number or an object, not %s", v.kind)
 	}
 	if attempts != 0 {
 		d.unavailable(v)
@@ -111,7 +114,10 @@ func (s TriggerSpec) Complete(f FunctionSpec) TriggerSpec {
 	s.ArgumentStyle = or(s.ArgumentStyle, Placeholders)
 	s.Results = slices.Clone(s.Results)
 	for i, glob := range s.Results {
-		s.Results[i] = strings.TrimPrefix(glob, "./")
+		for strings.HasPrefix(glob, "./") {
+			glob = glob[len("./"):]
+		}
+		s.Results[i] = glob
 	}
 	s.Response = or(s.Response, ResponseZip)
 	s.Fields = slices.Clone(s.Fields)

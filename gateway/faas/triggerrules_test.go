@@ -1,0 +1,324 @@
+package faas
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func pointerTo[T any](v T) *T { return &v }
+
+// defaultTrigger is api.md's column of defaults, for a function that has the defaults.
+func defaultTrigger() TriggerSpec {
+	return TriggerSpec{
+		Function: "f", Methods: []string{"GET"}, Path: "/a", Command: Command{"a"}, ArgumentStyle: Placeholders, Response: ResponseZip,
+		Mode: ModeJob, Timeout: Duration(5 * time.Minute), Wait: pointerTo(Duration(time.Minute)), MaxBody: GiB, Access: AccessPublic,
+		OnDisconnect: DisconnectContinue, Keep: KeepAll, Retention: Duration(24 * time.Hour),
+	}
+}
+
+func TestTriggerDefaults(t *testing.T) {
+	const required = `{"function":"f","methods":["GET"],"path":"/a","command":["a"]`
+	for _, text := range []string{
+		required + `}`,
+		required + `,"argument_style":null,"results":null,"response":null,"fields":null,"mode":null,"timeout":null,"wait":null,"max_body":null,"retries":null,
+		  "access":null,"on_disconnect":null,"keep":null,"retention":null,"schedule":null,"callback":null,"cache":null,"cors":null}`,
+		required + `,"argument_style":"placeholders","response":"zip","mode":"job","timeout":"5m","wait":"60s","max_body":"1Gi","retries":0,
+		  "access":"public","on_disconnect":"continue","keep":"all","retention":"24h"}`,
+		required + `,"retries":{"attempts":0,"backoff":"1s","on":["runner_lost"]}}`,
+	} {
+		s, err := DecodeTriggerSpec([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		got := s.Complete(defaultFunction())
+		if !reflect.DeepEqual(got, defaultTrigger()) {
+			t.Errorf("%s: %+v", text, got)
+		}
+		if faults := got.Check(defaultFunction()); faults != nil {
+			t.Errorf("%s: the defaults are refused: %v", text, faults)
+		}
+	}
+}
+
+func TestTriggerCompleteFollowsTheFunction(t *testing.T) {
+	f := FunctionSpec{Command: Command{"of", "f"}, Mode: ModeWarm, Timeout: 7}
+	s := TriggerSpec{Methods: []string{"post", "GET", "Post", "get"}, Results: []string{"./a", "b"}, Fields: []Field{{Name: "x"}}}
+	own := s.Complete(FunctionSpec{})
+	if own.Command != nil || own.Mode != "" || own.Timeout != 0 || own.Keep != KeepAll {
+		t.Errorf("with an empty function: %+v", own)
+	}
+	got := own.Complete(f)
+	if !reflect.DeepEqual(got.Command, f.Command) || got.Mode != ModeWarm || got.Timeout != 7 {
+		t.Errorf("with the function's: %+v", got)
+	}
+	if want := []string{"POST", "GET"}; !slices.Equal(got.Methods, want) {
+		t.Errorf("methods %q, want %q", got.Methods, want)
+	}
+	if want := []string{"a", "b"}; !slices.Equal(got.Results, want) {
+		t.Errorf("results %q, want %q", got.Results, want)
+	}
+	if s.Results[0] != "./a" || s.Fields[0].Kind != "" || got.Fields[0].Kind != FieldText || s.Methods[0] != "post" {
+		t.Errorf("Complete changed its receiver: %+v", s)
+	}
+}
+
+func TestDecodeTriggerSpec(t *testing.T) {
+	text := `{"function":"f","methods":["POST"],"path":"/a/:x","command":"sh -c 'a b'","argument_style":"counted","results":["*.png"],"response":"file",
+	  "fields":[{"name":"a","kind":"number","required":true,"description":"d","default":5},{"name":"b","kind":"file","accept":"image/*"},
+	    {"name":"c","kind":"json","default":{"x": [1]}},{"name":"d","default":""},{"name":"e","default":null},{"name":"g","kind":"text","default":false}],
+	  "mode":"standby","timeout":"1s","wait":"0s","max_body":1,"access":"token","on_disconnect":"cancel","keep":"none","retention":"1h"}`
+	want := TriggerSpec{
+		Function: "f", Methods: []string{"POST"}, Path: "/a/:x", Command: Command{"sh", "-c", "a b"}, ArgumentStyle: Counted, Results: []string{"*.png"}, Response: ResponseFile,
+		Fields: []Field{
+			{Name: "a", Kind: FieldNumber, Required: true, Description: "d", Default: pointerTo("5")}, {Name: "b", Kind: FieldFile, Accept: "image/*"},
+			{Name: "c", Kind: FieldJSON, Default: pointerTo(`{"x": [1]}`)}, {Name: "d", Default: pointerTo("")}, {Name: "e"}, {Name: "g", Kind: FieldText, Default: pointerTo("false")},
+		},
+		Mode: ModeStandby, Timeout: Duration(time.Second), Wait: pointerTo(Duration(0)), MaxBody: 1, Access: AccessToken, OnDisconnect: DisconnectCancel,
+		Keep: KeepNone, Retention: Duration(time.Hour),
+	}
+	got, err := DecodeTriggerSpec([]byte(text))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if faults := got.Check(FunctionSpec{Mode: ModeWarm}); faults != nil {
+		t.Errorf("refused: %v", faults)
+	}
+}
+
+func TestDecodeTriggerSpecRefuses(t *testing.T) {
+	cases := []struct {
+		text string
+		kind Kind
+		want string
+	}{
+		{`{"methods":"GET"}`, Invalid, "/methods must be a list, not a string"},
+		{`{"Path":"/a"}`, Invalid, "/Path is unknown here; the fields are access, argument_style, cache,"},
+		{`{"fields":{}}`, Invalid, "/fields must be a list"},
+		{`{"fields":["a"]}`, Invalid, "/fields/0 must be an object"},
+		{`{"fields":[{"name":"a"},{"name":"b","typ":"x"}]}`, Invalid, "/fields/1/typ is unknown here; the fields are accept, default, description, kind, name, required"},
+		{`{"wait":60}`, Invalid, "/wait 60 has no unit"},
+		{`{"retries":"3"}`, Invalid, "/retries must be a number or an object, not a string"},
+		{`{"retries":0.5}`, Invalid, "/retries 0.5 is no whole number"},
+		{`{"retries":{"attempts":"x"}}`, Invalid, "/retries/attempts must be a number"},
+		{`{"retries":{"count":0}}`, Invalid, "/retries/count is unknown"},
+		{`{"retries":3}`, NotAllowed, "/retries is not available yet"},
+		{`{"retries":{"attempts":3,"backoff":"1s"}}`, NotAllowed, "/retries is not available yet"},
+		{`{"retries":{}}`, NotAllowed, "/retries is not available yet"},
+		{`{"schedule":{"cron":"0 3 * * *"}}`, NotAllowed, "/schedule is not available yet"},
+		{`{"callback":"https://example.com"}`, NotAllowed, "/callback is not available yet"},
+		{`{"cache":true}`, NotAllowed, "/cache is not available yet"},
+		{`{"cors":{}}`, NotAllowed, "/cors is not available yet"},
+		{`{"timeout":"0s"}`, NotAllowed, "/timeout must be more than 0"},
+		{`{"max_body":0}`, NotAllowed, "/max_body must be more than 0"},
+		{`{"retention":"0s"}`, NotAllowed, "/retention must be more than 0"},
+	}
+	for _, c := range cases {
+		_, err := DecodeTriggerSpec([]byte(c.text))
+		if kind, texts := faults(err); kind != c.kind || len(texts) != 1 || !holdsFault(texts, c.want) {
+			t.Errorf("%s: %s %q; want %s %q", c.text, kind, texts, c.kind, c.want)
+		}
+	}
+}
+
+func TestTriggerCheck(t *testing.T) {
+	long := strings.Repeat("x", 200_000)
+	field := func(f Field) func(s *TriggerSpec) {
+		return func(s *TriggerSpec) { s.Fields = []Field{{Name: "first", Kind: FieldText}, f} }
+	}
+	cases := []struct {
+		change func(s *TriggerSpec)
+		want   string
+	}{
+		{func(s *TriggerSpec) { s.Function = "" }, "/function is empty"},
+		{func(s *TriggerSpec) { s.Function = "A" }, "/function"},
+		{func(s *TriggerSpec) { s.Methods = nil }, "/methods is missing"},
+		{func(s *TriggerSpec) { s.Methods = []string{"put", "PUT", "Get"} }, ""},
+		{func(s *TriggerSpec) { s.Methods = []string{"GET", "DELETE"} }, `/methods/1 must be GET, POST or PUT, not "DELETE"`},
+		{func(s *TriggerSpec) { s.Methods = []string{"HEAD"} }, "/methods/0 is HEAD, which needs no trigger"},
+		{func(s *TriggerSpec) { s.Methods = []string{""} }, "/methods/0 must be"},
+		{func(s *TriggerSpec) { s.Methods = []string{"GET\x00"} }, "/methods/0 must be"},
+		{func(s *TriggerSpec) { s.Path = "" }, "/path the path is missing"},
+		{func(s *TriggerSpec) { s.Path = "/-/x" }, "/path"},
+		{func(s *TriggerSpec) { s.Path = "/a/../b" }, "/path"},
+		{func(s *TriggerSpec) { s.Path = "/a\x00" }, "/path"},
+		{func(s *TriggerSpec) { s.Command = Command{"a", "{field:x}", "{files}", "{print}", "{}"} }, ""},
+		{func(s *TriggerSpec) { s.Command = Command{"a", "--x={field:x}"} }, "/command/1 {field:x} is inside a longer argument"},
+		{func(s *TriggerSpec) { s.Command, s.ArgumentStyle = Command{"a", "--x={field:x}"}, Counted }, ""},
+		{func(s *TriggerSpec) { s.Command = Command{"{file:x}"} }, "/command/0 is a placeholder; name the program"},
+		{func(s *TriggerSpec) { s.Command = Command{"a", "\x00"} }, "/command/1 holds a NUL"},
+		{func(s *TriggerSpec) { s.Command = Command{""} }, "/command/0 is empty"},
+		{func(s *TriggerSpec) { s.Command = nil }, "/command is missing"},
+		{func(s *TriggerSpec) {
+			s.Command, s.Fields = Command{"a", "{field:x}"}, []Field{{Name: "x", Kind: FieldFile}}
+		}, "/command/1 {field:x} asks for a value, but the field is declared as a file"},
+		{func(s *TriggerSpec) {
+			s.Command, s.Fields = Command{"a", "{file:x}"}, []Field{{Name: "x", Kind: FieldJSON}}
+		}, "/command/1 {file:x} asks for a file, but the field is declared as json"},
+		{func(s *TriggerSpec) {
+			s.Command, s.Fields = Command{"a", "{file:x}", "{field:y}", "{fields}"}, []Field{{Name: "x", Kind: FieldFile}, {Name: "y"}}
+		}, ""},
+		{func(s *TriggerSpec) { s.ArgumentStyle = "both" }, `/argument_style must be "placeholders" or "counted"`},
+		{func(s *TriggerSpec) { s.Results = []string{"a", "/etc/passwd"} }, "/results/1 is absolute"},
+		{func(s *TriggerSpec) { s.Results = make([]string, 1001) }, "/results has 1001 patterns"},
+		{func(s *TriggerSpec) { s.Response = "raw" }, "/response must be"},
+		{field(Field{Name: "a", Kind: FieldNumber, Default: pointerTo("-1.5e3")}), ""},
+		{field(Field{Name: "a", Kind: FieldJSON, Default: pointerTo(`{"a":[null]}`)}), ""},
+		{field(Field{Name: "a", Kind: FieldText, Default: pointerTo("\n")}), ""},
+		{field(Field{Name: "a", Kind: FieldFile, Accept: "image/*,.pdf", Required: true}), ""},
+		{field(Field{Name: "*", Kind: FieldText}), ""},
+		{field(Field{Name: "first", Kind: FieldText}), `/fields/1/name "first" is declared twice`},
+		{field(Field{Kind: FieldText}), "/fields/1/name is missing"},
+		{field(Field{Name: "a{b", Kind: FieldText}), "/fields/1/name holds a brace"},
+		{field(Field{Name: "a\x00", Kind: FieldText}), "/fields/1/name holds a control character"},
+		{field(Field{Name: long, Kind: FieldText}), "/fields/1/name has 200000 bytes"},
+		{field(Field{Name: "a", Kind: "string"}), "/fields/1/kind must be"},
+		{field(Field{Name: "a", Kind: FieldText, Accept: "x"}), `/fields/1/accept goes with kind "file" only`},
+		{field(Field{Name: "a", Kind: FieldText, Description: "\x00"}), "/fields/1/description holds a NUL"},
+		{field(Field{Name: "a", Kind: FieldText, Description: long}), "/fields/1/description has 200000 bytes"},
+		{field(Field{Name: "a", Kind: FieldText, Default: pointerTo("\x00")}), "/fields/1/default holds a NUL"},
+		{field(Field{Name: "a", Kind: FieldFile, Default: pointerTo("")}), "/fields/1/default is not possible for a file"},
+		{field(Field{Name: "a", Kind: FieldNumber, Default: pointerTo("5 ")}), `/fields/1/default "5 " is no number`},
+		{field(Field{Name: "a", Kind: FieldNumber, Default: pointerTo("")}), "/fields/1/default"},
+		{field(Field{Name: "a", Kind: FieldNumber, Default: pointerTo("NaN")}), "/fields/1/default"},
+		{field(Field{Name: "a", Kind: FieldNumber, Default: pointerTo("1,5")}), "/fields/1/default"},
+		{field(Field{Name: "a", Kind: FieldJSON, Default: pointerTo("{")}), `/fields/1/default "{" is no JSON`},
+		{func(s *TriggerSpec) { s.Fields = make([]Field, 1001) }, "/fields has 1001 fields"},
+		{func(s *TriggerSpec) { s.Mode = ModeStandby }, ""},
+		{func(s *TriggerSpec) { s.Mode = ModeWarm }, ""},
+		{func(s *TriggerSpec) { s.Mode = "cold" }, `/mode must be "warm" or "standby" or "job", not "cold"`},
+		{func(s *TriggerSpec) { s.Timeout = maxTimeout + 1 }, "/timeout must be at most 24h"},
+		{func(s *TriggerSpec) { s.Timeout = -1 }, "/timeout must be more than 0"},
+		{func(s *TriggerSpec) { s.Wait = pointerTo(Duration(0)) }, ""},
+		{func(s *TriggerSpec) { s.Wait = pointerTo(Duration(-1)) }, "/wait must be between 0s and 24h"},
+		{func(s *TriggerSpec) { s.Wait = pointerTo(maxTimeout + 1) }, "/wait must be between"},
+		{func(s *TriggerSpec) { s.MaxBody = -1 }, "/max_body must be between 1 and"},
+		{func(s *TriggerSpec) { s.MaxBody = 1 << 60 }, "/max_body must be between 1 and"},
+		{func(s *TriggerSpec) { s.Access = "private" }, `/access must be "public" or "token"`},
+		{func(s *TriggerSpec) { s.OnDisconnect = "stop" }, `/on_disconnect must be "continue" or "cancel"`},
+		{func(s *TriggerSpec) { s.Keep = "some" }, `/keep must be "all" or "failed" or "none"`},
+		{func(s *TriggerSpec) { s.Retention = -1 }, "/retention must be more than 0"},
+		{func(s *TriggerSpec) { s.Retention = maxAge + 1 }, "/retention must be at most 8760h"},
+	}
+	for i, c := range cases {
+		s := defaultTrigger()
+		s.Mode = ""
+		c.change(&s)
+		texts := fieldTexts(s.Check(FunctionSpec{Mode: ModeWarm}))
+		if c.want == "" && texts != nil || c.want != "" && (len(texts) != 1 || !holdsFault(texts, c.want)) {
+			t.Errorf("case %d: %q; want %q", i, texts, c.want)
+		}
+	}
+}
+
+func TestTriggerModesAreOnlyStricter(t *testing.T) {
+	modes := []Mode{ModeWarm, ModeStandby, ModeJob}
+	for i, of := range modes {
+		for j, m := range modes {
+			s := defaultTrigger()
+			s.Mode = m
+			if faults := s.Check(FunctionSpec{Mode: of}); (faults == nil) != (j >= i) {
+				t.Errorf("mode %s on a function of mode %s: %v", m, of, faults)
+			}
+		}
+	}
+}
+
+func TestTriggerCommandComesFromSomewhere(t *testing.T) {
+	s := defaultTrigger()
+	s.Command = nil
+	for _, c := range []struct {
+		f    FunctionSpec
+		want string
+	}{
+		{FunctionSpec{}, "/command is missing"},
+		{FunctionSpec{Command: Command{"a"}}, ""},
+		{FunctionSpec{Command: Command{"a", "x{body}"}}, "/command/1 {body} is inside"},
+		{FunctionSpec{Image: "debian"}, ""}, // which may have an entry point
+	} {
+		texts := fieldTexts(s.Check(c.f))
+		if c.want == "" && texts != nil || c.want != "" && !holdsFault(texts, c.want) {
+			t.Errorf("%+v: %q; want %q", c.f, texts, c.want)
+		}
+	}
+}
+
+func drawTriggerSpec(t *rapid.T) TriggerSpec {
+	text := rapid.SampledFrom([]string{"", "a", "é\n\"", "x/y", "{body}", "./b", "get"})
+	duration := rapid.SampledFrom([]Duration{0, 1, Duration(time.Minute), Duration(90 * time.Minute)})
+	list := rapid.SliceOfN(text, 1, 3)
+	field := rapid.Custom(func(t *rapid.T) Field {
+		return Field{
+			Name: text.Draw(t, "name"), Kind: FieldKind(text.Draw(t, "kind")), Required: rapid.Bool().Draw(t, "required"),
+			Description: text.Draw(t, "description"), Accept: text.Draw(t, "accept"), Default: rapid.Ptr(text, true).Draw(t, "default"),
+		}
+	})
+	return TriggerSpec{
+		Function: FunctionName(text.Draw(t, "function")), Methods: list.Draw(t, "methods"), Path: text.Draw(t, "path"), Command: list.Draw(t, "command"),
+		ArgumentStyle: ArgumentStyle(text.Draw(t, "style")), Results: list.Draw(t, "results"), Response: Response(text.Draw(t, "response")),
+		Fields: rapid.SliceOfN(field, 1, 2).Draw(t, "fields"), Mode: Mode(text.Draw(t, "mode")), Timeout: duration.Draw(t, "timeout"),
+		Wait: rapid.Ptr(duration, true).Draw(t, "wait"), MaxBody: Bytes(rapid.IntRange(0, 5).Draw(t, "body")), Access: Access(text.Draw(t, "access")),
+		OnDisconnect: OnDisconnect(text.Draw(t, "disconnect")), Keep: Keep(text.Draw(t, "keep")), Retention: duration.Draw(t, "retention"),
+	}
+}
+
+func TestTriggerSpecsSurviveJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawTriggerSpec(t).Complete(FunctionSpec{})
+		if again := s.Complete(FunctionSpec{}); !reflect.DeepEqual(again, s) {
+			t.Fatalf("Complete twice: %+v, then %+v", s, again)
+		}
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stored TriggerSpec
+		if err := json.Unmarshal(b, &stored); err != nil || !reflect.DeepEqual(stored, s) {
+			t.Fatalf("%s is read back from a record as %+v, %v", b, stored, err)
+		}
+		sent, err := DecodeTriggerSpec(b)
+		if err != nil || !reflect.DeepEqual(sent.Complete(FunctionSpec{}), s) {
+			t.Fatalf("%s is read back when sent as %+v, %v", b, sent, err)
+		}
+	})
+}
+
+func FuzzDecodeTriggerSpec(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"function":"f","methods":["get"],"path":"/a/:x/*","command":"a {field:x}","results":["**/*.png"]}`,
+		`{"fields":[{"name":"a","kind":"number","default":5}],"retries":0,"wait":"0s"}`, `{"retries":{"attempts":1}}`, `{"path":"/%2e"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	function := FunctionSpec{Command: Command{"a"}}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := DecodeTriggerSpec(b)
+		if err != nil {
+			kind, texts := faults(err)
+			if kind != TooLarge && (kind != Invalid && kind != NotAllowed || len(texts) == 0) {
+				t.Fatalf("DecodeTriggerSpec(%q) = %v", b, err)
+			}
+			return
+		}
+		if s.Check(function) != nil {
+			return
+		}
+		stored, err := json.Marshal(s.Complete(function))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeTriggerSpec(stored)
+		if err != nil || again.Check(function) != nil {
+			t.Fatalf("%q is good, its stored form %s is not: %v", b, stored, err)
+		}
+		if _, err := NewTable([]*Trigger{{Name: "a", TriggerSpec: again.Complete(function)}}); err != nil {
+			t.Fatalf("%q is good, and no table takes it: %v", b, err)
+		}
+	})
+}
