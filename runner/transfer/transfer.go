@@ -1,0 +1,215 @@
+// Package transfer moves bytes between a runner and the store through signed URLs,
+// trying again while the store is away. It knows no keys and signs nothing. Start at
+// Client.
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// ErrRefused says that the store answered and will not take or give the object.
+var ErrRefused = errors.New("the store refuses")
+
+// ErrStalled says that nothing moved for too long.
+var ErrStalled = errors.New("the store is stuck")
+
+const (
+	firstPause = 100 * time.Millisecond
+	mostPause  = 5 * time.Second
+	stallTime  = time.Minute
+	dialTime   = 10 * time.Second
+	maxRefusal = 512 // bytes of a refusal's body that are read
+)
+
+// Client moves objects. Its methods try again until their context ends.
+type Client struct {
+	HTTP  *http.Client
+	Stall time.Duration // how long nothing may move; 0: a minute
+}
+
+// New returns a Client with an HTTP client of its own; Close it.
+func New() *Client {
+	dialer := &net.Dialer{Timeout: dialTime}
+	return &Client{HTTP: &http.Client{
+		Transport: &http.Transport{
+			DialContext:           dialer.DialContext,
+			TLSHandshakeTimeout:   dialTime,
+			ResponseHeaderTimeout: stallTime,
+			MaxIdleConnsPerHost:   4,
+			IdleConnTimeout:       30 * time.Second,
+			DisableCompression:    true,
+			WriteBufferSize:       64 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
+
+// Object is what Put stores.
+type Object struct {
+	Size        int64
+	ContentType string
+	Open        func() io.ReadCloser // from the first byte; asked for again for each try
+}
+
+// Put stores an object. Its error wraps ErrRefused when trying again is no use.
+func (c *Client) Put(ctx context.Context, to string, o Object) error {
+	return c.try(ctx, "put", func(ctx context.Context, alive func()) error {
+		content := o.Open()
+		defer func() { _ = content.Close() }()
+		var body io.Reader = http.NoBody
+		if o.Size > 0 {
+			body = &moving{from: content, alive: alive}
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPut, to, body)
+		if err != nil {
+			return errors.Join(ErrRefused, withoutURL(err))
+		}
+		req.ContentLength = o.Size
+		if o.ContentType != "" {
+			req.Header.Set("Content-Type", o.ContentType)
+		}
+		answer, err := c.HTTP.Do(req)
+		if err != nil {
+			return withoutURL(err)
+		}
+		defer func() { _ = answer.Body.Close() }()
+		return judge(answer)
+	})
+}
+
+// Get fetches an object. Each try calls begin for a place to write to; what a broken
+// try wrote is the caller's to throw away. Errors of the place are not tried again.
+func (c *Client) Get(ctx context.Context, from string, begin func() io.Writer) error {
+	return c.try(ctx, "get", func(ctx context.Context, alive func()) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+		if err != nil {
+			return errors.Join(ErrRefused, withoutURL(err))
+		}
+		answer, err := c.HTTP.Do(req)
+		if err != nil {
+			return withoutURL(err)
+		}
+		defer func() { _ = answer.Body.Close() }()
+		if err := judge(answer); err != nil {
+			return err
+		}
+		to := &place{to: begin()}
+		n, err := io.Copy(to, &moving{from: answer.Body, alive: alive})
+		switch {
+		case to.err != nil:
+			return errors.Join(ErrRefused, to.err)
+		case err != nil:
+			return withoutURL(err)
+		case answer.ContentLength >= 0 && n != answer.ContentLength:
+			return io.ErrUnexpectedEOF
+		}
+		return nil
+	})
+}
+
+// try calls once until it succeeds, is refused or ctx ends.
+func (c *Client) try(ctx context.Context, what string, once func(ctx context.Context, alive func()) error) error {
+	for pause := firstPause; ; pause = min(2*pause, mostPause) {
+		err := c.watched(ctx, once)
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s object: %w", what, err)
+		if errors.Is(err, ErrRefused) || ctx.Err() != nil {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}
+
+// watched ends a try in which nothing moves.
+func (c *Client) watched(ctx context.Context, once func(ctx context.Context, alive func()) error) error {
+	stall := c.Stall
+	if stall == 0 {
+		stall = stallTime
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(stall, func() { cancel(ErrStalled) })
+	defer timer.Stop()
+	err := once(ctx, func() { timer.Reset(stall) })
+	if err != nil && errors.Is(context.Cause(ctx), ErrStalled) {
+		return ErrStalled
+	}
+	return err
+}
+
+// judge sorts answers: what a store says while it is in trouble is worth another try.
+func judge(answer *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, min(maxRefusal, refusalBytes(answer))))
+	switch code := answer.StatusCode; {
+	case code/100 == 2:
+		return nil
+	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooManyRequests:
+		return fmt.Errorf("the store answers %s", answer.Status)
+	default:
+		return fmt.Errorf("%w: %s %.200q", ErrRefused, answer.Status, text)
+	}
+}
+
+// refusalBytes is 0 for good answers: their body is the object.
+func refusalBytes(answer *http.Response) int64 {
+	if answer.StatusCode/100 == 2 {
+		return 0
+	}
+	return maxRefusal
+}
+
+// withoutURL leaves the signature out of an error.
+func withoutURL(err error) error {
+	if e, is := errors.AsType[*url.Error](err); is {
+		return e.Err
+	}
+	return err
+}
+
+// moving says whenever bytes move.
+type moving struct {
+	from  io.Reader
+	alive func()
+}
+
+// Read implements io.Reader.
+func (m *moving) Read(p []byte) (int, error) {
+	n, err := m.from.Read(p)
+	if n > 0 {
+		m.alive()
+	}
+	return n, err
+}
+
+// place remembers whether it was the writing that failed.
+type place struct {
+	to  io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (p *place) Write(b []byte) (int, error) {
+	n, err := p.to.Write(b)
+	if err != nil {
+		p.err = err
+	}
+	return n, err
+}
