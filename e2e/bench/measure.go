@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"davit/e2e/rig"
+	"davit/gateway/faas"
+)
+
+// functions and triggers of the benchmark: the same work, warm and as a job, kept and not.
+const (
+	warmSpec = `{"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": 8}, "timeout": "1m"}`
+	jobSpec  = `{"mode": "job", "timeout": "1m"}`
+)
+
+// measureAll starts a gateway of its own and measures everything.
+func measureAll(ctx context.Context, bin string, each time.Duration) (rows []row, err error) {
+	dir, err := os.MkdirTemp("/var/tmp", "davit-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // runners pass through it
+		return nil, err
+	}
+	g, err := rig.Start(ctx, rig.Options{Bin: bin, Bare: true, Log: os.Stderr, Env: []string{
+		"DAVIT_DATA_DIR=" + filepath.Join(dir, "data"), "DAVIT_LOG_LEVEL=warn", "DAVIT_CONSOLE_ADDR=127.0.0.1:0",
+		"DAVIT_CALLS_ADDR=127.0.0.1:0", "DAVIT_RUNNER_ADDR=127.0.0.1:0", "DAVIT_DOWNLOAD_ADDR=127.0.0.1:0",
+	}})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, g.Stop()) }()
+	if err := registerAll(ctx, g); err != nil {
+		return nil, err
+	}
+	floor, stopFloor, err := startFloor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stopFloor()
+	rows, err = measureCalls(g, floor, each)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := measureJobs(ctx, g, bin, each)
+	if err != nil {
+		return nil, err
+	}
+	lookups, err := measureLookup(each)
+	return append(append(rows, jobs...), lookups...), err
+}
+
+func registerAll(ctx context.Context, g *rig.Gateway) error {
+	source, err := rig.PackFiles(map[string]string{"readme": "nothing but commands of the system is run\n"})
+	if err != nil {
+		return err
+	}
+	for name, spec := range map[string]string{"warm": warmSpec, "job": jobSpec} {
+		if _, err := g.RegisterSource(ctx, name, spec, source); err != nil {
+			return err
+		}
+		for _, t := range []struct{ name, command, results, keep string }{
+			{"true", `["true"]`, `[]`, "all"},
+			{"true-unkept", `["true"]`, `[]`, "none"},
+			{"copy", `["cp", "{files}", "out.bin"]`, `["out.bin"]`, "all"},
+			{"copy-unkept", `["cp", "{files}", "out.bin"]`, `["out.bin"]`, "none"},
+		} {
+			spec := fmt.Sprintf(`{"function": %q, "methods": ["POST"], "path": "/%s/%s", "command": %s, "results": %s, "keep": %q}`, name, name, t.name, t.command, t.results, t.keep)
+			if _, err := g.RegisterTrigger(ctx, name+"-"+t.name, spec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// startFloor runs the floor as a process of its own, as the gateway is one.
+func startFloor(ctx context.Context) (addr string, stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "-floor") //nolint:gosec // this program
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	return strings.TrimSpace(line), func() { _ = in.Close(); _ = cmd.Wait() }, err
+}
+
+func measureCalls(g *rig.Gateway, floor string, each time.Duration) ([]row, error) {
+	megabyte := make([]byte, 1<<20)
+	_, _ = crand.Read(megabyte)
+	body, contentType, err := rig.Form(rig.Part{Name: "file", Filename: "in.bin", ContentType: "application/octet-stream", Data: megabyte})
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for _, w := range []struct {
+		name, path, floor string
+		body              []byte
+		contentType       string
+		aims              bool
+	}{
+		{"warm, true", "/warm/true", "/true", nil, "application/octet-stream", true},
+		{"warm, true, keep none", "/warm/true-unkept", "/true", nil, "application/octet-stream", false},
+		{"warm, 1 MB in and out", "/warm/copy", "/copy", body.Bytes(), contentType, true},
+		{"warm, 1 MB, keep none", "/warm/copy-unkept", "/copy", body.Bytes(), contentType, false},
+	} {
+		for _, callers := range []int{1, 8} {
+			d, f, err := compare(target{"http://" + g.Calls + w.path, w.contentType, w.body}, target{"http://" + floor + w.floor, w.contentType, w.body}, callers, each)
+			if err != nil {
+				return nil, err
+			}
+			aim := ""
+			if w.aims {
+				aim = map[int]string{1: "<= 1.25", 8: "<= 1.10"}[callers]
+			}
+			rows = append(rows, rowsOf(fmt.Sprintf("%s, %d callers", w.name, callers), d, f, aim)...)
+		}
+	}
+	return rows, nil
+}
+
+func rowsOf(name string, d, f *sample, aim string) []row {
+	p50, p99 := d.quantile(.5), d.quantile(.99)
+	return []row{
+		{name, "p50", p50, "ms", f.quantile(.5), p50 / f.quantile(.5), aim},
+		{name, "p99", p99, "ms", f.quantile(.99), p99 / f.quantile(.99), ""},
+		{name, "rate", d.rate(), "calls/s", f.rate(), d.rate() / f.rate(), ""},
+	}
+}
+
+// measureJobs compares a call that has a runner process started for it with
+// what starting that process costs.
+func measureJobs(ctx context.Context, g *rig.Gateway, bin string, each time.Duration) ([]row, error) {
+	davit, floor := &sample{}, &sample{}
+	for began := time.Now(); time.Since(began) < 2*each; {
+		at := time.Now()
+		a, err := g.Call(ctx, "POST", "/job/true", nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		if a.Status != 200 {
+			return nil, fmt.Errorf("job call: status %d: %s", a.Status, a.Body)
+		}
+		davit.times = append(davit.times, time.Since(at))
+		davit.wall += time.Since(at)
+		at = time.Now()
+		if err := exec.CommandContext(ctx, filepath.Join(bin, "davit-runner"), "--version").Run(); err != nil { //nolint:gosec // Davit's own
+			return nil, err
+		}
+		floor.times = append(floor.times, time.Since(at))
+		floor.wall += time.Since(at)
+	}
+	return rowsOf("local job, true, 1 caller, floor: exec of the runner", davit, floor, ""), nil
+}
+
+// measureLookup compares finding a trigger among many with finding it among few.
+func measureLookup(each time.Duration) ([]row, error) {
+	few, err := table(10)
+	if err != nil {
+		return nil, err
+	}
+	many, err := table(100_000)
+	if err != nil {
+		return nil, err
+	}
+	var spent [2]time.Duration
+	var calls [2]int
+	for began := time.Now(); time.Since(began) < each; {
+		for i, t := range []*faas.Table{few, many} {
+			paths := somePaths([]int{10, 100_000}[i])
+			at := time.Now()
+			for _, path := range paths {
+				if _, err := t.Match("POST", path); err != nil {
+					return nil, err
+				}
+			}
+			spent[i] += time.Since(at)
+			calls[i] += len(paths)
+		}
+	}
+	ns := func(i int) float64 { return float64(spent[i].Nanoseconds()) / float64(calls[i]) }
+	return []row{{"trigger lookup among 100,000, floor: among 10", "mean", ns(1), "ns", ns(0), ns(1) / ns(0), "<= 1.2"}}, nil
+}
+
+// somePaths are paths of triggers at random among n.
+func somePaths(n int) []string {
+	paths := make([]string, 1000)
+	for i := range paths {
+		paths[i] = fmt.Sprintf("/t/%d/items/%d", rand.IntN(n), i)
+	}
+	return paths
+}
+
+func table(n int) (*faas.Table, error) {
+	triggers := make([]*faas.Trigger, n)
+	for i := range triggers {
+		triggers[i] = &faas.Trigger{
+			Name:        faas.TriggerName(fmt.Sprintf("t%d", i)),
+			TriggerSpec: faas.TriggerSpec{Methods: []string{"POST"}, Path: fmt.Sprintf("/t/%d/items/:item", i)},
+		}
+	}
+	return faas.NewTable(triggers)
+}
