@@ -96,7 +96,7 @@ func (b *body) explain(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, errBodyOver), errors.As(err, &known):
 		return err
 	case errors.Is(err, errBadChunks):
-		return faas.Errorf(faas.Invalid, "the request body is not chunked as HTTP/1.1 says")
+		return faas.Errorf(faas.Invalid, "the request body is not in chunks as its header says")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return faas.Errorf(faas.Invalid, "the request body stopped arriving: nothing came for %s", b.c.limits.Body)
 	}

@@ -52,7 +52,6 @@ func newEdge(name string, log *slog.Logger, now func() time.Time, limits Limits,
 		ReadBufferSize:        e.limits.HeaderBytes,
 		Concurrency:           2 * e.limits.Connections,
 		ReduceMemoryUsage:     true, // buffers go back between requests
-		NoDefaultDate:         true, // it would start a goroutine that never ends
 		NoDefaultServerHeader: true,
 		NoDefaultContentType:  true,
 		SecureErrorLogMessage: true,
@@ -69,7 +68,6 @@ func (e *edge) newApp() *fiber.App {
 		CaseSensitive:                true,
 		StrictRouting:                true,
 		DisableDefaultContentType:    true,
-		DisableDefaultDate:           true,
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
 		ErrorHandler: func(c *fiber.Ctx, err error) error {
@@ -236,7 +234,6 @@ func (e *edge) finish(r *request) {
 			"the length of this answer is not known before its end, which HTTP/1.0 cannot tell apart from a lost connection: use HTTP/1.1"))
 	}
 	h := &out.Header
-	h.Set("Date", e.now().UTC().Format(http.TimeFormat))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Request-Id", orDefault(r.correlation, r.id))
 	if r.body != nil && !r.body.end() {
@@ -278,7 +275,6 @@ func (e *edge) refuse(ctx *fasthttp.RequestCtx, err error) {
 		refusal = &faas.Error{Kind: faas.Invalid, Detail: "this is no HTTP request that could be read", Err: err}
 	}
 	r.answerError(refusal)
-	ctx.Response.Header.Set("Date", e.now().UTC().Format(http.TimeFormat))
 	c.linger = true
 	e.requests.Counted(e.name, r.route, r.method, ctx.Response.StatusCode())
 }

@@ -64,9 +64,8 @@ type ConsoleOptions struct {
 	SessionTTL  time.Duration // 24 h
 	Hosts       []string      // names that browsers may know the console by, beside loopback and addresses
 	Secure      bool          // it is reached through TLS: cookies are sent there only
-	CallsURL    string        // where callers reach triggers, without a last slash; "": this host at CallsPort
-	CallsPort   int
-	TempDir     string // for uploads that cannot be streamed on; "": the system's
+	CallsURL    string        // where callers reach triggers; a host that is empty or 0.0.0.0 means the one that the console is reached by
+	TempDir     string        // for uploads that cannot be streamed on; "": the system's
 	Limits      Limits
 	Log         *slog.Logger
 	Now         func() time.Time

@@ -2,7 +2,9 @@ package api
 
 import (
 	"net"
-	"strconv"
+	"net/netip"
+	"net/url"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -19,13 +21,17 @@ func (k *console) viewTrigger(r *request, t *faas.Trigger) triggerView {
 	return triggerView{Trigger: t, URL: k.callsURL(r) + t.Path}
 }
 
-// callsURL is where callers reach the triggers: the setting, or the host by
-// which this caller knows us, on the triggers' port.
+// callsURL is where callers reach the triggers: what was set, with the host by
+// which this caller knows us where it names none.
 func (k *console) callsURL(r *request) string {
-	if k.CallsURL != "" {
+	u, err := url.Parse(k.CallsURL)
+	if err != nil {
 		return k.CallsURL
 	}
-	return "http://" + net.JoinHostPort(trimBrackets(hostOnly(string(r.http.URI().Host()))), strconv.Itoa(k.CallsPort))
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "" || err == nil && ip.IsUnspecified() {
+		u.Host = net.JoinHostPort(trimBrackets(hostOnly(string(r.http.URI().Host()))), u.Port())
+	}
+	return strings.TrimSuffix(u.String(), "/")
 }
 
 func trimBrackets(host string) string {
