@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"net"
+	"strconv"
 	"sync"
 )
 
@@ -136,7 +137,8 @@ func appendPushHead(b []byte, resp3 bool, n int) []byte {
 	if resp3 {
 		kind = '>'
 	}
-	return append(b, kind, byte('0'+n), '\r', '\n')
+	b = strconv.AppendInt(append(b, kind), int64(n), 10)
+	return append(b, '\r', '\n')
 }
 
 // appendCount is the answer to SUBSCRIBE and UNSUBSCRIBE for one channel.

@@ -38,6 +38,8 @@ func (k *keeper) due(most int64) bool {
 
 // compact rewrites the journal. When it returns an error the journal is as it was.
 func (k *keeper) compact(ctx context.Context) error {
+	k.compacting.Lock()
+	defer k.compacting.Unlock()
 	began := time.Now()
 	c := &compaction{keeper: k}
 	before, err := c.begin()

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"sync"
@@ -13,8 +14,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if mode := os.Getenv(childMode); mode != "" {
-		os.Exit(runChild(mode))
+	if dir := os.Getenv(childDir); dir != "" {
+		os.Exit(runChild(dir))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -54,7 +55,11 @@ func start(t testing.TB, options Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeServer(t, s) })
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil && !errors.Is(err, errJournalLost) { // which the test brought about
+			t.Errorf("close: %v", err)
+		}
+	})
 	return s
 }
 
@@ -99,4 +104,11 @@ func await(t testing.TB, what string, check func(context.Context) bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+// contextCancelled is a context that has ended.
+func contextCancelled(t testing.TB) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx, cancel
 }

@@ -58,8 +58,11 @@ func (f framing) fileHead() []byte {
 
 func parseFileHead(b []byte) (framing, error) {
 	var f framing
-	if len(b) < fileHeadBytes || !bytes.HasPrefix(b, []byte(magic)) {
+	if !bytes.HasPrefix(b, []byte(magic)) {
 		return f, errors.New("this is not a journal of Davit's embedded Redis")
+	}
+	if len(b) < fileHeadBytes {
+		return f, errBadFrame
 	}
 	sum := binary.LittleEndian.Uint32(b[fileHeadBytes-4:])
 	if sum != checksum(b[:fileHeadBytes-4]) {
@@ -121,13 +124,13 @@ func (f framing) read(r *bufio.Reader, buf *bytes.Buffer) (frame, error) {
 
 // follows finds a whole frame that begins at from or later. It tells a torn tail, behind which there is
 // none, from damage in the middle.
-func (f framing) follows(file io.ReaderAt, from, size int64) (offset int64, found bool, err error) {
+func (f framing) follows(file io.ReaderAt, from, size int64) (bool, error) {
 	const window = 1 << 20
 	b := make([]byte, window)
 	for from < size {
 		n, err := file.ReadAt(b[:min(window, size-from)], from)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, false, fmt.Errorf("read at %d: %w", from, err)
+			return false, fmt.Errorf("read at %d: %w", from, err)
 		}
 		for at := 0; ; at++ {
 			i := bytes.Index(b[at:n], f.mark())
@@ -137,7 +140,7 @@ func (f framing) follows(file io.ReaderAt, from, size int64) (offset int64, foun
 			at += i
 			r := bufio.NewReader(io.NewSectionReader(file, from+int64(at), size-from-int64(at)))
 			if _, err := f.read(r, new(bytes.Buffer)); err == nil {
-				return from + int64(at), true, nil
+				return true, nil
 			}
 		}
 		if n <= markBytes {
@@ -145,7 +148,7 @@ func (f framing) follows(file io.ReaderAt, from, size int64) (offset int64, foun
 		}
 		from += int64(n - markBytes + 1) // a mark may lie across the window's end
 	}
-	return 0, false, nil
+	return false, nil
 }
 
 func checksum(parts ...[]byte) uint32 {

@@ -11,11 +11,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 const (
 	journalName = "journal"
 	nextName    = "journal.next" // a journal being rewritten; never read
+
+	probeBytes = 64 << 10 // so much room there has to be before a full disk counts as mended
 )
 
 // errJournalLost is a journal whose state on disk is unknown: nothing may be appended any more.
@@ -45,6 +48,20 @@ func (j *journal) append(frames []byte) error {
 		return err
 	}
 	j.size += int64(len(frames))
+	return nil
+}
+
+// probe writes something that a replay passes over, and removes it.
+func (j *journal) probe() error {
+	size := j.size
+	if err := j.append(j.appendFrame(nil, frameNothing, 0, []string{strings.Repeat("-", probeBytes)})); err != nil {
+		return err
+	}
+	j.size = size
+	if err := j.file.Truncate(size); err != nil {
+		j.lost = errors.Join(errJournalLost, err)
+		return j.lost
+	}
 	return nil
 }
 
@@ -124,32 +141,20 @@ func (j *journal) replay(ctx context.Context, e *engine, log *slog.Logger) error
 // read applies every frame up to the end of the file, or to the first bad one.
 func (j *journal) read(ctx context.Context, e *engine) (*replayer, error) {
 	r := bufio.NewReaderSize(j.file, 256<<10)
-	head := make([]byte, fileHeadBytes)
-	n, err := io.ReadFull(r, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	if err := j.readHead(r); err != nil {
 		return nil, err
 	}
-	if j.framing, err = parseFileHead(head[:n]); err != nil {
-		if errors.Is(err, errBadFrame) {
-			return nil, j.damaged()
-		}
-		return nil, err
-	}
-	j.size = int64(fileHeadBytes)
 	p := newReplayer(e)
 	var buf bytes.Buffer
-	for {
-		if err := ctx.Err(); err != nil {
-			return p, err
-		}
+	for ctx.Err() == nil {
 		f, err := j.framing.read(r, &buf)
 		if errors.Is(err, io.EOF) {
 			return p, nil
 		}
-		if err != nil {
-			return p, err
+		if err == nil {
+			err = p.apply(f)
 		}
-		if err := p.apply(f); err != nil {
+		if err != nil {
 			return p, err
 		}
 		j.size += int64(frameHeadBytes + len(f.payload))
@@ -157,15 +162,32 @@ func (j *journal) read(ctx context.Context, e *engine) (*replayer, error) {
 			j.snapshot = j.size
 		}
 	}
+	return p, ctx.Err()
+}
+
+func (j *journal) readHead(r io.Reader) error {
+	head := make([]byte, fileHeadBytes)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if j.framing, err = parseFileHead(head[:n]); err != nil {
+		return err
+	}
+	j.size = int64(fileHeadBytes)
+	return nil
 }
 
 // cut removes a torn tail. The snapshot was synced whole before it counted, so it has none.
 func (j *journal) cut(size int64, log *slog.Logger) error {
-	_, found, err := j.follows(j.file, j.size+1, size)
+	if j.snapshot == 0 {
+		return j.damaged()
+	}
+	found, err := j.follows(j.file, j.size+1, size)
 	if err != nil {
 		return fmt.Errorf("read the journal %s: %w", j.path, err)
 	}
-	if found || j.snapshot == 0 {
+	if found {
 		return j.damaged()
 	}
 	if err := errors.Join(j.file.Truncate(j.size), j.file.Sync()); err != nil {

@@ -30,7 +30,8 @@ type keeper struct {
 	failure error    // why the journal cannot be written now; nil: it can
 	synced  int64    // the journal's size at the last sync
 
-	syncing sync.Mutex // held while the file is being synced or replaced; taken before mu
+	compacting sync.Mutex // held by a compaction; taken before the others
+	syncing    sync.Mutex // held while the file is being synced or replaced; taken before mu
 }
 
 // execute runs one command on keys for a client.
@@ -98,10 +99,6 @@ func (k *keeper) append(frames []byte) error {
 	}
 	if k.copying != nil {
 		*k.copying = append(*k.copying, frames...)
-	}
-	if k.failure != nil {
-		k.failure = nil
-		k.log.Info("The journal can be written again.", "file", k.journal.path)
 	}
 	return nil
 }
@@ -218,15 +215,20 @@ func (k *keeper) sync() {
 	k.synced = size
 }
 
-// probe tries again when the last write failed, so that a full disk that was freed is noticed.
+// probe looks whether there is room again after a write failed. Until it says so the server calls itself
+// unwell, although a short command may have found its place.
 func (k *keeper) probe() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.failure == nil || k.journal.lost != nil {
 		return
 	}
-	// Its error is the failure that is known already.
-	_ = k.append(k.journal.appendFrame(nil, frameNothing, k.engine.now, nil))
+	if err := k.journal.probe(); err != nil {
+		k.fail(err)
+		return
+	}
+	k.failure = nil
+	k.log.Info("The journal can be written again.", "file", k.journal.path)
 }
 
 // tick removes what ran out although nobody asked for it, so that its memory is free.

@@ -18,11 +18,11 @@ import (
 type step struct{ command, want string }
 
 func TestSemantics(t *testing.T) {
-	real := "redis://" + testenv.Redis(t) + "/0"
+	genuine := "redis://" + testenv.Redis(t) + "/0"
 	ours := start(t, Options{Dir: t.TempDir()}).URL()
 	for _, protocol := range []int{2, 3} {
 		use := func(o *redis.Options) { o.Protocol = protocol }
-		theirs, mine := connect(t, real, use), connect(t, ours, use)
+		theirs, mine := connect(t, genuine, use), connect(t, ours, use)
 		for _, c := range semantics() {
 			t.Run(fmt.Sprintf("RESP%d/%s", protocol, c.name), func(t *testing.T) {
 				for _, client := range []*redis.Client{theirs, mine} {
