@@ -147,6 +147,9 @@ func (c *Catalog) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := v.explain(ctx, c.o.Registry); err != nil {
+		return err
+	}
 	c.publish(v)
 	return nil
 }

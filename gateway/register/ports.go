@@ -2,6 +2,7 @@ package register
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"time"
@@ -9,6 +10,10 @@ import (
 	"davit/gateway/faas"
 	"davit/internal/blob"
 )
+
+// ErrEmpty is in the chain of a Registry's errors while it has lost its
+// registrations and Restore has not brought them back.
+var ErrEmpty = errors.New("the registry is empty")
 
 // Registry is what gateways serve. Each change of functions and triggers has a
 // version; a change that was answered with version v is in every later snapshot.
@@ -57,7 +62,7 @@ type Versions interface {
 	Changes(ctx context.Context, since int64) (Changes, error)
 	Snapshot(ctx context.Context) (*Snapshot, error)
 	// Restore fills in what the registry lost and opens an empty one. It keeps numbers and changes nothing that is there.
-	Restore(ctx context.Context, all *Snapshot, slots func(*faas.Trigger) ([]string, error)) error
+	Restore(ctx context.Context, all *Snapshot) error
 	// AwaitApplied returns as soon as every live gateway serves that version; after most, an Unavailable error names those that do not.
 	AwaitApplied(ctx context.Context, version int64, most time.Duration) error
 }
@@ -74,7 +79,7 @@ type Changes struct {
 type Snapshot struct {
 	Version   int64
 	Functions []*faas.Function
-	Revisions []*faas.Revision // of all functions, by function and number
+	Revisions []*faas.Revision // read: the live ones; to restore: all
 	Triggers  []*faas.Trigger
 	Deleted   map[faas.FunctionName]faas.RevisionNumber // the last number that a deleted function used
 }
@@ -85,6 +90,11 @@ type Objects interface {
 	Get(ctx context.Context, key blob.Key, offset, length int64) (io.ReadCloser, blob.Info, error)
 	List(ctx context.Context, prefix string, after blob.Key) iter.Seq2[blob.Info, error]
 	Delete(ctx context.Context, key blob.Key) error
+}
+
+// Gateways tells which gateways live, so that a build whose gateway died is done again.
+type Gateways interface {
+	LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error)
 }
 
 // Builder turns a revision's source into what its runners start with.

@@ -2,11 +2,18 @@ package register
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"davit/gateway/faas"
+	"davit/internal/blob"
 )
 
 // Options are the parts and settings of a Service. Parts are required.
@@ -19,96 +26,160 @@ type Options struct {
 	Gateways     Gateways
 	Defaults     faas.Defaults
 	Capabilities faas.Capabilities
-	SpoolDir     string        // for uploads that are being checked; "": the system's
-	Builds       int           // at once; 0: 2
-	BuildTimeout time.Duration // 0: 15 min
+	Check        func(ctx context.Context, source io.Reader) error // reads a whole source; refuses with kind Invalid or TooLarge
+	MaxSource    faas.Bytes                                        // of an upload; 0: 100 MiB
+	SpoolDir     string                                            // for uploads that are being checked; "": the system's
+	Builds       int                                               // at once; 0: 2
+	BuildTimeout time.Duration                                     // 0: 15 min
 	Log          *slog.Logger
 	Now          func() time.Time
 }
 
-// Gateways tells which gateways live, so that a build whose gateway died is done again.
-type Gateways interface {
-	LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error)
-}
+const (
+	defaultBuilds       = 2
+	defaultBuildTimeout = 15 * time.Minute
+	defaultMaxSource    = 100 * faas.MiB
+	awaitMost           = 2 * time.Second // for other gateways to serve a change
+	writeMost           = time.Minute     // for what must not stop half way
+)
 
 // Service changes registrations. Its methods may be called at the same time.
 // Their errors that a user may read are *faas.Error.
-type Service struct{ o Options }
+type Service struct {
+	o      Options
+	copies copies
+
+	base   context.Context //nolint:containedctx // the life of builds, which no caller waits for
+	stop   context.CancelCauseFunc
+	work   sync.WaitGroup // builds, below base
+	places chan struct{}  // one for each build at once
+
+	soon     chan struct{} // there is something to repair
+	repaired atomic.Int64
+
+	names nameLocks
+
+	mu      sync.Mutex
+	closing bool
+	builds  map[faas.RevisionRef]*build
+	tails   map[faas.FunctionName]*build // the last in line of each function
+}
+
+var errStopped = errors.New("the gateway is shutting down")
 
 // New returns a Service; Run must run beside it.
-func New(o Options) *Service { return &Service{o: o} }
+func New(o Options) *Service {
+	if o.Builds <= 0 {
+		o.Builds = defaultBuilds
+	}
+	if o.BuildTimeout <= 0 {
+		o.BuildTimeout = defaultBuildTimeout
+	}
+	if o.MaxSource <= 0 {
+		o.MaxSource = defaultMaxSource
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Service{
+		o: o, copies: copies{o.Objects}, places: make(chan struct{}, o.Builds), soon: make(chan struct{}, 1),
+		builds: map[faas.RevisionRef]*build{}, tails: map[faas.FunctionName]*build{},
+	}
+	s.base, s.stop = context.WithCancelCause(context.Background())
+	return s
+}
 
-// Restore rebuilds a registry that lost everything from the store's copies; it
-// does nothing to one that did not. Call it before anything is served.
-func (s *Service) Restore(ctx context.Context) error { return nil }
-
-// Run builds what is registered, and repairs what a killed gateway left half
-// done, until ctx ends. A build that it interrupts is done again by the next gateway.
+// Run builds what is registered and repairs, until ctx ends: what a killed
+// gateway left half done, and a registry that loses everything while the gateway
+// runs. A build that the end of ctx interrupts is done again by another gateway.
 func (s *Service) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { s.runRepair(gctx); return nil })
+	<-gctx.Done()
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.stop(errStopped)
+	s.work.Wait()
+	return g.Wait()
 }
 
-// Registered is a new revision; Created tells that the function is new as well.
-type Registered struct {
-	Revision *faas.Revision
-	Created  bool
+// applied waits until this gateway and all others serve a version. One that
+// does not within 2 s is only told about: what was registered stays registered.
+func (s *Service) applied(ctx context.Context, version int64) {
+	s.o.Catalog.Wake()
+	own, cancel := context.WithTimeout(ctx, awaitMost)
+	defer cancel()
+	err := s.o.Catalog.await(own, version)
+	if err == nil {
+		err = s.o.Registry.AwaitApplied(ctx, version, awaitMost)
+	}
+	if err != nil {
+		s.o.Log.Warn("a registration is not yet served by every gateway", "version", version, "error", err)
+	}
 }
 
-// PutSource reads source to its end, checks it, and registers it as the next
-// revision of the function, which is then built in the background. When it fails
-// before the source is in the store, nothing is registered.
-func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*Registered, error) {
-	return nil, nil
+// unstoppable is ctx for what must not stop half way when a caller hangs up.
+func unstoppable(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), writeMost)
 }
 
-// PutImage registers spec.Image as the next revision of the function.
-func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*Registered, error) {
-	return nil, nil
+// away makes errors of the store into what users may read; others stay.
+func away(err error) error {
+	var e *faas.Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	if errors.Is(err, blob.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		return &faas.Error{Kind: faas.Unavailable, Detail: "the object store does not answer; try again in a moment", RetryAfter: 2 * time.Second, Err: err}
+	}
+	return err
 }
 
-// WaitReady returns the revision once it is ready or has failed, and after that
-// long in any state. A revision that is ready is served by every live gateway.
-func (s *Service) WaitReady(ctx context.Context, ref faas.RevisionRef, most time.Duration) (*faas.Revision, error) {
-	return nil, nil
+// refused is the error for fields that are not allowed.
+func refused(what string, fields []faas.FieldError) error {
+	e := faas.Errorf(faas.NotAllowed, "the %s has a field that is not allowed", what)
+	if len(fields) > 1 {
+		e.Detail = fmt.Sprintf("the %s has %d fields that are not allowed", what, len(fields))
+	}
+	e.Fields = fields
+	return e
 }
 
-// BuildLog reads a revision's build log; with follow it goes on to the end of the build. Close it.
-func (s *Service) BuildLog(ctx context.Context, ref faas.RevisionRef, follow bool) (io.ReadCloser, error) {
-	return nil, nil
+// nameLocks let one change at a time happen to a name on this gateway.
+type nameLocks struct {
+	mu   sync.Mutex
+	held map[string]*nameLock
 }
 
-// DeleteFunction deletes a function with its revisions and stored sources:
-// Conflict while it has triggers, unless withTriggers, which deletes them too.
-func (s *Service) DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) error {
-	return nil
+type nameLock struct {
+	mu    sync.Mutex
+	users int
 }
 
-// Rollback makes a ready revision live again, under its own number.
-func (s *Service) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
-	return nil
+// lock waits for its turn and returns what ends it.
+func (l *nameLocks) lock(name string) (unlock func()) {
+	l.mu.Lock()
+	if l.held == nil {
+		l.held = map[string]*nameLock{}
+	}
+	one := l.held[name]
+	if one == nil {
+		one = &nameLock{}
+		l.held[name] = one
+	}
+	one.users++
+	l.mu.Unlock()
+	one.mu.Lock()
+	return func() {
+		one.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if one.users--; one.users == 0 {
+			delete(l.held, name)
+		}
+	}
 }
-
-// PutTrigger creates or replaces a trigger.
-func (s *Service) PutTrigger(ctx context.Context, name faas.TriggerName, spec faas.TriggerSpec) (t *faas.Trigger, created bool, err error) {
-	return nil, false, nil
-}
-
-// DeleteTrigger deletes a trigger.
-func (s *Service) DeleteTrigger(ctx context.Context, name faas.TriggerName) error { return nil }
-
-// Form is a filled-in HTML form of POST /register.
-type Form struct {
-	Values map[string][]string // as they arrived, trimmed of nothing
-	File   io.Reader           // the upload named "file"; nil: none
-}
-
-// FormResult is what a form registered: one of both.
-type FormResult struct {
-	Function *Registered
-	Trigger  *faas.Trigger
-	Created  bool // the trigger is new
-}
-
-// RegisterForm is the original's POST /register: kind files, image or trigger.
-func (s *Service) RegisterForm(ctx context.Context, form *Form) (*FormResult, error) { return nil, nil }

@@ -43,19 +43,35 @@ func newView(all *Snapshot) (*view, error) {
 		v.functions[f.Name] = &entry{function: f}
 	}
 	for _, rev := range all.Revisions {
-		e := v.functions[rev.Function]
-		if e == nil {
-			continue
-		}
-		if rev.Number == e.function.Live {
+		if e := v.functions[rev.Function]; e != nil && rev.Number == e.function.Live {
 			e.live = rev
-		}
-		if e.function.Live == 0 && rev.Number == e.function.Latest {
-			e.latest = rev
 		}
 	}
 	v.list()
 	return v, nil
+}
+
+// explain reads why functions are not live, for so many of them.
+func (v *view) explain(ctx context.Context, from Registry) error {
+	names := map[faas.FunctionName]bool{}
+	for name, e := range v.functions {
+		if e.live == nil && len(names) < mostPieces {
+			names[name] = true
+		}
+	}
+	read, err := readAll(ctx, names, func(ctx context.Context, name faas.FunctionName) (*entry, error) {
+		return readEntry(ctx, from, name)
+	})
+	if err != nil {
+		return err
+	}
+	for name, e := range read {
+		if e != nil {
+			v.functions[name] = e
+		}
+	}
+	v.list()
+	return nil
 }
 
 // list fills in v.live.

@@ -1,0 +1,311 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/blob"
+)
+
+const (
+	mostAttempts = 5               // of one build, each by a gateway that died in it
+	tellEvery    = 2 * time.Second // a build's log so far goes to the store
+	retryEvery   = time.Second     // what must be written in the end
+)
+
+// build is one revision on its way from building to ready or failed.
+type build struct {
+	rev     *faas.Revision
+	log     *buildLog
+	after   *build        // of the same function, which comes first
+	done    chan struct{} // closed when it is over here
+	attempt int           // that this gateway claimed; 0: another one builds
+	ran     bool          // here, so that the log is of this build
+}
+
+// enqueue builds a revision in the background, once.
+func (s *Service) enqueue(rev *faas.Revision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || s.builds[rev.Ref()] != nil {
+		return
+	}
+	own := *rev
+	b := &build{rev: &own, log: newBuildLog(), after: s.tails[rev.Function], done: make(chan struct{})}
+	s.builds[rev.Ref()] = b
+	s.tails[rev.Function] = b
+	s.work.Go(func() {
+		s.inTurn(s.base, b)
+		s.leave(b)
+	})
+}
+
+// leave ends a build's life on this gateway.
+func (s *Service) leave(b *build) {
+	b.log.end()
+	s.mu.Lock()
+	delete(s.builds, b.rev.Ref())
+	if s.tails[b.rev.Function] == b {
+		delete(s.tails, b.rev.Function)
+	}
+	s.mu.Unlock()
+	b.after = nil
+	close(b.done)
+}
+
+func (s *Service) findBuild(ref faas.RevisionRef) *build {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.builds[ref]
+}
+
+// inTurn builds when those before it are done and there is room.
+func (s *Service) inTurn(ctx context.Context, b *build) {
+	if b.after != nil {
+		select {
+		case <-b.after.done:
+		case <-ctx.Done():
+			return
+		}
+	}
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	case <-ctx.Done():
+		return
+	}
+	err := s.buildOne(ctx, b)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		s.disown(ctx, b)
+	default:
+		s.o.Log.Error("a build could not be brought to an end", "revision", b.rev.Ref().String(), "error", err)
+	}
+}
+
+// disown lets another gateway do an interrupted build at once.
+func (s *Service) disown(ctx context.Context, b *build) {
+	if b.attempt == 0 {
+		return
+	}
+	ctx, cancel := unstoppable(ctx)
+	defer cancel()
+	if err := s.copies.delete(ctx, builderKey(b.rev.Ref(), b.attempt)); err != nil {
+		s.o.Log.Info("an interrupted build waits for its gateway to count as dead", "revision", b.rev.Ref().String(), "error", err)
+	}
+}
+
+// buildOne claims a build, does it, and writes what came of it. It goes on
+// trying while store or registry are away.
+func (s *Service) buildOne(ctx context.Context, b *build) error {
+	ref := b.rev.Ref()
+	mine := false
+	err := s.retry(ctx, "claim the build of "+ref.String(), func() (err error) {
+		mine, err = s.claim(ctx, b)
+		return err
+	})
+	if err != nil || !mine {
+		return err
+	}
+	if b.rev.State == faas.RevisionBuilding {
+		s.run(ctx, b)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return s.retry(ctx, "finish the build of "+ref.String(), func() error { return s.finish(ctx, b) })
+}
+
+// claim makes the build this gateway's own. One that somebody finished in the
+// meantime comes back as what it is by now.
+func (s *Service) claim(ctx context.Context, b *build) (mine bool, err error) {
+	alive, err := s.o.Gateways.LiveGatewayIDs(ctx)
+	if err != nil {
+		return false, err
+	}
+	lives := func(id faas.GatewayID) bool { return slices.Contains(alive, id) }
+	me := builder{Gateway: s.o.Gateway, At: s.o.Now().UTC()}
+	b.attempt, err = s.copies.claimBuild(ctx, b.rev.Ref(), me, lives)
+	if err != nil || b.attempt == 0 {
+		return false, err
+	}
+	stored, found, err := s.copies.getRevision(ctx, b.rev.Ref())
+	if err == nil && found {
+		*b.rev = *stored
+	}
+	return err == nil, err
+}
+
+// run does the build and notes in b.rev what came of it.
+func (s *Service) run(ctx context.Context, b *build) {
+	b.ran = true
+	ctx, cancel := context.WithTimeoutCause(ctx, s.o.BuildTimeout, errBuildTimeout)
+	defer cancel()
+	telling, stopTelling := context.WithCancel(ctx)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		s.tell(telling, b)
+	}()
+	b.log.printf("revision %d of %s: build begins\n", b.rev.Number, b.rev.Function)
+	began := s.o.Now()
+	image, err := s.image(ctx, b)
+	stopTelling()
+	<-told
+	if err != nil {
+		b.rev.State, b.rev.Detail = faas.RevisionFailed, s.buildFault(ctx, b, err)
+		b.log.printf("failed: %s\n", b.rev.Detail)
+		return
+	}
+	at := s.o.Now().UTC()
+	b.rev.State, b.rev.Image, b.rev.ReadyAt = faas.RevisionReady, image, &at
+	b.log.printf("ready after %s: %s\n", at.Sub(began).Round(time.Millisecond), image)
+}
+
+var errBuildTimeout = errors.New("the build took too long")
+
+// image builds from the stored source.
+func (s *Service) image(ctx context.Context, b *build) (string, error) {
+	if b.attempt > mostAttempts {
+		return "", faas.Errorf(faas.BuildFailed, "the build was interrupted %d times", mostAttempts)
+	}
+	if b.rev.Spec.Image != "" {
+		return s.o.Builder.Build(ctx, b.rev, nil, b.log)
+	}
+	source, err := s.OpenSource(ctx, b.rev)
+	if err != nil {
+		return "", err
+	}
+	defer source.Close() //nolint:errcheck // only read
+	return s.o.Builder.Build(ctx, b.rev, source, b.log)
+}
+
+// OpenSource opens the stored source of a revision.
+func (s *Service) OpenSource(ctx context.Context, rev *faas.Revision) (io.ReadCloser, error) {
+	r, _, err := s.o.Objects.Get(ctx, revisionKey(rev.Ref(), sourceObject), 0, -1)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, &faas.Error{Kind: faas.BuildFailed, Detail: fmt.Sprintf("the source of revision %d is not in the store", rev.Number), Err: err}
+	}
+	if err != nil {
+		return nil, away(fmt.Errorf("open the source of %s: %w", rev.Ref(), err))
+	}
+	return r, nil
+}
+
+// buildFault is what a user reads about a failed build.
+func (s *Service) buildFault(ctx context.Context, b *build, err error) string {
+	if errors.Is(context.Cause(ctx), errBuildTimeout) {
+		return fmt.Sprintf("the build took longer than %s", faas.Duration(s.o.BuildTimeout))
+	}
+	var e *faas.Error
+	if errors.As(err, &e) {
+		return e.Detail
+	}
+	s.o.Log.Error("build failed", "revision", b.rev.Ref().String(), "error", err)
+	return "the build failed for a reason inside Davit; its log has more"
+}
+
+// finish writes the result of a build, the store first, and switches over.
+func (s *Service) finish(ctx context.Context, b *build) error {
+	ref := b.rev.Ref()
+	if b.ran {
+		if err := s.tellOnce(ctx, b); err != nil {
+			return err
+		}
+	}
+	if err := s.copies.putRevision(ctx, b.rev); err != nil {
+		return err
+	}
+	version, err := s.publish(ctx, b.rev)
+	if isNotFound(err) {
+		s.o.Log.Info("a function was deleted while it was built", "revision", ref.String())
+		return s.copies.deleteRevisions(ctx, ref.Function, ref.Number)
+	}
+	if err != nil {
+		return err
+	}
+	s.applied(ctx, version)
+	return s.copies.disownBuild(ctx, ref, b.attempt)
+}
+
+// publish brings a revision that is ready or failed into the registry, and
+// before that the copy of which one is live, when this will be it.
+func (s *Service) publish(ctx context.Context, rev *faas.Revision) (int64, error) {
+	defer s.names.lock("f/" + string(rev.Function))()
+	f, err := s.o.Registry.FindFunction(ctx, rev.Function)
+	if err != nil {
+		return 0, err
+	}
+	becomes := rev.State == faas.RevisionReady && rev.Number > f.Live
+	if becomes {
+		if err := s.putLive(ctx, rev.Function, rev.Number); err != nil {
+			return 0, err
+		}
+	}
+	version, err := s.o.Registry.SaveRevision(ctx, rev)
+	switch {
+	case faas.KindOf(err) == faas.Conflict:
+		return 0, s.followRevision(ctx, rev.Ref())
+	case err != nil || !becomes:
+		return version, err
+	}
+	return version, s.followLive(ctx, rev.Function, rev.Number)
+}
+
+// followRevision makes the copy of a revision what the registry has: another
+// gateway ended its build before.
+func (s *Service) followRevision(ctx context.Context, ref faas.RevisionRef) error {
+	rev, err := s.o.Registry.FindRevision(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if err := s.copies.putRevision(ctx, rev); err != nil {
+		return err
+	}
+	f, err := s.o.Registry.FindFunction(ctx, ref.Function)
+	if err != nil || f.Live == 0 {
+		return err
+	}
+	return s.putLive(ctx, ref.Function, f.Live)
+}
+
+func (s *Service) putLive(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
+	return s.copies.put(ctx, functionKey(name, liveObject), live{Revision: number, At: s.o.Now().UTC()}, blob.PutOptions{})
+}
+
+// followLive makes the copy of which revision is live what the registry has,
+// should another gateway have switched over at the same time.
+func (s *Service) followLive(ctx context.Context, name faas.FunctionName, wrote faas.RevisionNumber) error {
+	f, err := s.o.Registry.FindFunction(ctx, name)
+	if err != nil || f.Live == wrote || f.Live == 0 {
+		return err
+	}
+	return s.putLive(ctx, name, f.Live)
+}
+
+// retry tries again while a dependency is away.
+func (s *Service) retry(ctx context.Context, what string, try func() error) error {
+	state := flank{log: s.o.Log, what: what}
+	for {
+		err := try()
+		state.note(ctx, err)
+		if err == nil || !isAway(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+func isAway(err error) bool {
+	return faas.KindOf(err) == faas.Unavailable || errors.Is(err, blob.ErrUnavailable)
+}

@@ -1,0 +1,117 @@
+package register_test
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/gateway/register"
+)
+
+func form(kind string, values map[string][]string, file io.Reader) *register.Form {
+	all := map[string][]string{"kind": {kind}}
+	for name, v := range values {
+		all[name] = v
+	}
+	return &register.Form{Values: all, File: file}
+}
+
+func TestFormRegistersFilesAndTrigger(t *testing.T) {
+	g := newEmbeddedSite(t).start(t, 0)
+	files := form("files", map[string][]string{
+		"name": {" f "}, "command": {"python3 server.py"}, "arguments": {"['--port', '5000']"},
+	}, bytes.NewReader(tgz(t, "x")))
+	r, err := g.RegisterForm(t.Context(), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := r.Function.Revision.Spec.Start
+	if r.Function.Revision.Function != "f" || !r.Function.Created || r.Trigger != nil ||
+		!slices.Equal(start.Command, []string{"python3", "server.py"}) || !slices.Equal(start.Arguments, []string{"--port", "5000"}) {
+		t.Fatalf("registered %+v with start %+v", r.Function.Revision, start)
+	}
+	if _, err := g.WaitReady(t.Context(), r.Function.Revision.Ref(), 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+
+	trigger := form("trigger", map[string][]string{
+		"url": {"thumbnail"}, "image": {"f"}, "method": {"get", "post"},
+		"command": {"/bin/bash -c python3 app.py"}, "files": {"out.png, log.txt ,"},
+	}, nil)
+	for _, created := range []bool{true, false} { // posting again updates
+		r, err := g.RegisterForm(t.Context(), trigger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.Trigger
+		if r.Created != created || got.Name != "thumbnail" || got.Path != "/thumbnail" || got.Function != "f" ||
+			!slices.Equal(got.Methods, []string{"GET", "POST"}) || got.ArgumentStyle != faas.Counted ||
+			!slices.Equal(got.Command, []string{"/bin/bash", "-c", `python3 app.py "$@"`, "davit"}) ||
+			!slices.Equal(got.Results, []string{"out.png", "log.txt"}) {
+			t.Fatalf("registered %+v, created %v", got, r.Created)
+		}
+		trigger.Values["url"] = []string{"/thumbnail"}
+	}
+	if m, err := g.catalog.Match("POST", "/thumbnail"); err != nil || m.Trigger.Name != "thumbnail" {
+		t.Fatalf("match %+v, %v", m, err)
+	}
+}
+
+func TestFormFaultsPointAtItsFields(t *testing.T) {
+	g := newEmbeddedSite(t).start(t, 0)
+	g.put(t, "f", "x")
+	for name, c := range map[string]struct {
+		form  *register.Form
+		field string
+	}{
+		"no kind":               {&register.Form{}, "/kind"},
+		"an odd kind":           {form("secret", nil, nil), "/kind"},
+		"no file":               {form("files", map[string][]string{"name": {"f"}}, nil), "/file"},
+		"a bad name":            {form("files", map[string][]string{"name": {"F"}}, bytes.NewReader(tgz(t, "x"))), "/name"},
+		"a bad command":         {form("files", map[string][]string{"name": {"f"}, "command": {"'"}}, nil), "/command"},
+		"bad arguments":         {form("files", map[string][]string{"name": {"f"}, "command": {"x"}, "arguments": {"['"}}, nil), "/arguments"},
+		"arguments of nothing":  {form("files", map[string][]string{"name": {"f"}, "arguments": {"x"}}, bytes.NewReader(tgz(t, "x"))), "/command"},
+		"an image":              {form("image", map[string][]string{"name": {"f"}, "image": {"alpine"}}, nil), "/image"},
+		"no image":              {form("image", map[string][]string{"name": {"f"}}, nil), "/image"},
+		"an unknown function":   {form("trigger", map[string][]string{"url": {"/x"}, "image": {"g"}, "method": {"get"}, "command": {"x"}}, nil), "/image"},
+		"no function":           {form("trigger", map[string][]string{"url": {"/x"}, "method": {"get"}, "command": {"x"}}, nil), "/image"},
+		"no method":             {form("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "command": {"x"}}, nil), "/method"},
+		"a bad method":          {form("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get", "brew"}, "command": {"x"}}, nil), "/method"},
+		"a bad url":             {form("trigger", map[string][]string{"url": {"/a//:"}, "image": {"f"}, "method": {"get"}, "command": {"x"}}, nil), "/url"},
+		"a bad trigger command": {form("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get"}, "command": {"x {files}y"}}, nil), "/command"},
+		"a bad result":          {form("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get"}, "command": {"x"}, "files": {"../up"}}, nil), "/files"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := g.RegisterForm(t.Context(), c.form)
+			e := wantKind(t, err, faas.NotAllowed)
+			if len(e.Fields) != 1 || e.Fields[0].Pointer != c.field || e.Fields[0].Detail == "" {
+				t.Fatalf("fields %+v, want %s", e.Fields, c.field)
+			}
+		})
+	}
+	if keys := g.keys(t, "triggers/"); len(keys) > 0 {
+		t.Fatalf("refused forms left %q", keys)
+	}
+}
+
+func TestFormFindsAFunctionByItsImage(t *testing.T) {
+	s := newEmbeddedSite(t)
+	s.capabilities = faas.Capabilities{Images: true}
+	g := s.start(t, 0)
+	for _, name := range []string{"first", "second"} {
+		r, err := g.RegisterForm(t.Context(), form("image", map[string][]string{"name": {name}, "image": {"team/app:1"}}, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rev, err := g.WaitReady(t.Context(), r.Function.Revision.Ref(), 10*time.Second); err != nil || rev.State != faas.RevisionReady {
+			t.Fatalf("revision %+v, %v", rev, err)
+		}
+	}
+	r, err := g.RegisterForm(t.Context(), form("trigger", map[string][]string{"url": {"/x"}, "image": {"team/app:1"}, "method": {"get"}, "command": {"x"}}, nil))
+	if err != nil || r.Trigger.Function != "second" {
+		t.Fatalf("registered %+v, %v", r, err)
+	}
+}

@@ -1,0 +1,151 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"davit/gateway/faas"
+	"davit/internal/blob"
+)
+
+// Registered is a new revision; Created tells that the function is new as well.
+type Registered struct {
+	Revision *faas.Revision
+	Created  bool
+}
+
+// mostSkipped bounds the numbers that are passed over because the store has them already.
+const mostSkipped = 100
+
+// PutSource reads source to its end, checks it, and registers it as the next
+// revision of the function, which is then built in the background. When it
+// fails, nothing is registered; a source that is refused takes no number.
+func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*Registered, error) {
+	if spec.Image != "" {
+		return nil, refused("function", []faas.FieldError{{Pointer: "/image", Detail: "goes without a source; send one of both"}})
+	}
+	spec, err := s.checked(name, spec)
+	if err != nil {
+		return nil, err
+	}
+	up, err := s.spool(source, int64(s.o.MaxSource))
+	if err != nil {
+		return nil, err
+	}
+	defer up.Close() //nolint:errcheck // it has no name on disk
+	if err := s.o.Check(ctx, up.reader()); err != nil {
+		return nil, err
+	}
+	return s.put(ctx, name, spec, up)
+}
+
+// PutImage registers spec.Image as the next revision of the function, where the
+// installation can run images; elsewhere it is NotAllowed and says what it needs.
+func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*Registered, error) {
+	if spec.Image == "" {
+		return nil, refused("function", []faas.FieldError{{Pointer: "/image", Detail: "is missing; name an image, or send a source"}})
+	}
+	spec, err := s.checked(name, spec)
+	if err != nil {
+		return nil, err
+	}
+	return s.put(ctx, name, spec, nil)
+}
+
+// checked returns the spec with its defaults when name and spec are good.
+func (s *Service) checked(name faas.FunctionName, spec faas.FunctionSpec) (faas.FunctionSpec, error) {
+	var faults []faas.FieldError
+	if why := name.Check(); why != "" {
+		faults = append(faults, faas.FieldError{Pointer: "/name", Detail: why})
+	}
+	spec = spec.Complete(s.o.Defaults)
+	if faults = append(faults, spec.Check(s.o.Capabilities)...); len(faults) > 0 {
+		return spec, refused("function", faults)
+	}
+	return spec, nil
+}
+
+// put registers a revision; up is nil for an image.
+func (s *Service) put(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, up *spooled) (*Registered, error) {
+	defer s.names.lock("f/" + string(name))()
+	ctx, cancel := unstoppable(ctx)
+	defer cancel()
+	if err := s.finishFunctionDeletion(ctx, name); err != nil {
+		return nil, away(fmt.Errorf("register function %q: %w", name, err))
+	}
+	for range mostSkipped {
+		rev, created, err := s.o.Registry.AddRevision(ctx, name, spec, s.o.Now().UTC())
+		if err != nil {
+			return nil, fmt.Errorf("register function %q: %w", name, err)
+		}
+		err = s.keep(ctx, rev, up)
+		switch {
+		case err == nil:
+			s.enqueue(rev)
+			return &Registered{Revision: rev, Created: created}, nil
+		case errors.Is(err, blob.ErrExists):
+			err = s.yieldNumber(ctx, rev)
+		default:
+			s.abandon(ctx, rev, created)
+		}
+		if err != nil {
+			return nil, away(fmt.Errorf("register function %q: %w", name, err))
+		}
+	}
+	return nil, faas.Errorf(faas.Unavailable, "function %q has too many revisions in the store that the registry does not know", name)
+}
+
+// keep writes the copies of a new revision. ErrExists says that its number is
+// taken: the registry has forgotten a revision that the store remembers.
+func (s *Service) keep(ctx context.Context, rev *faas.Revision, up *spooled) error {
+	if up != nil {
+		rev.SourceSum = up.sum
+		o := blob.PutOptions{ContentType: "application/gzip", SHA256: up.sum, IfAbsent: true}
+		if _, err := s.o.Objects.Put(ctx, revisionKey(rev.Ref(), sourceObject), up.reader(), up.size, o); err != nil {
+			return fmt.Errorf("store the source: %w", err)
+		}
+	}
+	if err := s.copies.put(ctx, revisionKey(rev.Ref(), revisionObject), rev, blob.PutOptions{IfAbsent: true}); err != nil {
+		return err
+	}
+	_, err := s.o.Registry.SaveRevision(ctx, rev)
+	return err
+}
+
+// abandon takes back a revision whose copies could not be written.
+func (s *Service) abandon(ctx context.Context, rev *faas.Revision, created bool) {
+	failed := *rev
+	failed.State, failed.Detail = faas.RevisionFailed, "the registration was interrupted; send it again"
+	_, err := s.o.Registry.SaveRevision(ctx, &failed)
+	if created && err == nil {
+		_, err = s.o.Registry.DeleteFunction(ctx, rev.Function, false)
+	}
+	err = errors.Join(err, s.copies.delete(ctx, revisionKey(rev.Ref(), revisionObject), revisionKey(rev.Ref(), sourceObject)))
+	if err != nil {
+		s.o.Log.Warn("an interrupted registration is not yet cleaned up", "revision", rev.Ref().String(), "error", err)
+	}
+}
+
+// yieldNumber gives a number back to the revision that the store has under it;
+// where the store has only a part of one, the number is used up.
+func (s *Service) yieldNumber(ctx context.Context, rev *faas.Revision) error {
+	stored, found, err := s.copies.getRevision(ctx, rev.Ref())
+	if err != nil {
+		return err
+	}
+	if !found {
+		stored = rev
+		stored.SourceSum = ""
+		stored.State, stored.Detail = faas.RevisionFailed, "an earlier registration under this number was interrupted"
+		if err := s.copies.putRevision(ctx, stored); err != nil {
+			return err
+		}
+	}
+	_, err = s.o.Registry.SaveRevision(ctx, stored)
+	if found && stored.State == faas.RevisionBuilding {
+		s.enqueue(stored)
+	}
+	return err
+}
