@@ -59,7 +59,7 @@ func (l *lot) send(w http.ResponseWriter, r *http.Request, a *Answer) (err error
 		head.Set(task.HeaderFilename, url.PathEscape(a.Filename))
 	}
 	head.Set("Trailer", task.HeaderSHA256+", "+task.HeaderSize)
-	if err := copyResult(w, r, a.Body); err != nil {
+	if err := l.copyResult(w, r, a.Body); err != nil {
 		return err
 	}
 	size, sum := a.Body.Sum()
@@ -69,9 +69,11 @@ func (l *lot) send(w http.ResponseWriter, r *http.Request, a *Answer) (err error
 }
 
 // copyResult sends what the body gives as soon as it gives it.
-func copyResult(w http.ResponseWriter, r *http.Request, body io.Reader) error {
+func (l *lot) copyResult(w http.ResponseWriter, r *http.Request, body io.Reader) error {
 	flusher := http.NewResponseController(w)
-	buf := make([]byte, copyBuffer)
+	pooled, _ := l.buffers.Get().(*[]byte)
+	defer l.buffers.Put(pooled)
+	buf := *pooled
 	sent := 0
 	for {
 		n, err := body.Read(buf)

@@ -163,7 +163,7 @@ func (l *lot) serveLog(w http.ResponseWriter, r *http.Request, c Call) {
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return
 	}
-	if err := copyResult(w, r, log); err != nil {
+	if err := l.copyResult(w, r, log); err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }

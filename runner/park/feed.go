@@ -10,6 +10,9 @@ import (
 	"davit/internal/task"
 )
 
+// feedAhead is how many events may go out together.
+const feedAhead = 64
+
 // feed is the worker's events on their way to one gateway. It is begun before the
 // hello is made, so that what the hello does not know yet, an event tells.
 type feed struct {
@@ -23,7 +26,7 @@ type feed struct {
 }
 
 func newFeed(ctx context.Context, l *lot) *feed {
-	f := &feed{lot: l, events: make(chan task.Event), over: make(chan struct{})}
+	f := &feed{lot: l, events: make(chan task.Event, feedAhead), over: make(chan struct{})}
 	ctx, f.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(f.over)
@@ -67,7 +70,7 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	for e, more := f.first, true; more; {
-		if err := l.tell(w, k, &e); err != nil {
+		if err := l.tell(w, k, &e, f); err != nil {
 			l.log.Info("events not sent", "cause", err)
 			f.cancel()
 			return
@@ -83,28 +86,42 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 	}
 }
 
-// tell sends one event.
-func (l *lot) tell(w http.ResponseWriter, k *link, e *task.Event) error {
-	if e.Kind == task.EventSlots {
-		e.Held = []faas.InvocationID{}
-		for _, h := range l.held() {
-			e.Held = append(e.Held, h.Record.ID)
+// tell sends an event and those that are there already.
+func (l *lot) tell(w http.ResponseWriter, k *link, e *task.Event, f *feed) error {
+	lines := json.NewEncoder(w)
+	var seq int64
+	failed := false
+	for more := true; more; {
+		if e.Kind == task.EventSlots {
+			e.Held = l.heldIDs()
 		}
-	}
-	line, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(append(line, '\n')); err != nil {
-		return err
+		if err := lines.Encode(e); err != nil {
+			return err
+		}
+		seq, failed = max(seq, e.Seq), failed || e.Kind == task.EventStartFailed
+		select {
+		case *e = <-f.events:
+		default:
+			more = false
+		}
 	}
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k.told = max(k.told, e.Seq)
-	l.failureTold = l.failureTold || e.Kind == task.EventStartFailed
+	k.told = max(k.told, seq)
+	l.failureTold = l.failureTold || failed
 	l.wake()
 	return nil
+}
+
+// heldIDs returns the ids of what is held; never nil.
+func (l *lot) heldIDs() []faas.InvocationID {
+	held := l.held()
+	ids := make([]faas.InvocationID, len(held))
+	for i := range held {
+		ids[i] = held[i].Record.ID
+	}
+	return ids
 }

@@ -84,10 +84,11 @@ type lot struct {
 	group sync.WaitGroup
 	ready chan struct{} // closed when the worker is ready
 
-	visits visits        // of handlers
-	slots  *http.Server  // for the connections of all slots
-	queue  chan net.Conn // that were parked and are to be served
-	notice chan struct{} // holds one: something changed that may end the runner
+	visits  visits        // of handlers
+	buffers sync.Pool     // of *[]byte with copyBuffer bytes
+	slots   *http.Server  // for the connections of all slots
+	queue   chan net.Conn // that were parked and are to be served
+	notice  chan struct{} // holds one: something changed that may end the runner
 
 	renamed chan struct{} // holds one: gateways were named
 
@@ -129,6 +130,7 @@ func newLot(w Worker, o Options) *lot {
 	}
 	l.life, l.end = context.WithCancel(context.Background())
 	l.slots = l.slotServer()
+	l.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
 	return l
 }
 
