@@ -268,7 +268,7 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	g.Service = register.New(register.Options{
 		Gateway: g.id, Registry: g.mortal, Objects: g.mortal, Builder: g.builder, Catalog: g.catalog, Gateways: g.store,
 		Capabilities: s.capabilities,
-		Limits:       archive.Limits{Packed: 1 << 20}, SpoolDir: t.TempDir(), Log: log, Now: s.now,
+		Check:        readArchive, MaxSource: faas.MiB, SpoolDir: t.TempDir(), Log: log, Now: s.now,
 	})
 	g.run(t)
 	return g
