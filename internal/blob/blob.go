@@ -61,7 +61,7 @@ type PutOptions struct {
 //
 // Every error wraps what was tried, and where it applies one of this package's errors. When ctx ends, the
 // method returns soon, with an error that wraps ctx's.
-type Store interface {
+type Store interface { //nolint:interfacebloat // what a store is; users declare the few methods that they need
 	// Put stores what it reads from r under key, and replaces what was there. It is atomic: the key holds
 	// what it held before, and then, at once, all of the new object. Of concurrent Puts on one key, one wins
 	// whole. When Put has returned without error, the object is readable by everyone and survives the death

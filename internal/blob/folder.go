@@ -21,6 +21,7 @@ const (
 	objectsDir     = "objects" // below it, an object's path is its key
 	copyBytes      = 128 << 10
 	minSecretBytes = 16
+	nameTries      = 100
 )
 
 // FolderOptions are what a Folder needs besides its folder.
@@ -126,7 +127,7 @@ func (f *Folder) put(ctx context.Context, key Key, r io.Reader, size int64, o Pu
 	}
 	temp, err := f.temp.create()
 	if err != nil {
-		return Info{}, translate(err)
+		return Info{}, unavailable(err)
 	}
 	defer func() { _ = temp.discard() }() // what stays is removed at the next open
 	b := newBody(ctx, r, size, o.SHA256)
@@ -154,7 +155,7 @@ func (f *Folder) write(file *os.File, b *body, contentType string) (metadata, er
 	for {
 		n, readErr := b.Read(*buffer)
 		if _, err := file.Write((*buffer)[:n]); err != nil {
-			return metadata{}, translate(err)
+			return metadata{}, unavailable(err)
 		}
 		if isEnd(readErr) {
 			break
@@ -166,38 +167,44 @@ func (f *Folder) write(file *os.File, b *body, contentType string) (metadata, er
 	m := metadata{size: b.read, contentType: contentType}
 	copy(m.sha256[:], b.hash.Sum(nil))
 	if _, err := file.Write(m.encode()); err != nil {
-		return metadata{}, translate(err)
+		return metadata{}, unavailable(err)
 	}
-	return m, translate(file.Sync())
+	if err := file.Sync(); err != nil {
+		return metadata{}, unavailable(err)
+	}
+	return m, nil
 }
 
 // publish gives a written file its name, and makes that last if durable.
 func (f *Folder) publish(temp *tempFile, name string, ifAbsent, durable bool) error {
-	var made []string // folders that have got a new entry
-	for {
-		err := f.give(temp, name, ifAbsent)
-		if err == nil {
-			break
+	changed, err := f.giveName(temp, name, ifAbsent)
+	if err != nil || !durable {
+		return err
+	}
+	for _, dir := range changed {
+		if err := f.syncDir(dir); err != nil {
+			return unavailable(err)
 		}
+	}
+	return nil
+}
+
+// giveName makes the folders above name if need be and returns those that have got a new entry.
+func (f *Folder) giveName(temp *tempFile, name string, ifAbsent bool) ([]string, error) {
+	changed := []string{path.Dir(name)}
+	for range nameTries {
+		err := f.give(temp, name, ifAbsent)
 		if !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return changed, err
 		}
 		// A folder is missing: not made yet, or a Delete has just removed it as empty.
 		parents, err := f.makeParents(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		made = append(made, parents...)
+		changed = append(changed, parents...)
 	}
-	if !durable {
-		return nil
-	}
-	for _, dir := range append(made, path.Dir(name)) {
-		if err := f.syncDir(dir); err != nil {
-			return translate(err)
-		}
-	}
-	return nil
+	return nil, fmt.Errorf("%w: the folder of objects is gone, or folders go faster than they are made", ErrUnavailable)
 }
 
 // give is one rename, or one link where nothing may be replaced: either is atomic.
@@ -206,7 +213,7 @@ func (f *Folder) give(temp *tempFile, name string, ifAbsent bool) error {
 		return translateName(f.root.Rename(temp.name, name))
 	}
 	err := f.root.Link(temp.name, name)
-	if errors.Is(err, fs.ErrExist) {
+	if found, statErr := f.root.Lstat(name); errors.Is(err, fs.ErrExist) && (statErr != nil || !found.IsDir()) {
 		return ErrExists
 	}
 	return translateName(err)
@@ -329,7 +336,7 @@ func (f *Folder) Ready(ctx context.Context) error {
 		err = probe.discard()
 	}
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		err = unavailable(err)
 	}
 	if err != nil {
 		return fmt.Errorf("check the store: %w", err)
@@ -345,8 +352,10 @@ func translate(err error) error {
 	case absent(err):
 		return ErrNotFound
 	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return unavailable(err)
 }
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
 
 // translateName does so where a name is made: fs.ErrNotExist stays, a key that is a folder of another or
 // has one above it is the key's fault.
@@ -358,7 +367,7 @@ func translateName(err error) error {
 		errors.Is(err, syscall.ENOTEMPTY):
 		return fmt.Errorf("%w: it is a folder of another object, or another is a folder of it", ErrInvalidKey)
 	}
-	return translate(err)
+	return unavailable(err)
 }
 
 // absent tells that there is no such file, or none can be since a file is where its folder would be.

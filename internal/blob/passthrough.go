@@ -24,6 +24,7 @@ func NewPassThrough(target *url.URL) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { rewrite(r, target) },
 		ModifyResponse: restrain,
+		FlushInterval:  -1, // as it comes
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			TLSHandshakeTimeout:   5 * time.Second,
