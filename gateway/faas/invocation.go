@@ -1,6 +1,7 @@
 package faas
 
 import (
+	"slices"
 	"time"
 )
 
@@ -164,7 +165,10 @@ func (i *Invocation) Clone() *Invocation {
 	c.Input, c.Result, c.Inner = copied(i.Input), copied(i.Result), copied(i.Inner)
 	if c.Result != nil {
 		c.Result.ExpiresAt = copied(i.Result.ExpiresAt)
-		c.Result.Files = append([]ResultFile(nil), i.Result.Files...)
+		c.Result.Files = slices.Clone(i.Result.Files)
+	}
+	if c.Inner != nil {
+		c.Inner.Task = slices.Clone(i.Inner.Task)
 	}
 	return &c
 }

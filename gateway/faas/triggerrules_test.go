@@ -77,8 +77,12 @@ func TestDecodeTriggerSpec(t *testing.T) {
 	want := TriggerSpec{
 		Function: "f", Methods: []string{"POST"}, Path: "/a/:x", Command: Command{"sh", "-c", "a b"}, ArgumentStyle: Counted, Results: []string{"*.png"}, Response: ResponseFile,
 		Fields: []Field{
-			{Name: "a", Kind: FieldNumber, Required: true, Description: "d", Default: pointerTo("5")}, {Name: "b", Kind: FieldFile, Accept: "image/*"},
-			{Name: "c", Kind: FieldJSON, Default: pointerTo(`{"x": [1]}`)}, {Name: "d", Default: pointerTo("")}, {Name: "e"}, {Name: "g", Kind: FieldText, Default: pointerTo("false")},
+			{Name: "a", Kind: FieldNumber, Required: true, Description: "d", Default: pointerTo("5")},
+			{Name: "b", Kind: FieldFile, Accept: "image/*"},
+			{Name: "c", Kind: FieldJSON, Default: pointerTo(`{"x": [1]}`)},
+			{Name: "d", Default: pointerTo("")},
+			{Name: "e"},
+			{Name: "g", Kind: FieldText, Default: pointerTo("false")},
 		},
 		Mode: ModeStandby, Timeout: Duration(time.Second), Wait: pointerTo(Duration(0)), MaxBody: 1, Access: AccessToken, OnDisconnect: DisconnectCancel,
 		Keep: KeepNone, Retention: Duration(time.Hour),
