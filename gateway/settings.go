@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/parser"
-	"go/token"
+	gotoken "go/token"
 	"reflect"
 	"strings"
 )
@@ -16,7 +16,7 @@ var configSource string
 // settingsTable is the README's table of settings: the fields of Config with their comments.
 func settingsTable() []string {
 	rows := []string{"| setting | default | meaning |", "|---|---|---|"}
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", configSource, parser.ParseComments)
+	file, err := parser.ParseFile(gotoken.NewFileSet(), "config.go", configSource, parser.ParseComments)
 	if err != nil {
 		return append(rows, "| | | "+err.Error()+" |")
 	}

@@ -69,12 +69,6 @@ func exitOf(e local.Exit) dispatch.Exit {
 	return dispatch.Exit{Runner: e.Runner, Invocation: e.Invocation, Start: e.Start, Ref: e.Ref, Reason: e.Reason, Detail: e.Detail}
 }
 
-// source opens a revision's stored source for the launcher.
-func (g *gateway) source(ctx context.Context, rev *faas.Revision) (io.ReadCloser, error) {
-	r, _, err := g.objects.store.Get(ctx, register.SourceKey(rev.Ref()), 0, -1)
-	return r, err
-}
-
 // beat says that this gateway lives and which registrations it serves.
 func (g *gateway) beat(ctx context.Context, applied int64) error {
 	if err := g.records.Beat(ctx, redisstore.Gateway{ID: g.id, RunnerAddr: g.net.runnerAddr(), Applied: applied}); err != nil {
@@ -158,9 +152,9 @@ func (r registry) Snapshot(ctx context.Context) (*register.Snapshot, error) {
 	return &snapshot, nil
 }
 
-func (r registry) Restore(ctx context.Context, all *register.Snapshot, slots func(*faas.Trigger) ([]string, error)) error {
+func (r registry) Restore(ctx context.Context, all *register.Snapshot) error {
 	snapshot := redisstore.Snapshot(*all)
-	return r.Store.Restore(ctx, &snapshot, slots)
+	return r.Store.Restore(ctx, &snapshot, (*faas.Trigger).Slots)
 }
 
 // caller is the dispatcher as the HTTP edge sees it.
