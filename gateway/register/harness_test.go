@@ -25,6 +25,7 @@ import (
 	"davit/gateway/faas"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
+	"davit/internal/archive"
 	"davit/internal/blob"
 	"davit/internal/testenv"
 )
@@ -268,7 +269,7 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	g.Service = register.New(register.Options{
 		Gateway: g.id, Registry: g.mortal, Objects: g.mortal, Builder: g.builder, Catalog: g.catalog, Gateways: g.store,
 		Capabilities: s.capabilities,
-		Check:        readArchive, MaxSource: faas.MiB, SpoolDir: t.TempDir(), Log: log, Now: s.now,
+		Limits:       archive.Limits{PackedBytes: 1 << 20}, SpoolDir: t.TempDir(), Log: log, Now: s.now,
 	})
 	g.run(t)
 	return g
@@ -356,24 +357,6 @@ func (b *fakeBuilder) builds() []faas.RevisionRef {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.began)
-}
-
-// readArchive refuses what is no archive.
-func readArchive(_ context.Context, source io.Reader) error {
-	refused := func(err error) error {
-		return &faas.Error{Kind: faas.Invalid, Detail: "the source is no archive", Err: err}
-	}
-	z, err := gzip.NewReader(source)
-	if err != nil {
-		return refused(err)
-	}
-	for entries := tar.NewReader(z); ; {
-		if _, err := entries.Next(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return refused(err)
-		}
-	}
 }
 
 // tgz makes an archive of one file.

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"davit/gateway/faas"
+	"davit/internal/archive"
 	"davit/internal/blob"
 )
 
@@ -30,12 +31,12 @@ func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec fa
 	if err != nil {
 		return nil, err
 	}
-	up, err := s.spool(source, int64(s.o.MaxSource))
+	up, err := s.spool(source, s.o.Limits.PackedBytes)
 	if err != nil {
 		return nil, err
 	}
 	defer up.Close() //nolint:errcheck // it has no name on disk
-	if err := s.o.Check(ctx, up.reader()); err != nil {
+	if err := s.check(ctx, up); err != nil {
 		return nil, err
 	}
 	return s.put(ctx, name, spec, up)
@@ -65,6 +66,16 @@ func (s *Service) checked(name faas.FunctionName, spec faas.FunctionSpec) (faas.
 		return spec, refused("function", faults)
 	}
 	return spec, nil
+}
+
+// check refuses an archive that is not allowed, before it takes a number.
+func (s *Service) check(ctx context.Context, up *spooled) error {
+	_, err := archive.Check(ctx, up.reader(), s.o.Limits)
+	var refusal *archive.Refusal
+	if errors.As(err, &refusal) {
+		return &faas.Error{Kind: faas.Invalid, Detail: refusal.Error(), Err: err}
+	}
+	return err
 }
 
 // put registers a revision; up is nil for an image.

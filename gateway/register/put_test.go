@@ -292,7 +292,7 @@ func TestBuildHasALimitOfTime(t *testing.T) {
 	g.builder.hold = make(chan struct{})
 	impatient := register.New(register.Options{
 		Gateway: "impatient", Registry: g.registry, Objects: g.objects, Builder: g.builder, Catalog: g.catalog, Gateways: g.store,
-		Check: readArchive, SpoolDir: t.TempDir(), BuildTimeout: time.Millisecond,
+		SpoolDir: t.TempDir(), BuildTimeout: time.Millisecond,
 	})
 	runService(t, impatient)
 	r, err := impatient.PutSource(t.Context(), "f", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"davit/gateway/faas"
+	"davit/internal/archive"
 	"davit/internal/blob"
 )
 
@@ -26,11 +26,10 @@ type Options struct {
 	Gateways     Gateways
 	Defaults     faas.Defaults
 	Capabilities faas.Capabilities
-	Check        func(ctx context.Context, source io.Reader) error // reads a whole source; refuses with kind Invalid or TooLarge
-	MaxSource    faas.Bytes                                        // of an upload; 0: 100 MiB
-	SpoolDir     string                                            // for uploads that are being checked; "": the system's
-	Builds       int                                               // at once; 0: 2
-	BuildTimeout time.Duration                                     // 0: 15 min
+	Limits       archive.Limits // of sources; zero PackedBytes: 100 MiB
+	SpoolDir     string         // for uploads that are being checked; "": the system's
+	Builds       int            // at once; 0: 2
+	BuildTimeout time.Duration  // 0: 15 min
 	Log          *slog.Logger
 	Now          func() time.Time
 }
@@ -75,8 +74,8 @@ func New(o Options) *Service {
 	if o.BuildTimeout <= 0 {
 		o.BuildTimeout = defaultBuildTimeout
 	}
-	if o.MaxSource <= 0 {
-		o.MaxSource = defaultMaxSource
+	if o.Limits.PackedBytes <= 0 {
+		o.Limits.PackedBytes = int64(defaultMaxSource)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
