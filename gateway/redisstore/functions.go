@@ -225,7 +225,7 @@ func (s *Store) pageOfNames(ctx context.Context, key string, limit int, cursor s
 	if cursor != "" {
 		from = "(" + cursor
 	}
-	names, err = s.client.ZRangeByLex(ctx, key, &redis.ZRangeBy{Min: from, Max: "+", Count: int64(size) + 1}).Result()
+	names, err = s.client.ZRangeArgs(ctx, redis.ZRangeArgs{Key: key, ByLex: true, Start: from, Stop: "+", Count: int64(size) + 1}).Result()
 	if err != nil {
 		return nil, "", s.fault(err)
 	}

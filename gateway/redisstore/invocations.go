@@ -26,8 +26,8 @@ if #news > 0 then redis.call('PUBLISH', ARGV[1], table.concat(news, '\n')) end
 return 1
 `
 
-// saveBatch is how many records one script writes: few enough not to keep others waiting for a millisecond.
-const saveBatch = 64
+// saveBatch is how many records one script writes: few enough to keep others waiting for about a millisecond only.
+const saveBatch = 32
 
 // SaveInvocations creates or updates records. It passes silently over a record
 // that is final already, of a later attempt, further on in the same attempt, or
@@ -229,8 +229,8 @@ func noInvocation(id faas.InvocationID) error {
 // store holds of each and then calls DeleteInvocation. Where Redis has dropped
 // the record already, only its ID is set.
 func (s *Store) ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error) {
-	due := &redis.ZRangeBy{Min: "-inf", Max: fmt.Sprint(s.stamp(now)), Count: int64(most)}
-	ids, err := s.client.ZRangeByScore(ctx, s.keys.expiry(), due).Result()
+	due := redis.ZRangeArgs{Key: s.keys.expiry(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(most)}
+	ids, err := s.client.ZRangeArgs(ctx, due).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list expired invocations: %w", s.fault(err))
 	}

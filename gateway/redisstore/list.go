@@ -88,14 +88,15 @@ func (s *Store) shortestIndex(ctx context.Context, f faas.InvocationFilter) (key
 // scan reads the next step of an index behind the cursor and returns what the
 // filter selects of it. more tells that there is more behind the new cursor.
 func (s *Store) scan(ctx context.Context, index string, f faas.InvocationFilter, cursor string, step int) (found []*faas.Invocation, last string, more bool, err error) {
-	within := &redis.ZRangeBy{Min: "-", Max: "+", Count: int64(step)}
+	oldest, newest := "-", "+"
 	if !f.Since.IsZero() {
-		within.Min = "[" + idAt(f.Since)
+		oldest = "[" + idAt(f.Since)
 	}
 	if cursor != "" {
-		within.Max = "(" + cursor
+		newest = "(" + cursor
 	}
-	ids, err := s.client.ZRevRangeByLex(ctx, index, within).Result()
+	within := redis.ZRangeArgs{Key: index, ByLex: true, Rev: true, Start: newest, Stop: oldest, Count: int64(step)}
+	ids, err := s.client.ZRangeArgs(ctx, within).Result()
 	if err != nil {
 		return nil, "", false, s.fault(err)
 	}

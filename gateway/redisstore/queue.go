@@ -153,11 +153,14 @@ return taken
 // longest over in front; each goes to one gateway only. From then on what their
 // former leader writes in its own name is refused.
 func (s *Store) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error) {
+	if !until.After(now) {
+		return nil, faas.Errorf(faas.Internal, "The leases to take would be over already")
+	}
 	var taken []*faas.Invocation
 	for len(taken) < most {
 		want := min(leaseBatch, most-len(taken))
-		over := &redis.ZRangeBy{Min: "-inf", Max: fmt.Sprint(s.stamp(now)), Count: int64(want)}
-		ids, err := s.client.ZRangeByScore(ctx, s.keys.leases(), over).Result()
+		over := redis.ZRangeArgs{Key: s.keys.leases(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(want)}
+		ids, err := s.client.ZRangeArgs(ctx, over).Result()
 		if err != nil {
 			return taken, fmt.Errorf("take entries of the queue: %w", s.fault(err))
 		}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/redis/go-redis/v9"
+
 	"davit/gateway/faas"
 )
 
@@ -57,10 +59,11 @@ return 1
 
 // openLua opens the registry.
 //
-//	KEYS[1] version; ARGV[1] channel, ARGV[2] ms now
+//	KEYS[1] version; ARGV[1] channel, ARGV[2] microseconds now
 //
 // The version begins with the time, so that it is higher than any that the
 // registry had before it was lost, and whoever holds an old one takes a Snapshot.
+// Lua counts exactly to 2^53, which microseconds reach in the year 2255.
 const openLua = `
 if redis.call('SETNX', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1], 'registry ' .. ARGV[2]) end
 return 1
@@ -78,7 +81,7 @@ func (s *Store) Restore(ctx context.Context, all *Snapshot, slots func(*faas.Tri
 		func() error { return s.restoreFunctions(ctx, all) },
 		func() error { return s.restoreTriggers(ctx, all.Triggers, slots) },
 		func() error {
-			return s.fault(s.eval(ctx, openLua, []string{s.keys.version()}, s.keys.messages(), s.stamp(s.now())).Err())
+			return s.fault(s.eval(ctx, openLua, []string{s.keys.version()}, s.keys.messages(), s.stamp(s.now())*1000).Err())
 		},
 	} {
 		if err := step(); err != nil {
@@ -150,11 +153,11 @@ func (s *Store) restoreTriggers(ctx context.Context, triggers []*faas.Trigger, s
 	for part := range slices.Chunk(triggers, restoreBatch) {
 		calls := make([]call, len(part))
 		for i, t := range part {
-			taken, err := slotsOf(t)
+			slots, err := slotsOf(t)
 			if err != nil {
 				return fmt.Errorf("restore trigger %q: %w", t.Name, err)
 			}
-			keys, args, err := s.triggerArguments(t, taken)
+			keys, args, err := s.triggerArguments(t, slots)
 			if err != nil {
 				return err
 			}
@@ -164,12 +167,16 @@ func (s *Store) restoreTriggers(ctx context.Context, triggers []*faas.Trigger, s
 		if err != nil {
 			return s.fault(err)
 		}
-		for i, cmd := range cmds {
-			line, _ := cmd.Text()
-			if a := readAnswer(line); a.code == "missing" || a.code == "taken" {
-				s.log.WarnContext(ctx, "a trigger could not be restored", slog.String("trigger", string(part[i].Name)), slog.String("why", line))
-			}
-		}
+		s.logLeftOut(ctx, part, cmds)
 	}
 	return nil
+}
+
+func (s *Store) logLeftOut(ctx context.Context, triggers []*faas.Trigger, cmds []*redis.Cmd) {
+	for i, cmd := range cmds {
+		line, _ := cmd.Text()
+		if a := readAnswer(line); a.code == "missing" || a.code == "taken" {
+			s.log.WarnContext(ctx, "a trigger could not be restored", slog.String("trigger", string(triggers[i].Name)), slog.String("why", line))
+		}
+	}
 }

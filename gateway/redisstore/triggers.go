@@ -154,8 +154,8 @@ func (s *Store) ListTriggers(ctx context.Context, limit int, cursor string) (ite
 // TriggersOf returns the names of a function's triggers, in order.
 func (s *Store) TriggersOf(ctx context.Context, name faas.FunctionName) ([]faas.TriggerName, error) {
 	// Behind the slash comes the zero.
-	within := &redis.ZRangeBy{Min: "[" + string(name) + "/", Max: "(" + string(name) + "0"}
-	members, err := s.client.ZRangeByLex(ctx, s.keys.triggersByFunction(), within).Result()
+	within := redis.ZRangeArgs{Key: s.keys.triggersByFunction(), ByLex: true, Start: "[" + string(name) + "/", Stop: "(" + string(name) + "0"}
+	members, err := s.client.ZRangeArgs(ctx, within).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list triggers of %q: %w", name, s.fault(err))
 	}

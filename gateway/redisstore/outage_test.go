@@ -1,0 +1,274 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/testenv"
+)
+
+// operations is one of every kind of call.
+func operations(s *Store, inv *faas.Invocation) map[string]func(ctx context.Context) error {
+	drop := func(_ any, err error) error { return err }
+	return map[string]func(ctx context.Context) error{
+		"Ready":  s.Ready,
+		"Secret": func(ctx context.Context) error { return drop(s.Secret(ctx)) },
+		"AddRevision": func(ctx context.Context) error {
+			_, _, err := s.AddRevision(ctx, "f", faas.FunctionSpec{}, now())
+			return err
+		},
+		"Changes":         func(ctx context.Context) error { return drop(s.Changes(ctx, 0)) },
+		"Snapshot":        func(ctx context.Context) error { return drop(s.Snapshot(ctx)) },
+		"Restore":         func(ctx context.Context) error { return s.Restore(ctx, &Snapshot{}, noSlots) },
+		"FindFunction":    func(ctx context.Context) error { return drop(s.FindFunction(ctx, "f")) },
+		"ListFunctions":   func(ctx context.Context) error { _, _, err := s.ListFunctions(ctx, 1, ""); return err },
+		"FindTrigger":     func(ctx context.Context) error { return drop(s.FindTrigger(ctx, "t")) },
+		"Beat":            func(ctx context.Context) error { return s.Beat(ctx, Gateway{ID: "a"}) },
+		"LiveGateways":    func(ctx context.Context) error { return drop(s.LiveGateways(ctx)) },
+		"AwaitApplied":    func(ctx context.Context) error { return s.AwaitApplied(ctx, 1, time.Second) },
+		"SaveInvocations": func(ctx context.Context) error { return s.SaveInvocations(ctx, []*faas.Invocation{inv}) },
+		"FindInvocation":  func(ctx context.Context) error { return drop(s.FindInvocation(ctx, inv.ID)) },
+		"UpdateInvocation": func(ctx context.Context) error {
+			return drop(s.UpdateInvocation(ctx, inv.ID, func(*faas.Invocation) error { return nil }))
+		},
+		"ListInvocations": func(ctx context.Context) error {
+			_, _, err := s.ListInvocations(ctx, faas.InvocationFilter{Function: "f", State: faas.Failed})
+			return err
+		},
+		"Totals":  func(ctx context.Context) error { return drop(s.Totals(ctx)) },
+		"Enqueue": func(ctx context.Context) error { return s.Enqueue(ctx, inv, now().Add(time.Minute)) },
+		"Settle": func(ctx context.Context) error {
+			_, _, err := s.Settle(ctx, ended(inv, faas.Failed))
+			return err
+		},
+		"TakeExpired": func(ctx context.Context) error {
+			return drop(s.TakeExpired(ctx, "g1", now(), now().Add(time.Minute), 1))
+		},
+		"Renew":        func(ctx context.Context) error { return s.Renew(ctx, "g1", []faas.InvocationID{inv.ID}, now()) },
+		"Bind":         func(ctx context.Context) error { return s.Bind(ctx, inv.ID, 1, "r1") },
+		"AcquirePlace": func(ctx context.Context) error { return drop(s.AcquirePlace(ctx, "f", inv.ID, 1, now())) },
+		"RenewPlaces": func(ctx context.Context) error {
+			return s.RenewPlaces(ctx, "f", []faas.InvocationID{inv.ID}, now())
+		},
+	}
+}
+
+func wantAllUnavailable(t *testing.T, s *Store, within time.Duration) {
+	t.Helper()
+	for name, call := range operations(s, newInvocation(t, "f", "tr", faas.Queued)) {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		err := call(ctx)
+		cancel()
+		fault, ok := errors.AsType[*faas.Error](err)
+		if !ok || fault.Kind != faas.Unavailable || fault.RetryAfter <= 0 || errors.Is(err, ErrEmpty) {
+			t.Errorf("%s: got %v, want Unavailable and when to try again", name, err)
+		}
+	}
+}
+
+// recovered returns when the store reaches its Redis again: after many dials
+// that were refused the client tries only once a second.
+func recovered(t *testing.T, s *Store) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(20 * time.Second)
+	for err := s.Ready(t.Context()); err != nil; err = s.Ready(t.Context()) {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("it does not come back: %v", err)
+		}
+	}
+}
+
+func TestARedisThatIsAway(t *testing.T) {
+	redis := testenv.StartRedis(t)
+	s := server{url: "redis://" + redis.Addr}.store(t)
+	addRevision(t, s, "f")
+	inv := newInvocation(t, "f", "tr", faas.Queued)
+	must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
+	redis.Kill()
+	wantAllUnavailable(t, s, 20*time.Second)
+	redis.Start()
+	recovered(t, s)
+	wantNumbers(t, s, "f", 0, 1)
+	if got := find(t, s, inv.ID); got.State != faas.Queued {
+		t.Errorf("found %+v", got)
+	}
+	redis.Pause()
+	wantAllUnavailable(t, s, 50*time.Millisecond)
+	redis.Resume()
+	recovered(t, s)
+	wantNumbers(t, s, "f", 0, 1)
+}
+
+func TestARefusalIsQuickWhenRedisIsGone(t *testing.T) {
+	redis := testenv.StartRedis(t)
+	s := server{url: "redis://" + redis.Addr}.bare(t)
+	must(t, s.Ready(t.Context()))
+	redis.Kill()
+	start := time.Now()
+	wantKind(t, s.Ready(t.Context()), faas.Unavailable)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestARedisThatTakesNoWrites(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(t *testing.T, s *Store)
+	}{
+		{"full", func(t *testing.T, s *Store) { must(t, s.client.ConfigSet(t.Context(), "maxmemory", "1").Err()) }},
+		{"replica", func(t *testing.T, s *Store) { must(t, s.client.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err()) }},
+		{"wants replicas", func(t *testing.T, s *Store) {
+			must(t, s.client.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err())
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := server{url: "redis://" + testenv.Redis(t)}.store(t)
+			c.spoil(t, s)
+			inv := newInvocation(t, "f", "tr", faas.Queued)
+			_, _, errAdd := s.AddRevision(t.Context(), "f", faas.FunctionSpec{}, now())
+			for i, err := range []error{
+				s.Ready(t.Context()), errAdd, s.SaveInvocations(t.Context(), []*faas.Invocation{inv}),
+				s.Enqueue(t.Context(), inv, now()), s.RenewPlaces(t.Context(), "f", []faas.InvocationID{inv.ID}, now()),
+			} {
+				if err == nil || faas.KindOf(err) != faas.Unavailable {
+					t.Errorf("%d: got %v", i, err)
+				}
+			}
+			must(t, s.client.ConfigSet(t.Context(), "maxmemory", "0").Err())
+			_, err := s.FindInvocation(t.Context(), inv.ID)
+			wantKind(t, err, faas.NotFound) // nothing of it was written
+		})
+	}
+}
+
+func TestASlowRedisStillTakesTheBackgroundsWrites(t *testing.T) {
+	s := server{url: "redis://" + testenv.Redis(t)}.bare(t)
+	must(t, s.Ready(t.Context()))
+	must(t, s.client.Do(t.Context(), "CLIENT", "PAUSE", "2000").Err())
+	inv := newInvocation(t, "f", "tr", faas.Succeeded)
+	start := time.Now()
+	saveInvocation(t, s, inv)
+	if took := time.Since(start); took < time.Second {
+		t.Fatalf("it was not slow: %v", took)
+	}
+	find(t, s, inv.ID)
+}
+
+func TestACallersEndIsAnError(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Ready(ctx); !errors.Is(err, context.Canceled) || faas.KindOf(err) != faas.Unavailable {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// load is writers that go on until they are stopped.
+type load struct {
+	s            *Store
+	stop         chan struct{}
+	count        atomic.Int64
+	acknowledged [][]*faas.Invocation  // by writer
+	numbers      []faas.RevisionNumber // of the first writer
+	faults       []error               // other than Unavailable, by writer
+}
+
+// write does one thing and remembers it if it was acknowledged.
+func (l *load) write(t *testing.T, writer int) error {
+	if writer == 0 {
+		rev, _, err := l.s.AddRevision(t.Context(), "f", faas.FunctionSpec{}, now())
+		if err == nil {
+			l.numbers = append(l.numbers, rev.Number)
+		}
+		return err
+	}
+	inv := newInvocation(t, "f", "tr", faas.Succeeded)
+	_, applied, err := l.s.Settle(t.Context(), inv)
+	if err == nil && !applied {
+		return errors.New("settled by nobody else, and yet not applied")
+	}
+	if err == nil {
+		l.acknowledged[writer] = append(l.acknowledged[writer], inv)
+	}
+	return err
+}
+
+func (l *load) run(t *testing.T) {
+	together(len(l.acknowledged), func(writer int) {
+		for {
+			select {
+			case <-l.stop:
+				return
+			default:
+			}
+			err := l.write(t, writer)
+			switch {
+			case err == nil:
+				l.count.Add(1)
+			case faas.KindOf(err) != faas.Unavailable:
+				l.faults[writer] = err
+			}
+		}
+	})
+}
+
+// check compares what was acknowledged with what is there.
+func (l *load) check(t *testing.T) {
+	t.Helper()
+	count := 0
+	for writer, invs := range l.acknowledged {
+		must(t, l.faults[writer])
+		for _, inv := range invs {
+			find(t, l.s, inv.ID)
+			count++
+		}
+	}
+	for i := 1; i < len(l.numbers); i++ {
+		if l.numbers[i] <= l.numbers[i-1] {
+			t.Errorf("number %d after %d", l.numbers[i], l.numbers[i-1])
+		}
+	}
+	totals := mustGet[Totals](t)(l.s.Totals(t.Context()))
+	if totals.Accepted != totals.Final || totals.Final < int64(count) || count == 0 || len(l.numbers) == 0 {
+		t.Errorf("%d acknowledged, totals %+v, %d revisions", count, totals, len(l.numbers))
+	}
+}
+
+// Whatever was acknowledged is there after each kill, and each error is Unavailable.
+func TestWhatWasAcknowledgedSurvivesKills(t *testing.T) {
+	redis := testenv.StartRedis(t, "--appendfsync", "always")
+	const writers = 8
+	l := &load{
+		s: server{url: "redis://" + redis.Addr}.store(t), stop: make(chan struct{}),
+		acknowledged: make([][]*faas.Invocation, writers), faults: make([]error, writers),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.run(t)
+	}()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 5 {
+		for enough := l.count.Load() + 200; l.count.Load() < enough; {
+			<-tick.C
+		}
+		redis.Kill()
+		redis.Start()
+	}
+	recovered(t, l.s)
+	close(l.stop)
+	<-done
+	l.check(t)
+}

@@ -1,0 +1,289 @@
+package redisstore
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+func ids(invs []*faas.Invocation) []faas.InvocationID {
+	out := make([]faas.InvocationID, len(invs))
+	for i, inv := range invs {
+		out[i] = inv.ID
+	}
+	return out
+}
+
+func TestEnqueueIsReadBack(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		inv := newInvocation(t, "f", "tr", faas.Queued)
+		inv.Inner.Accepted = true
+		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
+		if got := find(t, srv.bare(t), inv.ID); !reflect.DeepEqual(got, inv) {
+			t.Errorf("found %+v, want %+v", got, inv)
+		}
+		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute))) // an answer got lost
+		wantTotals(t, s, Totals{Accepted: 1, Queued: 1})
+		running := inv.Clone()
+		running.State = faas.Running
+		must(t, s.Enqueue(t.Context(), running, now().Add(time.Minute)))
+		stolen := inv.Clone()
+		stolen.Inner.Gateway = "g2"
+		wantKind(t, s.Enqueue(t.Context(), stolen, now().Add(time.Minute)), faas.Conflict)
+		nobody := inv.Clone()
+		nobody.Inner.Gateway = ""
+		wantKind(t, s.Enqueue(t.Context(), nobody, now().Add(time.Minute)), faas.Internal)
+		wantKind(t, s.Enqueue(t.Context(), ended(inv, faas.Failed), now().Add(time.Minute)), faas.Internal)
+		_, _, err := s.Settle(t.Context(), ended(inv, faas.Failed))
+		must(t, err)
+		wantKind(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)), faas.Conflict)
+		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
+	})
+}
+
+func TestLeases(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s, at := srv.bare(t), now()
+		var all []*faas.Invocation
+		for i := range 5 {
+			inv := newInvocation(t, "f", "tr", faas.Queued)
+			must(t, s.Enqueue(t.Context(), inv, at.Add(time.Duration(i)*time.Second)))
+			all = append(all, inv)
+		}
+		take := func(g faas.GatewayID, now time.Duration, most int) []faas.InvocationID {
+			return ids(mustGet[[]*faas.Invocation](t)(s.TakeExpired(t.Context(), g, at.Add(now), at.Add(now+time.Minute), most)))
+		}
+		if got := take("g2", -time.Second, 10); len(got) != 0 {
+			t.Errorf("taken before the end: %v", got)
+		}
+		if got := take("g2", 2*time.Second, 2); !slices.Equal(got, ids(all[:2])) {
+			t.Errorf("taken: %v, want the two that ended first", got)
+		}
+		err := s.Renew(t.Context(), "g1", ids(all), at.Add(time.Hour))
+		wantKind(t, err, faas.Conflict)
+		if lost, ok := errors.AsType[*LostLeases](err); !ok || !slices.Equal(lost.IDs, ids(all[:2])) {
+			t.Errorf("lost: %v", err)
+		}
+		must(t, s.Renew(t.Context(), "g2", ids(all[:2]), at.Add(time.Hour)))
+		must(t, s.Renew(t.Context(), "g2", nil, at.Add(time.Hour)))
+		if got := take("g3", 30*time.Minute, 10); len(got) != 0 {
+			t.Errorf("taken though renewed: %v", got)
+		}
+		must(t, s.ReleaseLeases(t.Context(), "g2", ids(all))) // its own only
+		if got := take("g3", 0, 10); !slices.Equal(got, ids(all[:2])) {
+			t.Errorf("taken after the release: %v", got)
+		}
+		if got := find(t, s, all[0].ID); got.Inner.Gateway != "g3" {
+			t.Errorf("led by %q", got.Inner.Gateway)
+		}
+		if got := take("g3", 2*time.Hour, 10); len(got) != 5 {
+			t.Errorf("after all have ended: %d", len(got))
+		}
+		_, err = s.TakeExpired(t.Context(), "g3", at, at, 10)
+		wantKind(t, err, faas.Internal)
+		must(t, s.client.Del(t.Context(), s.keys.invocation(all[4].ID)).Err())
+		if got := take("g4", 3*time.Hour, 10); len(got) != 4 {
+			t.Errorf("one has no record any more: %d", len(got))
+		}
+	})
+}
+
+func TestAReleasedEntryTakesNoWritesOfItsFormerLeader(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		inv := newInvocation(t, "f", "tr", faas.Queued)
+		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
+		must(t, s.ReleaseLeases(t.Context(), "g1", []faas.InvocationID{inv.ID}))
+		_, _, err := s.Settle(t.Context(), ended(inv, faas.Failed))
+		wantKind(t, err, faas.Conflict)
+	})
+}
+
+func TestEachEntryIsTakenOnce(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		const n, each = 50, 4
+		stores := []*Store{srv.bare(t), srv.bare(t), srv.bare(t)}
+		at := now()
+		all := make([][]*faas.Invocation, n)
+		for i := range n {
+			for range each {
+				all[i] = append(all[i], newInvocation(t, "f", "tr", faas.Queued))
+			}
+		}
+		taken, errs := make([][]*faas.Invocation, 2*n), make([]error, 2*n)
+		together(2*n, func(i int) { // half of them put in while the others take
+			s := stores[i%3]
+			if i < n {
+				for _, inv := range all[i] {
+					errs[i] = errors.Join(errs[i], s.Enqueue(t.Context(), inv, at))
+				}
+			}
+			var some []*faas.Invocation
+			for range each {
+				some, errs[i] = s.TakeExpired(t.Context(), faas.GatewayID(rune('A'+i)), at, at.Add(time.Hour), 5)
+				taken[i] = append(taken[i], some...)
+			}
+		})
+		last := mustGet[[]*faas.Invocation](t)(stores[0].TakeExpired(t.Context(), "last", at, at.Add(time.Hour), n*each))
+		seen := map[faas.InvocationID]int{}
+		for i, some := range append(taken, last) {
+			if i < len(errs) {
+				must(t, errs[i])
+			}
+			for _, inv := range some {
+				seen[inv.ID]++
+			}
+		}
+		for _, invs := range all {
+			for _, inv := range invs {
+				if seen[inv.ID] != 1 {
+					t.Fatalf("%s was taken %d times", inv.ID, seen[inv.ID])
+				}
+			}
+		}
+		wantTotals(t, stores[0], Totals{Accepted: n * each, Queued: n * each})
+	})
+}
+
+func TestBind(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		inv := newInvocation(t, "f", "tr", faas.Queued)
+		wantKind(t, s.Bind(t.Context(), inv.ID, 1, "r1"), faas.NotFound)
+		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
+		must(t, s.Bind(t.Context(), inv.ID, 1, "r1"))
+		must(t, s.Bind(t.Context(), inv.ID, 1, "r1"))
+		wantKind(t, s.Bind(t.Context(), inv.ID, 1, "r2"), faas.Conflict)
+		wantKind(t, s.Bind(t.Context(), inv.ID, 2, "r1"), faas.Conflict)
+		stale := inv.Clone() // its record was made before the binding
+		stale.State = faas.Starting
+		saveInvocation(t, s, stale)
+		if got := find(t, s, inv.ID); got.Inner.Runner != "r1" || got.State != faas.Starting {
+			t.Errorf("found %+v", got)
+		}
+		wantKind(t, s.Unbind(t.Context(), inv.ID, 1, "r2"), faas.Conflict)
+		must(t, s.Unbind(t.Context(), inv.ID, 1, "r1"))
+		must(t, s.Bind(t.Context(), inv.ID, 1, "r2"))
+		again := mustGet[*faas.Invocation](t)(s.UpdateInvocation(t.Context(), inv.ID, func(i *faas.Invocation) error {
+			i.Attempt++
+			return nil
+		}))
+		if again.Inner.Runner != "" || again.Attempt != 2 {
+			t.Errorf("a new attempt is bound already: %+v", again)
+		}
+		wantKind(t, s.Bind(t.Context(), inv.ID, 1, "r2"), faas.Conflict)
+		must(t, s.Bind(t.Context(), inv.ID, 2, "r3"))
+		_, _, err := s.Settle(t.Context(), ended(find(t, s, inv.ID), faas.Failed))
+		must(t, err)
+		wantKind(t, s.Bind(t.Context(), inv.ID, 2, "r3"), faas.Conflict)
+	})
+}
+
+func TestBindGoesToOneRunner(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		const n = 50
+		stores := []*Store{srv.bare(t), srv.bare(t)}
+		inv := newInvocation(t, "f", "tr", faas.Queued)
+		must(t, stores[0].Enqueue(t.Context(), inv, now().Add(time.Minute)))
+		errs := make([]error, n)
+		together(n, func(i int) { errs[i] = stores[i%2].Bind(t.Context(), inv.ID, 1, faas.RunnerID(rune('A'+i))) })
+		bound := find(t, stores[0], inv.ID).Inner.Runner
+		for i, err := range errs {
+			if (err == nil) != (bound == faas.RunnerID(rune('A'+i))) {
+				t.Errorf("bound to %s, runner %d got %v", bound, i, err)
+			}
+		}
+	})
+}
+
+func TestACancelledInvocationIsNotBound(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		s.running(t)
+		messages, cancel := s.Subscribe()
+		defer cancel()
+		inv := newInvocation(t, "f", "tr", faas.Queued)
+		must(t, s.PublishCancel(t.Context(), inv.ID)) // no record yet: told all the same
+		await(t, messages, KindCancel)
+		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
+		must(t, s.PublishCancel(t.Context(), inv.ID))
+		if m := await(t, messages, KindCancel); m.Invocation != inv.ID {
+			t.Errorf("told %+v", m)
+		}
+		wantKind(t, s.Bind(t.Context(), inv.ID, 1, "r1"), faas.Conflict)
+		stale := inv.Clone()
+		stale.State = faas.Starting
+		saveInvocation(t, s, stale)
+		if got := find(t, s, inv.ID); !got.Inner.Cancelled {
+			t.Error("a write of a record from before wiped the mark off")
+		}
+		by := newInvocation(t, "f", "tr", faas.Queued)
+		must(t, s.Enqueue(t.Context(), by, now().Add(time.Minute)))
+		_, err := s.UpdateInvocation(t.Context(), by.ID, func(i *faas.Invocation) error { i.Inner.Cancelled = true; return nil })
+		must(t, err)
+		wantKind(t, s.Bind(t.Context(), by.ID, 1, "r1"), faas.Conflict)
+	})
+}
+
+func TestPlaces(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s, at := srv.bare(t), now()
+		s.running(t)
+		messages, cancel := s.Subscribe()
+		defer cancel()
+		acquire := func(at *Store, id faas.InvocationID, until time.Time) bool {
+			return mustGet[bool](t)(at.AcquirePlace(t.Context(), "f", id, 2, until))
+		}
+		if !acquire(s, "a", at.Add(time.Minute)) || !acquire(s, "b", at.Add(time.Minute)) || acquire(s, "c", at.Add(time.Minute)) {
+			t.Error("two places are not two")
+		}
+		if !acquire(s, "a", at.Add(time.Minute)) {
+			t.Error("the same one again is refused")
+		}
+		must(t, s.ReleasePlace(t.Context(), "f", "a"))
+		if m := await(t, messages, KindPlace); m.Function != "f" {
+			t.Errorf("told %+v", m)
+		}
+		must(t, s.ReleasePlace(t.Context(), "f", "a"))
+		if !acquire(s, "c", at.Add(time.Minute)) || acquire(s, "a", at.Add(time.Minute)) {
+			t.Error("the place given back is not one")
+		}
+		must(t, s.RenewPlaces(t.Context(), "f", []faas.InvocationID{"b"}, at.Add(time.Hour)))
+		later := srv.at(t, 30*time.Minute) // c's gateway has died
+		if !acquire(later, "d", at.Add(time.Hour)) || acquire(later, "e", at.Add(time.Hour)) {
+			t.Error("the place of the dead is not free, or more are")
+		}
+		must(t, s.RenewPlaces(t.Context(), "f", []faas.InvocationID{"c"}, at.Add(2*time.Hour))) // it was not dead
+		must(t, s.ReleasePlace(t.Context(), "f", "d"))
+		if acquire(later, "e", at.Add(time.Hour)) {
+			t.Error("a job that runs does not count")
+		}
+		must(t, s.RenewPlaces(t.Context(), "f", nil, at))
+	})
+}
+
+func TestPlacesAreNeverMoreThanThereAre(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		const n, most = 50, 7
+		stores := []*Store{srv.bare(t), srv.bare(t)}
+		got, errs := make([]bool, n), make([]error, n)
+		together(n, func(i int) {
+			got[i], errs[i] = stores[i%2].AcquirePlace(t.Context(), "f", faas.InvocationID(rune('A'+i)), most, now().Add(time.Minute))
+		})
+		count := 0
+		for i := range n {
+			must(t, errs[i])
+			if got[i] {
+				count++
+			}
+		}
+		if count != most {
+			t.Errorf("%d got one of %d places", count, most)
+		}
+	})
+}
