@@ -57,25 +57,28 @@ func BenchmarkMatch(b *testing.B) {
 }
 
 // BenchmarkMatchRatio interleaves lookups among 10 and among 100,000 triggers,
-// so that a busy machine slows both, and reports how many times longer the latter take.
+// and reports how many times longer the latter take, by the fastest rounds of
+// each, which other work on the machine disturbed least.
 func BenchmarkMatchRatio(b *testing.B) {
 	few, probes := benchTable(b, 10)
 	many, _ := benchTable(b, 100_000)
-	var took [2]time.Duration
+	fastest := [2]time.Duration{time.Hour, time.Hour}
 	for b.Loop() {
 		for i, t := range []*Table{few, many} {
 			start := time.Now()
-			for range 100 {
+			for range 20 {
 				for _, p := range probes {
 					if _, err := t.Match("POST", p); err != nil {
 						b.Fatal(err)
 					}
 				}
 			}
-			took[i] += time.Since(start)
+			fastest[i] = min(fastest[i], time.Since(start))
 		}
 	}
-	b.ReportMetric(float64(took[1])/float64(took[0]), "ratio")
+	b.ReportMetric(float64(fastest[0])/200, "ns/lookup_of_10")
+	b.ReportMetric(float64(fastest[1])/200, "ns/lookup_of_100000")
+	b.ReportMetric(float64(fastest[1])/float64(fastest[0]), "ratio")
 }
 
 func BenchmarkWith(b *testing.B) {

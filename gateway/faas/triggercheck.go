@@ -169,8 +169,8 @@ func (s TriggerSpec) checkCall(k *checker, f FunctionSpec) {
 	switch {
 	case s.Mode != "" && !s.Mode.Known():
 		oneOf(k, "/mode", s.Mode, ModeWarm, ModeStandby, ModeJob)
-	case f.Mode.StricterThan(s.Mode):
-		k.add("/mode", "%q is looser than the function's mode %q; a trigger may only be stricter (warm, standby, job)", s.Mode, f.Mode)
+	case f.Mode != "" && f.LooseMode().StricterThan(s.Mode):
+		k.add("/mode", "%q is looser than %q, as the function runs; a trigger may only be stricter (warm, standby, job)", s.Mode, f.LooseMode())
 	}
 	if s.Timeout != 0 {
 		k.above0("/timeout", s.Timeout, maxTimeout)

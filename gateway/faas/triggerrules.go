@@ -124,7 +124,9 @@ func (s TriggerSpec) Complete(f FunctionSpec) TriggerSpec {
 	for i := range s.Fields {
 		s.Fields[i].Kind = or(s.Fields[i].Kind, FieldText)
 	}
-	s.Mode = or(s.Mode, f.Mode)
+	if f.Mode != "" {
+		s.Mode = or(s.Mode, f.LooseMode())
+	}
 	s.Timeout = or(s.Timeout, f.Timeout)
 	if s.Wait == nil {
 		wait := Duration(time.Minute)

@@ -223,13 +223,17 @@ func TestTriggerCheck(t *testing.T) {
 
 func TestTriggerModesAreOnlyStricter(t *testing.T) {
 	modes := []Mode{ModeWarm, ModeStandby, ModeJob}
-	for i, of := range modes {
+	functions := []FunctionSpec{{Mode: ModeWarm}, {Mode: ModeJob, Standby: &Standby{Max: 1}}, {Mode: ModeJob}}
+	for i, f := range functions {
 		for j, m := range modes {
 			s := defaultTrigger()
 			s.Mode = m
-			if faults := s.Check(FunctionSpec{Mode: of}); (faults == nil) != (j >= i) {
-				t.Errorf("mode %s on a function of mode %s: %v", m, of, faults)
+			if faults := s.Check(f); (faults == nil) != (j >= i) {
+				t.Errorf("mode %s on a function that runs %s: %v", m, f.LooseMode(), faults)
 			}
+		}
+		if got := (TriggerSpec{}).Complete(f).Mode; got != modes[i] {
+			t.Errorf("no mode on a function that runs %s becomes %s", f.LooseMode(), got)
 		}
 	}
 }
