@@ -89,6 +89,9 @@ func (x *exchange) run(ctx context.Context, t *task.Task, commit func(context.Co
 			return nil, err
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotRun, err)
+	}
 	if commit != nil {
 		if err := commit(ctx); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotRun, err)
@@ -135,7 +138,7 @@ func (x *exchange) finish(resp *http.Response) func(whole bool) {
 	return func(whole bool) {
 		r := x.conn.runner
 		if whole && x.committed && !resp.Close && r.hello.Start == faas.StartWarm && x.conn.br.Buffered() == 0 {
-			x.slot.hub.back(x.slot)
+			x.slot.hub.back(x.slot, false)
 			return
 		}
 		x.slot.hub.discard(x.slot)

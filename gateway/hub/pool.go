@@ -71,7 +71,7 @@ func (h *Hub) take(w *Want) *Slot {
 // ready returns a runner that can offer a slot, or nil.
 func (p *pool) ready(start faas.Start, id faas.InvocationID) *runner {
 	if start == faas.StartJob {
-		if r := p.jobs[id]; r != nil && r.offers() {
+		if r := p.jobs[id]; r != nil && r.offers() > 0 {
 			return r
 		}
 		return nil
@@ -88,9 +88,8 @@ func (h *Hub) pop(r *runner, w *Want) *Slot {
 	c := r.idle[last]
 	r.idle[last] = nil
 	r.idle = r.idle[:last]
-	r.free = max(r.free-1, 0)
+	r.free, r.fresh = max(r.free-1, 0), max(r.fresh-1, 0)
 	r.own[w.Invocation]++
-	c.fresh = false
 	c.uses++
 	r.pool.rank(r)
 	return &Slot{hub: h, conn: c, invocation: w.Invocation}
@@ -99,7 +98,7 @@ func (h *Hub) pop(r *runner, w *Want) *Slot {
 // offer hands the runner's free slots to who waits, or lists them for who comes. It
 // is called after everything that may have given the runner a slot to offer.
 func (h *Hub) offer(r *runner) {
-	for r.offers() {
+	for r.offers() > 0 {
 		w := r.pool.next(r)
 		if w == nil {
 			break
@@ -116,10 +115,10 @@ func (p *pool) rank(r *runner) {
 	l := p.lanes[r.hello.Start]
 	switch {
 	case l == nil:
-	case !r.offers() && r.place != nil:
+	case r.offers() == 0 && r.place != nil:
 		l.ready.Remove(r.place)
 		r.place = nil
-	case r.offers() && r.place == nil:
+	case r.offers() > 0 && r.place == nil:
 		r.place = l.ready.PushFront(r)
 	}
 }

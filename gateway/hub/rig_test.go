@@ -167,7 +167,7 @@ func hello(id faas.RunnerID, start faas.Start, slots int) task.Hello {
 
 func newRunner(t testing.TB, h task.Hello, w park.Worker, gateways ...string) *runner {
 	t.Helper()
-	return runWith(t, park.Options{Hello: h, Token: token, Gateways: gateways, Terms: park.Terms{Drain: time.Second}}, w)
+	return runWith(t, park.Options{Hello: h, Token: token, Gateways: gateways, Terms: park.Terms{Drain: 50 * time.Millisecond}}, w)
 }
 
 func runWith(t testing.TB, o park.Options, w park.Worker) *runner {

@@ -22,6 +22,7 @@ type runner struct {
 	latest   *control // the last that came, perhaps still waiting for the one before it to be gone
 	since    time.Time
 	free     int // as told last, less what was claimed since
+	fresh    int // slots that own calls just freed, whatever an event says that was sent before
 	draining bool
 	conns    map[*conn]struct{}        // all, idle or in use
 	idle     []*conn                   // the last used last
@@ -38,13 +39,13 @@ const (
 	confirmed = true
 )
 
-// offers reports whether a claim may have one of its idle connections. Other
+// offers returns how many of its idle connections a claim may have now. Other
 // gateways' calls show only in free; this gateway's own also in the connections.
-func (r *runner) offers() bool {
-	if r.control == nil || r.draining || len(r.idle) == 0 {
-		return false
+func (r *runner) offers() int {
+	if r.control == nil || r.draining {
+		return 0
 	}
-	return r.free > 0 || r.idle[len(r.idle)-1].fresh
+	return min(max(r.free, r.fresh), len(r.idle))
 }
 
 // known returns the runner of a hello, new or not, or a refusal.
@@ -124,7 +125,7 @@ func (h *Hub) arrive(r *runner, c *control, hello *task.Hello) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r.control, r.since, r.draining = c, time.Now(), false
-	r.free = hello.Free
+	r.free, r.fresh = hello.Free, 0
 	now := make(map[faas.InvocationID]bool, len(hello.Held))
 	for i := range hello.Held {
 		now[hello.Held[i].Record.ID] = true
@@ -185,8 +186,8 @@ func (h *Hub) park(r *runner, c *conn) bool {
 	return true
 }
 
-// back parks a slot's connection again after its call, or unused.
-func (h *Hub) back(s *Slot) {
+// back parks a slot's connection again, after its call or unused.
+func (h *Hub) back(s *Slot, unused bool) {
 	c, r := s.conn, s.conn.runner
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,8 +198,12 @@ func (h *Hub) back(s *Slot) {
 		h.drop(c)
 		return
 	}
-	c.fresh = true
 	r.idle = append(r.idle, c)
+	if unused {
+		r.free = min(r.free+1, r.hello.Slots)
+	} else {
+		r.fresh = min(r.fresh+1, len(r.idle))
+	}
 	h.offer(r)
 	r.pool.prefer(r)
 }
@@ -234,7 +239,7 @@ func (h *Hub) happened(r *runner, e *task.Event) {
 	case task.EventTaken, task.EventRunning:
 		h.hold(r, e.Invocation, confirmed)
 		if r.own[e.Invocation] == 0 {
-			r.stale()
+			r.fresh = 0 // which slot the other gateway got, only free tells
 		}
 	case task.EventReleased:
 		h.unhold(r, e.Invocation)
@@ -248,13 +253,6 @@ func (h *Hub) happened(r *runner, e *task.Event) {
 	case task.EventInputStored, task.EventEnded, task.EventStored:
 	}
 	h.offer(r)
-}
-
-// stale says that another gateway got a slot: which one, only free tells.
-func (r *runner) stale() {
-	for _, c := range r.idle {
-		c.fresh = false
-	}
 }
 
 func set(ids []faas.InvocationID) map[faas.InvocationID]bool {

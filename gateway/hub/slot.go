@@ -98,7 +98,7 @@ func (s *Slot) Runner() task.Hello { return s.conn.runner.hello }
 // Release gives a slot back that was not used. After Invoke it does nothing.
 func (s *Slot) Release() {
 	if s.used.CompareAndSwap(false, true) {
-		s.hub.back(s)
+		s.hub.back(s, true)
 	}
 }
 
@@ -110,8 +110,7 @@ type conn struct {
 	br     *bufio.Reader // reads net through limit
 	head   []byte        // reused for what is sent first
 
-	uses  int  // claims of it; guarded by Hub.mu
-	fresh bool // its call just ended, so its slot is free whatever an event says that was sent before; guarded by Hub.mu
+	uses int // claims of it; guarded by Hub.mu
 }
 
 func newConn(nc net.Conn, r *runner) *conn {

@@ -49,15 +49,7 @@ func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]Counts {
 
 // count returns how many slots a claim would get, and how many are taken.
 func (r *runner) count() (free, busy int) {
-	open := r.free
-	if r.offers() && open == 0 {
-		open = 1
-	}
-	busy = r.hello.Slots - max(open, r.free)
-	if !r.offers() {
-		return 0, busy
-	}
-	return min(open, len(r.idle)), busy
+	return r.offers(), r.hello.Slots - max(r.free, r.fresh)
 }
 
 // Runners returns the connected runners, sorted by id.

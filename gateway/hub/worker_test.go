@@ -52,6 +52,7 @@ type worker struct {
 	result result
 	keep   bool                                    // the input is handed to result; else only its size
 	check  func(t *task.Task, head []byte) *string // an input that is refused by its beginning: the detail
+	full   bool                                    // takes nothing, and does not say so
 	gate   chan struct{}                           // nil: results are there at once; else one is for each thing received, or all when closed
 
 	mu       sync.Mutex
@@ -90,7 +91,7 @@ func (w *worker) Ready(ctx context.Context) error {
 func (w *worker) Take(id faas.InvocationID) (park.Call, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.free == 0 || w.draining || w.calls[id] != nil || w.single && w.took {
+	if w.full || w.free == 0 || w.draining || w.calls[id] != nil || w.single && w.took {
 		return nil, errors.New("busy")
 	}
 	w.free--

@@ -1,0 +1,165 @@
+package hub_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// proxy stands between runners and a gateway. It can cut connections, at any byte in
+// either direction, let them hang half open, and count them.
+type proxy struct {
+	address string
+	target  string
+	ctx     context.Context
+	group   sync.WaitGroup
+
+	mu    sync.Mutex
+	dials int
+	plan  func(*cut) // of each new connection
+	live  map[*cut]bool
+	over  bool
+}
+
+// cut is what happens to one connection.
+type cut struct {
+	dial   int   // 1 for the first through this proxy
+	up     int64 // bytes that pass from the runner to the gateway before the connection is cut; -1: any number
+	down   int64 // the other way
+	half   bool  // not cut but left open without anything passing any more
+	ends   [2]net.Conn
+	frozen bool
+}
+
+func newProxy(t testing.TB, target string) *proxy {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &proxy{address: ln.Addr().String(), target: target, ctx: ctx, live: map[*cut]bool{}}
+	p.group.Go(func() { p.serve(ln) })
+	t.Cleanup(func() {
+		cancel()
+		_ = ln.Close()
+		p.mu.Lock()
+		p.over = true
+		for c := range p.live {
+			c.close()
+		}
+		p.mu.Unlock()
+		p.group.Wait()
+	})
+	return p
+}
+
+func (c *cut) close() {
+	for _, e := range c.ends {
+		_ = e.Close()
+	}
+}
+
+func (p *proxy) serve(ln net.Listener) {
+	for {
+		near, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		far, err := (&net.Dialer{}).DialContext(p.ctx, "tcp", target)
+		if err != nil {
+			_ = near.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.dials++
+		c := &cut{dial: p.dials, up: -1, down: -1, ends: [2]net.Conn{near, far}}
+		if p.plan != nil {
+			p.plan(c)
+		}
+		if p.over {
+			c.close()
+		}
+		p.live[c] = true
+		p.mu.Unlock()
+		p.group.Go(func() { p.carry(c) })
+	}
+}
+
+// carry passes bytes until the plan says otherwise.
+func (p *proxy) carry(c *cut) {
+	var ways sync.WaitGroup
+	ways.Go(func() { p.pass(c, c.ends[1], c.ends[0], c.up) })
+	ways.Go(func() { p.pass(c, c.ends[0], c.ends[1], c.down) })
+	ways.Wait()
+	p.mu.Lock()
+	delete(p.live, c)
+	p.mu.Unlock()
+}
+
+func (p *proxy) pass(c *cut, to, from net.Conn, most int64) {
+	src := io.Reader(from)
+	if most >= 0 {
+		src = io.LimitReader(from, most)
+	}
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := src.Read(buf)
+		p.mu.Lock()
+		frozen := c.frozen
+		p.mu.Unlock()
+		if n > 0 && !frozen {
+			if _, werr := to.Write(buf[:n]); werr != nil {
+				err = werr
+			}
+		}
+		if err == nil {
+			continue
+		}
+		if c.half && most >= 0 { // hold it open until somebody hangs up
+			_, _ = io.Copy(io.Discard, from)
+		}
+		c.close()
+		return
+	}
+}
+
+// freeze lets nothing pass any more on the connections that are meant, and leaves them open.
+func (p *proxy) freeze(meant func(*cut) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.live {
+		if meant(c) {
+			c.frozen = true
+		}
+	}
+}
+
+// lead sends new connections elsewhere.
+func (p *proxy) lead(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
+// sever closes the connections that are meant.
+func (p *proxy) sever(meant func(*cut) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.live {
+		if meant(c) {
+			c.close()
+		}
+	}
+}
+
+func (p *proxy) accepted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dials
+}
