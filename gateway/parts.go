@@ -21,6 +21,7 @@ import (
 	"davit/gateway/embedded"
 	"davit/gateway/faas"
 	"davit/gateway/redisstore"
+	"davit/internal/archive"
 	"davit/internal/blob"
 	"davit/internal/task"
 )
@@ -220,4 +221,11 @@ func besideOrInPath(self, name string) (string, error) {
 		return "", fmt.Errorf("%s is neither beside the gateway nor in PATH (set DAVIT_RUNNER_BINARY): %w", name, err)
 	}
 	return found, nil
+}
+
+// archiveLimits are the limits of uploaded sources.
+func archiveLimits(cfg *Config) archive.Limits {
+	return archive.Limits{
+		PackedBytes: int64(cfg.sizes.maxArchive), UnpackedBytes: int64(cfg.sizes.maxUnpacked), Entries: cfg.MaxArchiveEntries,
+	}
 }

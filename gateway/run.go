@@ -155,7 +155,7 @@ func (g *gateway) loadRegistrations(ctx context.Context) error {
 	g.register = register.New(register.Options{
 		Gateway: g.id, Registry: registry{g.records}, Objects: g.objects.store, Builder: lateBuilder{g}, Catalog: g.catalog,
 		Gateways: g.records, Capabilities: capabilities(),
-		Check: newArchives(g.cfg).check, MaxSource: g.cfg.sizes.maxArchive, SpoolDir: g.runDir, Log: g.log, Now: time.Now,
+		Limits: archiveLimits(g.cfg), SpoolDir: g.runDir, Log: g.log, Now: time.Now,
 	})
 	if err := g.register.Restore(ctx); err != nil {
 		return err
@@ -181,7 +181,7 @@ func (g *gateway) startRunners(ctx context.Context) error {
 	}
 	g.launcher, err = local.New(local.Options{
 		RunnerBinary: binary, Dir: g.runDir, Gateways: func() []string { return []string{g.net.runnerAddr()} },
-		Token: tokens.of, Source: g.register.OpenSource, Unpack: newArchives(g.cfg).unpack, Hide: []string{g.cfg.DataDir}, Log: g.log,
+		Token: tokens.of, Source: g.register.OpenSource, Limits: archiveLimits(g.cfg), Hide: []string{g.cfg.DataDir}, Log: g.log,
 		OnExit: func(e local.Exit) { g.dispatch.Exited(exitOf(e)) },
 	})
 	if err != nil {

@@ -69,6 +69,8 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Repl
 		return nil, err
 	case errors.As(err, &unread):
 		return nil, d.refuse(c, unread.Err)
+	case errors.Is(err, hub.ErrNotRun) && faas.KindOf(err) == faas.TooLarge:
+		return nil, d.refuse(c, err)
 	case c.ctx.Err() != nil && errors.Is(err, hub.ErrNotRun):
 		return nil, d.giveUp(c, context.Cause(c.ctx))
 	case errors.Is(err, hub.ErrNotRun) && c.body.whole() && ctx.Err() == nil:
