@@ -109,6 +109,9 @@ func (p *Process) Run() End {
 // started yet never is.
 func (p *Process) Stop(cause Cause) { p.stop(cause, p.host.grace) }
 
+// Kill ends the command at once.
+func (p *Process) Kill(cause Cause) { p.stop(cause, 0) }
+
 func (p *Process) stop(cause Cause, grace time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

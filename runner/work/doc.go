@@ -7,4 +7,8 @@
 // to the end (Accept), which commits it; its answer (Answer) is there when the
 // command has ended, and can be asked for again until a gateway has acknowledged
 // it (Ack). Start at Worker.
+//
+// The start process runs beside the calls. When it ends with another code than 0,
+// at any time, the runner drains and goes: calls that have not started their command
+// end with start_failed, those that have go on.
 package work

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -103,6 +104,34 @@ func (r *Room) WriteRequest(b []byte) error {
 	return nil
 }
 
+// Root opens the workspace to read what the command wrote, if it is still the one
+// that the command was given.
+func (r *Room) Root() (*os.Root, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(r.Work(), &st); err != nil {
+		return nil, fmt.Errorf("open workspace: %w", err)
+	}
+	if st.Mode&0o700 != 0o700 && st.Ino == r.folders[1].node.ino {
+		_ = unix.Fchmodat(unix.AT_FDCWD, r.Work(), 0o700, 0) // opening it will tell
+	}
+	root, err := os.OpenRoot(r.Work())
+	if err != nil {
+		return nil, fmt.Errorf("open workspace: %w", err)
+	}
+	info, err := root.Stat(".")
+	if err == nil {
+		now, is := info.Sys().(*syscall.Stat_t)
+		if made := r.folders[1].node; !is || now.Ino != made.ino || now.Dev != made.dev {
+			err = errors.New("it is not the folder that the command was given")
+		}
+	}
+	if err != nil {
+		_ = root.Close()
+		return nil, fmt.Errorf("open workspace: %w", err)
+	}
+	return root, nil
+}
+
 // Clean makes the room as new. No process of the call may be left.
 func (r *Room) Clean() error {
 	err := r.restore()
@@ -121,11 +150,15 @@ func (r *Room) Remove() error {
 		_ = r.request.Close()
 		r.request = nil
 	}
-	return removePath(r.dir)
+	return RemoveAll(r.dir)
 }
 
-func removePath(path string) error {
+// RemoveAll removes a tree whatever its modes and depth, or nothing if it is not there.
+func RemoveAll(path string) error {
 	parent, err := unix.Open(filepath.Dir(path), openDir, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", path, err)
 	}

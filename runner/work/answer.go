@@ -1,0 +1,150 @@
+package work
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"io"
+	"os"
+	"sync"
+
+	"davit/internal/task"
+	"davit/runner/scratch"
+)
+
+// The kinds of answers.
+const (
+	kindZip  = "zip"
+	kindFile = "file"
+)
+
+// Answer is an outcome and the result that goes with it.
+type Answer struct {
+	Outcome  task.Outcome
+	Kind     string // "zip" or "file"
+	Filename string // with "file": its base name, without control characters and backslashes
+	Body     *Body  // nil when Outcome.Reason is set
+}
+
+// Body is a result as it grows. Read returns io.EOF only when it is whole. Close it.
+type Body struct {
+	from  io.Reader
+	sum   hash.Hash // nil: of the file
+	file  *scratch.File
+	size  int64
+	close func() error
+}
+
+// Read implements io.Reader.
+func (b *Body) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	b.size += int64(n)
+	if b.sum != nil {
+		b.sum.Write(p[:n])
+	}
+	return n, err
+}
+
+// Close ends the reading. The call goes on.
+func (b *Body) Close() error { return b.close() }
+
+// Sum returns the size and the hex SHA-256 of the body. It is for after io.EOF.
+func (b *Body) Sum() (size int64, hexSum string) {
+	if b.sum == nil {
+		return b.file.Size(), b.file.SHA256()
+	}
+	return b.size, hex.EncodeToString(b.sum.Sum(nil))
+}
+
+// resultFiles are what a command gave, where it is kept.
+type resultFiles struct {
+	zip      *scratch.File // also when the answer is a file, for the store
+	out      *scratch.File // stdout, when that is the result
+	raw      *os.File      // the one file, when that is the answer
+	rawSize  int64
+	kind     string
+	filename string
+}
+
+// release gives it up.
+func (r *resultFiles) release() {
+	for _, f := range []*scratch.File{r.zip, r.out} {
+		if f != nil {
+			f.Release()
+		}
+	}
+	if r.raw != nil {
+		_ = r.raw.Close() // a Body that reads it has it duplicated
+	}
+}
+
+// Answer waits until the command has ended and returns its outcome, and the result
+// as it grows. It may be asked for again, by several at a time, until the call is
+// forgotten. A result that fails while it is zipped makes an outcome of its own: who
+// reads it then gets an error, and who asks after it that outcome.
+func (c *Call) Answer(ctx context.Context) (*Answer, error) {
+	select {
+	case <-c.answered:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-c.w.life.Done():
+		return nil, os.ErrClosed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.givenUp {
+		return nil, os.ErrClosed
+	}
+	a := &Answer{Outcome: *c.outcome}
+	if a.Outcome.Reason != "" {
+		return a, nil
+	}
+	a.Kind, a.Filename = c.answer.kind, c.answer.filename
+	a.Body = c.body(ctx)
+	return a, nil
+}
+
+// body opens the result; c.mu is held.
+func (c *Call) body(ctx context.Context) *Body {
+	c.readers++
+	var once sync.Once
+	leave := func(last error) (err error) {
+		once.Do(func() {
+			c.mu.Lock()
+			c.readers--
+			c.mu.Unlock()
+			c.settle()
+			err = last
+		})
+		return err
+	}
+	r := &c.answer
+	switch {
+	case r.kind == kindZip:
+		from := r.zip.Reader(ctx, 0)
+		return &Body{from: from, file: r.zip, close: func() error { return leave(from.Close()) }}
+	case r.out != nil:
+		from := r.out.Reader(ctx, 0)
+		return &Body{from: from, file: r.out, close: func() error { return leave(from.Close()) }}
+	}
+	// The call is not forgotten, and so the file not closed, while it has readers.
+	from := &exact{from: io.NewSectionReader(r.raw, 0, r.rawSize), left: r.rawSize}
+	return &Body{from: from, sum: sha256.New(), close: func() error { return leave(nil) }}
+}
+
+// exact fails at the end of a file that has become shorter.
+type exact struct {
+	from io.Reader
+	left int64
+}
+
+// Read implements io.Reader.
+func (e *exact) Read(p []byte) (int, error) {
+	n, err := e.from.Read(p)
+	e.left -= int64(n)
+	if err == io.EOF && e.left > 0 { //nolint:errorlint // returned bare
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}

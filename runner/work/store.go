@@ -1,0 +1,278 @@
+package work
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+	"davit/runner/scratch"
+	"davit/runner/transfer"
+)
+
+const (
+	// storeExtra is how long after a call's deadline its signed URLs live.
+	storeExtra = 5 * time.Minute
+	// inputDelay spares short calls the company of an upload.
+	inputDelay = 200 * time.Millisecond
+	// ackPatience is how long an outcome that is in the store waits for a gateway.
+	ackPatience = 30 * time.Second
+)
+
+// uploads is how far the storing of a call is; the call's mutex guards it.
+type uploads struct {
+	must   bool // keep, whatever the task says
+	begun  bool // the input is being stored
+	stored bool // it is stored
+	timer  *time.Timer
+	done   sync.WaitGroup // the input's upload
+}
+
+// Keep makes the call kept as task.MustKeep does: its input is stored at once and
+// its result when it has ended. After the end it does nothing.
+func (c *Call) Keep() {
+	c.mu.Lock()
+	late := c.ended || !c.accepted
+	if !late {
+		c.uploads.must = true
+	}
+	c.mu.Unlock()
+	if late {
+		return
+	}
+	if in := c.input.describe(c.task); in.Stored {
+		c.w.tell(task.Event{Kind: task.EventInputStored, Invocation: c.id, Input: in})
+		return
+	}
+	c.storeInput()
+}
+
+// watchInput stores the input while the command runs, if that takes long.
+func (c *Call) watchInput() {
+	if c.inputFile() == nil || c.input.raw.Size() == 0 {
+		return
+	}
+	switch {
+	case c.task.MustKeep:
+		c.storeInput()
+	case keepsAll(c.task.Keep):
+		c.mu.Lock()
+		c.uploads.timer = time.AfterFunc(inputDelay, c.storeInput)
+		c.mu.Unlock()
+	}
+}
+
+func keepsAll(k faas.Keep) bool { return k == faas.KeepAll || k == "" }
+
+// kept reports whether a call with that outcome is kept.
+func (c *Call) kept(o *task.Outcome) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mustKeep() || keepsAll(c.task.Keep) || c.task.Keep == faas.KeepFailed && o.Reason != ""
+}
+
+// mustKeep is with c.mu held.
+func (c *Call) mustKeep() bool { return c.task.MustKeep || c.uploads.must }
+
+// inputFile returns the input if it is to be stored.
+func (c *Call) inputFile() *scratch.File {
+	file, is := c.input.raw.(*scratch.File)
+	if !is || c.task.Put.Input == "" {
+		return nil
+	}
+	return file
+}
+
+// storeInput begins to store the input, once.
+func (c *Call) storeInput() {
+	file := c.inputFile()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.uploads.begun || file == nil || file.Size() == 0 {
+		return
+	}
+	c.uploads.begun = true
+	c.uploads.done.Add(1)
+	if !c.w.background(func() { c.putInput(file) }) {
+		c.uploads.done.Done()
+	}
+}
+
+func (c *Call) putInput(file *scratch.File) {
+	defer c.uploads.done.Done()
+	ctx, cancel := context.WithDeadline(c.w.life, c.storeDeadlineLater())
+	defer cancel()
+	if !c.put(ctx, c.task.Put.Input, c.task.Request.ContentType, file, "input") {
+		return
+	}
+	c.mu.Lock()
+	c.uploads.stored = true
+	in := *c.record.Input
+	in.Stored = true
+	c.record.Input = &in
+	c.mu.Unlock()
+	c.w.tell(task.Event{Kind: task.EventInputStored, Invocation: c.id, Input: &in})
+}
+
+// storeDeadlineLater allows for a command that has not been started yet.
+func (c *Call) storeDeadlineLater() time.Time {
+	return c.w.now().Add(c.task.Timeout.Std() + storeExtra)
+}
+
+// put uploads one object and reports whether it is stored.
+func (c *Call) put(ctx context.Context, to, contentType string, file *scratch.File, what string) bool {
+	select {
+	case c.w.uploads <- struct{}{}:
+		defer func() { <-c.w.uploads }()
+	case <-ctx.Done():
+		return false
+	}
+	err := c.w.client.Put(ctx, to, transfer.Object{
+		Size: file.Size(), ContentType: contentType,
+		Open: func() io.ReadCloser { return file.Reader(ctx, 0) },
+	})
+	if err != nil {
+		c.w.log.Warn("object not stored", "invocation", c.id, "object", what, "cause", err)
+	}
+	return err == nil
+}
+
+// store stores what is to be kept and retires the call.
+func (c *Call) store() {
+	c.mu.Lock()
+	o := c.outcome
+	if c.uploads.timer != nil {
+		c.uploads.timer.Stop()
+	}
+	c.mu.Unlock()
+	deadline := c.storeDeadline()
+	patience := max(deadline.Sub(c.w.now()), ackPatience)
+	if !c.kept(o) || c.task.Put == (task.Put{}) {
+		c.retire(patience)
+		return
+	}
+	ctx, cancel := context.WithDeadline(c.w.life, deadline)
+	defer cancel()
+	stored := c.storeAll(ctx, o)
+	c.mu.Lock()
+	c.outcome = stored
+	c.mu.Unlock()
+	if c.putOutcome(ctx, stored) {
+		patience = ackPatience
+	}
+	c.w.tell(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: stored})
+	c.retire(patience)
+}
+
+// storeAll uploads input, result and log and returns the outcome that says so.
+func (c *Call) storeAll(ctx context.Context, o *task.Outcome) *task.Outcome {
+	begun := c.w.now()
+	stored := *o
+	whole := true
+	c.storeInput()
+	if in := *o.Input; !in.Stored {
+		in.Stored = c.inputStored()
+		whole = in.Stored
+		stored.Input = &in
+	}
+	if o.Result != nil && c.answer.zip != nil && c.task.Put.Result != "" {
+		r := *o.Result
+		r.Stored = c.put(ctx, c.task.Put.Result, "application/zip", c.answer.zip, "result")
+		whole = whole && r.Stored
+		stored.Result = &r
+	}
+	if o.LogSize > 0 && c.task.Put.Log != "" {
+		stored.LogStored = c.put(ctx, c.task.Put.Log, "text/plain; charset=utf-8", c.log, "log")
+	}
+	stored.Phases.Store = faas.Duration(c.w.now().Sub(begun))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !whole && c.mustKeep() && stored.Reason == "" {
+		stored.Reason, stored.Detail = faas.ReasonStoreUnavailable, "the command ended well, but input and result cannot be stored"
+	}
+	return &stored
+}
+
+// inputStored waits for the input's upload.
+func (c *Call) inputStored() bool {
+	c.uploads.done.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.uploads.stored
+}
+
+// putOutcome stores the outcome, last: who finds it finds the rest.
+func (c *Call) putOutcome(ctx context.Context, o *task.Outcome) bool {
+	if c.task.Put.Outcome == "" {
+		return false
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		c.w.log.Error("outcome cannot be written", "invocation", c.id, "cause", err)
+		return false
+	}
+	file := scratch.New(c.w.scratch)
+	defer file.Release()
+	_, _ = file.Write(b) // put tells
+	file.Finish()
+	return c.put(ctx, c.task.Put.Outcome, "application/json", file, "outcome")
+}
+
+// errFetch says that the input is not to be had from the store.
+var errFetch = errors.New("fetch input")
+
+// fetch gets an input that is in the store already and reads it into the workspace.
+func (c *Call) fetch() error {
+	begun := c.w.now()
+	ctx, cancel := context.WithDeadline(c.life, begun.Add(c.task.Timeout.Std()))
+	defer cancel()
+	var file *scratch.File
+	err := c.w.client.Get(ctx, c.task.InputURL, func() io.Writer {
+		if file != nil {
+			file.Release()
+		}
+		file = scratch.New(c.w.scratch)
+		return file
+	})
+	if file != nil {
+		defer file.Release()
+	}
+	if err != nil {
+		return errors.Join(errFetch, err)
+	}
+	file.Finish()
+	got := fetched{size: file.Size(), sum: file.SHA256()}
+	if want := c.task.Record.Input; want != nil && want.SHA256 != "" && want.SHA256 != got.sum {
+		return errors.Join(errFetch, errors.New("it is not what was stored"))
+	}
+	from := file.Reader(ctx, 0)
+	defer func() { _ = from.Close() }()
+	fault, err := c.parse(from)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.input.raw, c.input.sum, c.input.fault = got, got.sum, fault
+	c.record.Phases.Input += faas.Duration(c.w.now().Sub(begun))
+	return nil
+}
+
+// fetched is an input that came from the store.
+type fetched struct {
+	size int64
+	sum  string
+}
+
+// Write implements sink; nothing is written.
+func (f fetched) Write(p []byte) (int, error) { return len(p), nil }
+
+// Size returns how many bytes there were.
+func (f fetched) Size() int64 { return f.size }
+
+// SHA256 returns their sum.
+func (f fetched) SHA256() string { return f.sum }
