@@ -72,10 +72,10 @@ func readReply(parts []any, err error) (code string, rec stored, _ error) {
 const settleLua = writeLua + replyLua + `
 local was = read(11, ARGV[4])
 local why = refusal(was, 4)
-if why == 'final' and was.request == ARGV[2] then return reply('ok') end
+if why == 'final' and done(was) then return reply('ok') end
 if why then return reply(why) end
 local news = write(11, 4, was)
-redis.call('HSET', KEYS[11], 'n', ARGV[2])
+remember(11, was)
 redis.call('PUBLISH', ARGV[1], news)
 return reply('ok')
 `
@@ -128,17 +128,17 @@ func refused(code string, now *faas.Invocation) error {
 const updateLua = writeLua + replyLua + `
 local was = read(11, ARGV[4])
 if not was.state then return reply('gone') end
-if was.request == ARGV[2] then return reply('ok') end
+if done(was) then return reply('ok') end
 if was.version ~= ARGV[15] then return reply('changed') end
 local news = write(11, 4, was)
-redis.call('HSET', KEYS[11], 'n', ARGV[2])
+remember(11, was)
 if news then redis.call('PUBLISH', ARGV[1], news) end
 return reply('ok')
 `
 
 // UpdateInvocation changes one record and returns it as it is then. change sees a
-// copy and may be called several times, when others write meanwhile; its error
-// ends the update. Id, function and trigger stay as they are. A later attempt
+// copy, with who leads it and what it is bound to now, and may be called several
+// times, when others write meanwhile; its error ends the update. Id, function and trigger stay as they are. A later attempt
 // begins bound to no runner. An invocation becomes final by Settle or
 // SaveInvocations only, and once it is, its state, reason, exit code, signal,
 // attempt and end stay: a change of them is a Conflict.

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -128,112 +127,6 @@ func TestOneBatchHoldsManyWritesOfOneInvocation(t *testing.T) {
 		}
 		saveInvocation(t, s, batch...)
 		wantTotals(t, s, Totals{Accepted: 100, Final: 100})
-	})
-}
-
-func TestSettleIsAppliedOnce(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		const n = 50
-		stores := []*Store{srv.bare(t), srv.bare(t), srv.bare(t)}
-		s := stores[0]
-		inv := newInvocation(t, "f", "tr", faas.Running)
-		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
-		applied, settled, errs := make([]bool, n), make([]*faas.Invocation, n), make([]error, n)
-		together(n, func(i int) {
-			mine := ended(inv, []faas.State{faas.Succeeded, faas.Failed, faas.StateCancelled}[i%3])
-			mine.Detail = fmt.Sprint(i)
-			settled[i], applied[i], errs[i] = stores[i%3].Settle(t.Context(), mine)
-		})
-		stands := find(t, s, inv.ID)
-		winners := 0
-		for i := range n {
-			must(t, errs[i])
-			if applied[i] {
-				winners++
-				if stands.Detail != fmt.Sprint(i) {
-					t.Errorf("%d was applied, but %s stands", i, stands.Detail)
-				}
-			}
-			if !reflect.DeepEqual(settled[i], stands) {
-				t.Errorf("%d was told %+v, but %+v stands", i, settled[i], stands)
-			}
-		}
-		if winners != 1 {
-			t.Errorf("applied %d times", winners)
-		}
-		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
-		taken := mustGet[[]*faas.Invocation](t)(s.TakeExpired(t.Context(), "g2", now().Add(time.Hour), now().Add(2*time.Hour), 10))
-		if len(taken) != 0 {
-			t.Errorf("it is still in the queue: %+v", taken)
-		}
-	})
-}
-
-func TestSettleMakesTheRecordIfNeedBe(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		s := srv.bare(t)
-		inv := newInvocation(t, "f", "tr", faas.Succeeded)
-		settled, applied, err := s.Settle(t.Context(), inv)
-		must(t, err)
-		if !applied || !reflect.DeepEqual(settled, inv) {
-			t.Errorf("applied %v, settled %+v", applied, settled)
-		}
-		_, _, err = s.Settle(t.Context(), newInvocation(t, "f", "tr", faas.Running))
-		wantKind(t, err, faas.Internal)
-		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
-	})
-}
-
-func TestARepeatedSettleIsAppliedStill(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		s := srv.bare(t)
-		one := []*faas.Invocation{newInvocation(t, "f", "tr", faas.Succeeded)}
-		for range 3 { // as the client does when an answer gets lost
-			args, err := s.writeArgs("the-request", one)
-			must(t, err)
-			code, _, err := readReply(s.eval(t.Context(), settleLua, s.writeKeys(one), args...).Slice())
-			must(t, err)
-			if code != "ok" {
-				t.Errorf("got %q", code)
-			}
-		}
-		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
-	})
-}
-
-func TestWhoMaySettle(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		s := srv.bare(t)
-		inv := newInvocation(t, "f", "tr", faas.Running)
-		must(t, s.Enqueue(t.Context(), inv, now()))
-		taken := mustGet[[]*faas.Invocation](t)(s.TakeExpired(t.Context(), "g2", now(), now().Add(time.Minute), 10))
-		if len(taken) != 1 || taken[0].Inner.Gateway != "g2" {
-			t.Fatalf("taken: %+v", taken)
-		}
-		_, _, err := s.Settle(t.Context(), ended(inv, faas.Failed)) // the former leader, from a long sleep
-		wantKind(t, err, faas.Conflict)
-		if fault, ok := errors.AsType[*faas.Error](err); !ok || fault.Invocation == nil || fault.Invocation.State != faas.Running {
-			t.Errorf("the error does not tell how it stands: %+v", err)
-		}
-		saveInvocation(t, s, ended(inv, faas.Failed))
-		if got := find(t, s, inv.ID); got.State != faas.Running || got.Inner.Gateway != "g2" {
-			t.Errorf("a stale write went through: %+v", got)
-		}
-		_, err = s.UpdateInvocation(t.Context(), inv.ID, func(i *faas.Invocation) error {
-			i.Attempt++
-			i.State = faas.Queued
-			return nil
-		})
-		must(t, err)
-		_, _, err = s.Settle(t.Context(), ended(taken[0], faas.Succeeded)) // its leader, but of an attempt before
-		wantKind(t, err, faas.Conflict)
-		mine := ended(find(t, s, inv.ID), faas.Succeeded)
-		mine.Inner.Gateway = "" // by the runner's word, whoever leads
-		_, applied, err := s.Settle(t.Context(), mine)
-		must(t, err)
-		if !applied {
-			t.Error("not applied")
-		}
 	})
 }
 

@@ -29,7 +29,7 @@ func (k keys) function(n faas.FunctionName) string {
 }
 
 func (k keys) revisions(n faas.FunctionName) string {
-	return k.prefix + "function:" + string(n) + ":revisions" // hash: "N" → JSON, "N:state" → state
+	return k.prefix + "revisions:" + string(n) // hash: "N" → JSON, "N:state" → state
 }
 
 // Invocations.

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
@@ -127,23 +128,24 @@ func (s *Store) setLeases(ctx context.Context, gateway, next faas.GatewayID, ids
 // takeLua takes those entries whose lease is over.
 //
 //	KEYS[1] leases, KEYS[2]… invocations
-//	ARGV[1] gateway, ARGV[2] ms now, ARGV[3] ms when the new leases end, ARGV[4]… ids
+//	ARGV[1] gateway, ARGV[2] ms now, ARGV[3] ms when the new leases end, ARGV[4] request, ARGV[5]… ids
 //
-// Answers a list: for each that was taken its columns, in the order of columns. Entries without a record are dropped.
+// Answers a list: for each that was taken its columns, in the order of columns. What this very request took
+// before, and its answer got lost, is taken still. Entries without a record are dropped.
 const takeLua = `
 local taken = {}
-for i = 4, #ARGV do
-  local ends = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if ends and tonumber(ends) <= tonumber(ARGV[2]) then
-    if redis.call('EXISTS', KEYS[i - 2]) == 0 then
-      redis.call('ZREM', KEYS[1], ARGV[i])
-    else
-      redis.call('HSET', KEYS[i - 2], 'o', ARGV[1])
-      redis.call('HINCRBY', KEYS[i - 2], 'v', 1)
-      redis.call('ZADD', KEYS[1], ARGV[3], ARGV[i])
-      local c = redis.call('HMGET', KEYS[i - 2], 'r', 's', 'v', 'b', 'c', 'o')
-      taken[#taken + 1] = {c[1] or '', c[2] or '', c[3] or '', c[4] or '', c[5] or '', c[6] or ''}
-    end
+for i = 5, #ARGV do
+  local k = i - 3
+  local ends, by = redis.call('ZSCORE', KEYS[1], ARGV[i]), redis.call('HGET', KEYS[k], 'q')
+  local over = ends and tonumber(ends) <= tonumber(ARGV[2])
+  if over and redis.call('EXISTS', KEYS[k]) == 0 then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  elseif over or ends and by == ARGV[4] then
+    redis.call('HSET', KEYS[k], 'o', ARGV[1], 'q', ARGV[4])
+    redis.call('HINCRBY', KEYS[k], 'v', 1)
+    redis.call('ZADD', KEYS[1], ARGV[3], ARGV[i])
+    local c = redis.call('HMGET', KEYS[k], 'r', 's', 'v', 'b', 'c', 'o')
+    taken[#taken + 1] = {c[1] or '', c[2] or '', c[3] or '', c[4] or '', c[5] or '', c[6] or ''}
   end
 end
 return taken
@@ -177,7 +179,7 @@ func (s *Store) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, un
 }
 
 func (s *Store) take(ctx context.Context, gateway faas.GatewayID, now, until int64, ids []string) ([]*faas.Invocation, error) {
-	keys, args := []string{s.keys.leases()}, []any{string(gateway), now, until}
+	keys, args := []string{s.keys.leases()}, []any{string(gateway), now, until, rand.Text()}
 	for _, id := range ids {
 		keys, args = append(keys, s.keys.invocation(faas.InvocationID(id))), append(args, id)
 	}

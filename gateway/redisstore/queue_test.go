@@ -287,3 +287,24 @@ func TestPlacesAreNeverMoreThanThereAre(t *testing.T) {
 		}
 	})
 }
+
+func TestARepeatedTakeTakesTheSame(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s, at := srv.bare(t), now()
+		inv := newInvocation(t, "f", "tr", faas.Queued)
+		must(t, s.Enqueue(t.Context(), inv, at))
+		take := func(gateway, request string) int {
+			keys := []string{s.keys.leases(), s.keys.invocation(inv.ID)}
+			args := []any{gateway, s.stamp(at), s.stamp(at.Add(time.Minute)), request, string(inv.ID)}
+			return len(mustGet[[]any](t)(s.eval(t.Context(), takeLua, keys, args...).Slice()))
+		}
+		for _, c := range []struct {
+			gateway, request string
+			want             int
+		}{{"g2", "x", 1}, {"g2", "x", 1}, {"g3", "y", 0}, {"g2", "z", 0}} {
+			if got := take(c.gateway, c.request); got != c.want {
+				t.Errorf("%s, request %s: took %d, want %d", c.gateway, c.request, got, c.want)
+			}
+		}
+	})
+}

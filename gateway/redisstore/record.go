@@ -20,7 +20,8 @@ import (
 //	b  the runner that the attempt is bound to, or ""
 //	c  "1" once a cancel was asked for, else ""
 //	o  the gateway that leads it, or ""
-//	n  the request that wrote it last, where that matters
+//	n  the last few requests that wrote it, of those that must not be done twice
+//	q  the request that took it from the queue, or none
 //
 // s, b, c and o change without r.
 
@@ -42,6 +43,16 @@ local function read(k, id)
   local c = redis.call('HMGET', KEYS[k], 's', 'a', 'b', 'c', 'o', 'n', 'v')
   local leased = c[1] and redis.call('ZSCORE', KEYS[3], id)
   return {state = c[1], attempt = tonumber(c[2] or 0), runner = c[3], cancelled = c[4], owner = c[5], request = c[6], version = c[7], leased = leased}
+end
+
+-- done tells whether this very request wrote the invocation before, and its answer got lost.
+local function done(was)
+  return was.request and string.find(was.request, ARGV[2], 1, true)
+end
+
+-- remember keeps the request in KEYS[k] beside the seven before it.
+local function remember(k, was)
+  redis.call('HSET', KEYS[k], 'n', string.sub(ARGV[2] .. ' ' .. (was.request or ''), 1, 8 * (#ARGV[2] + 1)))
 end
 
 -- refusal tells why the invocation in ARGV[a] must not be written over was: it is final, of a later attempt, or led by another.

@@ -26,7 +26,7 @@ const DefaultPrefix = "davit:"
 const (
 	dialTimeout = 3 * time.Second
 	ioTimeout   = 5 * time.Second
-	mostRetries = 2
+	mostRetries = 1
 	dialTries   = 2
 	poolSize    = 64 // each costs a descriptor and 64 KiB, and only while it is needed
 	idleTimeout = 5 * time.Minute

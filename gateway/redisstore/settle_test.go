@@ -1,0 +1,197 @@
+package redisstore
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+func TestSettleIsAppliedOnce(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		const n = 50
+		stores := []*Store{srv.bare(t), srv.bare(t), srv.bare(t)}
+		s := stores[0]
+		inv := newInvocation(t, "f", "tr", faas.Running)
+		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
+		applied, settled, errs := make([]bool, n), make([]*faas.Invocation, n), make([]error, n)
+		together(n, func(i int) {
+			mine := ended(inv, []faas.State{faas.Succeeded, faas.Failed, faas.StateCancelled}[i%3])
+			mine.Detail = fmt.Sprint(i)
+			settled[i], applied[i], errs[i] = stores[i%3].Settle(t.Context(), mine)
+		})
+		stands := find(t, s, inv.ID)
+		winners := 0
+		for i := range n {
+			must(t, errs[i])
+			if applied[i] {
+				winners++
+				if stands.Detail != fmt.Sprint(i) {
+					t.Errorf("%d was applied, but %s stands", i, stands.Detail)
+				}
+			}
+			if !reflect.DeepEqual(settled[i], stands) {
+				t.Errorf("%d was told %+v, but %+v stands", i, settled[i], stands)
+			}
+		}
+		if winners != 1 {
+			t.Errorf("applied %d times", winners)
+		}
+		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
+		taken := mustGet[[]*faas.Invocation](t)(s.TakeExpired(t.Context(), "g2", now().Add(time.Hour), now().Add(2*time.Hour), 10))
+		if len(taken) != 0 {
+			t.Errorf("it is still in the queue: %+v", taken)
+		}
+	})
+}
+
+func TestSettleMakesTheRecordIfNeedBe(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		inv := newInvocation(t, "f", "tr", faas.Succeeded)
+		settled, applied, err := s.Settle(t.Context(), inv)
+		must(t, err)
+		if !applied || !reflect.DeepEqual(settled, inv) {
+			t.Errorf("applied %v, settled %+v", applied, settled)
+		}
+		_, _, err = s.Settle(t.Context(), newInvocation(t, "f", "tr", faas.Running))
+		wantKind(t, err, faas.Internal)
+		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
+	})
+}
+
+func TestARepeatedSettleIsAppliedStill(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		one := []*faas.Invocation{newInvocation(t, "f", "tr", faas.Succeeded)}
+		for range 3 { // as the client does when an answer gets lost
+			args, err := s.writeArgs("the-request", one)
+			must(t, err)
+			code, _, err := readReply(s.eval(t.Context(), settleLua, s.writeKeys(one), args...).Slice())
+			must(t, err)
+			if code != "ok" {
+				t.Errorf("got %q", code)
+			}
+			_, err = s.UpdateInvocation(t.Context(), one[0].ID, func(i *faas.Invocation) error { // others go on meanwhile
+				i.Inner.LogSize++
+				return nil
+			})
+			must(t, err)
+		}
+		if got := find(t, s, one[0].ID); got.Inner.LogSize != 3 {
+			t.Errorf("a repeated request undid what came after it: %+v", got.Inner)
+		}
+		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
+	})
+}
+
+func TestWhoMaySettle(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		inv := newInvocation(t, "f", "tr", faas.Running)
+		must(t, s.Enqueue(t.Context(), inv, now()))
+		taken := mustGet[[]*faas.Invocation](t)(s.TakeExpired(t.Context(), "g2", now(), now().Add(time.Minute), 10))
+		if len(taken) != 1 || taken[0].Inner.Gateway != "g2" {
+			t.Fatalf("taken: %+v", taken)
+		}
+		_, _, err := s.Settle(t.Context(), ended(inv, faas.Failed)) // the former leader, from a long sleep
+		wantKind(t, err, faas.Conflict)
+		if fault, ok := errors.AsType[*faas.Error](err); !ok || fault.Invocation == nil || fault.Invocation.State != faas.Running {
+			t.Errorf("the error does not tell how it stands: %+v", err)
+		}
+		saveInvocation(t, s, ended(inv, faas.Failed))
+		if got := find(t, s, inv.ID); got.State != faas.Running || got.Inner.Gateway != "g2" {
+			t.Errorf("a stale write went through: %+v", got)
+		}
+		_, err = s.UpdateInvocation(t.Context(), inv.ID, func(i *faas.Invocation) error {
+			i.Attempt++
+			i.State = faas.Queued
+			return nil
+		})
+		must(t, err)
+		_, _, err = s.Settle(t.Context(), ended(taken[0], faas.Succeeded)) // its leader, but of an attempt before
+		wantKind(t, err, faas.Conflict)
+		mine := ended(find(t, s, inv.ID), faas.Succeeded)
+		mine.Inner.Gateway = "" // by the runner's word, whoever leads
+		_, applied, err := s.Settle(t.Context(), mine)
+		must(t, err)
+		if !applied {
+			t.Error("not applied")
+		}
+	})
+}
+
+// Accepted = in flight + final, whenever one looks.
+func TestConservationAtEveryInstant(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		const writers, rounds = 8, 25
+		stores := []*Store{srv.bare(t), srv.bare(t)}
+		errs := make([]error, writers+1)
+		left := make(chan struct{}, writers)
+		together(writers+1, func(w int) {
+			if w == writers {
+				errs[w] = watchTotals(t, stores[0], left, writers)
+				return
+			}
+			defer func() { left <- struct{}{} }()
+			for i := range rounds {
+				errs[w] = errors.Join(errs[w], live(t, stores[(w+i)%2], i))
+			}
+		})
+		for _, err := range errs {
+			must(t, err)
+		}
+		wantTotals(t, stores[0], Totals{Accepted: writers * rounds, Final: writers * rounds})
+	})
+}
+
+func watchTotals(t *testing.T, s *Store, left <-chan struct{}, writers int) error {
+	for writers > 0 {
+		select {
+		case <-left:
+			writers--
+		default:
+		}
+		got, err := s.Totals(t.Context())
+		if err != nil {
+			return err
+		}
+		if got.Accepted != got.InFlight()+got.Final {
+			return fmt.Errorf("totals %+v", got)
+		}
+	}
+	return nil
+}
+
+// live takes an invocation through one of the ways that there are.
+func live(t *testing.T, s *Store, way int) error {
+	ctx, inv := t.Context(), newInvocation(t, "f", "tr", faas.Queued)
+	running := inv.Clone()
+	running.State = faas.Running
+	over := ended(inv, faas.Failed)
+	switch way % 4 {
+	case 0:
+		return s.SaveInvocations(ctx, []*faas.Invocation{inv, running, over, running})
+	case 1:
+		_, _, err := s.Settle(ctx, over)
+		return err
+	case 2:
+		err := s.Enqueue(ctx, inv, now().Add(time.Minute))
+		_, errUpdate := s.UpdateInvocation(ctx, inv.ID, func(i *faas.Invocation) error { i.State = faas.Starting; return nil })
+		_, _, errSettle := s.Settle(ctx, over)
+		return errors.Join(err, errUpdate, errSettle)
+	default:
+		err := s.SaveInvocations(ctx, []*faas.Invocation{running})
+		_, errUpdate := s.UpdateInvocation(ctx, inv.ID, func(i *faas.Invocation) error { // a retry
+			i.Attempt, i.State = 2, faas.Queued
+			return nil
+		})
+		again := over.Clone()
+		again.Attempt = 2
+		_, _, errSettle := s.Settle(ctx, again)
+		return errors.Join(err, errUpdate, errSettle, s.DeleteInvocation(ctx, inv.ID))
+	}
+}
