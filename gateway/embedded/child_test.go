@@ -48,10 +48,10 @@ func serveChild(dir string) error {
 			return err
 		}
 	}
-	fmt.Println(s.URL()) // to the parent, which waits for it
+	fmt.Fprintln(os.Stdout, s.URL()) // to the parent, which waits for it
 	go func() {
 		for err := range s.Err() {
-			fmt.Println("failed:", err)
+			fmt.Fprintln(os.Stdout, "failed:", err)
 		}
 	}()
 	for input := bufio.NewScanner(os.Stdin); input.Scan(); {

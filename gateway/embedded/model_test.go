@@ -92,7 +92,7 @@ func (m *machine) command(rt *rapid.T) { m.both(rt, randomCommand(rt)) }
 func randomCommand(rt *rapid.T) string {
 	line := rapid.SampledFrom([]string{
 		"SET K V", "SET K V NX", "SET K V XX", "SET K V EX N", "SET K V PX M", "SET K V KEEPTTL", "SETNX K V", "SETEX K N V", "GET K", "DEL K K", "MSET K V K V",
-		"INCR K", "INCRBY K N", "EXPIRE K N", "PEXPIRE K M", "PERSIST K", "TTL K", "PTTL K", "EXISTS K K", "TYPE K", "RENAME K K", "GETEX K PX M", "EXPIRE K N NX", "EXPIRE K N GT",
+		"INCR K", "INCRBY K N", "EXPIRE K N", "PEXPIRE K M", "PERSIST K", "PTTL K", "EXISTS K K", "TYPE K", "RENAME K K", "GETEX K PX M", "EXPIRE K N NX", "EXPIRE K N GT",
 		"HSET K F V F V", "HGET K F", "HGETALL K", "HDEL K F F", "HINCRBY K F N", "SADD K F F", "SREM K F F", "SMEMBERS K", "SCARD K",
 		"ZADD K N F N F", "ZADD K GT N F", "ZREM K F", "ZRANGE K 0 -1 WITHSCORES", "ZREMRANGEBYSCORE K 0 N", "ZRANGEBYSCORE K N +inf LIMIT 0 2", "ZREMRANGEBYLEX K - (F", "ZCARD K", "ZPOPMIN K",
 		"LPUSH K V V", "RPUSH K V", "LPOP K", "RPOP K", "LRANGE K 0 -1", "LREM K 0 V", "LTRIM K 0 2", "DBSIZE", "KEYS *",
