@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -140,13 +141,13 @@ type registry struct{ *redisstore.Store }
 
 func (r registry) Changes(ctx context.Context, since int64) (register.Changes, error) {
 	c, err := r.Store.Changes(ctx, since)
-	return register.Changes{Version: c.Version, Full: c.Full, Functions: c.Functions, Triggers: c.Triggers}, err
+	return register.Changes{Version: c.Version, Full: c.Full, Functions: c.Functions, Triggers: c.Triggers}, lost(err)
 }
 
 func (r registry) Snapshot(ctx context.Context) (*register.Snapshot, error) {
 	s, err := r.Store.Snapshot(ctx)
 	if err != nil {
-		return nil, err
+		return nil, lost(err)
 	}
 	snapshot := register.Snapshot(*s)
 	return &snapshot, nil
@@ -155,6 +156,14 @@ func (r registry) Snapshot(ctx context.Context) (*register.Snapshot, error) {
 func (r registry) Restore(ctx context.Context, all *register.Snapshot) error {
 	snapshot := redisstore.Snapshot(*all)
 	return r.Store.Restore(ctx, &snapshot, (*faas.Trigger).Slots)
+}
+
+// lost tells the registrations in their own words that the registry is empty.
+func lost(err error) error {
+	if errors.Is(err, redisstore.ErrEmpty) {
+		return fmt.Errorf("%w: %w", register.ErrEmpty, err)
+	}
+	return err
 }
 
 // caller is the dispatcher as the HTTP edge sees it.
