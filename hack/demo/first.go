@@ -26,12 +26,12 @@ const trigger = `{"function": "wordcount", "methods": ["POST"], "path": "/wordco
 func first(ctx context.Context, g *rig.Gateway, example string, out io.Writer) error {
 	say := func(format string, a ...any) { _, _ = fmt.Fprintf(out, format, a...) }
 	auth := fmt.Sprintf(`-H "Authorization: Bearer $(cat %s)"`, g.TokenFile)
-	say("1. Register the function: the folder %s, packed.\n\n   tar czf wordcount.tgz -C %s .\n   curl %s -X PUT 'http://%s/v1/functions/wordcount?wait=60s' \\\n     -F 'spec={};type=application/json' -F source=@wordcount.tgz\n\n", example, example, auth, g.Console)
+	say("1. Register the function: the folder %s/source, packed.\n\n   tar czf wordcount.tgz -C %s/source .\n   curl %s -X PUT 'http://%s/v1/functions/wordcount?wait=60s' \\\n     -F 'spec={};type=application/json' -F source=@wordcount.tgz\n\n", example, example, auth, g.Console)
 	var fn struct {
 		Revision int    `json:"revision"`
 		State    string `json:"state"`
 	}
-	source, err := rig.PackDir(ctx, example)
+	source, err := rig.PackDir(ctx, filepath.Join(example, "source"))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,132 @@
+// Command davit-runner runs the commands of one revision's invocations. A
+// launcher starts it with a task.Launch; it dials in to the gateways, parks its
+// slots there and does what comes. Package work runs commands, package park
+// holds the connections; this file puts them together.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"davit/internal/task"
+	"davit/internal/version"
+	"davit/runner/command"
+	"davit/runner/confine"
+	"davit/runner/park"
+	"davit/runner/work"
+)
+
+// Exit codes. A runner that has done what it was for, or was told to end, exits with 0.
+const (
+	exitFailed      = 1 // it could not start, or lost its gateways
+	exitUsage       = 2 // the launch cannot be read
+	exitStartFailed = 3 // the function's start process failed
+)
+
+// maxLaunch is the most bytes that a launch may have.
+const maxLaunch = 4 << 20
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "davit-runner:", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, errUsage):
+		return exitUsage
+	case errors.Is(err, park.ErrStart):
+		return exitStartFailed
+	}
+	return exitFailed
+}
+
+var errUsage = errors.New("the launch cannot be read")
+
+// run is the whole program; it returns when the runner has nothing more to do, or
+// when ctx ended and what ran has ended too, or had its time.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("davit-runner", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	from := flags.String("launch", "", `"-": read the launch from standard input; else it is in DAVIT_LAUNCH, its token in DAVIT_TOKEN`)
+	tell := flags.Bool("version", false, "print the version and exit")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if *tell {
+		_, err := fmt.Fprintln(stdout, version.String())
+		return err
+	}
+	if err := command.Harden(); err != nil {
+		return err
+	}
+	launch, err := readLaunch(*from, stdin)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return serve(ctx, launch, slog.New(slog.NewTextHandler(stderr, nil)).With("runner", launch.Runner))
+}
+
+// readLaunch reads the launch and leaves nothing of it in the environment.
+func readLaunch(from string, stdin io.Reader) (*task.Launch, error) {
+	var launch task.Launch
+	var token string
+	if from != "-" {
+		text := os.Getenv("DAVIT_LAUNCH")
+		token = os.Getenv("DAVIT_TOKEN")
+		if err := errors.Join(os.Unsetenv("DAVIT_LAUNCH"), os.Unsetenv("DAVIT_TOKEN")); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(text), &launch); err != nil {
+			return nil, fmt.Errorf("DAVIT_LAUNCH: %w", err)
+		}
+	} else if err := json.NewDecoder(io.LimitReader(stdin, maxLaunch)).Decode(&launch); err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	if token != "" {
+		launch.Token = token
+	}
+	switch {
+	case launch.Runner == "" || launch.Function == "" || launch.Revision == 0:
+		return nil, errors.New("runner, function or revision is missing")
+	case launch.Dir == "":
+		return nil, errors.New("dir is missing")
+	case len(launch.Gateways) == 0:
+		return nil, errors.New("gateways are missing")
+	}
+	launch.Slots = max(launch.Slots, 1)
+	return &launch, nil
+}
+
+// serve confines this process and works until there is nothing more to do.
+func serve(ctx context.Context, launch *task.Launch, log *slog.Logger) (err error) {
+	sandbox, err := confine.Apply(launch)
+	if err != nil {
+		return err
+	}
+	w, err := work.New(*launch, work.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	return park.Run(ctx, worker{w}, park.Options{
+		Hello: task.Hello{
+			Runner: launch.Runner, Function: launch.Function, Revision: launch.Revision, Start: launch.Start,
+			Invocation: launch.Invocation, Slots: launch.Slots, Version: version.String(), Sandbox: sandbox,
+		},
+		Token: launch.Token, Gateways: launch.Gateways, Log: log,
+	})
+}
