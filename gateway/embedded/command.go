@@ -41,7 +41,7 @@ const (
 		ZCARD ZRANK ZREVRANK ZCOUNT ZLEXCOUNT ZRANGEBYLEX ZREVRANGEBYLEX
 		LRANGE LLEN LINDEX EXPIRETIME PEXPIRETIME`
 	servedWrites = `SETNX MSET GETDEL DEL UNLINK INCR INCRBY DECR DECRBY PERSIST FLUSHALL
-		HSET HSETNX HDEL HINCRBY SADD SREM ZREM ZREMRANGEBYSCORE ZREMRANGEBYLEX ZREMRANGEBYRANK
+		HSET HSETNX HDEL SADD SREM ZREM ZREMRANGEBYSCORE ZREMRANGEBYLEX ZREMRANGEBYRANK
 		LPUSH RPUSH LPOP RPOP LREM LSET LTRIM`
 	servedScored = `ZSCORE ZMSCORE ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE`
 )
@@ -61,6 +61,7 @@ func commands() map[string]command {
 		"ZADD":      {class: writing, absolute: refuseNaN, scored: true},
 		"ZINCRBY":   {class: writing, absolute: refuseNaN, scored: true},
 		"ZPOPMIN":   {class: writing, scored: true},
+		"HINCRBY":   {class: writing, answer: answerHashIncrement},
 		"TTL":       {answer: answerTTL(1000)},
 		"PTTL":      {answer: answerTTL(1)},
 		"TIME":      {answer: answerTime},

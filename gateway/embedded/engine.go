@@ -169,6 +169,19 @@ func answerTTL(unit int64) func(*engine, *server.Peer, []string) {
 	}
 }
 
+// answerHashIncrement answers HINCRBY, which would wrap around in miniredis.
+func answerHashIncrement(e *engine, c *server.Peer, args []string) {
+	if len(args) == 4 {
+		old, err1 := strconv.ParseInt(e.db.HGet(args[1], args[2]), 10, 64)
+		by, err2 := strconv.ParseInt(args[3], 10, 64)
+		if sum := old + by; err1 == nil && err2 == nil && (sum > old) != (by > 0) && by != 0 {
+			c.WriteError("ERR increment or decrement would overflow")
+			return
+		}
+	}
+	e.server.Dispatch(c, args)
+}
+
 // answerTime answers TIME. Within a script it is the instant of the script's start, in a replay too.
 func answerTime(e *engine, c *server.Peer, _ []string) {
 	c.WriteStrings([]string{

@@ -91,7 +91,7 @@ func fill(t testing.TB, client *redis.Client) {
 	if err := client.SAdd(t.Context(), "large", large...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.Set(t.Context(), "long", strings.Repeat("long ", 1<<20), 0).Err(); err != nil {
+	if err := client.Set(t.Context(), "long", strings.Repeat("long ", 1<<16), 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
