@@ -8,32 +8,27 @@ import (
 )
 
 const (
-	maxName  = 4096 // bytes of a whole name
+	maxName  = 1024 // bytes of a whole name, or of a link's target
 	maxPart  = 255  // bytes of one part, as file systems have it
 	maxDepth = 100  // parts
 )
 
 // cleanName returns the entry's place inside the folder, "." for the folder itself.
 func cleanName(name string) (string, *Refusal) {
-	switch {
-	case name == "":
+	if name == "" {
 		return "", refuse("", "has an entry without a name")
-	case !utf8.ValidString(name):
-		return "", refuse(name, "has a name that is no UTF-8")
-	case len(name) > maxName:
-		return "", refuse(name, "has a name of more than %d bytes", maxName)
-	case strings.HasPrefix(name, "/"):
-		return "", refuse(name, "is absolute; pack with names relative to the folder (tar -C FOLDER .)")
 	}
-	if strings.ContainsFunc(name, unicode.IsControl) {
-		return "", refuse(name, "has a control character in its name")
+	if why := unspeakable(name); why != "" {
+		return "", refuse(name, "has a name that %s", why)
 	}
-	parts := strings.Split(strings.TrimSuffix(name, "/"), "/")
+	if strings.HasPrefix(name, "/") {
+		return "", refuse(name, "is absolute: pack with names relative to the folder, as tar -czf x.tgz -C FOLDER . does")
+	}
 	depth := 0
-	for _, part := range parts {
+	for part := range strings.SplitSeq(name, "/") {
 		switch {
 		case part == "..":
-			return "", refuse(name, "climbs out of the folder")
+			return "", refuse(name, "climbs out with a .. in its name: pack with names relative to the folder")
 		case len(part) > maxPart:
 			return "", refuse(name, "has a part of more than %d bytes in its name", maxPart)
 		case part != "." && part != "":
@@ -46,19 +41,29 @@ func cleanName(name string) (string, *Refusal) {
 	return path.Clean(name), nil
 }
 
-// linkTarget returns where a symbolic link leads, relative to the folder.
-func linkTarget(entry, at, target string) (string, *Refusal) {
+// checkTarget looks at a symbolic link's target alone; where it leads is the tree's to tell.
+func checkTarget(entry, target string) *Refusal {
+	if target == "" {
+		return refuse(entry, "is a link to nothing")
+	}
+	if why := unspeakable(target); why != "" {
+		return refuse(entry, "is a link to a name that %s", why)
+	}
+	if strings.HasPrefix(target, "/") {
+		return refuse(entry, "is a link to the absolute name %s: links must be relative and stay in the folder", quote(target))
+	}
+	return nil
+}
+
+// unspeakable says what makes a name unfit for any file.
+func unspeakable(name string) string {
 	switch {
-	case target == "":
-		return "", refuse(entry, "is a link to nothing")
-	case len(target) > maxName || !utf8.ValidString(target) || strings.ContainsFunc(target, unicode.IsControl):
-		return "", refuse(entry, "is a link to an impossible name")
-	case strings.HasPrefix(target, "/"):
-		return "", refuse(entry, "is a link to an absolute name, and would lead out of the folder")
+	case len(name) > maxName:
+		return "is longer than 1024 bytes"
+	case !utf8.ValidString(name):
+		return "is not UTF-8"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "has control characters"
 	}
-	to := path.Join(path.Dir(at), target)
-	if to == ".." || strings.HasPrefix(to, "../") {
-		return "", refuse(entry, "is a link that leads out of the folder")
-	}
-	return to, nil
+	return ""
 }

@@ -13,11 +13,13 @@ import (
 )
 
 // Pack writes the folder's files, folders and links as a gzipped tar archive.
-// Equal folders give equal bytes: names are in order; times, owners and all modes but "executable" are left out.
+// Equal folders give equal bytes: names are in order; times, owners and all
+// modes but "executable" are left out, and hard links are files of their own.
+// Anything else in the folder is an error.
 func Pack(ctx context.Context, dir string, w io.Writer) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("pack %s: %w", dir, err)
+		return fmt.Errorf("pack %q: %w", dir, err)
 	}
 	defer func() { _ = root.Close() }()
 	gz := gzip.NewWriter(w)
@@ -26,15 +28,15 @@ func Pack(ctx context.Context, dir string, w io.Writer) error {
 		if err = errors.Join(err, ctx.Err()); err != nil || name == "." {
 			return err
 		}
-		return packOne(t, root, name, e)
+		return packOne(ctx, t, root, name, e)
 	})
 	if err = errors.Join(err, t.Close(), gz.Close()); err != nil {
-		return fmt.Errorf("pack %s: %w", dir, err)
+		return fmt.Errorf("pack %q: %w", dir, err)
 	}
 	return nil
 }
 
-func packOne(t *tar.Writer, root *os.Root, name string, e fs.DirEntry) error {
+func packOne(ctx context.Context, t *tar.Writer, root *os.Root, name string, e fs.DirEntry) error {
 	info, err := e.Info()
 	if err != nil {
 		return err
@@ -49,7 +51,7 @@ func packOne(t *tar.Writer, root *os.Root, name string, e fs.DirEntry) error {
 		return t.WriteHeader(h)
 	case info.Mode().IsRegular():
 		h.Typeflag, h.Size = tar.TypeReg, info.Size()
-		return packFile(t, root, h)
+		return packFile(ctx, t, root, h)
 	case info.Mode()&fs.ModeSymlink != 0:
 		h.Typeflag = tar.TypeSymlink
 		if h.Linkname, err = root.Readlink(name); err != nil {
@@ -57,10 +59,10 @@ func packOne(t *tar.Writer, root *os.Root, name string, e fs.DirEntry) error {
 		}
 		return t.WriteHeader(h)
 	}
-	return fmt.Errorf("%s is neither a file nor a folder nor a link", name)
+	return fmt.Errorf("%q is neither a file nor a folder nor a link", name)
 }
 
-func packFile(t *tar.Writer, root *os.Root, h *tar.Header) error {
+func packFile(ctx context.Context, t *tar.Writer, root *os.Root, h *tar.Header) error {
 	f, err := root.Open(h.Name)
 	if err != nil {
 		return err
@@ -69,6 +71,6 @@ func packFile(t *tar.Writer, root *os.Root, h *tar.Header) error {
 	if err := t.WriteHeader(h); err != nil {
 		return err
 	}
-	_, err = io.Copy(t, f)
+	_, err = io.Copy(t, stopped{ctx, f}) // a file that changes meanwhile is an error of the writer
 	return err
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-type kind int
+type kind uint8
 
 const (
 	kindDir kind = iota
@@ -14,98 +14,147 @@ const (
 	kindLink
 )
 
+const (
+	// maxHops is how many links a path may pass, as kernels have it.
+	maxHops = 40
+	// maxSteps bounds the work of following all links of an archive: a few chained ones can take longer
+	// than any number of honest ones.
+	maxSteps = 4_000_000
+	// maxHardLinks is how many names a file may have; file systems allow no more than 65,000.
+	maxHardLinks = 10_000
+)
+
 // tree is what an archive's entries make, without their contents: enough to
 // decide every rule before, or without, touching a file system.
 type tree struct {
-	nodes map[string]node
-	named map[string]bool // by an entry of its own, not only as a parent
+	nodes map[string]*node
+	links []symlink // in the order of the archive
+	steps int
 }
 
 type node struct {
 	kind   kind
-	entry  string // its name in the archive
-	target string // of a link: where it leads, relative to the folder
+	named  bool // by an entry of its own, not only as a parent
+	size   int64
+	names  int    // of a file: this and its hard links
+	target string // of a symbolic link
 }
+
+// symlink is a symbolic link; those are made last, when it is known where all lead.
+type symlink struct{ entry, at, target string }
 
 func newTree() *tree {
-	return &tree{nodes: map[string]node{".": {kind: kindDir}}, named: map[string]bool{}}
+	return &tree{nodes: map[string]*node{".": {kind: kindDir}}}
 }
 
-// add places an entry; its parents must be, or become, folders.
-func (t *tree) add(at string, n node) *Refusal {
+// add places an entry. Its parents must be folders, or become ones: these are
+// returned, outermost first.
+func (t *tree) add(entry, at string, n *node) ([]string, *Refusal) {
 	if at == "." {
-		if n.kind != kindDir {
-			return refuse(n.entry, "stands for the folder itself")
-		}
-		return nil
+		return nil, t.addRoot(entry, n)
 	}
-	if t.named[at] {
-		return refuse(n.entry, "is there twice")
+	had := t.nodes[at]
+	switch {
+	case had != nil && had.named:
+		return nil, refuse(entry, "is there twice")
+	case had != nil && n.kind != kindDir:
+		return nil, refuse(entry, "is a folder, by the names of other entries, and something else")
 	}
-	if had, ok := t.nodes[at]; ok && (had.kind != kindDir || n.kind != kindDir) {
-		return refuse(n.entry, "is both a folder and something else")
-	}
+	var made []string
 	for dir := path.Dir(at); dir != "."; dir = path.Dir(dir) {
-		parent, ok := t.nodes[dir]
-		if ok && parent.kind != kindDir {
-			return refuse(n.entry, "lies below %q, which is no folder", dir)
+		parent := t.nodes[dir]
+		if parent == nil {
+			made = append(made, dir)
+			continue
 		}
-		if ok {
-			break
+		if parent.kind != kindDir {
+			return nil, refuse(entry, "lies below %s, which is no folder", quote(dir))
 		}
-		t.nodes[dir] = node{kind: kindDir, entry: n.entry}
+		break
 	}
-	t.nodes[at], t.named[at] = n, true
+	slices.Reverse(made)
+	for _, dir := range made {
+		t.nodes[dir] = &node{kind: kindDir}
+	}
+	if n.kind == kindDir && had == nil {
+		made = append(made, at)
+	}
+	n.named = true
+	t.nodes[at] = n
+	return made, nil
+}
+
+// addRoot takes an entry for the folder itself, as tar makes of ".".
+func (t *tree) addRoot(entry string, n *node) *Refusal {
+	root := t.nodes["."]
+	switch {
+	case n.kind != kindDir:
+		return refuse(entry, "stands for the folder itself, but is none")
+	case root.named:
+		return refuse(entry, "is there twice")
+	}
+	root.named = true
 	return nil
 }
 
-// maxHops is how many links a path may pass, as kernels have it.
-const maxHops = 40
+// file finds the file that a hard link names, and counts the link.
+func (t *tree) file(entry, target string) (string, *node, *Refusal) {
+	old, refusal := cleanName(target)
+	if refusal != nil {
+		return "", nil, refuse(entry, "is a hard link to %s, which cannot be in the folder", quote(target))
+	}
+	n := t.nodes[old]
+	if n == nil || n.kind != kindFile {
+		return "", nil, refuse(entry, "is a hard link to %s, which is no file that came before it", quote(target))
+	}
+	if n.names++; n.names > maxHardLinks {
+		return "", nil, refuse(entry, "is one of more than %d hard links to %s", maxHardLinks, quote(target))
+	}
+	return old, n, nil
+}
 
 // checkLinks refuses links that lead out when they are followed through other
 // links, whatever the order of the entries. A link to nothing is fine.
 func (t *tree) checkLinks() *Refusal {
-	for at, n := range t.nodes {
-		if n.kind != kindLink {
-			continue
-		}
-		if !t.inside(at) {
-			return refuse(n.entry, "is a link that leads out of the folder through other links")
+	for _, link := range t.links {
+		if why := t.follow(link.at); why != "" {
+			return refuse(link.entry, "%s", why)
 		}
 	}
 	return nil
 }
 
-// inside follows the path part by part as a kernel does.
-func (t *tree) inside(at string) bool {
-	hops := 0
-	todo := strings.Split(at, "/")
-	where := "."
-	for len(todo) > 0 {
-		part := todo[0]
-		todo = todo[1:]
+// follow takes a path part by part, as a kernel does, and says what is wrong with where it leads.
+func (t *tree) follow(at string) string {
+	where, rest, hops := ".", at, 0
+	for rest != "" {
+		if t.steps++; t.steps > maxSteps {
+			return "is one of many links that lead through one another: unpack and pack without them"
+		}
+		var part string
+		part, rest, _ = strings.Cut(rest, "/")
 		switch part {
 		case ".", "":
 			continue
 		case "..":
 			if where == "." {
-				return false
+				return "is a link that leads out of the folder: links must be relative and stay in it"
 			}
 			where = path.Dir(where)
 			continue
 		}
-		where = path.Join(where, part)
-		n, ok := t.nodes[where]
-		if !ok || n.kind != kindLink {
+		next := path.Join(where, part)
+		n := t.nodes[next]
+		if n == nil || n.kind != kindLink {
+			where = next
 			continue
 		}
 		if hops++; hops > maxHops {
-			return false
+			return "is a link that leads to itself, or through too many others"
 		}
-		todo = append(strings.Split(n.target, "/"), todo...)
-		where = path.Dir(where)
+		rest = n.target + "/" + rest
 	}
-	return true
+	return ""
 }
 
 // top returns the names at the top, sorted.

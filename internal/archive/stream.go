@@ -1,0 +1,127 @@
+package archive
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"hash"
+	"io"
+)
+
+// counted counts what is read, refuses more than the limit, and ends with ctx.
+type counted struct {
+	ctx  context.Context
+	r    io.Reader
+	n    int64
+	most int64 // 0: unbounded
+	hash hash.Hash
+	what string
+	err  error // sticky: r's own, ctx's, or that the limit is passed
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	if c.err == nil {
+		c.err = c.ctx.Err()
+	}
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if c.hash != nil {
+		_, _ = c.hash.Write(p[:n])
+	}
+	if c.most > 0 && c.n > c.most {
+		c.err = refuse("", "is larger than %d bytes %s, which is the limit", c.most, c.what)
+		return 0, c.err
+	}
+	if err != nil && !isEnd(err) {
+		c.err = err
+	}
+	return n, err
+}
+
+// stopped reads until ctx ends.
+type stopped struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s stopped) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}
+
+// decompress begins a gzip stream, or says what else was sent.
+func decompress(packed io.Reader) (io.Reader, error) {
+	const enough = 512 // for the mark of a tar archive
+	buffered := bufio.NewReaderSize(packed, 64<<10)
+	head, err := buffered.Peek(enough)
+	if err != nil && !isEnd(err) {
+		return nil, err
+	}
+	if why := notGzip(head); why != "" {
+		return nil, refuse("", "%s: send a .tgz, as tar -czf x.tgz -C FOLDER . makes it", why)
+	}
+	gz, err := gzip.NewReader(buffered)
+	if err != nil {
+		return nil, damaged(err)
+	}
+	return gz, nil
+}
+
+func notGzip(head []byte) string {
+	for magic, what := range map[string]string{
+		"PK\x03\x04": "is a zip file", "PK\x05\x06": "is a zip file", "BZh": "is compressed with bzip2",
+		"\xfd7zXZ\x00": "is compressed with xz", "\x28\xb5\x2f\xfd": "is compressed with zstd",
+	} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return what
+		}
+	}
+	switch {
+	case len(head) == 0:
+		return "is empty"
+	case len(head) > 262 && string(head[257:262]) == "ustar":
+		return "is tar, but not compressed"
+	case !bytes.HasPrefix(head, []byte("\x1f\x8b")):
+		return "is not gzip"
+	}
+	return ""
+}
+
+// expectZeros reads to the end, which must be padding.
+func expectZeros(r io.Reader, buffer []byte) error {
+	for {
+		n, err := r.Read(buffer)
+		if len(bytes.Trim(buffer[:n], "\x00")) > 0 {
+			return refuse("", "goes on after its end: two archives in one file cannot be told from a broken one")
+		}
+		if isEnd(err) {
+			return nil
+		}
+		if err != nil {
+			return damaged(err)
+		}
+	}
+}
+
+// damaged turns what the decoders say of the archive into a refusal. A refusal
+// and a failure of the disk stay what they are.
+func damaged(err error) error {
+	var refusal *Refusal
+	var disk writeError
+	switch {
+	case errors.As(err, &refusal), errors.As(err, &disk):
+		return err
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return refuse("", "is cut off: send it again")
+	case errors.Is(err, gzip.ErrHeader):
+		return refuse("", "is damaged, or has something else behind its end: send it again")
+	}
+	return refuse("", "is no tar archive, or a damaged one (%v)", err)
+}
