@@ -6,11 +6,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +27,30 @@ import (
 // TestMain looks for goroutines that are left. fasthttp keeps one, for the Date
 // header, to the end of the process.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	status := m.Run()
+	if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1")); status == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
+		status = 1
+	}
+	if status == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.fuzz").Value.String() == "" {
+		status = everythingDescribedWasMet()
+	}
+	os.Exit(status)
+}
+
+// everythingDescribedWasMet fails a run of all tests that leaves out what openapi.yaml describes.
+func everythingDescribedWasMet() int {
+	doc, err := loaded()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "openapi.yaml:", err)
+		return 1
+	}
+	missing := doc.unmet()
+	slices.Sort(missing)
+	for _, what := range missing {
+		fmt.Fprintln(os.Stderr, "described in openapi.yaml and met by no test:", what)
+	}
+	return min(len(missing), 1)
 }
 
 const testToken = "the-admin-token-of-the-tests"
@@ -191,7 +217,7 @@ func (s *served) send(req *http.Request) *answer {
 		s.t.Fatalf("%s %s: read body: %v", req.Method, req.URL, err)
 	}
 	a := &answer{res, b}
-	described(s.t, req, a)
+	described(s.t, s.name, req, a)
 	return a
 }
 

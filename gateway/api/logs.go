@@ -46,7 +46,7 @@ func (r *request) sendLog(from int64, follow bool, open func(logRequest) (io.Rea
 	if !follow {
 		return r.sendPeeked(body)
 	}
-	r.sendStream(body, lengthUnknown)
+	r.sendFollowed(body)
 	return nil
 }
 

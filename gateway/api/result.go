@@ -39,10 +39,10 @@ func (i *invocations) result(c *fiber.Ctx, r *request) error {
 		return r.redirect(url)
 	}
 	etag := `"` + info.ETag + `"`
-	r.sendFileHeaders("result-"+string(id)+".zip", "application/zip")
 	if r.unchanged(etag) {
 		return nil
 	}
+	r.sendFileHeaders("result-"+string(id)+".zip", "application/zip")
 	s, err := r.ranged(info.Size, etag)
 	if err != nil {
 		return err
@@ -79,10 +79,10 @@ func (i *invocations) resultFile(c *fiber.Ctx, r *request) error {
 		return err
 	}
 	etag := fmt.Sprintf(`"%s-%08x"`, info.ETag, file.CRC32)
-	r.sendFileHeaders(path.Base(name), mediaByName(name))
 	if r.unchanged(etag) {
 		return nil
 	}
+	r.sendFileHeaders(path.Base(name), mediaByName(name))
 	size := int64(file.UncompressedSize64) //nolint:gosec // checked by findInZip
 	if r.method == fiber.MethodHead {
 		r.sendStream(http.NoBody, size)
@@ -126,7 +126,7 @@ func openInZip(open Opener, f *zip.File) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	unpacked := &unpacked{Reader: raw, Closer: raw, sum: crc32.NewIEEE(), want: f.CRC32}
+	unpacked := &unpacked{Reader: raw, Closer: raw, left: f.UncompressedSize64, sum: crc32.NewIEEE(), want: f.CRC32}
 	switch f.Method {
 	case zip.Store:
 	case zip.Deflate:
@@ -137,10 +137,12 @@ func openInZip(open Opener, f *zip.File) (io.ReadCloser, error) {
 	return unpacked, nil
 }
 
-// unpacked is a file's content; its end is an error when the checksum is another.
+// unpacked is a file's content. Its last bytes are given only when the checksum
+// is right, so that a broken file never looks whole.
 type unpacked struct {
 	io.Reader
 	io.Closer
+	left uint64
 	sum  hash.Hash32
 	want uint32
 }
@@ -149,8 +151,15 @@ type unpacked struct {
 func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
 	_, _ = u.sum.Write(p[:n])
-	if errors.Is(err, io.EOF) && u.sum.Sum32() != u.want {
-		return n, zip.ErrChecksum
+	if uint64(n) > u.left { //nolint:gosec // not negative
+		return 0, zip.ErrFormat
+	}
+	u.left -= uint64(n) //nolint:gosec // not negative
+	switch {
+	case u.left == 0 && u.sum.Sum32() != u.want:
+		return 0, zip.ErrChecksum
+	case u.left > 0 && errors.Is(err, io.EOF):
+		return n, io.ErrUnexpectedEOF
 	}
 	return n, err
 }

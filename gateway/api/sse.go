@@ -20,6 +20,7 @@ func (r *request) sendEvents(write func(ctx context.Context, out *eventWriter) e
 	h.SetContentType(eventsType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies are not to hold events back
+	r.http.Response.ImmediateHeaderFlush = true
 	r.sendWritten(lengthUnknown, func(w io.Writer) error {
 		err := write(ctx, &eventWriter{w: w})
 		if ctx.Err() != nil {

@@ -117,6 +117,12 @@ func (r *request) sendWritten(size int64, write func(io.Writer) error, done func
 	r.http.Response.SetBodyStream(&streamed{write: write, close: sync.OnceFunc(done)}, int(size))
 }
 
+// sendFollowed answers with a body that comes over time: the headers go ahead of it.
+func (r *request) sendFollowed(body io.ReadCloser) {
+	r.http.Response.ImmediateHeaderFlush = true
+	r.sendStream(body, lengthUnknown)
+}
+
 // sendPeeked answers with a body of unknown length; see peekBytes. It closes body.
 func (r *request) sendPeeked(body io.ReadCloser) error {
 	buf := r.edge.buffers.get()
