@@ -35,6 +35,7 @@ type Host struct {
 	kept    map[int]uint64   // the service's strays: pid → start time
 	dirty   bool
 
+	found   sync.Map // programs: name and PATH → path
 	buffers sync.Pool
 }
 

@@ -30,7 +30,26 @@ type StartError struct {
 func (e *StartError) Error() string { return e.Detail }
 
 // lookPath finds the program, as a shell does: a name with a slash is a path from
-// the working directory, any other is looked up in PATH.
+// the working directory, any other is looked up in PATH. As in a shell, what was found
+// is remembered until it is no more.
+func (h *Host) lookPath(argv, env []string) (string, *StartError) {
+	if len(argv) == 0 || strings.ContainsRune(argv[0], '/') {
+		return lookPath(argv, env)
+	}
+	key := argv[0] + "\x00" + pathOf(env)
+	if found, is := h.found.Load(key); is {
+		if path, _ := found.(string); unix.Access(path, unix.X_OK) == nil {
+			return path, nil
+		}
+		h.found.Delete(key)
+	}
+	path, fail := lookPath(argv, env)
+	if fail == nil {
+		h.found.Store(key, path)
+	}
+	return path, fail
+}
+
 func lookPath(argv, env []string) (string, *StartError) {
 	if len(argv) == 0 || argv[0] == "" {
 		return "", &StartError{Exit: ExitNotFound, Detail: "the command is empty; name a program"}

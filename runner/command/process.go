@@ -152,7 +152,7 @@ func (p *Process) finish() Cause {
 
 // start makes the pipes and the process.
 func (p *Process) start() *StartError {
-	path, fail := lookPath(p.spec.Argv, p.spec.Env)
+	path, fail := p.host.lookPath(p.spec.Argv, p.spec.Env)
 	if fail != nil {
 		return fail
 	}

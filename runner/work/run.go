@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ func (c *Call) run() {
 	c.watchInput()
 	o := &task.Outcome{Attempt: c.task.Record.Attempt, Runner: c.w.launch.Runner}
 	o = c.conclude(o, c.execute(o))
+	runtime.Gosched() // who waits for the answer goes first, on this thread
 	c.w.clean(c.slot)
 	c.w.tell(task.Event{Kind: task.EventEnded, Invocation: c.id, Outcome: o})
 	c.store()

@@ -178,10 +178,12 @@ func (s *starter) fail(detail string) {
 
 // wait waits until calls may run.
 func (s *starter) wait(ctx context.Context) error {
-	select {
-	case <-s.settled:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if !s.isSettled() {
+		select {
+		case <-s.settled:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,6 +191,15 @@ func (s *starter) wait(ctx context.Context) error {
 		return s.failed
 	}
 	return nil
+}
+
+func (s *starter) isSettled() bool {
+	select {
+	case <-s.settled:
+		return true
+	default:
+		return false
+	}
 }
 
 // kill ends the start process for good.

@@ -3,6 +3,7 @@ package workspace
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,8 @@ type folder struct {
 	node  node
 	attrs string // names of its extended attributes
 	flags int    // of its inode; 0 where the file system has none
+
+	changed unix.Timespec // when it was last changed, as far as noted
 }
 
 func (f *folder) note(path string) error {
@@ -62,7 +65,7 @@ func look(fd int) (seen, error) {
 	if err != nil {
 		flags = 0
 	}
-	return seen{folder{node: nodeOf(&st), attrs: string(buf[:max(n, 0)]), flags: flags}, st.Size}, nil
+	return seen{folder: folder{node: nodeOf(&st), attrs: string(buf[:max(n, 0)]), flags: flags}, size: st.Size}, nil
 }
 
 // open opens a folder of the room if it is still the one that was made.
@@ -72,6 +75,7 @@ func (f *folder) open(dir int, name string) (int, error) {
 		return -1, err
 	}
 	now, err := look(fd)
+	now.changed = f.changed
 	if err == nil && (now.folder != *f || now.size > maxFolderBytes) {
 		err = errChanged
 	}
@@ -80,6 +84,40 @@ func (f *folder) open(dir int, name string) (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// clockGrain is more than how coarsely a file system keeps times.
+const clockGrain = 50 * time.Millisecond
+
+// untouched reports whether no call can have changed anything in the room's folders:
+// their times of change are as they were noted, and so long before the call that even
+// a coarse clock would show a change. This spares most calls the looking.
+func (r *Room) untouched() bool {
+	if r.usedAt.IsZero() {
+		return false
+	}
+	for i, dir := range r.paths() {
+		var st unix.Stat_t
+		f := &r.folders[i]
+		if unix.Lstat(dir, &st) != nil || nodeOf(&st) != f.node || st.Ctim != f.changed {
+			return false
+		}
+		if changed := time.Unix(st.Ctim.Unix()); changed.After(r.usedAt.Add(-clockGrain)) {
+			return false
+		}
+	}
+	return r.checkRequest(unix.AT_FDCWD, r.Request()) == nil
+}
+
+// noteTimes notes the folders' times of change, for untouched.
+func (r *Room) noteTimes() {
+	for i, dir := range r.paths() {
+		var st unix.Stat_t
+		if unix.Lstat(dir, &st) == nil {
+			r.folders[i].changed = st.Ctim
+		}
+	}
+	r.usedAt = time.Time{}
 }
 
 // restore removes what a call left. Its error means that the room is to be made again.
@@ -95,7 +133,7 @@ func (r *Room) restore() error {
 	if err != nil {
 		return err
 	}
-	if err := r.checkRequest(room); err != nil {
+	if err := r.checkRequest(room, requestName); err != nil {
 		return err
 	}
 	nothing := func(string) bool { return false }
@@ -156,9 +194,9 @@ func (r *Room) linked(fd int, name string) bool {
 	return err == nil && string(buf[:n]) == target
 }
 
-func (r *Room) checkRequest(room int) error {
+func (r *Room) checkRequest(dir int, name string) error {
 	var st unix.Stat_t
-	if err := unix.Fstatat(room, requestName, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
 	if nodeOf(&st) != r.requestNode || st.Nlink != 1 {

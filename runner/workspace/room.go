@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,10 +24,12 @@ const (
 
 // Room is one slot's workspace and what belongs to it. It is for one call at a time.
 type Room struct {
-	dir    string
+	dir, work, home, temp string
+
 	source *Source
 
 	folders     [4]folder // as they were made: the room itself, work, home, temp
+	usedAt      time.Time // when this call first did something; zero: not yet
 	request     *os.File
 	requestNode node
 	requestSize int64
@@ -34,7 +37,10 @@ type Room struct {
 
 // New makes a room in the folder dir, which must not exist yet.
 func New(dir string, source *Source) (*Room, error) {
-	r := &Room{dir: dir, source: source}
+	r := &Room{
+		dir: dir, work: filepath.Join(dir, workName), home: filepath.Join(dir, homeName), temp: filepath.Join(dir, tempName),
+		source: source,
+	}
 	if err := r.build(); err != nil {
 		return nil, err
 	}
@@ -42,13 +48,13 @@ func New(dir string, source *Source) (*Room, error) {
 }
 
 // Work is the working directory of the command.
-func (r *Room) Work() string { return filepath.Join(r.dir, workName) }
+func (r *Room) Work() string { return r.work }
 
 // Home is a folder that is private to the call.
-func (r *Room) Home() string { return filepath.Join(r.dir, homeName) }
+func (r *Room) Home() string { return r.home }
 
 // Temp is a folder that is private to the call.
-func (r *Room) Temp() string { return filepath.Join(r.dir, tempName) }
+func (r *Room) Temp() string { return r.temp }
 
 // Request is the file that WriteRequest writes.
 func (r *Room) Request() string { return filepath.Join(r.dir, requestName) }
@@ -56,6 +62,7 @@ func (r *Room) Request() string { return filepath.Join(r.dir, requestName) }
 // Prepare copies the source's entries that result patterns begin with, so that the
 // command can write them.
 func (r *Room) Prepare(patterns []string) error {
+	r.use()
 	for _, name := range r.source.begins(patterns) {
 		path := filepath.Join(r.Work(), name)
 		if _, err := os.Readlink(path); err != nil {
@@ -74,6 +81,7 @@ func (r *Room) Prepare(patterns []string) error {
 // Create makes the file that an upload is kept in, under its cleaned name. It never
 // replaces anything: a name that is taken, or none, is a *form.Fault.
 func (r *Room) Create(sent string) (io.WriteCloser, string, error) {
+	r.use()
 	name, err := CleanName(sent)
 	if err != nil {
 		return nil, "", err
@@ -92,6 +100,7 @@ func (r *Room) Create(sent string) (io.WriteCloser, string, error) {
 
 // WriteRequest writes the file that describes the request.
 func (r *Room) WriteRequest(b []byte) error {
+	r.use()
 	if _, err := r.request.WriteAt(b, 0); err != nil {
 		return fmt.Errorf("write request file: %w", err)
 	}
@@ -134,14 +143,30 @@ func (r *Room) Root() (*os.Root, error) {
 
 // Clean makes the room as new. No process of the call may be left.
 func (r *Room) Clean() error {
-	err := r.restore()
-	if err == nil {
+	if r.untouched() {
+		r.usedAt = time.Time{}
+		return nil
+	}
+	if r.restore() == nil {
+		r.noteTimes()
 		return nil
 	}
 	if err := r.Remove(); err != nil {
 		return err
 	}
 	return r.build()
+}
+
+// use notes that the call begins to do something.
+func (r *Room) use() {
+	if r.usedAt.IsZero() {
+		r.usedAt = time.Now()
+	}
+}
+
+// paths are the folders, as in r.folders.
+func (r *Room) paths() [4]string {
+	return [4]string{r.dir, r.work, r.home, r.temp}
 }
 
 // Remove removes the room.
@@ -168,7 +193,10 @@ func RemoveAll(path string) error {
 
 // build makes everything anew and notes what it is.
 func (r *Room) build() error {
-	for i, dir := range []string{r.dir, r.Work(), r.Home(), r.Temp()} {
+	if err := os.MkdirAll(filepath.Dir(r.dir), 0o700); err != nil {
+		return fmt.Errorf("make workspace: %w", err)
+	}
+	for i, dir := range r.paths() {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return fmt.Errorf("make workspace: %w", err)
 		}
@@ -191,5 +219,6 @@ func (r *Room) build() error {
 		return fmt.Errorf("make request file: %w", err)
 	}
 	r.requestNode = nodeOf(&st)
+	r.noteTimes()
 	return nil
 }
