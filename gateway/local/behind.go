@@ -31,7 +31,7 @@ func (l *Launcher) killLeftBehind(p *process) {
 		if l.killRound(p.dir, known) == 0 {
 			return
 		}
-		time.Sleep(killPause << min(round, 4))
+		<-time.After(killPause << min(round, 4)) // they are dead at once, but gone only when the kernel gets to it
 	}
 	l.log.Warn("processes of a runner that is gone cannot be killed", "runner", string(p.record.Runner))
 }

@@ -97,7 +97,7 @@ func (l *Launcher) makeRoot() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, passable); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, passable), os.Chmod(dir, passable)); err != nil {
 		return "", err
 	}
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
@@ -114,19 +114,36 @@ func (l *Launcher) makeLayout(root string) error {
 		bin: filepath.Join(root, "bin"), sources: filepath.Join(root, "sources"),
 		run: filepath.Join(root, "runners", uuid.NewString()),
 	}
-	for dir, mode := range map[string]fs.FileMode{
-		root: passable, l.layout.bin: passable, l.layout.sources: passable,
-		filepath.Dir(l.layout.run): passable, l.layout.run: passable,
-	} {
-		if err := os.MkdirAll(dir, mode); err != nil {
+	if err := forgetOtherBoot(root, l.layout.sources); err != nil {
+		return err
+	}
+	for _, dir := range []string{l.layout.bin, l.layout.sources, filepath.Dir(l.layout.run), l.layout.run} {
+		if err := os.MkdirAll(dir, passable); err != nil {
 			return err
 		}
-		if err := os.Chmod(dir, mode); err != nil {
+		if err := os.Chmod(dir, passable); err != nil {
 			return err
 		}
 	}
 	l.sources = newSources(l.layout.sources)
-	return nil
+	if !l.asRoot {
+		return nil
+	}
+	return errors.Join(os.Chown(l.layout.sources, 0, RunnerUID), os.Chmod(l.layout.sources, 0o750)) // code is not for everybody
+}
+
+// forgetOtherBoot removes sources that were unpacked before the machine last
+// started: they were not synced, so a loss of power may have emptied them.
+func forgetOtherBoot(root, sources string) error {
+	const name = "boot"
+	path, now := filepath.Join(root, name), bootID()
+	if b, err := os.ReadFile(path); err == nil && string(b) == now && now != "" {
+		return nil
+	}
+	if err := removeAll(sources); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(now), 0o600)
 }
 
 // installBinary copies the runner program to where runners may execute it, so
@@ -136,7 +153,7 @@ func (l *Launcher) installBinary(alone bool) error {
 	if err != nil {
 		return fmt.Errorf("open the runner program: %w", err)
 	}
-	defer src.Close() //nolint:errcheck // only read
+	defer src.Close()
 	tmp, err := os.CreateTemp(l.layout.bin, "new-")
 	if err != nil {
 		return err
@@ -152,16 +169,23 @@ func (l *Launcher) installBinary(alone bool) error {
 		return err
 	}
 	if alone {
-		l.removeOtherBinaries()
+		l.tidy()
 	}
 	return nil
 }
 
-func (l *Launcher) removeOtherBinaries() {
+// tidy removes older copies of the program and sources that were not finished.
+func (l *Launcher) tidy() {
 	entries, _ := os.ReadDir(l.layout.bin)
 	for _, e := range entries {
-		if path := filepath.Join(l.layout.bin, e.Name()); path != l.binary && strings.HasPrefix(e.Name(), "davit-runner-") {
+		if path := filepath.Join(l.layout.bin, e.Name()); path != l.binary {
 			_ = os.Remove(path)
+		}
+	}
+	entries, _ = os.ReadDir(l.layout.sources)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			_ = removeAll(filepath.Join(l.layout.sources, e.Name()))
 		}
 	}
 }
@@ -179,16 +203,21 @@ func (l *Launcher) makeRunnerDir(dir string) error {
 
 // clean removes what is left of a runner on disk; the record last.
 func (l *Launcher) clean(p *process) {
-	err := os.RemoveAll(p.dir)
-	if errors.Is(err, fs.ErrPermission) {
-		openUp(p.dir)
-		err = os.RemoveAll(p.dir)
-	}
-	if err != nil {
+	if err := removeAll(p.dir); err != nil {
 		l.log.Warn("cannot remove the directory of a runner that is gone", "runner", string(p.record.Runner), "error", err)
 		return
 	}
 	_ = os.Remove(p.dir + recordSuffix)
+}
+
+// removeAll removes a folder in which a command, or an archive, may have taken rights away.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		openUp(dir)
+		err = os.RemoveAll(dir)
+	}
+	return err
 }
 
 // openUp gives the owner all rights to the folders below dir: a command may have taken them away.
@@ -197,7 +226,7 @@ func openUp(dir string) {
 	if err != nil {
 		return
 	}
-	defer root.Close() //nolint:errcheck // only a descriptor
+	defer root.Close()
 	_ = root.Chmod(".", 0o700)
 	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"davit/gateway/faas"
+	"davit/internal/archive"
 )
 
 // RunnerUID is the user and group that runners get from a gateway that is root.
@@ -27,6 +28,7 @@ type Options struct {
 	Gateways     func() []string                                              // host:port each, where runners dial in
 	Token        func(faas.RevisionRef) string                                // a revision's runner token
 	Source       func(context.Context, *faas.Revision) (io.ReadCloser, error) // the stored source of a revision
+	Limits       archive.Limits                                               // of sources
 	Hide         []string                                                     // folders that no runner may read
 	Path         string                                                       // PATH of runners; "": the usual system folders
 	Log          *slog.Logger

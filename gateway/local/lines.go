@@ -54,7 +54,7 @@ func (w *lines) emit() {
 	if line == "" {
 		return
 	}
-	w.log.Debug(line)
+	w.log.Debug("runner says", "line", line)
 	w.tail = line
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -145,7 +146,7 @@ func (l *Launcher) launch(p *process, rev *faas.Revision) *task.Launch {
 		Token: l.o.Token(rev.Ref()), Gateways: l.o.Gateways(), Slots: 1,
 		Env: s.Env, StartProcess: s.Start, StartTimeout: s.Timeout,
 		SourceDir: l.sources.dir(rev.SourceSum), Dir: p.dir,
-		Landlock: l.landlock > 0, Hide: l.o.Hide,
+		Landlock: l.landlock > 0, Hide: l.hidden(),
 	}
 	if s.Resources != nil {
 		t.Memory = s.Resources.Memory
@@ -155,6 +156,11 @@ func (l *Launcher) launch(p *process, rev *faas.Revision) *task.Launch {
 		t.MaxCalls, t.MaxAge = s.Warm.MaxCalls, s.Warm.MaxAge
 	}
 	return t
+}
+
+// hidden are the folders that runners may not read: all of them are one user.
+func (l *Launcher) hidden() []string {
+	return append(slices.Clone(l.o.Hide), filepath.Dir(l.layout.run), l.layout.sources)
 }
 
 // tell writes the launch and closes the pipe.

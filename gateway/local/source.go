@@ -2,30 +2,227 @@ package local
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
 
 	"davit/gateway/faas"
+	"davit/internal/archive"
 )
 
-// sources are the unpacked sources on this machine, by checksum.
+const (
+	// imagePrefix and the checksum of the source are what this launcher calls an image.
+	imagePrefix = "sha256:"
+	// collectAfter is how long a source stays that nobody asked for.
+	collectAfter = time.Hour
+	freshPrefix  = ".new-" // of folders that are about to get their name, or to go
+	mostTopNames = 20
+)
+
+// sources are the unpacked sources on this machine, in folders named by their checksum.
 type sources struct {
 	path string
+
+	mu      sync.Mutex
+	asked   map[string]time.Time // when a source was last wanted
+	filling map[string]*filling
 }
 
-func newSources(path string) *sources { return &sources{path: path} }
+// filling is a source that is being unpacked again, for all who want it.
+type filling struct {
+	done chan struct{}
+	err  error
+}
+
+func newSources(path string) *sources {
+	return &sources{path: path, asked: map[string]time.Time{}, filling: map[string]*filling{}}
+}
 
 func (s *sources) dir(sum string) string { return filepath.Join(s.path, sum) }
 
-// Build unpacks a revision's source and returns "sha256:" and its checksum as the image.
-// The log tells what was unpacked and what was dropped.
-func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (image string, err error) {
-	return "", nil
+// has reports whether a source is unpacked, and notes that it is wanted.
+func (s *sources) has(sum string) bool {
+	s.mu.Lock()
+	s.asked[sum] = time.Now()
+	s.mu.Unlock()
+	_, err := os.Stat(s.dir(sum))
+	return err == nil
 }
 
-// Prepare sees to it that a revision's source is unpacked here, from the store if need be.
-func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error { return nil }
+// Build unpacks a revision's source, where runners can read and not write it,
+// and returns "sha256:" and its checksum as the image. The log says what was
+// unpacked. It may be repeated.
+func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (image string, err error) {
+	if source == nil {
+		return "", faas.Errorf(faas.BuildFailed, "running an image needs a cluster; this installation runs functions as local processes")
+	}
+	sum, err := l.unpack(ctx, rev, source, log)
+	if err != nil {
+		return "", fmt.Errorf("unpack the source of %s: %w", rev.Ref(), err)
+	}
+	return imagePrefix + sum, nil
+}
 
-// Collect removes the unpacked sources that keep does not want, no runner uses,
-// and nobody asked for within the last hour.
-func (l *Launcher) Collect(ctx context.Context, keep func(sum string) bool) error { return nil }
+// unpack fills a folder beside the others and gives it its name when it is whole.
+func (l *Launcher) unpack(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (sum string, err error) {
+	fresh := l.sources.dir(freshPrefix + uuid.NewString())
+	held, err := archive.Unpack(ctx, source, fresh, l.o.Limits)
+	if err != nil {
+		return "", fault(err)
+	}
+	defer func() { err = errors.Join(err, removeAll(fresh)) }() // nothing is there after the rename
+	if rev.SourceSum != "" && rev.SourceSum != held.SHA256 {
+		return "", faas.Errorf(faas.BuildFailed, "the stored source is not what was uploaded: its checksum is %s instead of %s", held.SHA256, rev.SourceSum)
+	}
+	tell(log, held)
+	l.sources.has(held.SHA256)
+	if err := os.Rename(fresh, l.sources.dir(held.SHA256)); err != nil && !errors.Is(err, fs.ErrExist) { // the same source of another revision
+		return "", err
+	}
+	return held.SHA256, nil
+}
+
+// fault makes a refused archive a failed build.
+func fault(err error) error {
+	var refusal *archive.Refusal
+	if errors.As(err, &refusal) {
+		return &faas.Error{Kind: faas.BuildFailed, Detail: refusal.Error(), Err: err}
+	}
+	return err
+}
+
+// tell says in the log what was unpacked.
+func tell(log io.Writer, s archive.Summary) {
+	_, _ = fmt.Fprintf(log, "unpacked %d bytes: %d files, %d folders, %d links, together %d bytes\n",
+		s.PackedBytes, s.Files, s.Dirs, s.Links, s.UnpackedBytes)
+	top := s.Top
+	if more := len(top) - mostTopNames; more > 0 {
+		top = append(slices.Clone(top[:mostTopNames]), fmt.Sprintf("and %d more", more))
+	}
+	_, _ = fmt.Fprintf(log, "at the top: %s\n", strings.Join(top, ", "))
+	if s.Dropped > 0 {
+		_, _ = fmt.Fprintf(log, "set-id and sticky bits were dropped from %d entries\n", s.Dropped)
+	}
+}
+
+// Prepare sees to it that a revision's source is unpacked here. It is quick when
+// it is; else the source comes from the store.
+func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
+	sum := rev.SourceSum
+	if sum == "" {
+		return faas.Errorf(faas.Unavailable, "revision %d of function %q has no source that could run here", rev.Number, rev.Function)
+	}
+	if l.sources.has(sum) {
+		return nil
+	}
+	l.sources.mu.Lock()
+	f := l.sources.filling[sum]
+	mine := f == nil
+	if mine {
+		f = &filling{done: make(chan struct{})}
+		l.sources.filling[sum] = f
+	}
+	l.sources.mu.Unlock()
+	if !mine {
+		select {
+		case <-f.done:
+			return f.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	f.err = l.fill(ctx, rev)
+	l.sources.mu.Lock()
+	delete(l.sources.filling, sum)
+	l.sources.mu.Unlock()
+	close(f.done)
+	return f.err
+}
+
+// fill unpacks a source from the store again.
+func (l *Launcher) fill(ctx context.Context, rev *faas.Revision) error {
+	if l.sources.has(rev.SourceSum) { // since the first look
+		return nil
+	}
+	source, err := l.o.Source(ctx, rev)
+	if err != nil {
+		return fmt.Errorf("unpack the source of %s again: %w", rev.Ref(), err)
+	}
+	defer source.Close()
+	if _, err := l.unpack(ctx, rev, source, io.Discard); err != nil {
+		return fmt.Errorf("unpack the source of %s again: %w", rev.Ref(), err)
+	}
+	return nil
+}
+
+// Collect removes the unpacked sources that keep does not want, that no runner
+// here uses and that nobody asked for within the last hour. Should one be wanted
+// later, Prepare brings it back.
+func (l *Launcher) Collect(ctx context.Context, keep func(sum string) bool) error {
+	entries, err := os.ReadDir(l.sources.path)
+	if err != nil {
+		return fmt.Errorf("collect sources: %w", err)
+	}
+	used := l.used()
+	var errs []error
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			break
+		}
+		sum := e.Name()
+		if strings.HasPrefix(sum, ".") { // being filled
+			continue
+		}
+		if used[sum] || l.sources.recent(e) || keep(sum) {
+			continue
+		}
+		errs = append(errs, l.sources.remove(sum))
+	}
+	return errors.Join(errs...)
+}
+
+// used are the sources of the runners that live.
+func (l *Launcher) used() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	used := make(map[string]bool, len(l.runners))
+	for _, p := range l.runners {
+		used[p.record.Source] = true
+	}
+	return used
+}
+
+// recent reports whether a folder was made or wanted lately.
+func (s *sources) recent(e fs.DirEntry) bool {
+	s.mu.Lock()
+	at := s.asked[e.Name()]
+	s.mu.Unlock()
+	if info, err := e.Info(); err == nil && info.ModTime().After(at) {
+		at = info.ModTime()
+	}
+	return time.Since(at) < collectAfter
+}
+
+// remove takes a source's name away first, so that nobody finds half of it.
+func (s *sources) remove(sum string) error {
+	gone := s.dir(freshPrefix + uuid.NewString())
+	if err := os.Rename(s.dir(sum), gone); err != nil {
+		return fmt.Errorf("collect source %s: %w", sum, err)
+	}
+	s.mu.Lock()
+	delete(s.asked, sum)
+	s.mu.Unlock()
+	if err := removeAll(gone); err != nil {
+		return fmt.Errorf("collect source %s: %w", sum, err)
+	}
+	return nil
+}

@@ -1,0 +1,297 @@
+package local
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"davit/gateway/faas"
+	"davit/internal/archive"
+	"davit/internal/task"
+)
+
+// The test binary is also the runner, and a gateway to be killed.
+func TestMain(m *testing.M) {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == "--launch=-":
+		os.Exit(actAsRunner())
+	case len(os.Args) == 3 && os.Args[1] == "--gateway":
+		os.Exit(actAsGateway(os.Args[2]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// actAsRunner does what the variable ACT of the function asks for.
+func actAsRunner() int {
+	var l task.Launch
+	if err := json.NewDecoder(os.Stdin).Decode(&l); err != nil {
+		fmt.Fprintln(os.Stderr, "no launch:", err)
+		return 1
+	}
+	signal.Ignore(syscall.SIGPIPE)
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	report(&l)
+	switch l.Env["ACT"] {
+	case "end":
+		return task.ExitDone
+	case "fail":
+		fmt.Fprintf(os.Stderr, "first\n\nthe last words\n")
+		return 9
+	case "start fails":
+		fmt.Fprintln(os.Stderr, "port 5000 never answered")
+		return task.ExitStartFailed
+	case "leave":
+		return leave(&l)
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+		select {}
+	}
+	for range 1000 { // it talks, whoever listens
+		select {
+		case <-terminated:
+			return task.ExitDone
+		case <-time.After(50 * time.Millisecond):
+			fmt.Fprintln(os.Stderr, "still here")
+		}
+	}
+	return 1
+}
+
+// report writes down what the runner is, in its own directory.
+func report(l *task.Launch) {
+	status, _ := os.ReadFile("/proc/self/status")
+	b, _ := json.Marshal(l)
+	wd, _ := os.Getwd()
+	source, sourceErr := os.ReadDir(l.SourceDir)
+	_, writeErr := os.Create(filepath.Join(l.SourceDir, "new"))
+	text := fmt.Sprintf("launch %s\nwd %s\nenv %q\nsource %d %v\nwrite %v\n%s", b, wd, os.Environ(), len(source), sourceErr, writeErr, status)
+	if err := os.WriteFile(filepath.Join(l.Dir, "report.tmp"), []byte(text), 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	_ = os.Rename(filepath.Join(l.Dir, "report.tmp"), filepath.Join(l.Dir, "report"))
+}
+
+// leave starts processes that hide from their parent, and dies without a word.
+func leave(l *task.Launch) int {
+	for _, env := range [][]string{{"TMPDIR=" + l.Dir + "/tmp"}, {}} { // the second one names nothing
+		cmd := exec.Command("/bin/sh", "-c", "(sleep 1000 & echo $! >>"+l.Dir+"/left; sleep 1000) & sleep 0.2")
+		cmd.Env, cmd.Dir = env, "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	left, _ := os.ReadFile(filepath.Join(l.Dir, "left"))
+	fmt.Fprintln(os.Stderr, "left", strings.Join(strings.Fields(string(left)), " "))
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
+// actAsGateway starts three runners and waits to be killed.
+func actAsGateway(dir string) int {
+	l, err := New(Options{
+		RunnerBinary: "/proc/self/exe", Dir: dir, Gateways: func() []string { return nil },
+		Token: func(faas.RevisionRef) string { return "" }, Limits: archive.Limits{},
+	})
+	if err == nil {
+		rev := &faas.Revision{Function: "f", Number: 1}
+		_, err = l.Build(context.Background(), rev, bytes.NewReader(mustTGZ()), io.Discard)
+		rev.SourceSum = sumOf(mustTGZ())
+		err = errors.Join(err, l.Scale(context.Background(), rev, faas.StartWarm, 2), l.Launch(context.Background(), rev, "i"))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println("launched")
+	select {}
+}
+
+// mustTGZ is an archive of one file.
+func mustTGZ() []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	content := "#!/bin/sh\n"
+	err := w.WriteHeader(&tar.Header{Name: "app.sh", Mode: 0o4755, Size: int64(len(content)), Typeflag: tar.TypeReg})
+	_, writeErr := io.WriteString(w, content)
+	if err := errors.Join(err, writeErr, w.Close(), z.Close()); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func sumOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// bench is a launcher at work, with all that it said.
+type bench struct {
+	*Launcher
+	t     *testing.T
+	dir   string
+	stop  func()
+	mu    sync.Mutex
+	exits []Exit
+}
+
+// newBench runs a launcher until the test ends or stop is called; nothing may be left then.
+func newBench(t *testing.T, dir string) *bench {
+	t.Helper()
+	b := newBenchBeside(t, dir)
+	t.Cleanup(func() {
+		b.stop()
+		if pids := processesBelow(dir); len(pids) > 0 {
+			t.Errorf("processes %v are left", pids)
+		}
+		left, _ := filepath.Glob(filepath.Join(dir, "runners", "*"))
+		if len(left) > 0 {
+			t.Errorf("%q are left", left)
+		}
+	})
+	return b
+}
+
+// newBenchBeside is a bench in a folder that others use, too.
+func newBenchBeside(t *testing.T, dir string) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: dir}
+	var err error
+	b.Launcher, err = New(Options{
+		RunnerBinary: "/proc/self/exe", Dir: dir, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Gateways: func() []string { return []string{"127.0.0.1:1"} },
+		Token:    func(ref faas.RevisionRef) string { return "token of " + ref.String() },
+		Source: func(context.Context, *faas.Revision) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(mustTGZ())), nil
+		},
+		Hide: []string{"/private"},
+		OnExit: func(e Exit) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.exits = append(b.exits, e)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	b.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run ended with %v", err)
+		}
+	})
+	t.Cleanup(b.stop)
+	return b
+}
+
+// openDir is a temporary folder that every user can reach; the usual ones are closed.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "davit-local-")
+	if err == nil {
+		err = os.Chmod(dir, 0o711) //nolint:gosec // that is the point
+	}
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// revision is one whose runners act in a certain way.
+func revision(act string) *faas.Revision {
+	spec := faas.FunctionSpec{Env: map[string]string{"ACT": act}}.Complete(faas.Defaults{})
+	return &faas.Revision{Function: "f", Number: 3, Spec: spec, SourceSum: sumOf(mustTGZ())}
+}
+
+func (b *bench) exit(n int) Exit {
+	b.t.Helper()
+	b.eventually("a process ends", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.exits) > n })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.exits[n]
+}
+
+func (b *bench) eventually(what string, holds func() bool) {
+	b.t.Helper()
+	eventually(b.t, what, holds)
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(20 * time.Second)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// reports waits for what so many runners say of themselves.
+func (b *bench) reports(n int) []string {
+	b.t.Helper()
+	var files []string
+	b.eventually(fmt.Sprintf("%d runners report", n), func() bool {
+		files, _ = filepath.Glob(filepath.Join(b.dir, "runners", "*", "*", "report"))
+		return len(files) == n
+	})
+	var out []string
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		out = append(out, string(text))
+	}
+	return out
+}
+
+// processesBelow finds the processes that work below a folder or run from it.
+func processesBelow(dir string) []int {
+	entries, _ := os.ReadDir("/proc")
+	var out []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		exe, _ := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
+		if usesDir(pid, dir) || strings.HasPrefix(exe, dir+"/") {
+			out = append(out, pid)
+		}
+	}
+	return out
+}

@@ -1,0 +1,226 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+)
+
+func TestARunnerIsAnotherUserWithoutRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("run the tests as root: only root can start processes of another user")
+	}
+	b := newBench(t, openDir(t))
+	if err := b.Launch(t.Context(), revision("stay"), "inv"); err != nil {
+		t.Fatal(err)
+	}
+	report := b.reports(1)[0]
+	for _, want := range []string{
+		`"token":"token of f@3"`, `"gateways":["127.0.0.1:1"]`, `"invocation":"inv"`, `"start":"job"`, `"slots":1`,
+		`"landlock":true`, `"hide":["/private","` + b.dir + `/runners","` + b.dir + `/sources"]`, `"start_timeout":"5m"`, `"memory":268435456`,
+		`env ["PATH=` + usualPath + `"]`, "source 1 <nil>", "permission denied\n",
+		"Uid:\t65532\t65532\t65532\t65532\n", "Gid:\t65532\t65532\t65532\t65532\n", "Groups:\t \n",
+		"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n", "CapAmb:\t0000000000000000\n",
+	} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report lacks %q:\n%s", want, report)
+		}
+	}
+	wd := regexp.MustCompile(`(?m)^wd (.*)$`).FindStringSubmatch(report)[1]
+	info, err := os.Stat(wd)
+	if err != nil || info.Mode().Perm() != 0o700 || info.Sys().(*syscall.Stat_t).Uid != RunnerUID {
+		t.Fatalf("its directory is %v, %v", info, err)
+	}
+	if sandbox := b.Sandbox(); !regexp.MustCompile(`^landlock v\d+, uid 65532$`).MatchString(sandbox) {
+		t.Errorf("sandbox %q", sandbox)
+	}
+	b.stop()
+	if e := b.exit(0); e.Reason != "" || e.Invocation != "inv" || e.Start != faas.StartJob || e.Ref != (faas.RevisionRef{Function: "f", Number: 3}) {
+		t.Fatalf("exit %+v", e)
+	}
+	if err := b.Launch(t.Context(), revision("stay"), "late"); faas.KindOf(err) != faas.Unavailable {
+		t.Fatalf("launched after the end: %v", err)
+	}
+}
+
+func TestOneInvocationIsOneProcess(t *testing.T) {
+	b := newBench(t, openDir(t))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := b.Launch(t.Context(), revision("stay"), "inv"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := b.Running(revision("").Ref(), faas.StartJob); n != 1 {
+		t.Fatalf("%d processes run", n)
+	}
+	b.reports(1)
+	if err := errors.Join(b.Stop(t.Context(), "inv"), b.Stop(t.Context(), "inv"), b.Stop(t.Context(), "other")); err != nil {
+		t.Fatal(err)
+	}
+	b.exit(0)
+	if n := b.Running(revision("").Ref(), faas.StartJob); n != 0 {
+		t.Fatalf("%d processes run", n)
+	}
+	if err := b.Launch(t.Context(), revision("end"), "inv"); err != nil { // a later attempt
+		t.Fatal(err)
+	}
+	b.exit(1)
+}
+
+func TestScaleStartsWhatIsMissing(t *testing.T) {
+	b := newBench(t, openDir(t))
+	rev := revision("stay")
+	rev.Spec.Warm = &faas.Warm{Max: 5, Concurrency: 4, MaxCalls: 7, MaxAge: faas.Duration(time.Hour)}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := b.Scale(t.Context(), rev, faas.StartWarm, 3); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(b.Scale(t.Context(), rev, faas.StartStandby, 1), b.Scale(t.Context(), rev, faas.StartWarm, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if warm, standby := b.Running(rev.Ref(), faas.StartWarm), b.Running(rev.Ref(), faas.StartStandby); warm != 3 || standby != 1 {
+		t.Fatalf("%d warm and %d standby run", warm, standby)
+	}
+	all := strings.Join(b.reports(4), "\n")
+	if n := strings.Count(all, `"slots":4,"max_calls":7,"max_age":"1h"`); n != 3 {
+		t.Fatalf("%d warm runners know their bounds:\n%s", n, all)
+	}
+	runners := regexp.MustCompile(`"runner":"(local-[^"]+)"`).FindAllStringSubmatch(all, -1)
+	names := map[string]bool{}
+	for _, r := range runners {
+		names[r[1]] = true
+	}
+	if len(names) != 4 {
+		t.Fatalf("runners %v", runners)
+	}
+}
+
+func TestExitsSayWhy(t *testing.T) {
+	b := newBench(t, openDir(t))
+	for i, c := range []struct {
+		act    string
+		reason faas.Reason
+		detail string
+	}{
+		{"end", "", ""},
+		{"fail", faas.ReasonRunnerLost, "the runner ended before it dialled in: exit status 9: the last words"},
+		{"start fails", faas.ReasonStartFailed, "exit status 3: port 5000 never answered"},
+	} {
+		if err := b.Launch(t.Context(), revision(c.act), faas.InvocationID(c.act)); err != nil {
+			t.Fatal(err)
+		}
+		e := b.exit(i)
+		if e.Reason != c.reason || e.Detail != c.detail || string(e.Invocation) != c.act || e.Runner == "" {
+			t.Errorf("%s: %+v", c.act, e)
+		}
+	}
+	b.eventually("their directories are gone", func() bool {
+		left, _ := filepath.Glob(filepath.Join(b.dir, "runners", "*", "local-*"))
+		return len(left) == 0
+	})
+	b.stop()
+	if n := len(b.exits); n != 3 {
+		t.Fatalf("%d exits were told", n)
+	}
+}
+
+func TestARunnerThatDoesNotStartIsAnError(t *testing.T) {
+	b := newBench(t, openDir(t))
+	if err := os.WriteFile(b.binary, []byte("no program"), 0o755); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := b.Launch(t.Context(), revision("stay"), "inv"); err == nil || !strings.Contains(err.Error(), "exec format error") {
+			t.Fatalf("launched: %v", err)
+		}
+	}
+	if err := b.Scale(t.Context(), revision("stay"), faas.StartWarm, 2); err == nil {
+		t.Fatal("scaled")
+	}
+	if n := b.Running(revision("").Ref(), faas.StartWarm) + b.Running(revision("").Ref(), faas.StartJob); n != 0 {
+		t.Fatalf("%d run", n)
+	}
+	b.stop()
+	if len(b.exits) > 0 {
+		t.Fatalf("exits of processes that never were: %+v", b.exits)
+	}
+}
+
+func TestWhatAKilledRunnerLeavesIsKilled(t *testing.T) {
+	b := newBench(t, openDir(t))
+	if err := b.Launch(t.Context(), revision("stay"), "bystander"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Launch(t.Context(), revision("leave"), "inv"); err != nil {
+		t.Fatal(err)
+	}
+	e := b.exit(0)
+	if e.Reason != faas.ReasonRunnerLost || !strings.Contains(e.Detail, "signal: killed: left ") {
+		t.Fatalf("exit %+v", e)
+	}
+	_, pids, _ := strings.Cut(e.Detail, "left ")
+	if len(strings.Fields(pids)) != 2 {
+		t.Fatalf("it left %q", pids)
+	}
+	for _, pid := range strings.Fields(pids) {
+		if _, err := os.Stat("/proc/" + pid); err == nil {
+			t.Errorf("process %s lives", pid)
+		}
+	}
+	if b.Running(revision("").Ref(), faas.StartJob) != 1 {
+		t.Error("another runner was killed with it")
+	}
+}
+
+func TestAStubbornRunnerIsKilled(t *testing.T) {
+	b := newBench(t, openDir(t))
+	if err := b.Launch(t.Context(), revision("stubborn"), "inv"); err != nil {
+		t.Fatal(err)
+	}
+	b.reports(1)
+	b.mu.Lock()
+	p := b.jobs["inv"]
+	b.mu.Unlock()
+	p.stop(50 * time.Millisecond)
+	if e := b.exit(0); e.Reason != faas.ReasonRunnerLost || !strings.Contains(e.Detail, "the runner was stopped: signal: killed") {
+		t.Fatalf("exit %+v", e)
+	}
+}
+
+func TestLaunchEndsWithItsContext(t *testing.T) {
+	b := newBench(t, openDir(t))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := fmt.Errorf("no longer wanted")
+	cancel(cause)
+	rev := revision("stay")
+	if err := b.Prepare(t.Context(), rev); err != nil {
+		t.Fatal(err)
+	}
+	p, mine, err := b.reserve(rev, faas.StartJob, "inv")
+	if err != nil || !mine {
+		t.Fatal(err)
+	}
+	defer b.begin(p, rev)
+	if err := b.Launch(ctx, rev, "inv"); !errors.Is(err, cause) {
+		t.Fatalf("launched: %v", err)
+	}
+}
