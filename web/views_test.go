@@ -1,0 +1,88 @@
+package web_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// views are all there are, by their routes, with something that each shows.
+func views() map[string]string {
+	return map[string]string{
+		"":                             "Last invocations",
+		"#/register":                   "A function from files",
+		"#/register/image":             "Images need a cluster",
+		"#/register/trigger":           "Files to return",
+		"#/functions":                  "ready, 1 of 2 warm",
+		"#/functions/thumbnail":        "Roll back to 2",
+		"#/functions/report-pdf?log=2": "Build log of revision 2",
+		"#/invocations":                "report-pdf",
+		"#/invocations?state=failed":   "Clear filters",
+		"#/invocations/" + anID(7):     "Download the zip (88 KiB)",
+		"#/invocations/" + anID(2):     "The command reports an error of its own",
+		"#/invocations/" + anID(8):     "the command, so far",
+		"#/nowhere":                    "Nothing is at #/nowhere",
+		"#/invocations/unknown":        "there is no invocation",
+	}
+}
+
+func TestEachViewIsAccessible(t *testing.T) {
+	axe, err := os.ReadFile("testdata/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := newBrowser(t)
+	f := newFake(t).populated()
+	f.logOf("/v1/functions/report-pdf/revisions/2/log").write("unpacking 12 entries\nbin/pandoc: a link that leads out\n", true)
+	for _, looks := range []struct {
+		name, scheme string
+		width        int64
+	}{{"light", "light", 1200}, {"dark", "dark", 1200}, {"narrow", "light", 320}, {"narrow-dark", "dark", 320}} {
+		for route, text := range views() {
+			t.Run(looks.name+" "+route, func(t *testing.T) {
+				p := newTab(t, browser, size(looks.width, 800), scheme(looks.scheme))
+				p.do(chromedp.Navigate(f.url + "/" + route))
+				p.says(text)
+				if looks.width > 320 || route == "#/invocations/"+anID(7) {
+					p.accessible(string(axe))
+				}
+				if wide := eval[int](p, "document.documentElement.scrollWidth"); wide > int(looks.width) {
+					t.Errorf("it is %d px wide, and scrolls to the side", wide)
+				}
+				if dir := os.Getenv("DAVIT_SCREENSHOTS"); dir != "" {
+					p.shoot(dir, looks.name+"-"+fileName(route))
+				}
+			})
+		}
+	}
+}
+
+func fileName(route string) string {
+	name := []rune("view")
+	for _, c := range route {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			name = append(name, c)
+		} else if name[len(name)-1] != '-' {
+			name = append(name, '-')
+		}
+	}
+	return string(name)
+}
+
+// accessible checks the page as it is with axe-core.
+func (p *tab) accessible(axe string) {
+	p.t.Helper()
+	p.do(chromedp.Evaluate(axe, nil))
+	type violation struct {
+		ID, Help string
+		Nodes    []struct{ HTML, FailureSummary string }
+	}
+	tags := `["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]`
+	for _, v := range eval[[]violation](p, fmt.Sprintf("axe.run({runOnly: %s}).then((r) => r.violations)", tags)) {
+		for _, n := range v.Nodes {
+			p.t.Errorf("%s (%s): %s\n%s", v.ID, v.Help, n.HTML, n.FailureSummary)
+		}
+	}
+}
