@@ -67,6 +67,13 @@ func TestWhatIsHandedOn(t *testing.T) {
 	}
 }
 
+func TestPut(t *testing.T) {
+	u := startTriggers(t, Limits{})
+	if call, got := captured(t, u, "PUT", "/huge", "x"); got.StatusCode != 200 || call.Method != "PUT" || call.Size != 1 {
+		t.Fatalf("got %d, %+v", got.StatusCode, call)
+	}
+}
+
 func TestPrefer(t *testing.T) {
 	seconds := func(n time.Duration) *time.Duration {
 		n *= time.Second
@@ -184,6 +191,11 @@ func TestAccepted(t *testing.T) {
 	links, _ := json.Marshal(record["links"])
 	if want := strings.ReplaceAll(`{"log":"/-/invocations/ID/log","result":"/-/invocations/ID/result","self":"/-/invocations/ID"}`, "ID", string(testID)); string(links) != want {
 		t.Fatalf("links %s", links)
+	}
+	for method, path := range map[string]string{"GET": "/echo/a", "PUT": "/huge"} {
+		if got := u.do(method, path, nil, "Prefer", "respond-async"); got.StatusCode != 202 {
+			t.Fatalf("%s: %d", method, got.StatusCode)
+		}
 	}
 	if got := u.do("POST", "/echo/a", nil, "Prefer", "wait=3"); got.Header.Get("Preference-Applied") != "wait=3" {
 		t.Fatalf("Preference-Applied %q", got.Header.Get("Preference-Applied"))

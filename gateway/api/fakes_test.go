@@ -154,7 +154,7 @@ type triggersUnderTest struct {
 func testTriggers() []*faas.Trigger {
 	return []*faas.Trigger{
 		{Name: "echo", TriggerSpec: faas.TriggerSpec{Function: "echo", Methods: []string{"GET", "POST"}, Path: "/echo/:name", MaxBody: 1 << 20, Access: faas.AccessPublic, Response: faas.ResponseZip}},
-		{Name: "huge", TriggerSpec: faas.TriggerSpec{Function: "echo", Methods: []string{"POST"}, Path: "/huge", MaxBody: 64 << 30, Access: faas.AccessPublic}},
+		{Name: "huge", TriggerSpec: faas.TriggerSpec{Function: "echo", Methods: []string{"POST", "PUT"}, Path: "/huge", MaxBody: 64 << 30, Access: faas.AccessPublic}},
 		{Name: "private", TriggerSpec: faas.TriggerSpec{Function: "echo", Methods: []string{"POST"}, Path: "/private", MaxBody: 1 << 20, Access: faas.AccessToken}},
 	}
 }

@@ -92,7 +92,7 @@ func described(t *testing.T, listener string, req *http.Request, a *answer) {
 	}
 	template, item, params := doc.find(listener, method, req.URL.EscapedPath())
 	if item == nil || a.StatusCode == http.StatusMethodNotAllowed {
-		template, item, params = "/v1/limits", doc.Paths.Value("/v1/limits"), nil
+		template, item, params = "/", doc.Paths.Value("/"), nil
 		method = http.MethodGet
 		if a.StatusCode < 400 {
 			return // a file of the page
@@ -165,4 +165,12 @@ func (d *document) unmet() []string {
 		}
 	}
 	return missing
+}
+
+func validDocument(ctx context.Context, b []byte) error {
+	doc, err := openapi3.NewLoader().LoadFromData(b)
+	if err != nil {
+		return err
+	}
+	return doc.Validate(ctx)
 }
