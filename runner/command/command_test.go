@@ -324,7 +324,7 @@ func TestServiceGoesOnBesideCommands(t *testing.T) {
 	dir := t.TempDir()
 	var log buffer
 	exited := make(chan End, 1)
-	service := shell(dir, `setsid sh -c 'echo $$ > daemon; while :; do sleep 1; done' & env -i setsid sleep 300 & echo $! > bare
+	service := shell(t.TempDir(), "cd "+dir+`; setsid sh -c 'echo $$ > daemon; while :; do sleep 1; done' & env -i setsid sleep 300 & echo $! > bare
 		while ! [ -s daemon ]; do :; done; echo set up`, &log)
 	service.Env = []string{"PATH=/usr/bin:/bin", sharedVariable + dir}
 	service.Mark, service.Service, service.Exited = "", true, func(e End) { exited <- e }
@@ -353,7 +353,7 @@ func TestServiceGoesOnBesideCommands(t *testing.T) {
 	p.Stop(CauseCancel)
 	<-done
 	h.mu.Lock()
-	h.service, h.kept = 0, map[int]uint64{}
+	h.service, h.kept = nil, map[int]uint64{}
 	h.mu.Unlock()
 	h.clear(nil)
 	for _, pid := range daemons {
@@ -390,6 +390,9 @@ func TestCommandsAtTheSameTimeKeepTheirOwn(t *testing.T) {
 func TestAStrayThatHidesMakesTheHostDirtyUntilItIsIdle(t *testing.T) {
 	h := newHost(t, Options{})
 	dir := t.TempDir()
+	if err := os.Mkdir(dir+"/other", 0o700); err != nil {
+		t.Fatal(err)
+	}
 	var log, log2 buffer
 	long := h.New(func() Spec {
 		s := shell(dir, "echo ready; while ! [ -e go ]; do sleep 0.01; done", &log)
@@ -400,7 +403,7 @@ func TestAStrayThatHidesMakesTheHostDirtyUntilItIsIdle(t *testing.T) {
 	ended := make(chan End)
 	go func() { ended <- long.Run() }()
 	wait(t, "the other command", func() bool { return log.String() != "" })
-	if end := h.New(shell(dir, strays["without environment"], &log2)).Run(); end.Exit != 0 {
+	if end := h.New(shell(dir+"/other", "(cd /; setsid env -i /bin/sleep 300 & echo $! > "+dir+"/pids); sleep 0.05", &log2)).Run(); end.Exit != 0 {
 		t.Fatalf("%+v %s", end, log2.String())
 	}
 	pid := pids(t, dir+"/pids")[0]

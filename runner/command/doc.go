@@ -9,7 +9,7 @@
 // ends. When the main process has ended, its process group is killed while its pid is
 // still held, and then the children of this process are looked at: in the common case
 // there are none, which costs one read. A stray belongs to the call whose
-// DAVIT_INVOCATION_ID is in its environment, or in whose session it is; to the service
+// DAVIT_INVOCATION_ID is in its environment, in whose session or directory it is; to the service
 // (the start process) if it has that one's environment; and else to the only command
 // that runs. Where several run, a stray that hides both makes the Host dirty: it is
 // killed when no command runs any more.

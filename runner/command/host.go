@@ -31,7 +31,7 @@ type Host struct {
 
 	mu      sync.Mutex
 	running map[int]*Process // by pid, until reaped
-	service int              // the service's pid, also when it has ended; 0: there never was one
+	service *Process         // also when it has ended; nil: there never was one
 	kept    map[int]uint64   // the service's strays: pid → start time
 	dirty   bool
 
@@ -86,7 +86,7 @@ func (h *Host) Reap() {
 // have ended: their Run has returned.
 func (h *Host) Close() error {
 	h.mu.Lock()
-	h.service, h.kept = 0, map[int]uint64{}
+	h.service, h.kept = nil, map[int]uint64{}
 	h.mu.Unlock()
 	h.clear(nil)
 	return errors.Join(h.null.Close(), h.list.close(), h.oom.close())
@@ -98,7 +98,7 @@ func (h *Host) note(p *Process) {
 	defer h.mu.Unlock()
 	h.running[p.pid] = p
 	if p.spec.Service {
-		h.service = p.pid
+		h.service = p
 	}
 }
 

@@ -133,3 +133,12 @@ func readEnviron(pid int) string {
 	}
 	return string(b)
 }
+
+// readDir returns the folder that a process works in, "" when it cannot be read.
+func readDir(pid int) string {
+	dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	if err != nil {
+		return ""
+	}
+	return dir
+}

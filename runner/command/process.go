@@ -29,7 +29,7 @@ const (
 type Spec struct {
 	Argv    []string
 	Env     []string      // all of it, with a PATH that Argv[0] is looked up in
-	Dir     string        // working directory
+	Dir     string        // working directory, its real path, and no other command's
 	Log     io.Writer     // stdout and stderr, in order
 	Stdout  io.Writer     // nil, or where stdout goes, too; the log's order is then only almost right
 	Timeout time.Duration // 0: none

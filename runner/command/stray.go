@@ -12,6 +12,8 @@ import (
 const (
 	// clearTime is how long to kill what a command left before giving up.
 	clearTime = 5 * time.Second
+	// doubtTime is how long a stray may be nobody's: programs change in less.
+	doubtTime = 500 * time.Millisecond
 	// desperateTime is when the init of a container kills all that it can see.
 	desperateTime = time.Second
 )
@@ -23,7 +25,7 @@ const sharedVariable = "DAVIT_SHARED="
 // before a command is started.
 func (h *Host) claim() {
 	h.mu.Lock()
-	wanted := h.service != 0 && !h.dirty && h.others(nil) == 0
+	wanted := h.service != nil && !h.dirty && h.others(nil) == 0
 	h.mu.Unlock()
 	if !wanted || !h.anyStray() {
 		return
@@ -42,18 +44,25 @@ func (h *Host) claim() {
 func (h *Host) clear(p *Process) {
 	begun := time.Now()
 	for pause := 50 * time.Microsecond; h.anyStray(); pause = min(2*pause, 5*time.Millisecond) {
-		if !h.killStrays(p) {
-			break
-		}
-		if time.Since(begun) > desperateTime && h.onlyOne(p) && os.Getpid() == 1 {
-			_ = unix.Kill(-1, unix.SIGKILL)
-		}
-		if time.Since(begun) > clearTime {
+		mine, nobodys := h.killStrays(p)
+		spent := time.Since(begun)
+		switch {
+		case !mine && !nobodys:
+			h.settle(p)
+			return
+		case spent > clearTime, !mine && spent > doubtTime:
 			h.soil(true)
 			return
+		case spent > desperateTime && h.onlyOne(p) && os.Getpid() == 1:
+			_ = unix.Kill(-1, unix.SIGKILL)
 		}
 		time.Sleep(pause)
 	}
+	h.settle(p)
+}
+
+// settle says that the Host is not dirty any more, if nothing else runs that could be.
+func (h *Host) settle(p *Process) {
 	if h.Dirty() && h.onlyOne(p) {
 		h.soil(false)
 	}
@@ -70,7 +79,7 @@ func (h *Host) soil(dirty bool) {
 func (h *Host) onlyOne(p *Process) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.service == 0 && h.others(p) == 0
+	return h.service == nil && h.others(p) == 0
 }
 
 // anyStray reports whether this process has children that nobody waits for. It is
@@ -102,68 +111,88 @@ func (h *Host) unknown(pids []int) []int {
 	return out
 }
 
-// killStrays kills the strays that p left, and reports whether there were any.
-func (h *Host) killStrays(p *Process) bool {
-	killed := false
+// killStrays kills the strays that p left. It reports whether there were any, and
+// whether there were some that no command can be found for.
+func (h *Host) killStrays(p *Process) (mine, nobodys bool) {
 	for _, pid := range h.strays() {
 		st, ok := readStat(pid)
 		if !ok || st.session == h.session {
 			continue
 		}
 		if h.reap(pid) {
-			killed = true // its own children may have become ours
+			mine = true // its own children may have become ours
 			continue
 		}
-		if !h.leftBy(p, pid, st) {
-			continue
+		switch h.ownerOf(p, pid, st) {
+		case another:
+		case nobody:
+			nobodys = true
+		case itself:
+			mine = true
+			if st.group == pid {
+				_ = unix.Kill(-pid, unix.SIGKILL)
+			}
+			_ = unix.Kill(pid, unix.SIGKILL)
+			h.reap(pid)
 		}
-		killed = true
-		if st.group == pid {
-			_ = unix.Kill(-pid, unix.SIGKILL)
-		}
-		_ = unix.Kill(pid, unix.SIGKILL)
-		h.reap(pid)
 	}
-	return killed
+	return mine, nobodys
 }
 
-// leftBy reports whether a stray is p's, or is to go because nothing else runs.
-func (h *Host) leftBy(p *Process, pid int, st stat) bool {
-	environ := readEnviron(pid)
+// owner is whose a stray is.
+type owner int
+
+const (
+	another owner = iota // another command's, or the service's
+	itself               // that of the command that was asked about, or of one that has ended
+	nobody               // it cannot be told
+)
+
+// ownerOf tells whose a stray is. While a process changes its program its environment
+// is empty for a moment: nobody's may be somebody's a little later.
+func (h *Host) ownerOf(p *Process, pid int, st stat) owner {
+	t := traces{stat: st, environ: readEnviron(pid), dir: readDir(pid)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.byService(pid, st, environ):
+	case h.byService(pid, &t):
 		h.kept[pid] = st.started
-		return false
-	case p != nil && p.made(st, environ):
-		return true
+		return another
+	case p != nil && p.made(&t):
+		return itself
 	}
 	for _, other := range h.running {
-		if other != p && other.made(st, environ) {
-			return false
+		if other != p && other.made(&t) {
+			return another
 		}
 	}
-	if hasVariable(environ, markName) || h.others(p) == 0 {
-		return true // of a command that has ended, or of the only one that runs
+	if hasVariable(t.environ, markName) || h.others(p) == 0 {
+		return itself
 	}
-	h.dirty = true
-	return false
+	return nobody
+}
+
+// traces are what a stray shows of where it comes from.
+type traces struct {
+	stat
+	environ string
+	dir     string // that it works in
 }
 
 // byService reports whether the service made a stray; h.mu is held.
-func (h *Host) byService(pid int, st stat, environ string) bool {
-	if h.service == 0 {
+func (h *Host) byService(pid int, t *traces) bool {
+	if h.service == nil {
 		return false
 	}
 	started, kept := h.kept[pid]
-	return kept && started == st.started || st.session == h.service ||
-		hasVariable(environ, sharedVariable) && !hasVariable(environ, markName)
+	return kept && started == t.started || h.service.made(t) ||
+		hasVariable(t.environ, sharedVariable) && !hasVariable(t.environ, markName)
 }
 
 // made reports whether a stray shows that the command made it.
-func (p *Process) made(st stat, environ string) bool {
-	return st.session == p.pid || st.group == p.pid || hasVariable(environ, p.spec.Mark)
+func (p *Process) made(t *traces) bool {
+	return t.session == p.pid || t.group == p.pid || hasVariable(t.environ, p.spec.Mark) ||
+		t.dir == p.spec.Dir || strings.HasPrefix(t.dir, p.spec.Dir+"/") || t.dir == p.spec.Dir+" (deleted)"
 }
 
 // markName begins every mark.

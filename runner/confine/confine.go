@@ -35,12 +35,13 @@ func Apply(l *task.Launch) (level string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("confine: %w", err)
 	}
-	want := landlock.V7.BestEffort()
-	if err := want.RestrictPaths(rules...); err != nil {
-		return "", fmt.Errorf("confine paths: %w", err)
+	// Both at once: a layer without paths would forbid links between folders.
+	want, err := landlock.NewConfig(landlock.V7.HandledAccessFS, landlock.V7.Scoped)
+	if err != nil {
+		return "", fmt.Errorf("confine: %w", err)
 	}
-	if err := want.RestrictScoped(); err != nil {
-		return "", fmt.Errorf("confine signals: %w", err)
+	if err := want.BestEffort().Restrict(rules...); err != nil {
+		return "", fmt.Errorf("confine: %w", err)
 	}
 	return fmt.Sprintf("landlock v%d", min(version, 7)), nil
 }

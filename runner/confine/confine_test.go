@@ -96,10 +96,11 @@ func TestConfined(t *testing.T) {
 	}
 	allowed := map[string]string{
 		"read-own":      "cat data/runners/mine/file",
-		"write-own":     "echo x > data/runners/mine/new",
-		"rename-own":    "mkdir data/runners/mine/d && mv data/runners/mine/new data/runners/mine/d/new",
+		"write-own":     "echo x > data/runners/mine/new-$(id -u)",
+		"rename-own":    "cd data/runners/mine && mkdir d-$(id -u) && touch r-$(id -u) && mv r-$(id -u) d-$(id -u)/new",
+		"link-own":      "cd data/runners/mine && mkdir l-$(id -u) && touch own-$(id -u) && ln own-$(id -u) l-$(id -u)/linked",
 		"truncate-own":  ": > data/runners/mine/file",
-		"fifo-own":      "mkfifo data/runners/mine/fifo",
+		"fifo-own":      "mkfifo data/runners/mine/fifo-$(id -u)",
 		"read-source":   "cat data/sources/one/file",
 		"exec-source":   "test -x data/sources/one/file",
 		"read-beside":   "cat beside/file",
@@ -127,8 +128,6 @@ func TestConfined(t *testing.T) {
 	}
 	for _, uid := range []uint32{uint32(os.Getuid()), 65532} { //nolint:gosec // a uid
 		for want, lines := range map[string]map[string]string{"yes": allowed, "no": denied} {
-			_ = os.RemoveAll(filepath.Join(launch.Dir, "d"))
-			_ = os.Remove(filepath.Join(launch.Dir, "fifo"))
 			out := run(t, uid, base, &launch, script(lines))
 			if !strings.HasPrefix(out, "landlock v") {
 				t.Fatalf("uid %d: %s", uid, out)

@@ -180,7 +180,7 @@ func (c *Call) isAccepted() bool {
 func (c *Call) held() task.Held {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := task.Held{Record: *c.record.Clone(), Ended: c.ended}
+	h := task.Held{Record: *c.record.Clone(), Ended: c.ended, Uploaded: c.retired}
 	if c.ended {
 		h.Outcome = c.outcome
 	}

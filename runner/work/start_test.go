@@ -75,7 +75,9 @@ func TestStartProcessThatFails(t *testing.T) {
 		startWith("echo slow; sleep 300", &faas.Ready{File: "never"})(l, o)
 		l.StartTimeout = faas.Duration(200 * time.Millisecond)
 	}
-	missing := func(l *task.Launch, _ *Options) { l.StartProcess = &faas.StartProcess{Command: faas.Command{"no-such-program"}} }
+	missing := func(l *task.Launch, _ *Options) {
+		l.StartProcess = &faas.StartProcess{Command: faas.Command{"no-such-program"}}
+	}
 	tests := []struct {
 		name, detail, log string
 		change            func(*task.Launch, *Options)

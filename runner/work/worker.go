@@ -110,6 +110,9 @@ func New(launch task.Launch, o Options) (*Worker, error) {
 // open makes folders, rooms and the host.
 func (w *Worker) open(o Options) (err error) {
 	dir, err := filepath.Abs(w.launch.Dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
 	if err != nil {
 		return fmt.Errorf("open worker: %w", err)
 	}

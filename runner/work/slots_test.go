@@ -1,0 +1,132 @@
+package work
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+func TestManyCallsInManySlots(t *testing.T) {
+	const slots, each = 4, 10
+	w := newWorker(t, func(l *task.Launch, _ *Options) { l.Slots = slots })
+	events := watch(t, w)
+	defer func() {
+		for _, e := range events() {
+			if e.Kind == task.EventDraining {
+				t.Errorf("drains: %s", e.Detail)
+			}
+		}
+	}()
+	var all sync.WaitGroup
+	for i := range slots {
+		all.Go(func() {
+			for j := range each {
+				text := fmt.Sprintf("call %d %d", i, j)
+				tk := newTask(t, `printf %s "$DAVIT_FIELD_Q" > out; (setsid sleep 300 &); ls -A; ls -A "$HOME"`, func(tk *task.Task) {
+					tk.Request.Query = "q=" + strings.ReplaceAll(text, " ", "+")
+					tk.Results = []string{"out"}
+				})
+				if d := call(t, w, tk, "body"); d.Reason != "" || d.files(t)["out"] != text || d.log != "args.sh\nbody\ndata\nout\nrun.sh\n" {
+					t.Errorf("%s: %+v %q", text, d.Outcome, d.log)
+				}
+			}
+		})
+	}
+	all.Wait()
+	eventually(t, "all to be free", func() bool { return w.Free() == slots && len(w.Held()) == 0 })
+}
+
+func TestTakeWaitsForASlotThatIsBeingCleaned(t *testing.T) {
+	w := newWorker(t, nil)
+	for range 20 {
+		if d := call(t, w, newTask(t, "i=0; while [ $i -lt 300 ]; do : > f$i; i=$((i+1)); done", nil), ""); d.Reason != "" {
+			t.Fatalf("%+v", d.Outcome)
+		}
+	}
+}
+
+func TestTakeDoesNotWaitForARunningCommand(t *testing.T) {
+	w := newWorker(t, nil)
+	c := start(t, w, newTask(t, "echo running; sleep 300", nil), "")
+	follow(t, c, "running")
+	begun := time.Now()
+	if _, err := w.Take("another"); !errors.Is(err, ErrBusy) || time.Since(begun) > cleaningWait/2 {
+		t.Fatalf("%v after %v", err, time.Since(begun))
+	}
+	if _, held := w.Find("another"); held {
+		t.Fatal("it is held")
+	}
+	if found, held := w.Find(c.id); !held || found != c {
+		t.Fatal("the running one is not found")
+	}
+	c.Cancel()
+	finish(t, c)
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	w := newWorker(t, func(l *task.Launch, o *Options) {
+		startWith("trap '' TERM; while :; do sleep 1; done", nil)(l, o)
+		l.Slots = 3
+	})
+	c := start(t, w, newTask(t, "trap '' TERM; (setsid sleep 300 &); echo running; while :; do sleep 1; done", nil), "")
+	follow(t, c, "running")
+	if _, err := w.Take("taken"); err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t)
+	s.setRefuse(func(r *http.Request) int { return 503 })
+	stuck := start(t, w, newTask(t, "true", func(tk *task.Task) { tk.Put, tk.Keep = s.puts(), faas.KeepAll }), "")
+	if _, err := stuck.Answer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	must(t, w.Close())
+	must(t, w.Close())
+	if time.Since(begun) > 5*time.Second {
+		t.Fatalf("closing took %v", time.Since(begun))
+	}
+	if _, err := c.Answer(t.Context()); err == nil {
+		t.Fatal("an answer after the end")
+	}
+	if _, err := w.Take("late"); !errors.Is(err, ErrBusy) {
+		t.Fatalf("late: %v", err)
+	}
+	<-w.Done()
+}
+
+func TestAnOutcomeThatNobodyAcknowledgesIsHeld(t *testing.T) {
+	w := newWorker(t, nil)
+	c := start(t, w, newTask(t, "exit 5", nil), "")
+	c.Ack() // too early
+	if _, err := c.Answer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the slot", func() bool { return w.Free() == 1 })
+	if d := call(t, w, newTask(t, "true", nil), ""); d.Reason != "" {
+		t.Fatalf("%+v", d.Outcome)
+	}
+	eventually(t, "the other to be forgotten", func() bool { return len(w.Held()) == 1 })
+	held := w.Held()
+	if !held[0].Ended || *held[0].Outcome.ExitCode != 5 || held[0].Record.ID != c.id {
+		t.Fatalf("held %+v", held)
+	}
+	c.expire() // as after a while
+	if len(w.Held()) != 0 {
+		t.Fatal("still held")
+	}
+}
+
+func TestLogIsCapped(t *testing.T) {
+	w := newWorker(t, nil)
+	d := call(t, w, newTask(t, "head -c 3000000 /dev/zero | tr '\\0' x", func(tk *task.Task) { tk.MaxLog, tk.Results = 1<<20, []string{"entry*", "*.sh"} }), "")
+	if d.Reason != faas.ReasonResultMissing || !strings.HasSuffix(d.log, "the log is cut here, after 1048576 bytes]\n") || len(d.log) > 1<<20+100 {
+		t.Fatalf("%s, log of %d bytes", d.Reason, len(d.log))
+	}
+}
