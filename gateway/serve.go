@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"davit/gateway/api"
@@ -67,7 +68,7 @@ func (g *gateway) runnerHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(task.PathPark, g.hub.Handler())
 	if g.objects.runners != nil {
-		mux.Handle(task.PathStore, g.objects.runners)
+		mux.Handle(task.PathStore, http.StripPrefix(strings.TrimSuffix(task.PathStore, "/"), g.objects.runners))
 	}
 	return mux
 }

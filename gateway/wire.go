@@ -30,7 +30,7 @@ func capabilities() faas.Capabilities {
 
 func (g *gateway) newDispatcher() *dispatch.Dispatcher {
 	return dispatch.New(dispatch.Options{
-		Gateway: g.id, Records: g.records, Archive: g.records, Queue: g.records, Places: g.records, Gateways: g.records,
+		Gateway: g.id, Records: g.records, Archive: g.records, Queue: queue{g.records}, Places: g.records, Gateways: g.records,
 		Launcher: lateLauncher{g}, Catalog: g.catalog, Objects: g.objects.store, Signer: g.objects.signer,
 		Meter: g.meter, Logger: g.log, Now: time.Now,
 		Limits: dispatch.Limits{
@@ -164,6 +164,18 @@ func lost(err error) error {
 		return fmt.Errorf("%w: %w", register.ErrEmpty, err)
 	}
 	return err
+}
+
+// queue is Redis as the dispatcher leads accepted invocations in it.
+type queue struct{ *redisstore.Store }
+
+func (q queue) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) ([]faas.InvocationID, error) {
+	err := q.Store.Renew(ctx, gateway, ids, until)
+	var lost *redisstore.LostLeases
+	if errors.As(err, &lost) {
+		return lost.IDs, nil
+	}
+	return nil, err
 }
 
 // caller is the dispatcher as the HTTP edge sees it.

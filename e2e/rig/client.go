@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -73,10 +74,10 @@ func PackFiles(files map[string]string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := tw.Close(); err != nil {
+	if err := errors.Join(tw.Close(), gz.Close()); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), gz.Close()
+	return b.Bytes(), nil
 }
 
 // Answer is an HTTP answer, read to its end.

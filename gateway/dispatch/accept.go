@@ -15,6 +15,7 @@ import (
 // accept answers a call that has no slot yet with 202: first the input is
 // stored, then the record with its lease, and only then the caller is told.
 func (d *Dispatcher) accept(ctx context.Context, c *call) (*Reply, error) {
+	c.budgetEndsAt = time.Time{}
 	if err := d.enter(c); err != nil {
 		d.drop(c)
 		return nil, err

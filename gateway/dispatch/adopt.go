@@ -117,35 +117,45 @@ func (c *call) missedFor(now time.Time) time.Duration {
 	return now.Sub(c.missedAt)
 }
 
-// resolve settles a call whose runner is gone: by the outcome that it left in
-// the store, else as lost. It may still be connected elsewhere in the program's life; then nothing happens.
+// resolve settles a call whose runner is gone: by the outcome that it left in the
+// store, by the one that it told, else as lost. A runner that is merely thought to
+// be gone, and is connected, is left alone.
 func (d *Dispatcher) resolve(ctx context.Context, c *call, l *loss) {
-	if _, held := d.hub.Holder(c.id); held && l.reason == faas.ReasonRunnerLost {
-		return
-	}
-	if c.settled() {
+	if _, held := d.hub.Holder(c.id); held && l.reason == faas.ReasonRunnerLost || c.hasStored() {
 		return
 	}
 	o, err := d.storedOutcome(ctx, c.id, c.snapshot().Attempt)
-	switch {
-	case err == nil:
-		d.end(c, o)
-		d.uploaded(c, o)
-	case errors.Is(err, blob.ErrNotFound):
-		d.lose(c, l.reason, l.detail)
-	case c.hasEnded() && c.outcomeKnown() != nil:
-		d.uploaded(c, c.outcomeKnown())
-	default:
+	if err != nil && !errors.Is(err, blob.ErrNotFound) {
 		d.Logger.Warn("look for the outcome of a lost runner; trying again", "invocation", c.id, "error", err)
 		c.missed(d.Now())
+		return
 	}
+	if err == nil {
+		d.end(c, o)
+		d.uploaded(c, o)
+		return
+	}
+	if told := c.outcomeKnown(); told != nil && c.hasEnded() {
+		d.uploaded(c, unstored(told, c.snapshot().Inner.Accepted))
+		return
+	}
+	d.lose(c, l.reason, l.detail)
 }
 
-// settled reports whether nothing more is to come for the call.
-func (c *call) settled() bool {
+// unstored is the outcome of a command whose result went with its runner. To
+// those who were promised the result by id, that is a failure.
+func unstored(told *task.Outcome, promised bool) *task.Outcome {
+	o := *told
+	if promised && o.Reason == "" && (o.Result == nil || !o.Result.Stored) {
+		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "the command succeeded, but its runner ended before the result was stored"
+	}
+	return &o
+}
+
+func (c *call) hasStored() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.isStored || c.inv.State.Final() && !c.inv.Inner.Accepted
+	return c.isStored
 }
 
 func (c *call) outcomeKnown() *task.Outcome {

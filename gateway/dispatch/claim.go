@@ -30,12 +30,9 @@ func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 	defer expiry.Stop()
 	defer d.watchCaller(c, cancel)()
 	d.recorder.save(c)
-	if c.mode() == faas.ModeWarm {
-		defer d.scaler.expect(c.rev)()
-	} else {
-		defer d.startJob(wait, c, cancel)()
-	}
+	over := d.bringUp(wait, c, cancel)
 	slot, err := d.hub.Claim(wait, want)
+	over(slot)
 	if err != nil {
 		if cause := context.Cause(wait); cause != nil {
 			return nil, cause
@@ -65,17 +62,27 @@ func (c *call) mode() faas.Mode {
 	return c.inv.Mode
 }
 
-// startJob has a runner launched for c as soon as the function may run one more.
-// What it returns must be called when the wait for a slot is over.
-func (d *Dispatcher) startJob(wait context.Context, c *call, cancel context.CancelCauseFunc) (done func()) {
+// bringUp has a runner brought up for c in the way of its mode. What it returns
+// must be called when the wait is over, with the slot that came of it, if any.
+func (d *Dispatcher) bringUp(wait context.Context, c *call, cancel context.CancelCauseFunc) (over func(*hub.Slot)) {
+	if c.mode() == faas.ModeWarm {
+		done := d.scaler.expect(c.rev)
+		return func(*hub.Slot) { done() }
+	}
+	return d.startJob(wait, c, cancel)
+}
+
+// startJob has a runner launched for c as soon as the function may run one more,
+// and withdrawn when another one was ready first, or none was.
+func (d *Dispatcher) startJob(wait context.Context, c *call, cancel context.CancelCauseFunc) (over func(*hub.Slot)) {
 	launched := make(chan bool, 1)
 	d.work.Go(func() { launched <- d.launch(wait, c, cancel) })
-	return func() {
+	return func(slot *hub.Slot) {
 		cancel(nil)
 		if !<-launched {
 			return
 		}
-		if inv := c.snapshot(); inv.Start != faas.StartJob {
+		if slot == nil || slot.Runner().Invocation != c.id {
 			d.background(func(ctx context.Context) { d.withdraw(ctx, c) })
 		}
 	}

@@ -25,8 +25,14 @@ func (d *Dispatcher) runLeases(ctx context.Context) error {
 func (d *Dispatcher) renew(ctx context.Context) {
 	until := d.Now().Add(d.Limits.Lease)
 	if ids := d.accepted(); len(ids) > 0 {
-		if err := d.Queue.Renew(ctx, d.Gateway, ids, until); err != nil {
+		lost, err := d.Queue.Renew(ctx, d.Gateway, ids, until)
+		if err != nil {
 			d.Logger.Warn("renew the leases of accepted invocations", "error", err)
+		}
+		for _, id := range lost {
+			if c := d.find(id); c != nil && !c.isFinal() {
+				d.yield(c)
+			}
 		}
 	}
 	for fn, ids := range d.heldPlaces() {

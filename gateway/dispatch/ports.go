@@ -31,7 +31,8 @@ type Archive interface {
 type Queue interface {
 	// Enqueue writes the record and the lease at once.
 	Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error
-	Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) error
+	// Renew prolongs the leases; lost are those that this gateway does not lead any more.
+	Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) (lost []faas.InvocationID, err error)
 	TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error)
 	ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error
 	// Bind ties an attempt to a runner; Conflict when it is final, cancelled or bound elsewhere.

@@ -129,6 +129,10 @@ func (r *recorder) settle(ctx context.Context, c *call) bool {
 		return r.amend(ctx, c, inv)
 	}
 	settled, applied, err := r.d.Records.Settle(ctx, withoutTask(inv))
+	if faas.KindOf(err) == faas.Conflict { // another gateway leads it by now
+		r.d.yield(c)
+		return true
+	}
 	if err != nil {
 		r.failed("settle a record", err)
 		return false
