@@ -12,9 +12,9 @@ import (
 )
 
 // killedGateway starts runners in a process of its own, which is then killed.
-func killedGateway(t *testing.T, dir string) {
+func killedGateway(t *testing.T, dir, runner, addr string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "--gateway", dir)
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "--gateway", dir, runner, addr)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -35,7 +35,7 @@ func killedGateway(t *testing.T, dir string) {
 
 func TestRunnersOfAKilledGatewayAreTakenOver(t *testing.T) {
 	dir := openDir(t)
-	killedGateway(t, dir)
+	killedGateway(t, dir, "/proc/self/exe", "127.0.0.1:1")
 	if n := len(processesBelow(dir)); n != 3 {
 		t.Fatalf("%d runners outlived their gateway", n)
 	}
@@ -60,13 +60,13 @@ func TestRunnersOfAKilledGatewayAreTakenOver(t *testing.T) {
 	}
 	rev := revision("stay")
 	rev.Number = 1
-	if err := b.Launch(t.Context(), rev, "i"); err != nil || b.Running(ref, faas.StartJob) != 1 {
+	if err := b.Launch(t.Context(), rev, adopted); err != nil || b.Running(ref, faas.StartJob) != 1 {
 		t.Fatalf("the invocation has %d processes, %v", b.Running(ref, faas.StartJob), err)
 	}
-	if err := b.Stop(t.Context(), "i"); err != nil {
+	if err := b.Stop(t.Context(), adopted); err != nil {
 		t.Fatal(err)
 	}
-	if e := b.exit(0); e.Invocation != "i" || e.Reason != faas.ReasonRunnerLost || !strings.Contains(e.Detail, "earlier gateway") {
+	if e := b.exit(0); e.Invocation != adopted || e.Reason != faas.ReasonRunnerLost || !strings.Contains(e.Detail, "earlier gateway") {
 		t.Fatalf("exit %+v", e)
 	}
 	b.stop()
@@ -81,7 +81,7 @@ func TestRunnersOfALiveGatewayAreLeftAlone(t *testing.T) {
 	if err := a.Launch(t.Context(), revision("stay"), "a"); err != nil {
 		t.Fatal(err)
 	}
-	b := newBenchBeside(t, dir)
+	b := newBenchBeside(t, dir, "/proc/self/exe", "127.0.0.1:1")
 	if n := b.Running(revision("").Ref(), faas.StartJob); n != 0 {
 		t.Fatalf("it counts %d runners of another gateway", n)
 	}

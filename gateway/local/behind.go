@@ -52,7 +52,8 @@ func (l *Launcher) killRound(dir string, known map[int]bool) int {
 			continue
 		}
 		mine := s.parent == os.Getpid()
-		if !usesDir(pid, dir) && !(mine && l.asRoot && ownedByRunner(pid)) {
+		orphan := mine && l.asRoot && ownedByRunner(pid)
+		if !orphan && !usesDir(pid, dir) {
 			continue
 		}
 		found++

@@ -25,6 +25,8 @@ type layout struct {
 const (
 	passable = 0o711 // others may go through, not look around
 	readable = 0o755
+	// groupOnly is for sources: code is for runners, not for everybody.
+	groupOnly = 0o750
 )
 
 // ChooseDir returns the folder for a Launcher: dataDir/run, unless this
@@ -129,7 +131,7 @@ func (l *Launcher) makeLayout(root string) error {
 	if !l.asRoot {
 		return nil
 	}
-	return errors.Join(os.Chown(l.layout.sources, 0, RunnerUID), os.Chmod(l.layout.sources, 0o750)) // code is not for everybody
+	return errors.Join(os.Chown(l.layout.sources, 0, RunnerUID), os.Chmod(l.layout.sources, groupOnly))
 }
 
 // forgetOtherBoot removes sources that were unpacked before the machine last

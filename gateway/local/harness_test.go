@@ -26,7 +26,6 @@ import (
 	"go.uber.org/goleak"
 
 	"davit/gateway/faas"
-	"davit/internal/archive"
 	"davit/internal/task"
 )
 
@@ -35,10 +34,18 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "--launch=-":
 		os.Exit(actAsRunner())
-	case len(os.Args) == 3 && os.Args[1] == "--gateway":
-		os.Exit(actAsGateway(os.Args[2]))
+	case len(os.Args) == 5 && os.Args[1] == "--gateway":
+		os.Exit(actAsGateway(os.Args[2], os.Args[3], os.Args[4]))
 	}
-	goleak.VerifyTestMain(m)
+	remove, err := buildRunner()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build the runner:", err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		remove()
+		os.Exit(code)
+	}))
 }
 
 // actAsRunner does what the variable ACT of the function asks for.
@@ -109,23 +116,31 @@ func leave(l *task.Launch) int {
 	select {}
 }
 
+// adopted is the invocation of the job that outlives its gateway.
+const adopted faas.InvocationID = "0192d000-0000-7000-8000-00000000000a"
+
 // actAsGateway starts three runners and waits to be killed.
-func actAsGateway(dir string) int {
+func actAsGateway(dir, runner, addr string) int {
 	l, err := New(Options{
-		RunnerBinary: "/proc/self/exe", Dir: dir, Gateways: func() []string { return nil },
-		Token: func(faas.RevisionRef) string { return "" }, Limits: archive.Limits{},
+		RunnerBinary: runner, Dir: dir, Gateways: func() []string { return []string{addr} },
+		Token: func(ref faas.RevisionRef) string { return "token of " + ref.String() },
 	})
 	if err == nil {
 		rev := &faas.Revision{Function: "f", Number: 1}
 		_, err = l.Build(context.Background(), rev, bytes.NewReader(mustTGZ()), io.Discard)
 		rev.SourceSum = sumOf(mustTGZ())
-		err = errors.Join(err, l.Scale(context.Background(), rev, faas.StartWarm, 2), l.Launch(context.Background(), rev, "i"))
+		err = errors.Join(err, l.Scale(context.Background(), rev, faas.StartWarm, 2), l.Launch(context.Background(), rev, adopted))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println("launched")
+	for told := 0; told < 3; { // all know what they are, and have put something down
+		files, _ := filepath.Glob(filepath.Join(dir, "runners", "*", "*", "*"))
+		told = len(files)
+		<-time.After(5 * time.Millisecond)
+	}
+	_, _ = os.Stdout.WriteString("launched\n")
 	select {}
 }
 
@@ -161,7 +176,12 @@ type bench struct {
 // newBench runs a launcher until the test ends or stop is called; nothing may be left then.
 func newBench(t *testing.T, dir string) *bench {
 	t.Helper()
-	b := newBenchBeside(t, dir)
+	return newBenchOf(t, dir, "/proc/self/exe", "127.0.0.1:1")
+}
+
+func newBenchOf(t *testing.T, dir, runner, addr string) *bench {
+	t.Helper()
+	b := newBenchBeside(t, dir, runner, addr)
 	t.Cleanup(func() {
 		b.stop()
 		if pids := processesBelow(dir); len(pids) > 0 {
@@ -176,13 +196,13 @@ func newBench(t *testing.T, dir string) *bench {
 }
 
 // newBenchBeside is a bench in a folder that others use, too.
-func newBenchBeside(t *testing.T, dir string) *bench {
+func newBenchBeside(t *testing.T, dir, runner, addr string) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: dir}
 	var err error
 	b.Launcher, err = New(Options{
-		RunnerBinary: "/proc/self/exe", Dir: dir, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Gateways: func() []string { return []string{"127.0.0.1:1"} },
+		RunnerBinary: runner, Dir: dir, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Gateways: func() []string { return []string{addr} },
 		Token:    func(ref faas.RevisionRef) string { return "token of " + ref.String() },
 		Source: func(context.Context, *faas.Revision) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(mustTGZ())), nil
@@ -213,7 +233,7 @@ func newBenchBeside(t *testing.T, dir string) *bench {
 // openDir is a temporary folder that every user can reach; the usual ones are closed.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "davit-local-")
+	dir, err := os.MkdirTemp("", "davit-local-") //nolint:usetesting // t.TempDir is closed to others
 	if err == nil {
 		err = os.Chmod(dir, 0o711) //nolint:gosec // that is the point
 	}
@@ -223,7 +243,12 @@ func openDir(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		for _, pid := range processesBelow(dir) { // of a test that failed
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		_ = os.RemoveAll(dir)
+	})
 	return dir
 }
 
@@ -233,6 +258,7 @@ func revision(act string) *faas.Revision {
 	return &faas.Revision{Function: "f", Number: 3, Spec: spec, SourceSum: sumOf(mustTGZ())}
 }
 
+// exit waits for the n-th exit.
 func (b *bench) exit(n int) Exit {
 	b.t.Helper()
 	b.eventually("a process ends", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.exits) > n })

@@ -160,27 +160,32 @@ type storedLog struct {
 
 func (r *storedLog) Read(b []byte) (int, error) {
 	for {
-		if r.part != nil {
-			n, err := r.part.Read(b)
-			r.at += int64(n)
-			if n > 0 || err == nil {
-				return n, nil
-			}
-			if !errors.Is(err, io.EOF) {
-				return 0, err
-			}
-			r.drop()
-			if r.over || !r.follow {
-				return 0, io.EOF
-			}
-			if err := r.pause(); err != nil {
+		if r.part == nil {
+			if err := r.open(); err != nil {
 				return 0, err
 			}
 		}
-		if err := r.open(); err != nil {
+		n, err := r.part.Read(b)
+		r.at += int64(n)
+		if n > 0 || err == nil {
+			return n, nil
+		}
+		if err := r.next(err); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// next is called at the end of a part: it returns io.EOF when that was the last.
+func (r *storedLog) next(err error) error {
+	r.drop()
+	switch {
+	case !errors.Is(err, io.EOF):
+		return err
+	case r.over || !r.follow:
+		return io.EOF
+	}
+	return r.pause()
 }
 
 // open asks whether the build is over, and then for what is new.

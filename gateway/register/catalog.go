@@ -281,9 +281,9 @@ func (f *flank) note(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil && !f.bad:
-		f.log.Warn("cannot "+f.what+" now", "error", err)
+		f.log.Warn("something cannot be done now", "what", f.what, "error", err)
 	case err == nil && f.bad:
-		f.log.Info("can " + f.what + " again")
+		f.log.Info("it can be done again", "what", f.what)
 	}
 	f.bad = err != nil
 }

@@ -119,7 +119,7 @@ type fakeRegistry struct {
 	version  int64
 	triggers map[faas.TriggerName]*faas.Trigger
 	changed  map[int64][]faas.TriggerName // by the version that it made
-	onRead   func(name faas.TriggerName)
+	onRead   func()
 	loads    int
 }
 
@@ -133,7 +133,7 @@ func (r *fakeRegistry) set(name faas.TriggerName, path string) {
 
 func (r *fakeRegistry) FindTrigger(_ context.Context, name faas.TriggerName) (*faas.Trigger, error) {
 	if r.onRead != nil {
-		r.onRead(name)
+		r.onRead()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,7 +179,7 @@ func TestCatalogReadsAgainWhatDoesNotFit(t *testing.T) {
 	}
 	r.set("a", "/new")
 	var once sync.Once
-	r.onRead = func(name faas.TriggerName) {
+	r.onRead = func() {
 		once.Do(func() { // after the change of a was seen, before a is read
 			r.set("b", "/other")
 			r.set("a", "/b")

@@ -23,7 +23,7 @@ func TestDeletionLeavesATombstoneAndNumbersGoOn(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		e := wantKind(t, g.DeleteFunction(t.Context(), "f", false), faas.Conflict)
+		e := problem(t, g.DeleteFunction(t.Context(), "f", false), faas.Conflict)
 		if !strings.Contains(e.Detail, "t; delete") {
 			t.Fatalf("the conflict says %q", e.Detail)
 		}
@@ -158,7 +158,7 @@ func TestTriggersThatDoNotFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := g.PutTrigger(t.Context(), c.name, c.spec)
-			e := wantKind(t, err, faas.NotAllowed)
+			e := problem(t, err, faas.NotAllowed)
 			if len(e.Fields) != 1 || e.Fields[0].Pointer != c.field {
 				t.Fatalf("fields %+v, want %s", e.Fields, c.field)
 			}

@@ -86,7 +86,7 @@ func TestFormFaultsPointAtItsFields(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := g.RegisterForm(t.Context(), c.form)
-			e := wantKind(t, err, faas.NotAllowed)
+			e := problem(t, err, faas.NotAllowed)
 			if len(e.Fields) != 1 || e.Fields[0].Pointer != c.field || e.Fields[0].Detail == "" {
 				t.Fatalf("fields %+v, want %s", e.Fields, c.field)
 			}

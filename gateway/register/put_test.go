@@ -102,7 +102,7 @@ func TestRefusedRegistrationsTakeNoNumber(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				_, err := g.PutSource(t.Context(), put.name, put.spec, put.source)
-				e := wantKind(t, err, put.kind)
+				e := problem(t, err, put.kind)
 				if put.field != "" && (len(e.Fields) != 1 || e.Fields[0].Pointer != put.field) {
 					t.Fatalf("fields %+v, want %s", e.Fields, put.field)
 				}
@@ -122,7 +122,7 @@ func TestRefusedRegistrationsTakeNoNumber(t *testing.T) {
 func TestImageNeedsACluster(t *testing.T) {
 	g := newEmbeddedSite(t).start(t, 0)
 	_, err := g.PutImage(t.Context(), "f", faas.FunctionSpec{Image: "alpine:3"})
-	e := wantKind(t, err, faas.NotAllowed)
+	e := problem(t, err, faas.NotAllowed)
 	if len(e.Fields) != 1 || e.Fields[0].Pointer != "/image" || !strings.Contains(e.Fields[0].Detail, "it needs a cluster") {
 		t.Fatalf("fields %+v", e.Fields)
 	}

@@ -1,0 +1,182 @@
+package register_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/gateway/redisstore"
+	"davit/gateway/register"
+	"davit/internal/blob"
+)
+
+// onRedis makes the registry of a redisstore.
+type onRedis struct{ *redisstore.Store }
+
+func (r onRedis) Changes(ctx context.Context, since int64) (register.Changes, error) {
+	c, err := r.Store.Changes(ctx, since)
+	return register.Changes(c), translated(err)
+}
+
+func (r onRedis) Snapshot(ctx context.Context) (*register.Snapshot, error) {
+	all, err := r.Store.Snapshot(ctx)
+	return (*register.Snapshot)(all), translated(err)
+}
+
+func (r onRedis) Restore(ctx context.Context, all *register.Snapshot) error {
+	return r.Store.Restore(ctx, (*redisstore.Snapshot)(all), (*faas.Trigger).Slots)
+}
+
+func translated(err error) error {
+	if errors.Is(err, redisstore.ErrEmpty) {
+		return fmt.Errorf("%w: %w", register.ErrEmpty, err)
+	}
+	return err
+}
+
+var errKilled = &faas.Error{Kind: faas.Unavailable, Detail: "this gateway was killed"}
+
+// mortal counts the writes of one gateway and lets it die at one of them: that
+// one is done, none after it is, and the gateway hears of neither.
+type mortal struct {
+	register.Registry
+	register.Objects
+	writes atomic.Int64
+	dieAt  int64 // 0: never
+	dead   chan struct{}
+	once   sync.Once
+}
+
+func (m *mortal) write(do func() error) error {
+	n := m.writes.Add(1)
+	if m.dieAt == 0 || n < m.dieAt {
+		if m.isDead() {
+			return errKilled
+		}
+		return do()
+	}
+	if n == m.dieAt {
+		_ = do()
+	}
+	m.kill()
+	return errKilled
+}
+
+func (m *mortal) kill() { m.once.Do(func() { close(m.dead) }) }
+
+func (m *mortal) isDead() bool {
+	select {
+	case <-m.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+func (m *mortal) Put(ctx context.Context, key blob.Key, r io.Reader, size int64, o blob.PutOptions) (info blob.Info, err error) {
+	err = m.write(func() (err error) { info, err = m.Objects.Put(ctx, key, r, size, o); return err })
+	return info, err
+}
+
+func (m *mortal) Delete(ctx context.Context, key blob.Key) error {
+	return m.write(func() error { return m.Objects.Delete(ctx, key) })
+}
+
+func (m *mortal) List(ctx context.Context, prefix string, after blob.Key) iter.Seq2[blob.Info, error] {
+	return m.Objects.List(ctx, prefix, after)
+}
+
+func (m *mortal) AddRevision(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, at time.Time) (rev *faas.Revision, created bool, err error) {
+	err = m.write(func() (err error) { rev, created, err = m.Registry.AddRevision(ctx, name, spec, at); return err })
+	return rev, created, err
+}
+
+func (m *mortal) SaveRevision(ctx context.Context, rev *faas.Revision) (v int64, err error) {
+	err = m.write(func() (err error) { v, err = m.Registry.SaveRevision(ctx, rev); return err })
+	return v, err
+}
+
+func (m *mortal) Rollback(ctx context.Context, name faas.FunctionName, n faas.RevisionNumber) (v int64, err error) {
+	err = m.write(func() (err error) { v, err = m.Registry.Rollback(ctx, name, n); return err })
+	return v, err
+}
+
+func (m *mortal) DeleteFunction(ctx context.Context, name faas.FunctionName, with bool) (v int64, err error) {
+	err = m.write(func() (err error) { v, err = m.Registry.DeleteFunction(ctx, name, with); return err })
+	return v, err
+}
+
+func (m *mortal) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, v int64, err error) {
+	err = m.write(func() (err error) { created, v, err = m.Registry.SaveTrigger(ctx, t, slots); return err })
+	return created, v, err
+}
+
+func (m *mortal) DeleteTrigger(ctx context.Context, name faas.TriggerName) (v int64, err error) {
+	err = m.write(func() (err error) { v, err = m.Registry.DeleteTrigger(ctx, name); return err })
+	return v, err
+}
+
+// state is what is registered, in a form that compares.
+type state string
+
+// observe reads what the gateway serves: sources by function, functions by trigger and path.
+func (g *gateway) observe(t *testing.T) state {
+	t.Helper()
+	all, err := g.registry.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, f := range all.Functions {
+		sum := "nothing"
+		if f.Live > 0 {
+			rev, err := g.registry.FindRevision(t.Context(), faas.RevisionRef{Function: f.Name, Number: f.Live})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum = rev.SourceSum[:6]
+		}
+		out = append(out, fmt.Sprintf("%s=%s", f.Name, sum))
+	}
+	for _, trigger := range all.Triggers {
+		out = append(out, fmt.Sprintf("%s:%s→%s", trigger.Name, trigger.Path, trigger.Function))
+	}
+	slices.Sort(out)
+	return state(strings.Join(out, " "))
+}
+
+// building counts the revisions that are being built, by the store's copies.
+func (g *gateway) building(t *testing.T) int {
+	t.Helper()
+	n := 0
+	for _, key := range g.keys(t, "functions/") {
+		if !strings.HasSuffix(key, "/revision.json") {
+			continue
+		}
+		r, _, err := g.objects.Get(t.Context(), blob.Key(key), 0, -1)
+		if errors.Is(err, blob.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte(`"state":"building"`)) {
+			n++
+		}
+	}
+	return n
+}
