@@ -169,7 +169,7 @@ func TestSessions(t *testing.T) {
 }
 
 func TestSessionsEndWithTheToken(t *testing.T) {
-	now := func() time.Time { return testTime }
+	now := func() time.Time { return testTime() }
 	cookie, _ := newSessions([]byte("secret"), "token", 0, now).start()
 	for name, s := range map[string]*sessions{
 		"another token": newSessions([]byte("secret"), "other", 0, now), "another secret": newSessions([]byte("terces"), "token", 0, now),
@@ -313,7 +313,7 @@ func TestConsoleInvocations(t *testing.T) {
 		Next string
 	}
 	u.as("GET", "/v1/invocations?function=f&trigger=t&state=failed&since=2026-01-02T03:04:05.5Z&limit=7&cursor=c", nil).decode(t, &page)
-	want := faas.InvocationFilter{Function: "f", Trigger: "t", State: faas.Failed, Since: testTime.Add(500 * time.Millisecond), Limit: 7, Cursor: "c"}
+	want := faas.InvocationFilter{Function: "f", Trigger: "t", State: faas.Failed, Since: testTime().Add(500 * time.Millisecond), Limit: 7, Cursor: "c"}
 	if u.invocations.filter != want || len(page.Items) != 1 || page.Items[0].Links.Self != base || page.Next != "more" {
 		t.Fatalf("filter %+v, page %+v", u.invocations.filter, page)
 	}

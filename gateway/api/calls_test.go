@@ -50,8 +50,16 @@ func TestWhatIsHandedOn(t *testing.T) {
 	want := &Call{
 		Match: faas.Match{Trigger: call.Match.Trigger, Fields: [][2]string{{"name", "a/b c"}}}, Method: "POST", Path: "/echo/a%2Fb%20c", Query: "x=1&y=%26&x=2",
 		Headers: [][2]string{
-			{"Accept-Encoding", "gzip"}, {"Content-Type", "text/x; a=b"}, {"Davit-Mode", "job"}, {"Host", u.addr}, {"Prefer", "wait=20"}, {"User-Agent", "tests"},
-			{"X-One", "1"}, {"X-Request-Id", "call-7"}, {"X-Two", "2"}, {"X-Two", "zwei"},
+			{"Accept-Encoding", "gzip"},
+			{"Content-Type", "text/x; a=b"},
+			{"Davit-Mode", "job"},
+			{"Host", u.addr},
+			{"Prefer", "wait=20"},
+			{"User-Agent", "tests"},
+			{"X-One", "1"},
+			{"X-Request-Id", "call-7"},
+			{"X-Two", "2"},
+			{"X-Two", "zwei"},
 		},
 		ContentType: "text/x; a=b", Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", RequestID: "call-7",
 		Body: call.Body, Size: 5, Wait: &wait, Mode: faas.ModeJob, Zip: true, Gone: call.Gone,
@@ -173,7 +181,7 @@ func TestResultHeaders(t *testing.T) {
 
 func TestAccepted(t *testing.T) {
 	u := startTriggers(t, Limits{})
-	u.caller.answer = func(_ context.Context, call *Call) (*Reply, error) {
+	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
 		inv := succeeded()
 		inv.State, inv.EndedAt, inv.ExitCode = faas.Queued, nil, nil
 		inv.Inner = &faas.Inner{Accepted: true, Runner: "secret-runner"}
@@ -208,15 +216,18 @@ func TestFailedInvocation(t *testing.T) {
 		reason faas.Reason
 		status int
 	}{
-		{faas.ReasonExitCode, 502}, {faas.ReasonTimedOut, 504}, {faas.ReasonInputInvalid, 400},
-		{faas.ReasonRunnerLost, 503}, {faas.ReasonCancelled, 409},
+		{faas.ReasonExitCode, 502},
+		{faas.ReasonTimedOut, 504},
+		{faas.ReasonInputInvalid, 400},
+		{faas.ReasonRunnerLost, 503},
+		{faas.ReasonCancelled, 409},
 	}
 	for _, test := range tests {
 		t.Run(string(test.reason), func(t *testing.T) {
 			u.caller.answer = func(context.Context, *Call) (*Reply, error) {
 				inv := succeeded()
 				three := 3
-				inv.End(test.reason, "", testTime)
+				inv.End(test.reason, "", testTime())
 				inv.ExitCode = &three
 				return nil, &faas.Error{Kind: test.reason.Kind(), Detail: test.reason.Advice(), Invocation: inv, LogTail: "the end of the log"}
 			}
@@ -314,7 +325,7 @@ func TestReplyLivesUntilItsBodyIsClosed(t *testing.T) {
 	var held context.Context
 	body := newFakeBody(io.LimitReader(zeros{}, 5<<20))
 	u.caller.answer = func(ctx context.Context, _ *Call) (*Reply, error) {
-		held = ctx
+		held = ctx //nolint:fatcontext // to look at later
 		body.Reader = io.MultiReader(io.LimitReader(zeros{}, 5<<20), readerFunc(func([]byte) (int, error) {
 			if err := ctx.Err(); err != nil {
 				return 0, err

@@ -276,8 +276,10 @@ func TestTriggerDocumentsAreValid(t *testing.T) {
 	for _, trigger := range []faas.Trigger{
 		{Name: "a", TriggerSpec: faas.TriggerSpec{Function: "f", Methods: []string{"GET", "POST", "PUT"}, Path: "/a/:b/c/:d"}},
 		{Name: "b", TriggerSpec: faas.TriggerSpec{Function: "f", Methods: []string{"POST"}, Path: "/:rest/*", Access: faas.AccessToken, Response: faas.ResponseAuto, Fields: []faas.Field{
-			{Name: "n", Kind: faas.FieldNumber, Required: true}, {Name: "t", Kind: faas.FieldText, Default: &text, Description: "words"},
-			{Name: "f", Kind: faas.FieldFile, Accept: "image/*", Required: true}, {Name: "j", Kind: faas.FieldJSON},
+			{Name: "n", Kind: faas.FieldNumber, Required: true},
+			{Name: "t", Kind: faas.FieldText, Default: &text, Description: "words"},
+			{Name: "f", Kind: faas.FieldFile, Accept: "image/*", Required: true},
+			{Name: "j", Kind: faas.FieldJSON},
 		}}},
 	} {
 		b, err := json.Marshal(describeTrigger(&trigger, "http://127.0.0.1:8081"))

@@ -187,6 +187,11 @@ func (e *edge) run(r *request) {
 			r.answerError(fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
 		}
 	}()
+	if version := r.http.Request.Header.Protocol(); !bytes.HasPrefix(version, []byte("HTTP/1.")) {
+		r.http.SetConnectionClose()
+		r.answerError(withStatus(http.StatusHTTPVersionNotSupported, "HTTP/1.1 is needed", faas.Invalid, "this listener speaks HTTP/1.1"))
+		return
+	}
 	if fault := headerFault(&r.http.Request.Header); fault != "" {
 		r.http.SetConnectionClose()
 		r.answerError(faas.Errorf(faas.Invalid, "%s", fault))
@@ -201,6 +206,10 @@ func (e *edge) run(r *request) {
 // headerFault says what of a header is refused though fasthttp took it: shapes
 // that another HTTP program may read differently.
 func headerFault(h *fasthttp.RequestHeader) string {
+	target := h.RequestURI()
+	if bytes.HasPrefix(target, []byte("//")) && (len(h.Host()) == 0 || bytes.Contains(target, []byte("://"))) {
+		return "a target that begins with // may be taken for one that names a host"
+	}
 	raw := h.RawHeaders()
 	if bytes.Contains(raw, []byte("\n ")) || bytes.Contains(raw, []byte("\n\t")) {
 		return "a header line goes on in a second line; send it in one"

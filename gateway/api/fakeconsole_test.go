@@ -112,12 +112,12 @@ func (f *fakeRegistry) put(name faas.FunctionName, spec faas.FunctionSpec, sourc
 	fn := f.functions[name]
 	created := fn == nil
 	if created {
-		fn = &faas.Function{Name: name, CreatedAt: testTime}
+		fn = &faas.Function{Name: name, CreatedAt: testTime()}
 		f.functions[name] = fn
 	}
 	fn.Latest++
-	fn.UpdatedAt = testTime
-	rev := &faas.Revision{Function: name, Number: fn.Latest, State: faas.RevisionBuilding, Spec: spec, CreatedAt: testTime}
+	fn.UpdatedAt = testTime()
+	rev := &faas.Revision{Function: name, Number: fn.Latest, State: faas.RevisionBuilding, Spec: spec, CreatedAt: testTime()}
 	f.revisions[rev.Ref()] = rev
 	f.sources[rev.Ref()] = source
 	own := *rev
@@ -149,7 +149,8 @@ func (f *fakeRegistry) WaitReady(ctx context.Context, ref faas.RevisionRef, most
 	rev = f.revisions[ref]
 	rev.State = f.end
 	if f.end == faas.RevisionReady {
-		rev.Image, rev.ReadyAt = "sha256:abc", &testTime
+		now := testTime()
+		rev.Image, rev.ReadyAt = "sha256:abc", &now
 		f.functions[ref.Function].Live = ref.Number
 	}
 	if f.end == faas.RevisionFailed {
@@ -197,7 +198,7 @@ func (f *fakeRegistry) PutTrigger(_ context.Context, name faas.TriggerName, spec
 	if f.functions[spec.Function] == nil {
 		return nil, false, &faas.Error{Kind: faas.NotAllowed, Detail: "no such function", Fields: []faas.FieldError{{Pointer: "/function", Detail: "is not registered"}}}
 	}
-	t := &faas.Trigger{Name: name, TriggerSpec: spec.Complete(faas.FunctionSpec{}), CreatedAt: testTime, UpdatedAt: testTime}
+	t := &faas.Trigger{Name: name, TriggerSpec: spec.Complete(faas.FunctionSpec{}), CreatedAt: testTime(), UpdatedAt: testTime()}
 	_, there := f.triggers[name]
 	f.triggers[name] = t
 	return t, !there, nil

@@ -16,7 +16,7 @@ import (
 
 const testID = faas.InvocationID("01912d68-783e-7a0a-9d5c-6d0c5e5f3a11")
 
-var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+func testTime() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
 // fakeCaller answers calls with a function of the test's.
 type fakeCaller struct {
@@ -29,10 +29,11 @@ func (f *fakeCaller) Call(ctx context.Context, call *Call) (*Reply, error) {
 
 func succeeded() *faas.Invocation {
 	zero := 0
-	ended := testTime.Add(time.Second)
+	started := testTime()
+	ended := started.Add(time.Second)
 	return &faas.Invocation{
 		ID: testID, Function: "echo", Revision: 1, Trigger: "echo", Mode: faas.ModeJob, Start: faas.StartJob,
-		State: faas.Succeeded, ExitCode: &zero, Attempt: 1, CreatedAt: testTime, StartedAt: &testTime, EndedAt: &ended,
+		State: faas.Succeeded, ExitCode: &zero, Attempt: 1, CreatedAt: started, StartedAt: &started, EndedAt: &ended,
 		Phases: faas.Phases{Queue: faas.Duration(1500 * time.Microsecond), Run: faas.Duration(40 * time.Millisecond)},
 		Inner:  &faas.Inner{},
 	}
@@ -63,7 +64,7 @@ type fakeInvocations struct {
 	waited  time.Duration
 }
 
-func (f *fakeInvocations) Find(ctx context.Context, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error) {
+func (f *fakeInvocations) Find(_ context.Context, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.waited = wait

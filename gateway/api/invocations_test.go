@@ -29,21 +29,13 @@ func TestRecord(t *testing.T) {
 	if got.StatusCode != 200 || record.ID != testID || record.Inner != nil || record.Links["log"] != onCalls+"/log" || u.invocations.waited != 3*time.Second {
 		t.Fatalf("got %d %s, waited %s", got.StatusCode, got.body, u.invocations.waited)
 	}
-	for path, status := range map[string]int{
-		onCalls + "?wait=3":   400,
-		onCalls + "?wait=-1s": 400,
-		onCalls + "?wait=2h":  400,
-		onCalls + "?wait=%zz": 400,
-		"/-/invocations/nope": 404,
-		"/-/invocations/" + strings.ToUpper(string(testID)):    404,
-		"/-/invocations/01912d68-783e-7a0a-9d5c-6d0c5e5f3aff":  404,
-		"/-/invocations/" + string(testID) + "%2Fresult/extra": 404,
-	} {
+	for _, query := range []string{"?wait=3", "?wait=-1s", "?wait=2h", "?wait=%zz"} {
 		req := u.request("GET", "/", nil)
-		req.URL.Opaque = "//" + u.addr + path
-		if got := u.send(req); got.StatusCode != status {
-			t.Errorf("%s: %d, want %d", path, got.StatusCode, status)
-		}
+		req.URL.Opaque = "//" + u.addr + onCalls + query
+		u.send(req).wantProblem(t, 400, faas.Invalid)
+	}
+	for _, id := range []string{"nope", strings.ToUpper(string(testID)), "01912d68-783e-7a0a-9d5c-6d0c5e5f3aff", string(testID) + "%2Fresult/extra"} {
+		u.do("GET", "/-/invocations/"+id, nil).wantProblem(t, 404, faas.NotFound)
 	}
 	if got := u.do("HEAD", onCalls, nil); got.StatusCode != 200 || len(got.body) != 0 {
 		t.Fatalf("HEAD: %d %q", got.StatusCode, got.body)

@@ -40,6 +40,8 @@ func TestOddRequestsAreRefused(t *testing.T) {
 		{"chunks in HTTP/1.0", "POST /echo/a HTTP/1.0\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
 		{"no version", "GET /echo/a\r\n" + host + "\r\n", "400"},
 		{"another protocol", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "400"},
+		{"a path that looks like a host", "GET //echo/echo/a?u=http://x HTTP/1.1\r\n" + host + "\r\n", "400"},
+		{"a path that looks like a host, HTTP/1.0", "GET //echo/echo/a HTTP/1.0\r\n\r\n", "400"},
 		{"signed chunk", "POST /echo/a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n", "400"},
 		{"0x chunk", "POST /echo/a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n", "400"},
 		{"bare LF in chunks", "POST /echo/a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n", "400"},
@@ -61,5 +63,33 @@ func TestOddRequestsAreRefused(t *testing.T) {
 				t.Fatalf("answer %.400q is no problem that closes", got)
 			}
 		})
+	}
+}
+
+// Targets that are no path of anybody's are answered like other ones.
+func TestOddTargets(t *testing.T) {
+	u := startTriggers(t, Limits{})
+	for request, want := range map[string]string{
+		"OPTIONS * HTTP/1.1":                      "400",
+		"CONNECT example.org:443 HTTP/1.1":        "400",
+		"TRACE /echo/a HTTP/1.1":                  "405",
+		"GET http://else.example/echo/a HTTP/1.1": "200",
+		"GET //echo/a HTTP/1.1":                   "404",
+		"GET /echo//a HTTP/1.1":                   "404",
+		"GET /echo/a#fragment HTTP/1.1":           "200",
+		"GET /./echo/a HTTP/1.1":                  "400",
+		"GET /echo/../echo/a HTTP/1.1":            "400",
+		"GET /%2D/healthz HTTP/1.1":               "404",
+		"GET /-/healthz?x HTTP/1.1":               "200",
+		"GET /-/healthz/ HTTP/1.1":                "404",
+		"GET /- HTTP/1.1":                         "404",
+		"get /echo/a HTTP/1.1":                    "405",
+		"GET /echo/a HTTP/1.2":                    "200",
+		"GET /echo/a HTTP/9.9":                    "505",
+	} {
+		got := u.talk(request + "\r\nHost: x\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 "+want+" ") {
+			t.Errorf("%s: %.300q, want %s", request, got, want)
+		}
 	}
 }
