@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -35,10 +36,9 @@ func newBrowser(t *testing.T) context.Context {
 	allocator, stop := chromedp.NewExecAllocator(t.Context(),
 		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.WSURLReadTimeout(patience))
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
 	browser, end := chromedp.NewContext(allocator)
-	if err := chromedp.Run(browser); err != nil {
+	if err := chromedp.Do(browser); err != nil {
 		t.Fatalf("start chromium: %v", err)
 	}
 	t.Cleanup(func() {
@@ -48,6 +48,8 @@ func newBrowser(t *testing.T) context.Context {
 	})
 	return browser
 }
+
+type action = chromedp.Action[chromedp.Void]
 
 // tab is a page that notes what goes wrong in it.
 type tab struct {
@@ -59,12 +61,14 @@ type tab struct {
 }
 
 // newTab opens an empty page. At its end, a fault in it fails the test.
-func newTab(t *testing.T, browser context.Context, prepare ...chromedp.Action) *tab {
+func newTab(t *testing.T, browser context.Context, prepare ...action) *tab {
 	t.Helper()
-	ctx, end := chromedp.NewContext(browser)
-	p := &tab{t: t, ctx: ctx}
-	chromedp.ListenTarget(ctx, p.note)
-	p.do(append(prepare, log.Enable(), runtime.Enable())...)
+	p := &tab{t: t}
+	ctx, end := chromedp.NewContext(browser, chromedp.WithListener(p.note))
+	p.ctx = ctx
+	if err := chromedp.Do(ctx, prepare...); err != nil { // without a timeout, which would be the tab's
+		t.Fatalf("open a page: %v", err)
+	}
 	t.Cleanup(func() {
 		for _, fault := range p.takeFaults() {
 			t.Errorf("the page has a fault: %s", fault)
@@ -82,13 +86,14 @@ func newTab(t *testing.T, browser context.Context, prepare ...chromedp.Action) *
 func (p *tab) note(event any) {
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
-		p.fault(e.ExceptionDetails.Error())
+		p.fault(fmt.Sprintf("%s: %s", e.ExceptionDetails.Text, e.ExceptionDetails.Exception.Description))
 	case *runtime.EventConsoleAPICalled:
-		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning || e.Type == runtime.APITypeAssert {
+		switch e.Type { //nolint:exhaustive // the others are no faults
+		case runtime.ConsoleAPICalledTypeError, runtime.ConsoleAPICalledTypeWarning, runtime.ConsoleAPICalledTypeAssert:
 			p.fault(fmt.Sprintf("console.%s: %s", e.Type, e.Args[0].Value))
 		}
 	case *log.EventEntryAdded:
-		if e.Entry.Source != log.SourceNetwork && e.Entry.Level != log.LevelVerbose && e.Entry.Level != log.LevelInfo {
+		if e.Entry.Source != log.EntrySourceNetwork && (e.Entry.Level == log.EntryLevelWarning || e.Entry.Level == log.EntryLevelError) {
 			p.fault(fmt.Sprintf("%s: %s", e.Entry.Source, e.Entry.Text))
 		}
 	}
@@ -108,21 +113,27 @@ func (p *tab) takeFaults() []string {
 	return faults
 }
 
-func (p *tab) do(actions ...chromedp.Action) {
+func (p *tab) do(actions ...action) {
+	p.t.Helper()
+	run(p, chromedp.Steps(actions...))
+}
+
+// run does one action and returns what it gave.
+func run[T any](p *tab, a chromedp.Action[T]) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, 2*patience)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	v, err := chromedp.Run(ctx, a)
+	if err != nil {
 		p.t.Fatalf("drive the page: %v", err)
 	}
+	return v
 }
 
 // eval returns the value of an expression in the page.
 func eval[T any](p *tab, expression string) T {
 	p.t.Helper()
-	var v T
-	p.do(chromedp.Evaluate(expression, &v, func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) }))
-	return v
+	return run(p, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
 // await waits until an expression holds in the page.
@@ -138,7 +149,7 @@ func (p *tab) await(expression string) {
 		}
 		select {
 		case <-deadline.C:
-			p.t.Fatalf("this never came true: %s\nthe page says:\n%s", expression, eval[string](p, "document.body.innerText"))
+			p.t.Fatalf("this never came true: %s\nthe page says:\n%s", expression, eval[string](p, "document.body.innerText.slice(0, 3000)"))
 		case <-tick.C:
 		}
 	}
@@ -155,27 +166,38 @@ func (p *tab) click(selector, text string) {
 	p.t.Helper()
 	find := fmt.Sprintf("[...document.querySelectorAll(%q)].find((e) => e.checkVisibility() && e.innerText.includes(%q))", selector, text)
 	p.await(find)
-	p.do(chromedp.Evaluate(find+".click()", nil))
+	eval[chromedp.Void](p, find+".click()")
 }
 
 func (p *tab) fill(selector, text string) {
 	p.t.Helper()
-	p.do(chromedp.SetValue(selector, "", chromedp.ByQuery), chromedp.SendKeys(selector, text, chromedp.ByQuery))
+	p.do(chromedp.SetValue(chromedp.CSS(selector), ""), chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
 func (p *tab) shoot(dir, name string) {
 	p.t.Helper()
-	var png []byte
-	p.do(chromedp.FullScreenshot(&png, 100))
+	png := run(p, chromedp.FullScreenshot(100))
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-func size(width, height int64) chromedp.Action {
-	return emulation.SetDeviceMetricsOverride(width, height, 1, false)
+func size(width, height int64) action {
+	return call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
 }
 
-func scheme(name string) chromedp.Action {
-	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}})
+func scheme(name string) action {
+	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
+}
+
+func withoutScripts() action {
+	return call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+}
+
+// call is a command of the protocol whose answer nobody needs.
+func call[P any](command cdp.Command[P, cdp.Empty], params P) action {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, command, params)
+		return err
+	})
 }

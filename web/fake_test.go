@@ -31,10 +31,10 @@ type fake struct {
 	invocations []object
 	asked       []string // methods and paths of what changes something
 	forms       []map[string][]string
-	refuse      *object                 // a problem for the next change
-	logs        map[string]*fakeLog     // by path
-	streams     map[chan string]func()  // of events, with what cuts them
-	uploading   chan struct{}           // when set: an upload is read only once this is closed
+	refuse      *object                // a problem for the next change
+	logs        map[string]*fakeLog    // by path
+	streams     map[chan string]func() // of events, with what cuts them
+	uploading   chan struct{}          // when set: an upload is read only once this is closed
 }
 
 func newFake(t *testing.T) *fake {

@@ -74,7 +74,7 @@ func fileName(route string) string {
 // accessible checks the page as it is with axe-core.
 func (p *tab) accessible(axe string) {
 	p.t.Helper()
-	p.do(chromedp.Evaluate(axe, nil))
+	eval[chromedp.Void](p, axe)
 	type violation struct {
 		ID, Help string
 		Nodes    []struct{ HTML, FailureSummary string }

@@ -5,11 +5,15 @@ import { quote } from "./format.js";
 
 const bearer = '-H "Authorization: Bearer $(cat "$DAVIT_TOKEN_FILE")"';
 
-// join breaks a command into lines when it is long.
-const join = (parts) => {
-  const line = parts.join(" ");
-  return line.length <= 76 ? line : parts.join(" \\\n  ");
-};
+// join breaks a command into lines where it is long.
+function join(parts) {
+  const lines = [];
+  for (const part of parts) {
+    if (lines.length && lines.at(-1).length + part.length < 84) lines[lines.length - 1] += ` ${part}`;
+    else lines.push(part);
+  }
+  return lines.join(" \\\n  ");
+}
 
 // curlForm is the form as it stands, posted to where the page posts it.
 export function curlForm(form) {
@@ -38,7 +42,7 @@ export function curlTrigger(trigger) {
   parts.push((trigger.response ?? "zip") === "zip" ? "-o result.zip" : "-OJ");
   if (posts && !trigger.methods.includes("POST")) parts.push("-X PUT");
   if (posts && body) parts.push("--data-binary @input");
-  else if (posts) parts.push(...fields.map((f) => `-F ${quote(`${f}=VALUE`)}`), ...files.map((f) => `-F ${quote(`${f}=@${f}.bin`)}`));
+  else if (posts) parts.push(...fields.map((f) => `-F ${quote(`${f}=VALUE`)}`), ...files.map((f) => `-F ${quote(`${f}=@FILE`)}`));
   const query = posts && !body ? "" : fields.map((f, i) => `${i ? "&" : "?"}${encodeURIComponent(f)}=VALUE`).join("");
   parts.push(quote(url.origin + path + query));
   return join(parts);

@@ -47,6 +47,6 @@ export function elapsed(inv, now = Date.now()) {
 export const isFinal = (state) => state === "succeeded" || state === "failed" || state === "cancelled";
 
 // quote writes a word so that a shell takes it as it is.
-export const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+export const quote = (word) => (/^[\w@%+=:,./{}-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
 export const words = (command) => (Array.isArray(command) ? command.map(quote).join(" ") : command ?? "");

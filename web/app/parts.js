@@ -107,7 +107,7 @@ export function table(name, heads, rows) {
   return h("table", { role: "table", "aria-label": name },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map((t) => h("th", { role: "columnheader", scope: "col" }, t)))),
     h("tbody", { role: "rowgroup" }, rows.map((row) =>
-      h("tr", { role: "row", key: row.key }, row.cells.map((cell, i) => h("td", { role: "cell", "data-head": heads[i] }, h("div", null, cell)))))));
+      h("tr", { role: "row", key: row.key }, row.cells.map((cell, i) => h("td", { role: "cell", "data-head": heads[i], class: cell === "–" ? "none" : null }, h("div", null, cell)))))));
 }
 
 export const facts = (...pairs) =>
