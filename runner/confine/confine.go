@@ -1,7 +1,7 @@
 // Package confine restricts this process and all that it starts with Landlock: they
 // write nothing outside the runner's folder, read nothing of the folders that are
-// hidden, and send no signals to processes outside. What the kernel does not offer is
-// left out, and said. Start at Apply.
+// hidden, and, from Landlock 8 on, send no signals to processes outside. What the
+// kernel does not offer is left out, and said. Start at Apply.
 package confine
 
 import (
@@ -36,7 +36,7 @@ func Apply(l *task.Launch) (level string, err error) {
 		return "", fmt.Errorf("confine: %w", err)
 	}
 	// Both at once: a layer without paths would forbid links between folders.
-	want, err := landlock.NewConfig(landlock.V7.HandledAccessFS, landlock.V7.Scoped)
+	want, err := landlock.NewConfig(landlock.V7.HandledAccessFS, scopes(version))
 	if err != nil {
 		return "", fmt.Errorf("confine: %w", err)
 	}
@@ -44,6 +44,19 @@ func Apply(l *task.Launch) (level string, err error) {
 		return "", fmt.Errorf("confine: %w", err)
 	}
 	return fmt.Sprintf("landlock v%d", min(version, 7)), nil
+}
+
+// oneDomain is the first version of Landlock that confines all threads of a process
+// as one. Before, each has a domain of its own, and where signals are scoped one
+// thread cannot kill the command that another one started.
+const oneDomain = 8
+
+// scopes are what processes outside are closed to, beside files.
+func scopes(version int) landlock.ScopedSet {
+	if version < oneDomain {
+		return 0
+	}
+	return landlock.V7.Scoped
 }
 
 // rules returns what stays allowed.
