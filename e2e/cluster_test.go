@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	"davit/e2e/rig"
+	"davit/internal/testenv"
+)
+
+// redisURL is the setting that has gateways use that server.
+func redisURL(r *testenv.RedisServer) string { return "DAVIT_REDIS_URL=redis://" + r.Addr }
+
+// s3 are the settings that have gateways use that store.
+func s3(m *testenv.MinIOServer) []string {
+	return []string{
+		"DAVIT_S3_ENDPOINT=" + m.Endpoint, "DAVIT_S3_ACCESS_KEY=" + m.AccessKey, "DAVIT_S3_SECRET_KEY=" + m.SecretKey,
+		"DAVIT_S3_BUCKET=davit", "DAVIT_S3_REGION=" + m.Region,
+	}
+}
+
+// twoGateways starts two gateways on one real Redis and one real MinIO.
+func twoGateways(t *testing.T, env ...string) (a, b *rig.Gateway, store *testenv.MinIOServer) {
+	t.Helper()
+	store = testenv.MinIO(t)
+	w := newWorld(t, append(append(s3(store), redisURL(testenv.StartRedis(t))), env...)...)
+	return w.start("a"), w.start("b"), store
+}
+
+// freePort is an address that a gateway can be started on again.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// async calls a trigger and returns the record that came with its 202.
+func async(t *testing.T, g *rig.Gateway, path string, parts ...rig.Part) record {
+	t.Helper()
+	a := post(t, g, path, http.Header{"Prefer": {"respond-async"}}, parts...)
+	status(t, a, http.StatusAccepted)
+	return decode[record](t, a.Body)
+}
+
+// find reads an invocation's record.
+func find(t *testing.T, g *rig.Gateway, id string) record {
+	t.Helper()
+	a := admin(t, g, http.MethodGet, "/v1/invocations/"+id, "")
+	status(t, a, http.StatusOK)
+	return decode[record](t, a.Body)
+}
+
+// list reads the newest records of a function.
+func list(t *testing.T, g *rig.Gateway, function string) []record {
+	t.Helper()
+	a := admin(t, g, http.MethodGet, "/v1/invocations?limit=200&function="+function, "")
+	status(t, a, http.StatusOK)
+	return decode[struct {
+		Items []record `json:"items"`
+	}](t, a.Body).Items
+}
+
+// ledger counts runs outside Davit: commands write their invocation's id to it.
+type ledger struct {
+	listener net.Listener
+	done     sync.WaitGroup
+
+	mu   sync.Mutex
+	runs map[string]int
+	open map[net.Conn]bool
+}
+
+func newLedger(t *testing.T) *ledger {
+	t.Helper()
+	l := &ledger{runs: map[string]int{}, open: map[net.Conn]bool{}}
+	var err error
+	if l.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	l.done.Go(l.serve)
+	t.Cleanup(func() {
+		_ = l.listener.Close()
+		l.mu.Lock()
+		for c := range l.open {
+			_ = c.Close()
+		}
+		l.mu.Unlock()
+		l.done.Wait()
+	})
+	return l
+}
+
+func (l *ledger) serve() {
+	for {
+		c, err := l.listener.Accept()
+		if err != nil {
+			return
+		}
+		l.mu.Lock()
+		l.open[c] = true
+		l.mu.Unlock()
+		l.done.Go(func() { l.take(c) })
+	}
+}
+
+func (l *ledger) take(c net.Conn) {
+	line, err := bufio.NewReader(c).ReadString('\n')
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+	if err == nil {
+		l.runs[line[:len(line)-1]]++
+		_, _ = fmt.Fprintln(c, "noted")
+	}
+	_ = c.Close()
+}
+
+// script is a bash script that first writes to the ledger, and goes on only when that is noted.
+func (l *ledger) script(rest string) map[string]string {
+	_, port, _ := net.SplitHostPort(l.listener.Addr().String())
+	return map[string]string{"tool.sh": "#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/" + port +
+		"\necho \"$DAVIT_INVOCATION_ID\" >&3; read -r noted <&3; exec 3>&-\n[ \"$noted\" = noted ] || exit 99\n" + rest}
+}
+
+// total is how many commands ran.
+func (l *ledger) total() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, runs := range l.runs {
+		n += runs
+	}
+	return n
+}
+
+func (l *ledger) count(id string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.runs[id]
+}
+
+// once fails the test unless the invocation ran exactly once.
+func (l *ledger) once(t *testing.T, id string) {
+	t.Helper()
+	if n := l.count(id); n != 1 {
+		t.Errorf("invocation %s ran %d times, want once", id, n)
+	}
+}
