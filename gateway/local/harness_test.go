@@ -136,7 +136,7 @@ func actAsGateway(dir, runner, addr string) int {
 		return 1
 	}
 	for told := 0; told < 3; { // all know what they are, and have put something down
-		files, _ := filepath.Glob(filepath.Join(dir, "runners", "*", "*", "*"))
+		files, _ := filepath.Glob(filepath.Join(dir, "runners", "*", "*", "[rs]*")) // report, slots
 		told = len(files)
 		<-time.After(5 * time.Millisecond)
 	}

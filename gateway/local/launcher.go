@@ -32,7 +32,8 @@ type Options struct {
 	Hide         []string                                                     // folders that no runner may read
 	Path         string                                                       // PATH of runners; "": the usual system folders
 	Log          *slog.Logger
-	OnExit       func(Exit) // called once per process, after it was reaped; must not block long
+	Keep         func(sum string) bool // which sources are to stay; nil: all
+	OnExit       func(Exit)            // called once per process, after it was reaped; must not block long
 }
 
 // Exit tells that a runner process is gone.
@@ -166,10 +167,10 @@ func (l *Launcher) Stop(_ context.Context, id faas.InvocationID) error {
 	return nil
 }
 
-// Run keeps the Launcher until ctx ends. Then it starts nothing more, ends all
-// runners (SIGTERM, SIGKILL 10 s later), and returns when none is left.
+// Run collects sources now and then until ctx ends. Then it starts nothing more,
+// ends all runners (SIGTERM, SIGKILL 10 s later), and returns when none is left.
 func (l *Launcher) Run(ctx context.Context) error {
-	<-ctx.Done()
+	l.runCollector(ctx)
 	l.mu.Lock()
 	l.closing = true
 	all := make([]*process, 0, len(l.runners))

@@ -73,7 +73,7 @@ func TestRealRunnersParkAndEnd(t *testing.T) {
 	h, addr, _ := serveHub(t, "127.0.0.1:0")
 	b := newBenchOf(t, openDir(t), realRunner(), addr)
 	rev := revision("")
-	//rev.Spec.Start = &faas.StartProcess{Command: faas.Command{"/bin/sh", "-c", "echo started >$DAVIT_SHARED/ready; sleep 1000"}, Ready: &faas.Ready{File: "ready"}}
+	rev.Spec.Start = &faas.StartProcess{Command: faas.Command{"/bin/sh", "-c", "echo started >$DAVIT_SHARED/ready; sleep 1000"}, Ready: &faas.Ready{File: "ready"}}
 	if err := errors.Join(b.Launch(t.Context(), rev, "0192d000-0000-7000-8000-000000000001"), b.Scale(t.Context(), rev, faas.StartWarm, 2)); err != nil {
 		t.Fatal(err)
 	}

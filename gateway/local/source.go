@@ -164,6 +164,25 @@ func (l *Launcher) fill(ctx context.Context, rev *faas.Revision) error {
 	return nil
 }
 
+// runCollector collects until ctx ends.
+func (l *Launcher) runCollector(ctx context.Context) {
+	tick := time.NewTicker(collectAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if l.o.Keep == nil {
+			continue
+		}
+		if err := l.Collect(ctx, l.o.Keep); err != nil {
+			l.log.Warn("sources that nobody needs could not be removed", "error", err)
+		}
+	}
+}
+
 // Collect removes the unpacked sources that keep does not want, that no runner
 // here uses and that nobody asked for within the last hour. Should one be wanted
 // later, Prepare brings it back.

@@ -277,7 +277,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func wantKind(t *testing.T, err error, kind faas.Kind) {
 	t.Helper()
-	problem(t, err, kind)
+	_ = problem(t, err, kind)
 }
 
 // problem is an error as its user would read it.
