@@ -122,14 +122,20 @@ func (b *body) end() bool {
 	if b.expect && !b.frames.whole() {
 		return false // whether the body follows is the caller's choice
 	}
-	var scrap [512]byte
-	for b.err == nil && !b.frames.whole() {
-		_, b.err = b.frames.next(&bodySource{b: b, hereOnly: true}, scrap[:])
+	if !b.frames.whole() {
+		b.skipWhatIsHere()
 	}
 	if b.err == nil || errors.Is(b.err, io.EOF) {
 		b.err = errBodyOver
 	}
 	return b.frames.whole()
+}
+
+func (b *body) skipWhatIsHere() {
+	scrap := make([]byte, 512)
+	for b.err == nil && !b.frames.whole() {
+		_, b.err = b.frames.next(&bodySource{b: b, hereOnly: true}, scrap)
+	}
 }
 
 // bodySource is the connection as a framing reads it: first what is here already, then the socket.

@@ -25,7 +25,7 @@ const callPrefix = "/-/invocations/"
 
 // NewTriggers returns the server of the triggers.
 func NewTriggers(o TriggerOptions) *Server {
-	e := newEdge("triggers", o.Log, o.Now, o.Limits, o.Requests)
+	e := newEdge("calls", o.Log, o.Now, o.Limits, o.Requests)
 	t := &triggers{TriggerOptions: o, edge: e, token: newTokenCheck(o.Token)}
 	i := &invocations{port: o.Invocations, prefix: callPrefix, public: true, token: t.token}
 	app := e.newApp()

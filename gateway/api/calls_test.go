@@ -379,7 +379,7 @@ func TestRequestsAreCountedByTemplate(t *testing.T) {
 	u.do("GET", "/-/invocations/"+string(testID), nil)
 	u.talk("nonsense\r\n\r\n")
 	for _, key := range []string{
-		"triggers trigger GET 200", "triggers none GET 404", "triggers none other 405", "triggers /-/invocations/{id} GET 200", "triggers none other 400",
+		"calls trigger GET 200", "calls none GET 404", "calls none other 405", "calls /-/invocations/{id} GET 200", "calls none other 400",
 	} {
 		if u.counted.of(key) != 1 {
 			t.Errorf("%q was counted %d times; all: %v", key, u.counted.of(key), u.counted.seen)

@@ -270,6 +270,21 @@ func TestBrokenResult(t *testing.T) {
 	}
 }
 
+// A fault in the middle of a result breaks the connection, and only that.
+func TestPanicInAResult(t *testing.T) {
+	u := startTriggers(t, Limits{})
+	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
+		return &Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.MultiReader(io.LimitReader(zeros{}, 1<<20), readerFunc(func([]byte) (int, error) { panic("odd result") })))}, nil
+	}
+	if got := u.talk("GET /echo/a HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") || strings.HasSuffix(got, "0\r\n\r\n") {
+		t.Fatalf("ends with %q", got[len(got)-20:])
+	}
+	eventually(t, "it is in the log", func() bool { return strings.Contains(u.log.String(), "odd result") })
+	if got := u.do("GET", "/nothing", nil); got.StatusCode != 404 {
+		t.Fatalf("then: %d", got.StatusCode)
+	}
+}
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -17,7 +17,7 @@ import (
 // part is one part of a form.
 type part struct{ name, file, text string }
 
-func formOf(t *testing.T, parts ...part) (body io.Reader, media string) {
+func formOf(t testing.TB, parts ...part) (body io.Reader, media string) {
 	t.Helper()
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)

@@ -160,7 +160,7 @@ func testTriggers() []*faas.Trigger {
 	}
 }
 
-func startTriggers(t *testing.T, limits Limits) *triggersUnderTest {
+func startTriggers(t testing.TB, limits Limits) *triggersUnderTest {
 	t.Helper()
 	table, err := faas.NewTable(testTriggers())
 	if err != nil {

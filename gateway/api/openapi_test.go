@@ -37,7 +37,7 @@ var loaded = sync.OnceValues(func() (*document, error) {
 // find returns the operation that a request is for: the template with the
 // fewest parameters. Paths that nobody serves have none.
 func (d *document) find(listener, method, path string) (template string, item *openapi3.PathItem, params map[string]string) {
-	calls := listener == "triggers"
+	calls := listener == "calls"
 	if calls && !strings.HasPrefix(path, "/-/") {
 		template, params = "/{trigger}", map[string]string{"trigger": path}
 		item = d.Paths.Value(template)
@@ -81,7 +81,7 @@ func matchTemplate(template, path string) (map[string]string, bool) {
 
 // described checks an answer against the description. Answers to what nobody
 // serves have to be problems as all others.
-func described(t *testing.T, listener string, req *http.Request, a *answer) {
+func described(t testing.TB, listener string, req *http.Request, a *answer) {
 	t.Helper()
 	doc, err := loaded()
 	if err != nil {
@@ -124,7 +124,7 @@ func isJSON(a *answer) bool {
 
 // checkMedia checks that the description has the answer's content type, which
 // the library leaves alone where the body is not read.
-func checkMedia(t *testing.T, template string, op *openapi3.Operation, a *answer) {
+func checkMedia(t testing.TB, template string, op *openapi3.Operation, a *answer) {
 	t.Helper()
 	response := op.Responses.Status(a.StatusCode)
 	if response == nil {

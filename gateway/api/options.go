@@ -18,7 +18,7 @@ type Limits struct {
 	HeaderBytes int           // of a request line with its headers; 32 KiB
 	JSONBytes   int64         // of a JSON body; 1 MiB
 	SourceBytes int64         // of an uploaded archive; 100 MiB
-	Connections int           // open at once on one listener; 10,000
+	Connections int           // open at once on one listener; 4096
 	Heartbeat   time.Duration // between two signs of life on an event stream; 15 s
 }
 
@@ -30,7 +30,7 @@ func (l Limits) withDefaults() Limits {
 	l.HeaderBytes = orDefault(l.HeaderBytes, 32<<10)
 	l.JSONBytes = orDefault(l.JSONBytes, 1<<20)
 	l.SourceBytes = orDefault(l.SourceBytes, 100<<20)
-	l.Connections = orDefault(l.Connections, 10_000)
+	l.Connections = orDefault(l.Connections, 4096)
 	l.Heartbeat = orDefault(l.Heartbeat, 15*time.Second)
 	return l
 }

@@ -130,7 +130,7 @@ func (p *page) send(r *request, f *pageFile) error {
 func securePage(r *request, policy string) {
 	h := r.respond()
 	h.Set("Content-Security-Policy", policy)
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin") // with no-referrer, a form is sent with the Origin "null"
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

@@ -96,6 +96,9 @@ func problemOf(err error) (problem, *faas.Error) {
 	if special, ok := errors.AsType[*statusError](err); ok {
 		p.Status, p.Title = special.status, special.title
 	}
+	if len(p.Errors) == 0 && known.Invocation == nil && (known.Kind == faas.Invalid || known.Kind == faas.NotAllowed) {
+		p.Errors = []faas.FieldError{{Detail: known.Detail}} // about all of it
+	}
 	if inv := known.Invocation; inv != nil {
 		p.InvocationID, p.Reason, p.ExitCode = &inv.ID, inv.Reason, inv.ExitCode
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"mime/multipart"
+	"strings"
 
 	"davit/gateway/faas"
 )
@@ -32,11 +33,16 @@ func (k *console) putSource(r *request, name faas.FunctionName, boundary string)
 }
 
 func missingPart(name string) error {
-	return faas.Errorf(faas.Invalid, "the form has no part %q; send the parts spec (JSON) and source (a .tgz or .tar.gz archive)", name)
+	e := faas.Errorf(faas.Invalid, "the form has no part %q; send the parts spec (JSON) and source (a .tgz or .tar.gz archive)", name)
+	e.Fields = []faas.FieldError{{Pointer: "/" + name, Detail: "is missing"}}
+	return e
 }
 
 func unknownPart(part *multipart.Part) error {
-	return faas.Errorf(faas.Invalid, "the form has a part %q that does not belong there; send one spec and one source", clip(part.FormName(), 40))
+	name := clip(part.FormName(), 40)
+	e := faas.Errorf(faas.Invalid, "the form has a part %q that does not belong there; send one spec and one source", name)
+	e.Fields = []faas.FieldError{{Pointer: "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name), Detail: "does not belong there"}}
+	return e
 }
 
 func (k *console) readSpec(part io.Reader) (faas.FunctionSpec, error) {

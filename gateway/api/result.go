@@ -27,7 +27,7 @@ func (i *invocations) result(c *fiber.Ctx, r *request) error {
 	if err != nil {
 		return err
 	}
-	info, open, _, err := i.port.Result(r.context(), id)
+	info, open, inv, err := i.port.Result(r.context(), id)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (i *invocations) result(c *fiber.Ctx, r *request) error {
 	if r.unchanged(etag) {
 		return nil
 	}
-	r.sendFileHeaders("result-"+string(id)+".zip", "application/zip")
+	r.sendFileHeaders(string(inv.Trigger)+".zip", "application/zip")
 	s, err := r.ranged(info.Size, etag)
 	if err != nil {
 		return err

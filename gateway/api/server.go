@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Server serves one listener. It is made by NewConsole or NewTriggers.
@@ -112,7 +114,10 @@ func (s *Server) serve(c *conn, watch *hangUps) {
 	defer s.forget(c)
 	forget := watch.watch(c.Conn, c.hangUp)
 	defer forget()
-	if err := s.http.ServeConn(c); err != nil {
+	err := s.http.ServeConn(c)
+	if fault, ok := errors.AsType[*fasthttp.ErrBodyStreamWritePanic](err); ok {
+		s.log.Error("an answer's body met a fault", "listener", s.name, "cause", fault)
+	} else if err != nil {
 		s.log.Debug("connection ended", "listener", s.name, "cause", err)
 	}
 }
