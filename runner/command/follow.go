@@ -9,6 +9,9 @@ import (
 )
 
 const (
+	// headStart is how long a command may run before its output is looked at: one
+	// that ends sooner wakes its follower once, not for each pipe that it closes.
+	headStart = 2 // ms
 	// watchEvery is how often the memory of a command is looked at.
 	watchEvery = 100 * time.Millisecond
 	// blindEvery is how often an end is looked for where there are no pidfds.
@@ -21,6 +24,13 @@ const (
 // follow reads output until the main process has ended, and ends it at its timeout.
 // One thread waits for all of it: there is nothing to hand over between goroutines.
 func (p *Process) follow() {
+	if p.pidfd >= 0 {
+		fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}} //nolint:gosec // descriptors are small
+		if n, _ := unix.Poll(fds, headStart); n > 0 {
+			return
+		}
+	}
+	p.kills = p.host.oom.read()
 	var deadline time.Time
 	if p.spec.Timeout > 0 {
 		deadline = time.Now().Add(p.spec.Timeout)
@@ -98,7 +108,7 @@ func (p *Process) exited() bool {
 
 // readOnce reads what a pipe has and passes it on; it reports whether there was anything.
 func (p *Process) readOnce(fd *int, log, out io.Writer) int {
-	buf, _ := p.host.buffers.Get().(*[32 << 10]byte)
+	buf, _ := p.host.buffers.Get().(*[bufferBytes]byte)
 	defer p.host.buffers.Put(buf)
 	n, err := unix.Read(*fd, buf[:])
 	if errors.Is(err, unix.EINTR) {

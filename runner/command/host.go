@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// bufferBytes is how much is read at a time.
+const bufferBytes = 32 << 10
+
 // Options are what a Host needs.
 type Options struct {
 	Memory int64            // bytes that one command's processes may use together; 0: as the system allows
@@ -61,7 +64,7 @@ func NewHost(o Options) (*Host, error) {
 		list: openChildList(), oom: openOOMCounter(),
 		running: map[int]*Process{}, kept: map[int]uint64{},
 	}
-	h.buffers.New = func() any { return new([32 << 10]byte) }
+	h.buffers.New = func() any { return new([bufferBytes]byte) }
 	return h, nil
 }
 

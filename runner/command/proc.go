@@ -32,12 +32,15 @@ func (l childList) close() error {
 	return unix.Close(l.fd)
 }
 
-// first returns the children of the first thread. Not ok means that it cannot tell.
-func (l childList) first() (pids []int, ok bool) {
-	var buf [4096]byte
-	n, err := unix.Pread(l.fd, buf[:], 0)
+// first returns the children of the first thread; buf is for its use. Not ok means
+// that it cannot tell.
+func (l childList) first(buf []byte) (pids []int, ok bool) {
+	n, err := unix.Pread(l.fd, buf, 0)
 	if l.fd < 0 || err != nil || n == len(buf) {
 		return nil, false
+	}
+	if n == 0 {
+		return nil, true
 	}
 	return parsePids(buf[:n]), true
 }

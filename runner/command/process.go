@@ -60,7 +60,7 @@ type Process struct {
 	pidfd int
 	log   int // read ends of the pipes; -1: none or ended
 	out   int
-	kills int64 // the system's kills for memory, before
+	kills int64 // the system's kills for memory, before; -1: unknown
 
 	mu     sync.Mutex
 	alive  bool // started
@@ -71,7 +71,7 @@ type Process struct {
 
 // New returns a command that Run is to run.
 func (h *Host) New(spec Spec) *Process {
-	return &Process{host: h, spec: spec, pidfd: -1, log: -1, out: -1}
+	return &Process{host: h, spec: spec, pidfd: -1, log: -1, out: -1, kills: -1}
 }
 
 // Run starts the command, follows it to its end and kills what it leaves behind.
@@ -187,7 +187,6 @@ func (p *Process) fork(path string, stdout, stderr uintptr) error {
 		Files: []uintptr{p.host.null.Fd(), stdout, stderr},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
 	}
-	p.kills = p.host.oom.read()
 	p.host.forking.RLock()
 	defer p.host.forking.RUnlock()
 	p.mu.Lock()
@@ -241,7 +240,7 @@ func (p *Process) judge(end *End, status syscall.WaitStatus) {
 		end.OutOfMemory = true
 	}
 	if end.Exit != 0 && end.Cause == "" {
-		end.OutOfMemory = p.host.oom.read() > p.kills
+		end.OutOfMemory = p.kills >= 0 && p.host.oom.read() > p.kills
 	}
 }
 

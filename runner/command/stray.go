@@ -85,7 +85,9 @@ func (h *Host) onlyOne(p *Process) bool {
 // anyStray reports whether this process has children that nobody waits for. It is
 // the one cost of each call. Orphans are always given to the first thread.
 func (h *Host) anyStray() bool {
-	pids, ok := h.list.first()
+	buf, _ := h.buffers.Get().(*[bufferBytes]byte)
+	defer h.buffers.Put(buf)
+	pids, ok := h.list.first(buf[:])
 	return !ok || len(h.unknown(pids)) > 0
 }
 

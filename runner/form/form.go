@@ -14,6 +14,7 @@ package form
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"mime"
@@ -99,7 +100,7 @@ func (in *Input) AddQuery(query string) error {
 func (in *Input) ReadBody(body io.Reader, contentType string, declared []faas.Field) error {
 	kind, params, err := mime.ParseMediaType(contentType)
 	switch {
-	case kind == "multipart/form-data":
+	case kind == "multipart/form-data", err != nil && strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentType)), "multipart/form-data"):
 		if err != nil {
 			return Faultf("the Content-Type cannot be read (%v); send multipart/form-data; boundary=…", err)
 		}
@@ -118,19 +119,20 @@ func isJSON(kind string) bool {
 
 // readRaw keeps a body that is no form as a file; an empty one is none.
 func (in *Input) readRaw(body io.Reader, contentType string) error {
-	first := make([]byte, 512)
+	first := make([]byte, 4<<10)
 	n, err := io.ReadFull(body, first)
-	if n == 0 && err == io.EOF { //nolint:errorlint // io.ReadFull returns it bare
+	whole := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // io.ReadFull returns them bare
+	if whole && n == 0 {
 		return nil
 	}
-	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF { //nolint:errorlint // as above
+	if err != nil && !whole {
 		return err
 	}
-	rest := body
-	if err != nil {
-		rest = strings.NewReader("")
+	from := io.Reader(bytes.NewReader(first[:n]))
+	if !whole {
+		from = io.MultiReader(from, body)
 	}
-	return in.keep(File{Field: BodyName, Name: BodyName, ContentType: contentType}, io.MultiReader(strings.NewReader(string(first[:n])), rest))
+	return in.keep(File{Field: BodyName, Name: BodyName, ContentType: contentType}, from)
 }
 
 // keep writes a file and adds it.
@@ -156,6 +158,9 @@ func (in *Input) keep(f File, from io.Reader) error {
 
 // copy writes in large pieces: parts come in small ones.
 func (in *Input) copy(to io.Writer, from io.Reader) (int64, error) {
+	if all, is := from.(*bytes.Reader); is {
+		return all.WriteTo(to)
+	}
 	if in.buffer == nil {
 		in.buffer = bufio.NewWriterSize(nil, copyBytes)
 	}

@@ -9,8 +9,14 @@ import (
 	"mime/multipart"
 )
 
-// errHeader says that a part's header did not end in time.
-var errHeader = errors.New("part header too long")
+var (
+	// errHeader says that a part's header did not end in time.
+	errHeader = errors.New("part header too long")
+	// errEnd says that the body has ended. The standard reader returns io.EOF for the
+	// last boundary, and also for a body that ends inside a part's header: so it is
+	// never given one.
+	errEnd = errors.New("body ended")
+)
 
 // readMultipart reads a multipart/form-data body.
 func (in *Input) readMultipart(body io.Reader, boundary string) error {
@@ -24,7 +30,7 @@ func (in *Input) readMultipart(body io.Reader, boundary string) error {
 		where := fmt.Sprintf("part %d", number)
 		from.allow(maxPartHeader)
 		part, err := parts.NextRawPart()
-		if err == io.EOF { //nolint:errorlint // the end is returned bare, a body that lacks its last boundary wrapped
+		if err == io.EOF { //nolint:errorlint // returned bare
 			return nil
 		}
 		if err != nil {
@@ -81,6 +87,7 @@ type meter struct {
 	from   io.Reader
 	left   int // -1: any number
 	broken error
+	ended  bool
 }
 
 func (m *meter) allow(n int) { m.left = n }
@@ -97,11 +104,23 @@ func (m *meter) Read(p []byte) (int, error) {
 	if m.left > 0 {
 		m.left -= n
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
+	switch {
+	case err == nil:
+		return n, nil
+	case err != io.EOF: //nolint:errorlint // readers return it bare
 		m.broken = err
+		return n, err
+	case n > 0:
+		return n, nil
+	case m.ended || len(p) < len(lineEnd):
+		return 0, errEnd
 	}
-	return n, err
+	m.ended = true
+	return copy(p, lineEnd), nil
 }
+
+// lineEnd is added to a body: its last boundary may do without one.
+const lineEnd = "\r\n"
 
 // explain turns an error of the standard reader into a fault, unless the body broke.
 func (m *meter) explain(err error, where string) error {
@@ -110,7 +129,7 @@ func (m *meter) explain(err error, where string) error {
 		return m.broken
 	case errors.Is(err, errHeader):
 		return Faultf("%s: its header has more than %d bytes; send a shorter one", where, maxPartHeader)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, errEnd), errors.Is(err, io.ErrUnexpectedEOF):
 		return Faultf("%s: the multipart body ends without its last boundary; send it whole", where)
 	}
 	return Faultf("%s: the multipart body is malformed (%s); check its boundaries and headers", where, clip(err.Error()))

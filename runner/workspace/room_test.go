@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -125,7 +126,13 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := room(t)
 			fresh := tree(t, r)
-			for range 2 {
+			for pass := range 2 {
+				if pass == 1 { // long after the room was made, as most calls are
+					for !time.Now().After(r.lastChange().Add(2 * clockGrain)) {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				must(t, r.WriteRequest(nil))
 				must(t, test.mess(r))
 				must(t, r.Clean())
 				if got := tree(t, r); !slices.Equal(got, fresh) {
@@ -139,6 +146,37 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lastChange is when a folder of the room was last changed.
+func (r *Room) lastChange() time.Time {
+	var last time.Time
+	for i := range r.folders {
+		if at := time.Unix(r.folders[i].changed.Unix()); at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
+func TestARoomThatWasNotTouchedIsLeftAsItIs(t *testing.T) {
+	r := room(t)
+	must(t, r.WriteRequest(nil))
+	if r.untouched() {
+		t.Fatal("a room that was just made is trusted")
+	}
+	must(t, r.Clean())
+	for !time.Now().After(r.lastChange().Add(2 * clockGrain)) {
+		time.Sleep(time.Millisecond)
+	}
+	if r.untouched() {
+		t.Fatal("a room is trusted that no call began in")
+	}
+	must(t, r.WriteRequest([]byte("request")))
+	if !r.untouched() {
+		t.Fatal("a room that nothing happened in is not trusted")
+	}
+	must(t, r.Clean())
 }
 
 func itoa(i int) string {
