@@ -19,7 +19,7 @@ import (
 // serveFloor is the least that can answer the same calls over HTTP: a bare Fiber
 // handler that forks the command itself and zips what it left.
 func serveFloor(until io.Reader, ready io.Writer) error {
-	app := fiber.New(fiber.Config{DisableStartupMessage: true, StreamRequestBody: true, BodyLimit: 1 << 30})
+	app := fiber.New(fiber.Config{DisableStartupMessage: true, StreamRequestBody: true, DisablePreParseMultipartForm: true, BodyLimit: 1 << 30})
 	app.Post("/true", func(c *fiber.Ctx) error {
 		out, err := exec.CommandContext(c.Context(), "true").Output()
 		if err != nil {

@@ -207,7 +207,7 @@ func (d *Dispatcher) adoptHeld(ctx context.Context, id faas.InvocationID, f *for
 	case record.State.Final():
 		d.part(id)
 		if f.outcome != nil {
-			d.acknowledge(ctx, id)
+			_ = d.hub.AckAll(ctx, []faas.InvocationID{id}) // a runner that does not hear it says so again
 		}
 		return
 	}

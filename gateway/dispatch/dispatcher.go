@@ -91,6 +91,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.stop(errShutdown)
 	d.work.Wait()
 	d.recorder.flush(context.WithoutCancel(ctx))
+	d.recorder.tell(context.WithoutCancel(ctx))
 	return err
 }
 

@@ -75,6 +75,8 @@ func (c *call) running(record *faas.Invocation) {
 	c.mu.Unlock()
 	c.change(func(i *faas.Invocation) {
 		i.State = faas.Running
+		at := c.d.Now().UTC()
+		i.StartedAt = &at
 		if record != nil && record.StartedAt != nil {
 			i.StartedAt = record.StartedAt
 		}

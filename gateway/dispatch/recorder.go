@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	recordDelay = 10 * time.Millisecond // lets a short call's states become one write
+	recordDelay = 50 * time.Millisecond // lets a short call's states become one write, and many calls' too
 	recordRetry = time.Second           // after Redis refused
+	ackWithin   = 5 * time.Second
 )
 
 // recorder writes records off the call path: the newest state of each call,
@@ -23,7 +24,8 @@ type recorder struct {
 	mu    sync.Mutex
 	dirty map[faas.InvocationID]*call
 
-	writing sync.Mutex // one flush at a time
+	writing sync.Mutex          // one flush at a time
+	acks    []faas.InvocationID // runners that are still to hear; guarded by writing
 }
 
 func newRecorder(d *Dispatcher) *recorder {
@@ -64,7 +66,9 @@ func (r *recorder) Run(ctx context.Context) error {
 			return nil
 		case <-r.kick:
 		}
-		if r.flush(ctx) {
+		whole := r.flush(context.WithoutCancel(ctx))
+		r.tell(context.WithoutCancel(ctx))
+		if whole {
 			continue
 		}
 		select {
@@ -84,30 +88,50 @@ func (r *recorder) flush(ctx context.Context) bool {
 	calls := r.dirty
 	r.dirty = make(map[faas.InvocationID]*call, len(calls))
 	r.mu.Unlock()
-	var open []*faas.Invocation
-	var final []*call
+	var together []*faas.Invocation
+	var alone []*call
 	for _, c := range calls {
-		if c.isFinal() {
-			final = append(final, c)
+		if c.settlesAlone() {
+			alone = append(alone, c)
 			continue
 		}
-		open = append(open, c.snapshot())
+		together = append(together, withoutTask(c.current(), c.isFinal()))
 	}
-	ok := true
-	if len(open) > 0 {
-		if err := r.d.Records.SaveInvocations(ctx, open); err != nil {
-			r.failed("save records", err)
-			r.again(calls, open)
-			ok = false
-		}
-	}
-	for _, c := range final {
+	ok := r.saveTogether(ctx, calls, together)
+	for _, c := range alone {
 		if !r.settle(ctx, c) {
 			r.save(c)
 			ok = false
 		}
 	}
 	return ok
+}
+
+// settlesAlone reports whether others may have a say in how the call ends, or
+// its end is in Redis already. A call that only its caller knew of is written with many.
+func (c *call) settlesAlone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inv.State.Final() && (c.saved || c.req == nil || c.inv.Inner.Accepted || !c.missedAt.IsZero())
+}
+
+// saveTogether writes many records in few round trips.
+func (r *recorder) saveTogether(ctx context.Context, calls map[faas.InvocationID]*call, records []*faas.Invocation) bool {
+	if len(records) == 0 {
+		return true
+	}
+	if err := r.d.Records.SaveInvocations(ctx, records); err != nil {
+		r.failed("save records", err)
+		r.again(calls, records)
+		return false
+	}
+	for _, inv := range records {
+		if inv.State.Final() {
+			r.d.Meter.Settled(inv)
+			r.done(calls[inv.ID])
+		}
+	}
+	return true
 }
 
 func (r *recorder) again(calls map[faas.InvocationID]*call, open []*faas.Invocation) {
@@ -128,7 +152,7 @@ func (r *recorder) settle(ctx context.Context, c *call) bool {
 	if saved {
 		return r.amend(ctx, c, inv)
 	}
-	settled, applied, err := r.d.Records.Settle(ctx, withoutTask(inv))
+	settled, applied, err := r.d.Records.Settle(ctx, withoutTask(inv, true))
 	if faas.KindOf(err) == faas.Conflict { // another gateway leads it by now
 		r.d.yield(c)
 		return true
@@ -145,7 +169,7 @@ func (r *recorder) settle(ctx context.Context, c *call) bool {
 		c.inv = settled
 		c.mu.Unlock()
 	}
-	r.done(ctx, c)
+	r.done(c)
 	return true
 }
 
@@ -161,25 +185,42 @@ func (r *recorder) amend(ctx context.Context, c *call, inv *faas.Invocation) boo
 		r.failed("complete a record", err)
 		return false
 	}
-	r.done(ctx, c)
+	r.done(c)
 	return true
 }
 
-// done tells the runner that the outcome is safe, and forgets the call once nothing more can come.
-func (r *recorder) done(ctx context.Context, c *call) {
+// done has the runner told that the outcome is safe, and forgets the call once nothing more can come.
+func (r *recorder) done(c *call) {
 	c.mu.Lock()
 	first := !c.saved
 	c.saved = true
 	over := c.isStored
-	runner := c.inv.Inner != nil && c.inv.Inner.Runner != ""
+	runner := c.inv.Inner.Runner != ""
 	c.mu.Unlock()
 	if first && runner {
-		r.d.background(func(context.Context) { r.d.acknowledge(ctx, c.id) })
+		r.acks = append(r.acks, c.id)
 	}
 	if over {
 		r.d.forget(c)
 	}
+}
+
+// tell lets runners forget the outcomes that are safe, and those who wait look
+// again. A runner that does not hear it says again what it holds.
+func (r *recorder) tell(ctx context.Context) {
+	r.writing.Lock()
+	acks := r.acks
+	r.acks = nil
+	r.writing.Unlock()
 	r.d.announce()
+	if len(acks) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, ackWithin)
+	defer cancel()
+	if err := r.d.hub.AckAll(ctx, acks); err != nil {
+		r.d.Logger.Debug("acknowledge outcomes", "error", err)
+	}
 }
 
 func (r *recorder) failed(what string, err error) {
@@ -187,20 +228,12 @@ func (r *recorder) failed(what string, err error) {
 	r.d.Logger.Warn(what+"; trying again", "error", err)
 }
 
-// acknowledge lets a runner forget an outcome; a runner that does not hear it says so again.
-func (d *Dispatcher) acknowledge(ctx context.Context, id faas.InvocationID) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := d.hub.Ack(ctx, id); err != nil {
-		d.Logger.Debug("acknowledge an outcome", "invocation", id, "error", err)
+// withoutTask is the record as it is kept when it is over: the task has done its duty.
+func withoutTask(inv *faas.Invocation, over bool) *faas.Invocation {
+	if !over || inv.Inner.Task == nil {
+		return inv
 	}
-}
-
-// withoutTask is the record as it is kept: the task has done its duty.
-func withoutTask(inv *faas.Invocation) *faas.Invocation {
 	c := inv.Clone()
-	if c.Inner != nil {
-		c.Inner.Task = nil
-	}
+	c.Inner.Task = nil
 	return c
 }

@@ -10,7 +10,7 @@ const (
 	EventSlots       EventKind = "slots"        // nothing else changed; also the first event, and one each 5 s
 	EventTaken       EventKind = "taken"        // Invocation has a slot
 	EventReleased    EventKind = "released"     // Invocation was given back before its commit; it did not run
-	EventRunning     EventKind = "running"      // the body was complete; the command starts; Record
+	EventRunning     EventKind = "running"      // the body was complete; the command starts; Record, but for the gateway that leads it
 	EventInputStored EventKind = "input_stored" // Invocation's input is in the store; Input
 	EventEnded       EventKind = "ended"        // the outcome is complete, the result on the runner's scratch; Outcome
 	EventStored      EventKind = "stored"       // input, result and log are in the store, or could not be; Outcome tells

@@ -16,6 +16,7 @@ const (
 	PathInvocations = "/invocations/" // + id: POST on a slot; GET (attach), DELETE (cancel) on control; + id + "/log?from=N&follow=true" (GET), "/keep", "/ack" (POST)
 	PathEvents      = "/events"       // GET, control: a stream of Event, one JSON object a line
 	PathPeers       = "/peers"        // PUT, control: the addresses of all gateways, a JSON list of host:port
+	PathAcks        = "/acks"         // POST, control: outcomes that are settled, a JSON list of ids
 	PathDrain       = "/drain"        // POST, control: take no more, end when idle
 )
 

@@ -53,10 +53,13 @@ func (l *lot) serveControl(ctx context.Context, k *link, nc *parkedConn, events 
 	case <-events.over:
 	case <-ctx.Done():
 	}
-	events.stop()
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
-	defer cancel()
-	_ = srv.Shutdown(late) // what it does not end in time, Close does
+	events.stop() // ends the stream of events, whereupon the gateway hangs up
+	late := time.NewTimer(closeWithin)
+	defer late.Stop()
+	select {
+	case <-nc.closed:
+	case <-late.C:
+	}
 	_ = srv.Close()
 	_ = nc.Close()
 	<-served
@@ -89,6 +92,7 @@ func (l *lot) controlHandler(k *link, events *feed) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+task.PathEvents, func(w http.ResponseWriter, r *http.Request) { l.serveEvents(w, r, k, events) })
 	mux.HandleFunc("PUT "+task.PathPeers, l.servePeers)
+	mux.HandleFunc("POST "+task.PathAcks, l.serveAcks)
 	mux.HandleFunc("POST "+task.PathDrain, func(w http.ResponseWriter, _ *http.Request) {
 		l.stopParking()
 		l.worker.Drain("a gateway asked for it")

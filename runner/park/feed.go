@@ -91,9 +91,15 @@ func (l *lot) tell(w http.ResponseWriter, k *link, e *task.Event, f *feed) error
 	lines := json.NewEncoder(w)
 	var seq int64
 	failed := false
+	l.mu.Lock()
+	gateway := k.gateway
+	l.mu.Unlock()
 	for more := true; more; {
-		if e.Kind == task.EventSlots {
+		switch {
+		case e.Kind == task.EventSlots:
 			e.Held = l.heldIDs()
+		case e.Kind == task.EventRunning && e.Record != nil && e.Record.Inner != nil && e.Record.Inner.Gateway == gateway:
+			e.Record = nil // it has sent it
 		}
 		if err := lines.Encode(e); err != nil {
 			return err

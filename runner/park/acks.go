@@ -1,0 +1,27 @@
+package park
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"davit/gateway/faas"
+)
+
+// maxAcks is the most bytes that a list of acknowledgements may have.
+const maxAcks = 1 << 20
+
+// serveAcks hears that many outcomes are settled.
+func (l *lot) serveAcks(w http.ResponseWriter, r *http.Request) {
+	var ids []faas.InvocationID
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxAcks)).Decode(&ids); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	for _, id := range ids {
+		if call, held := l.worker.Find(id); held {
+			call.Ack()
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
