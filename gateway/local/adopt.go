@@ -125,6 +125,7 @@ func (l *Launcher) takeOverRunner(p *process) {
 		return
 	}
 	p.body = body
+	p.pid.Store(int64(p.record.PID))
 	l.log.Info("took over a runner of an earlier gateway", "runner", string(p.record.Runner), "pid", p.record.PID)
 	l.mu.Lock()
 	l.runners[p.record.Runner] = p

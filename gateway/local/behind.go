@@ -24,11 +24,8 @@ const (
 
 // killLeftBehind kills the processes that a runner left, until none is found.
 func (l *Launcher) killLeftBehind(p *process) {
-	l.forking.Lock()
-	defer l.forking.Unlock()
-	known := l.pids()
 	for round := range killRounds {
-		if l.killRound(p.dir, known) == 0 {
+		if l.killRound(p.dir) == 0 {
 			return
 		}
 		<-time.After(killPause << min(round, 4)) // they are dead at once, but gone only when the kernel gets to it
@@ -36,7 +33,11 @@ func (l *Launcher) killLeftBehind(p *process) {
 	l.log.Warn("processes of a runner that is gone cannot be killed", "runner", string(p.record.Runner))
 }
 
-func (l *Launcher) killRound(dir string, known map[int]bool) int {
+// killRound kills what it finds, while no runner is being started.
+func (l *Launcher) killRound(dir string) int {
+	l.forking.Lock()
+	defer l.forking.Unlock()
+	known := l.pids()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0
@@ -52,7 +53,7 @@ func (l *Launcher) killRound(dir string, known map[int]bool) int {
 			continue
 		}
 		mine := s.parent == os.Getpid()
-		orphan := mine && l.asRoot && ownedByRunner(pid)
+		orphan := mine && l.asRoot && ownedByRunner(pid) && !isRunner(pid)
 		if !orphan && !usesDir(pid, dir) {
 			continue
 		}
@@ -71,13 +72,15 @@ func (l *Launcher) pids() map[int]bool {
 	defer l.mu.Unlock()
 	out := make(map[int]bool, len(l.runners))
 	for _, p := range l.runners {
-		select {
-		case <-p.begun:
-			out[p.record.PID] = true
-		default:
-		}
+		out[int(p.pid.Load())] = true
 	}
 	return out
+}
+
+// isRunner reports whether a process is a runner, of whichever launcher.
+func isRunner(pid int) bool {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	return err == nil && strings.HasPrefix(filepath.Base(exe), binaryPrefix)
 }
 
 // usesDir reports whether a process works in dir or names it in its environment.

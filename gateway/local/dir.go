@@ -25,6 +25,8 @@ type layout struct {
 const (
 	passable = 0o711 // others may go through, not look around
 	readable = 0o755
+	// binaryPrefix and its checksum name a copy of the program.
+	binaryPrefix = "davit-runner-"
 	// groupOnly is for sources: code is for runners, not for everybody.
 	groupOnly = 0o750
 )
@@ -166,7 +168,7 @@ func (l *Launcher) installBinary(alone bool) error {
 	if err = errors.Join(err, tmp.Chmod(readable), tmp.Close()); err != nil {
 		return fmt.Errorf("copy the runner program: %w", err)
 	}
-	l.binary = filepath.Join(l.layout.bin, "davit-runner-"+hex.EncodeToString(sum.Sum(nil)[:8]))
+	l.binary = filepath.Join(l.layout.bin, binaryPrefix+hex.EncodeToString(sum.Sum(nil)[:8]))
 	if err := os.Rename(tmp.Name(), l.binary); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +32,7 @@ type process struct {
 
 	begun chan struct{} // closed when the start succeeded or failed
 	err   error         // of the start; read after begun
+	pid   atomic.Int64  // 0 before it is forked
 	body  handle        // set before begun is closed, when err is nil
 
 	mu      sync.Mutex

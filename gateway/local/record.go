@@ -60,6 +60,7 @@ func (r *record) alive(boot string) bool {
 
 // setPID notes a process that was just started.
 func (p *process) setPID(pid int) {
+	p.pid.Store(int64(pid))
 	p.record.PID = pid
 	p.record.Boot = bootID()
 	if s, err := readStat(pid); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,6 +101,11 @@ func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) {
 
 // LiveRevisions returns the live revisions of all functions, by name. They must not be changed.
 func (c *Catalog) LiveRevisions() []*faas.Revision { return c.now.Load().live }
+
+// UsesSource reports whether a live revision was built from the source with that checksum.
+func (c *Catalog) UsesSource(sum string) bool {
+	return slices.ContainsFunc(c.LiveRevisions(), func(rev *faas.Revision) bool { return rev.SourceSum == sum })
+}
 
 // Revision returns any revision, which must not be changed; one that is not live
 // is loaded once and remembered, beyond the deletion of its function.

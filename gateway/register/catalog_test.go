@@ -61,6 +61,11 @@ func TestOlderRevisionsAreFound(t *testing.T) {
 	}
 	_, err := g.catalog.Revision(t.Context(), faas.RevisionRef{Function: "f", Number: 3})
 	wantKind(t, err, faas.NotFound)
+	for content, want := range map[string]bool{"one": false, "two": true} {
+		if g.catalog.UsesSource(sumOf(tgz(t, content))) != want {
+			t.Errorf("that source %q is in use is not %v", content, want)
+		}
+	}
 	if f, err := g.catalog.Function("f"); err != nil || f.Live != 2 || f.Latest != 2 {
 		t.Fatalf("function %+v, %v", f, err)
 	}
