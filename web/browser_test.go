@@ -33,7 +33,7 @@ func newBrowser(t *testing.T) context.Context {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(profile) })
-	allocator, stop := chromedp.NewExecAllocator(t.Context(),
+	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), // it is ended below
 		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
@@ -139,17 +139,25 @@ func eval[T any](p *tab, expression string) T {
 // await waits until an expression holds in the page.
 func (p *tab) await(expression string) {
 	p.t.Helper()
+	defer func() {
+		if p.t.Failed() {
+			p.t.Logf("the page says:\n%s", eval[string](p, "document.body.innerText.slice(0, 3000)"))
+		}
+	}()
+	eventually(p.t, expression, func() bool { return eval[bool](p, "Boolean("+expression+")") })
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if eval[bool](p, "Boolean("+expression+")") {
-			return
-		}
+	for !holds() {
 		select {
 		case <-deadline.C:
-			p.t.Fatalf("this never came true: %s\nthe page says:\n%s", expression, eval[string](p, "document.body.innerText.slice(0, 3000)"))
+			t.Fatalf("this never came true: %s", what)
 		case <-tick.C:
 		}
 	}
@@ -171,7 +179,9 @@ func (p *tab) click(selector, text string) {
 
 func (p *tab) fill(selector, text string) {
 	p.t.Helper()
-	p.do(chromedp.SetValue(chromedp.CSS(selector), ""), chromedp.SendKeys(chromedp.CSS(selector), text))
+	p.await(fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
+	eval[chromedp.Void](p, fmt.Sprintf("document.querySelector(%q).value = ''", selector))
+	p.do(chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
 func (p *tab) shoot(dir, name string) {

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -20,18 +19,16 @@ func aFile(t *testing.T, size int) string {
 	return path
 }
 
-func (f *fake) awaitForms(n int) []map[string][]string {
+// awaitForms waits for that many forms.
+func (f *fake) awaitForms(n int) (forms []map[string][]string) {
 	f.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	eventually(f.t, "enough forms", func() bool {
 		f.mu.Lock()
-		forms := f.forms
-		f.mu.Unlock()
-		if len(forms) >= n {
-			return forms
-		}
-	}
-	f.t.Fatalf("there never were %d forms", n)
-	return nil
+		defer f.mu.Unlock()
+		forms = f.forms
+		return len(forms) >= n
+	})
+	return forms
 }
 
 func TestFormsWorkWithoutScripts(t *testing.T) {

@@ -64,7 +64,7 @@ function inputs(trigger) {
 // curlExample registers what the page registers as its example.
 export const curlExample = () =>
   [
-    "tar czf hello.tgz -C examples/hello .",
+    "tar czf hello.tgz -C examples/hello/source .",
     curlPut("files"),
     join([`curl -X PUT ${bearer}`, "-H 'Content-Type: application/json'", `-d ${quote(JSON.stringify(example))}`, `${location.origin}/v1/triggers/hello`]),
   ].join("\n");

@@ -62,6 +62,9 @@ export function throttled(f, wait = 700) {
       f();
     }, Math.max(30, last + wait - Date.now()));
   };
-  call.cancel = () => clearTimeout(timer);
+  call.cancel = () => {
+    clearTimeout(timer);
+    timer = null;
+  };
   return call;
 }
