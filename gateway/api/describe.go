@@ -10,7 +10,7 @@ import (
 	"davit/gateway/faas"
 )
 
-// Description is the OpenAPI document of all that the gateway serves.
+// description is the OpenAPI document of all that the gateway serves.
 //
 //go:embed openapi.yaml
 var description []byte //nolint:gochecknoglobals // a file

@@ -2,6 +2,7 @@ package api
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,7 +169,7 @@ func invocationFilter(q *query) (faas.InvocationFilter, error) {
 		q.fail("trigger", "%s", f.Trigger.Check())
 	}
 	states := []faas.State{faas.Queued, faas.Starting, faas.Running, faas.Succeeded, faas.Failed, faas.StateCancelled}
-	if f.State != "" && !contains(states, f.State) {
+	if f.State != "" && !slices.Contains(states, f.State) {
 		q.fail("state", "is %q; it must be one of %s", clip(string(f.State), 40), joined(states))
 	}
 	if v := q.text("since"); v != "" {
@@ -179,4 +180,12 @@ func invocationFilter(q *query) (faas.InvocationFilter, error) {
 		f.Since = since
 	}
 	return f, q.err
+}
+
+func joined[T ~string](all []T) string {
+	texts := make([]string, 0, len(all))
+	for _, one := range all {
+		texts = append(texts, string(one))
+	}
+	return strings.Join(texts, ", ")
 }

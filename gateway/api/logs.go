@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
-	"strings"
 
 	"davit/gateway/faas"
 )
@@ -56,14 +54,4 @@ func skip(log io.ReadCloser, n int64) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("read the log up to %d: %w", n, err)
 	}
 	return log, nil
-}
-
-func contains[T comparable](all []T, one T) bool { return slices.Contains(all, one) }
-
-func joined[T ~string](all []T) string {
-	texts := make([]string, 0, len(all))
-	for _, one := range all {
-		texts = append(texts, string(one))
-	}
-	return strings.Join(texts, ", ")
 }
