@@ -73,8 +73,8 @@ func newTab(t *testing.T, browser context.Context, prepare ...action) *tab {
 		for _, fault := range p.takeFaults() {
 			t.Errorf("the page has a fault: %s", fault)
 		}
-		if dir := os.Getenv("DAVIT_SCREENSHOTS"); dir != "" && t.Failed() {
-			p.shoot(dir, strings.ReplaceAll(t.Name(), "/", "-")+"-failed")
+		if t.Failed() {
+			p.show(strings.ReplaceAll(t.Name(), "/", "-") + "-failed")
 		}
 		end()
 	})
@@ -184,8 +184,13 @@ func (p *tab) fill(selector, text string) {
 	p.do(chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-func (p *tab) shoot(dir, name string) {
+// show leaves a picture in the folder that DAVIT_SCREENSHOTS names, if it does.
+func (p *tab) show(name string) {
 	p.t.Helper()
+	dir := os.Getenv("DAVIT_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
 	png := run(p, chromedp.FullScreenshot(100))
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
 		p.t.Fatal(err)

@@ -90,9 +90,7 @@ func TestWithTheGateway(t *testing.T) {
 	if id := a.Header.Get("Davit-Invocation"); !strings.HasSuffix(eval[string](p, "location.hash"), id) {
 		t.Errorf("the page shows another invocation than %s", id)
 	}
-	if dir := os.Getenv("DAVIT_SCREENSHOTS"); dir != "" {
-		p.shoot(dir, "gateway-invocation")
-	}
+	p.show("gateway-invocation")
 	registerAtTheGateway(p, g)
 }
 

@@ -85,6 +85,8 @@ func TestFilesAreRegisteredWithTheirBuildLog(t *testing.T) {
 	p.click("button", "Register the trigger")
 	p.says("http://127.0.0.1:8081/hello")
 	p.says("curl --fail-with-body -o result.zip")
+	p.accessible()
+	p.show("registered")
 }
 
 func TestAFailedBuildShowsWhy(t *testing.T) {
@@ -117,6 +119,8 @@ func TestAnUploadCanBeCancelled(t *testing.T) {
 	p.await(`document.querySelector("progress")?.max > 64 << 20`)
 	p.await(`document.querySelector("progress").value > 0 && document.querySelector("progress").value < document.querySelector("progress").max`)
 	p.await(`/Sending .* of 64 MiB/.test(document.body.innerText)`)
+	p.accessible()
+	p.show("sending")
 	p.click("button", "Cancel")
 	p.says("Cancelled. Nothing was registered.")
 	close(f.uploading)
@@ -142,9 +146,8 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 	p.await(`document.querySelector("#image-image-error").textContent == "Running an image needs a cluster"`)
 	p.await(`document.querySelector("#image-image").matches("[aria-invalid]:focus")`)
 	p.await(`document.querySelector("#register-image .problem li").textContent == "odd is odd"`)
-	if dir := os.Getenv("DAVIT_SCREENSHOTS"); dir != "" {
-		p.shoot(dir, "refused")
-	}
+	p.accessible()
+	p.show("refused")
 	p.fill("#image-image", "team/app:2") // mending takes the mark away
 	p.await(`!document.querySelector("#image-image").matches("[aria-invalid]") && !document.querySelector("#image-image-error").textContent`)
 }
@@ -155,9 +158,9 @@ func TestTheFirstStart(t *testing.T) {
 	p.do(chromedp.Navigate(f.url + "/"))
 	p.says("Nothing is registered yet")
 	p.await(`document.querySelectorAll(".cards.three details pre").length == 3`)
-	if dir := os.Getenv("DAVIT_SCREENSHOTS"); dir != "" {
-		p.shoot(dir, "empty")
-	}
+	eval[chromedp.Void](p, `document.querySelectorAll("details").forEach((d) => d.open = true)`)
+	p.accessible()
+	p.show("empty")
 	p.click("button", "Register the example")
 	p.says("http://127.0.0.1:8081/hello/:name")
 	p.await(`location.hash == "#/functions/hello"`)

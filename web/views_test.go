@@ -29,33 +29,25 @@ func views() map[string]string {
 }
 
 func TestEachViewIsAccessible(t *testing.T) {
-	axe, err := os.ReadFile("testdata/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	browser := newBrowser(t)
 	f := newFake(t).populated()
 	f.logOf("/v1/functions/report-pdf/revisions/2/log").write("unpacking 12 entries\nbin/pandoc: a link that leads out\n", true)
-	for _, looks := range []struct {
-		name, scheme string
-		width        int64
-	}{{"light", "light", 1200}, {"dark", "dark", 1200}, {"narrow", "light", 320}, {"narrow-dark", "dark", 320}} {
-		for route, text := range views() {
-			t.Run(looks.name+" "+route, func(t *testing.T) {
-				p := newTab(t, browser, size(looks.width, 800), scheme(looks.scheme))
-				p.do(chromedp.Navigate(f.url + "/" + route))
-				p.says(text)
-				if looks.width > 320 || route == "#/invocations/"+anID(7) {
-					p.accessible(string(axe))
+	for route, text := range views() {
+		t.Run("at "+route, func(t *testing.T) {
+			p := newTab(t, browser, size(1200, 800))
+			p.do(chromedp.Navigate(f.url + "/" + route))
+			p.says(text)
+			for _, width := range []int64{1200, 320} {
+				for _, colours := range []string{"light", "dark"} {
+					p.do(size(width, 800), scheme(colours))
+					p.accessible()
+					p.show(fmt.Sprintf("%d-%s-%s", width, colours, fileName(route)))
 				}
-				if wide := eval[int](p, "document.documentElement.scrollWidth"); wide > int(looks.width) {
-					t.Errorf("it is %d px wide, and scrolls to the side", wide)
+				if wide := eval[int64](p, "document.documentElement.scrollWidth"); wide > width {
+					t.Errorf("at %d px it is %d px wide, and scrolls to the side", width, wide)
 				}
-				if dir := os.Getenv("DAVIT_SCREENSHOTS"); dir != "" {
-					p.shoot(dir, looks.name+"-"+fileName(route))
-				}
-			})
-		}
+			}
+		})
 	}
 }
 
@@ -72,9 +64,13 @@ func fileName(route string) string {
 }
 
 // accessible checks the page as it is with axe-core.
-func (p *tab) accessible(axe string) {
+func (p *tab) accessible() {
 	p.t.Helper()
-	eval[chromedp.Void](p, axe)
+	axe, err := os.ReadFile("testdata/axe.min.js")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	eval[chromedp.Void](p, string(axe))
 	type violation struct {
 		ID, Help string
 		Nodes    []struct{ HTML, FailureSummary string }
