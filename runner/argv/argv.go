@@ -66,15 +66,9 @@ func expand(out []string, p faas.Placeholder, in *form.Input) ([]string, error) 
 				out = append(out, in.Fields[i].Value)
 			}
 		}
-	case faas.PlaceholderFile, faas.PlaceholderFiles:
+	case faas.PlaceholderFile, faas.PlaceholderFiles, faas.PlaceholderBody:
 		for i := range in.Files {
-			if p.Kind == faas.PlaceholderFiles || in.Files[i].Field == p.Name {
-				out = append(out, path(in.Files[i].Name))
-			}
-		}
-	case faas.PlaceholderBody:
-		for i := range in.Files {
-			if in.Files[i].Field == form.BodyName && in.Files[i].Name == form.BodyName {
+			if means(p, &in.Files[i]) {
 				out = append(out, path(in.Files[i].Name))
 			}
 		}
@@ -84,6 +78,20 @@ func expand(out []string, p faas.Placeholder, in *form.Input) ([]string, error) 
 		return nil, missing(p)
 	}
 	return out, nil
+}
+
+// means reports whether a placeholder stands for a file.
+func means(p faas.Placeholder, f *form.File) bool {
+	switch p.Kind {
+	case faas.PlaceholderFiles:
+		return true
+	case faas.PlaceholderBody:
+		return f.Field == form.BodyName && f.Name == form.BodyName
+	case faas.PlaceholderFile:
+		return f.Field == p.Name
+	case faas.PlaceholderField, faas.PlaceholderFields:
+	}
+	return false
 }
 
 func missing(p faas.Placeholder) *form.Fault {

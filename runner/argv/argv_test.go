@@ -64,8 +64,12 @@ func TestArguments(t *testing.T) {
 
 func TestEnviron(t *testing.T) {
 	in := &form.Input{Fields: []form.Field{
-		{Name: "a-b", Value: "first"}, {Name: "a_b", Value: "second"}, {Name: "größe", Value: "x"},
-		{Name: "long", Value: strings.Repeat("x", maxFieldValue+1)}, {Name: "LONG", Value: "short"}, {Name: "e", Value: ""},
+		{Name: "a-b", Value: "first"},
+		{Name: "a_b", Value: "second"},
+		{Name: "größe", Value: "x"},
+		{Name: "long", Value: strings.Repeat("x", maxFieldValue+1)},
+		{Name: "LONG", Value: "short"},
+		{Name: "e", Value: ""},
 	}}
 	tk := &task.Task{}
 	tk.Record = faas.Invocation{ID: "id", Function: "f", Revision: 3, Trigger: "t", Attempt: 1}

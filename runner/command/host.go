@@ -27,7 +27,8 @@ type Host struct {
 	now     func() time.Time
 	null    *os.File
 	list    childList
-	session int // this process's own
+	blind   bool // do without pidfds, as on kernels before 5.4
+	session int  // this process's own
 	oom     oomCounter
 
 	forking sync.RWMutex // held for reading while a child is made and noted

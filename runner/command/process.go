@@ -93,6 +93,7 @@ func (p *Process) Run() End {
 	end.Cause = p.finish()
 	if p.spec.Service {
 		p.judge(&end, p.reap())
+		p.drain()
 		p.spec.Exited(end)
 		p.followStrays()
 		return end
@@ -186,6 +187,9 @@ func (p *Process) fork(path string, stdout, stderr uintptr) error {
 		Dir: p.spec.Dir, Env: p.spec.Env,
 		Files: []uintptr{p.host.null.Fd(), stdout, stderr},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
+	}
+	if p.host.blind {
+		attr.Sys.PidFD = nil
 	}
 	p.host.forking.RLock()
 	defer p.host.forking.RUnlock()

@@ -90,14 +90,14 @@ func resolve(paths []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("hide %s: %w", path, err)
 		}
-		real, err := filepath.EvalSymlinks(abs)
+		target, err := filepath.EvalSymlinks(abs)
 		switch {
 		case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 			continue // not there, or closed already
 		case err != nil:
 			return nil, fmt.Errorf("hide %s: %w", path, err)
 		}
-		out = append(out, real)
+		out = append(out, target)
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package result
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -213,11 +214,11 @@ func timeExtra(h *zip.FileHeader) []byte {
 	h.CreatorVersion = h.CreatorVersion&0xff00 | 20
 	h.ReaderVersion = 20
 	t := h.Modified
-	//nolint:gosec // the fields are as wide as the format has them
-	h.ModifiedDate = uint16(t.Day() + int(t.Month())<<5 + (max(t.Year(), 1980)-1980)<<9)
-	h.ModifiedTime = uint16(t.Second()/2 + t.Minute()<<5 + t.Hour()<<11) //nolint:gosec // as above
-	s := uint32(t.Unix())                                                //nolint:gosec // as above
-	return []byte{0x55, 0x54, 5, 0, 1, byte(s), byte(s >> 8), byte(s >> 16), byte(s >> 24)}
+	day := t.Day() + int(t.Month())<<5 + (min(max(t.Year(), 1980), 2107)-1980)<<9
+	h.ModifiedDate = uint16(day)                                         //nolint:gosec,staticcheck // as wide as the format has it
+	h.ModifiedTime = uint16(t.Second()/2 + t.Minute()<<5 + t.Hour()<<11) //nolint:gosec,staticcheck // as above
+	extra := []byte{0x55, 0x54, 5, 0, 1}
+	return binary.LittleEndian.AppendUint32(extra, uint32(t.Unix())) //nolint:gosec // as above
 }
 
 func (z *Zipper) copy(w io.Writer, from io.Reader) error {

@@ -23,7 +23,9 @@ const MemoryBytes = 64 << 10
 // File is a sequence of bytes with one writer and any number of readers, which
 // may start before the writer has finished.
 type File struct {
-	dir string
+	dir   string
+	lossy bool
+	lost  bool
 
 	mu    sync.Mutex
 	mem   []byte // everything, until disk is there
@@ -38,11 +40,15 @@ type File struct {
 // New returns an empty File that spills into the folder dir. Its owner calls Release.
 func New(dir string) *File { return &File{dir: dir, users: 1} }
 
+// NewLossy returns a File that drops what cannot be written, and all after it, and
+// does not fail: for a log, whose loss is no reason to lose more.
+func NewLossy(dir string) *File { return &File{dir: dir, users: 1, lossy: true} }
+
 // Write appends p. It is for one goroutine at a time. After an error, which may be
 // that the disk is full, the File has failed.
 func (f *File) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
+	if len(p) == 0 || f.lost {
+		return len(p), nil
 	}
 	f.mu.Lock()
 	if f.disk == nil && len(f.mem)+len(p) <= MemoryBytes {
@@ -52,7 +58,12 @@ func (f *File) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	f.mu.Unlock()
-	if err := f.writeDisk(p); err != nil {
+	err := f.writeDisk(p)
+	switch {
+	case err == nil:
+	case f.lossy:
+		f.lost = true
+	default:
 		f.finish(err)
 		return 0, err
 	}
@@ -264,6 +275,14 @@ func (r *Reader) next(p []byte) (int, <-chan struct{}, error) {
 		f.wake = make(chan struct{})
 	}
 	return 0, f.wake, nil
+}
+
+// AtEnd reports whether the File is whole and all of it was read.
+func (r *Reader) AtEnd() bool {
+	f := r.file
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.end == io.EOF && r.off >= f.size //nolint:errorlint // set by Finish, never wrapped
 }
 
 func (r *Reader) isClosed() bool {

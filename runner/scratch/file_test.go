@@ -125,3 +125,19 @@ func TestFileSaysWhenItsDiskIsAway(t *testing.T) {
 		t.Fatal("the file has not failed")
 	}
 }
+
+func TestLossyFileKeepsWhatItCould(t *testing.T) {
+	f := NewLossy(t.TempDir() + "/missing")
+	defer f.Release()
+	for _, n := range []int{100, MemoryBytes, 100} {
+		if k, err := f.Write(make([]byte, n)); err != nil || k != n {
+			t.Fatalf("%d bytes: %d, %v", n, k, err)
+		}
+	}
+	f.Finish()
+	r := f.Reader(t.Context(), 0)
+	defer func() { _ = r.Close() }()
+	if b, err := io.ReadAll(r); err != nil || len(b) != 100 || f.Err() != nil || f.Size() != 100 {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+}

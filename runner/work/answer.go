@@ -46,6 +46,12 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// AtEnd reports whether the next Read returns io.EOF for sure.
+func (b *Body) AtEnd() bool {
+	e, ok := b.from.(interface{ AtEnd() bool })
+	return ok && e.AtEnd()
+}
+
 // Close ends the reading. The call goes on.
 func (b *Body) Close() error { return b.close() }
 

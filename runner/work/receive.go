@@ -26,7 +26,7 @@ func (c *Call) receive(ctx context.Context, body io.Reader) error {
 		return fmt.Errorf("read task: it is for %q, the slot was taken for %q", t.Record.ID, c.id)
 	}
 	c.task = t
-	c.log = scratch.New(c.w.scratch)
+	c.log = scratch.NewLossy(c.w.scratch)
 	c.input = &input{form: form.New(c.slot.room)}
 	if t.InputURL == "" {
 		return c.readInput(body)

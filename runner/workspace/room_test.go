@@ -129,7 +129,7 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 			for pass := range 2 {
 				if pass == 1 { // long after the room was made, as most calls are
 					for !time.Now().After(r.lastChange().Add(2 * clockGrain)) {
-						time.Sleep(time.Millisecond)
+						<-time.After(time.Millisecond)
 					}
 				}
 				must(t, r.WriteRequest(nil))
@@ -167,7 +167,7 @@ func TestARoomThatWasNotTouchedIsLeftAsItIs(t *testing.T) {
 	}
 	must(t, r.Clean())
 	for !time.Now().After(r.lastChange().Add(2 * clockGrain)) {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	if r.untouched() {
 		t.Fatal("a room is trusted that no call began in")

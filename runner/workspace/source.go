@@ -69,21 +69,26 @@ func copyTree(from, to string) error {
 		if err != nil {
 			return err
 		}
-		target := filepath.Join(to, rel)
-		switch d.Type() {
-		case fs.ModeDir:
-			return os.Mkdir(target, 0o700)
-		case fs.ModeSymlink:
-			link, err := os.Readlink(path)
-			if err != nil {
-				return err
-			}
-			return os.Symlink(link, target)
-		case 0:
-			return copyFile(path, target)
-		}
-		return nil
+		return copyEntry(path, filepath.Join(to, rel), d.Type())
 	})
+}
+
+// copyEntry copies a folder without what is in it, a link or a file. Nothing else
+// writes to either side: the source is only read, and the command does not run yet.
+func copyEntry(from, to string, kind fs.FileMode) error {
+	switch {
+	case kind.IsDir():
+		return os.Mkdir(to, 0o700)
+	case kind.IsRegular():
+		return copyFile(from, to)
+	case kind&fs.ModeSymlink != 0:
+		target, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, to)
+	}
+	return nil
 }
 
 // copyFile copies one file, sharing its blocks where the file system can.

@@ -1,0 +1,53 @@
+package work
+
+import (
+	"errors"
+	"path/filepath"
+
+	"davit/runner/workspace"
+)
+
+// Close ends everything at once: commands and start process are killed, uploads
+// given up, workspaces removed. It returns when all of it is gone. No Take comes after it.
+func (w *Worker) Close() error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil
+	}
+	w.closed, w.draining = true, true
+	w.mu.Unlock()
+	w.end()
+	for _, call := range w.all() {
+		call.kill()
+	}
+	if w.starter != nil {
+		w.starter.kill()
+	}
+	w.tasks.Wait()
+	for _, call := range w.all() {
+		call.discard()
+	}
+	return w.removeAll()
+}
+
+func (w *Worker) removeAll() error {
+	var errs []error
+	if w.host != nil {
+		errs = append(errs, w.host.Close())
+	}
+	w.client.Close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.slots {
+		errs = append(errs, s.room.Remove())
+	}
+	if w.starter != nil && w.starter.room != nil {
+		errs = append(errs, w.starter.room.Remove())
+	}
+	for _, made := range []string{w.scratch, w.shared, filepath.Join(w.launch.Dir, "slots")} {
+		errs = append(errs, workspace.RemoveAll(made))
+	}
+	w.doneOnce.Do(func() { close(w.done) })
+	return errors.Join(errs...)
+}
