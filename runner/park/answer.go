@@ -92,6 +92,9 @@ func (l *lot) copyResult(w http.ResponseWriter, r *http.Request, body io.Reader)
 		case err != nil:
 			return err
 		}
+		if e, ok := body.(interface{ AtEnd() bool }); ok && e.AtEnd() {
+			continue // what follows at once goes out with it
+		}
 		if err := flusher.Flush(); err != nil {
 			return err
 		}

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"time"
 
 	"davit/gateway/faas"
 	"davit/internal/task"
 )
 
-// feedAhead is how many events may go out together.
-const feedAhead = 64
+const (
+	feedAhead = 64                   // how many events may go out together
+	linger    = 3 * time.Millisecond // that an event waits for the next, so that those of a short call go out together
+)
 
 // feed is the worker's events on their way to one gateway. It is begun before the
 // hello is made, so that what the hello does not know yet, an event tells.
@@ -70,6 +73,7 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	for e, more := f.first, true; more; {
+		f.linger(r.Context(), &e)
 		if err := l.tell(w, k, &e, f); err != nil {
 			l.log.Info("events not sent", "cause", err)
 			f.cancel()
@@ -83,6 +87,20 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 			f.cancel()
 			more = false
 		}
+	}
+}
+
+// linger waits a little for more events, unless somebody waits for this one.
+func (f *feed) linger(ctx context.Context, e *task.Event) {
+	if e.Kind != task.EventTaken && e.Kind != task.EventRunning && e.Kind != task.EventEnded {
+		return
+	}
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.over:
+	case <-ctx.Done():
 	}
 }
 
