@@ -253,10 +253,12 @@ func (h *Hub) Attach(ctx context.Context, id faas.InvocationID) (*Answer, error)
 		ans, err := h.attach(ctx, r, c, id)
 		switch {
 		case err == nil:
+			h.resolve(id)
 			return ans, nil
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("attach to %s: %w", id, ctx.Err())
 		case !errors.Is(err, ErrAway):
+			h.resolve(id)
 			return nil, fmt.Errorf("attach to %s: %w", id, err)
 		}
 		select { // the runner may be back at once, over a connection that does not last either
@@ -276,6 +278,13 @@ func (h *Hub) attach(ctx context.Context, r *runner, c *control, id faas.Invocat
 		return nil, err
 	}
 	return newAnswer(resp, r.hello.Runner, func(bool) { release() })
+}
+
+// resolve ends the doubt about an invocation that its runner has spoken of.
+func (h *Hub) resolve(id faas.InvocationID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.doubts, id)
 }
 
 // open makes a request whose answer's body outlives ctx: release ends it.

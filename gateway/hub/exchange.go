@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -16,19 +14,12 @@ import (
 )
 
 const (
-	takeWithin  = time.Second // for a runner to say whether it takes a call
-	maxInterim  = 5           // 1xx answers before a final one
-	lineEnd     = "\r\n"
-	bodyEnd     = "0\r\n\r\n"
-	continueMsg = "HTTP/1.1 100 Continue\r\n\r\n"
-	chunkHead   = 8 // hex digits of streamBuffer and a line end, and room
+	lineEnd   = "\r\n"
+	bodyEnd   = "0\r\n\r\n"
+	chunkHead = 8 // room for streamBuffer in hex and a line end
 )
 
-var (
-	errHeadTooLarge = fmt.Errorf("the head of an answer has more than %d bytes", maxHead)
-	errChatter      = errors.New("too many interim answers")
-	errCutShort     = errors.New("the runner stopped listening, perhaps since it has answered")
-)
+var errCutShort = errors.New("the runner stopped listening, perhaps since it has answered")
 
 // exchange is one call on a slot's connection: an HTTP/1.1 client that tells apart
 // what http.Transport does not. While a stream is sent, a second goroutine listens
@@ -41,9 +32,6 @@ type exchange struct {
 	committed bool          // the runner may have the end of the body
 	heard     chan struct{} // closed when the listener heard something; nil: nobody listens
 }
-
-// interrupt ends what is being read or written.
-func (x *exchange) interrupt() { _ = x.conn.net.SetDeadline(time.Unix(1, 0)) }
 
 // offer sends all that may be sent before the runner took the call, in one write,
 // and waits for it to take it.
@@ -69,7 +57,6 @@ func (x *exchange) offer(ctx context.Context, t *task.Task) error {
 	c.head = append(head, lineEnd...)
 	bufs := net.Buffers{c.head, encoded, first, []byte(lineEnd)}
 
-	x.within(ctx, takeWithin)
 	if _, err = bufs.WriteTo(c.net); err == nil {
 		err = c.taken()
 	}
@@ -79,57 +66,8 @@ func (x *exchange) offer(ctx context.Context, t *task.Task) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	x.within(ctx, 0)
+	c.advance(taken)
 	return nil
-}
-
-// within bounds what is read and written from now on; 0 lifts the bound. An
-// interruption stands.
-func (x *exchange) within(ctx context.Context, d time.Duration) {
-	var at time.Time
-	if d > 0 {
-		at = time.Now().Add(d)
-	}
-	_ = x.conn.net.SetDeadline(at)
-	if ctx.Err() != nil {
-		x.interrupt()
-	}
-}
-
-// taken reads the 100 that says that the runner took the call.
-func (c *conn) taken() error {
-	c.limit.left = maxHead
-	b, err := c.br.Peek(len(continueMsg))
-	if err == nil && string(b) == continueMsg {
-		_, err = c.br.Discard(len(continueMsg))
-		return err
-	}
-	resp, err := http.ReadResponse(c.br, nil) //nolint:bodyclose // it has none that anybody reads
-	switch {
-	case err != nil:
-		return err
-	case resp.StatusCode != http.StatusContinue:
-		return fmt.Errorf("the runner answered %d", resp.StatusCode)
-	}
-	return nil
-}
-
-// final reads the head of the answer.
-func (c *conn) final() (*http.Response, error) {
-	for range maxInterim {
-		c.limit.left = maxHead
-		resp, err := http.ReadResponse(c.br, nil)
-		switch {
-		case err != nil:
-			return nil, err
-		case !resp.ProtoAtLeast(1, 1):
-			return nil, fmt.Errorf("the runner speaks %s", resp.Proto)
-		case resp.StatusCode >= http.StatusOK:
-			c.limit.left = math.MaxInt64
-			return resp, nil
-		}
-	}
-	return nil, errChatter
 }
 
 // stream sends the body's stream. errCutShort says that it was stopped by what the
@@ -199,7 +137,8 @@ func (x *exchange) listen() {
 	}()
 }
 
-// hush waits for the listener to be gone; the connection is closed.
+// hush waits for the listener to be gone, which hears an answer, the connection's end
+// or its deadline.
 func (x *exchange) hush() {
 	if x.heard != nil {
 		<-x.heard
@@ -209,6 +148,7 @@ func (x *exchange) hush() {
 // commit sends the end of the body. If it fails, the runner does not have the end.
 func (x *exchange) commit() error {
 	x.assumed = true
+	x.conn.advance(sent)
 	x.slot.hub.assume(x.conn.runner, x.slot.invocation)
 	n, err := io.WriteString(x.conn.net, bodyEnd)
 	x.committed = err == nil || n >= len(bodyEnd)
@@ -216,17 +156,4 @@ func (x *exchange) commit() error {
 		return nil
 	}
 	return err
-}
-
-// await waits for an answer to begin.
-func (x *exchange) await(ctx context.Context, within time.Duration) {
-	if x.heard == nil {
-		x.within(ctx, within)
-		return
-	}
-	if within > 0 {
-		_ = x.conn.net.SetReadDeadline(time.Now().Add(within))
-	}
-	<-x.heard
-	x.within(ctx, within)
 }

@@ -2,9 +2,17 @@ package hub
 
 import (
 	"context"
+	"time"
 
 	"davit/gateway/faas"
 )
+
+// doubt is an invocation whose connection broke after its commit: its runner is the
+// one to ask, even when it has let go of it meanwhile.
+type doubt struct {
+	runner *runner
+	since  time.Time
+}
 
 // seeker is what those wait on who attach to an invocation that no connected runner holds.
 type seeker struct {
@@ -37,6 +45,13 @@ func (h *Hub) assume(r *runner, id faas.InvocationID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hold(r, id, assumed)
+}
+
+// doubt notes that only the runner knows what became of an invocation.
+func (h *Hub) doubt(r *runner, id faas.InvocationID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.doubts[id] = doubt{r, time.Now()}
 }
 
 // unhold notes that the runner does not hold an invocation.
@@ -80,19 +95,26 @@ func (h *Hub) Holder(id faas.InvocationID) (faas.RunnerID, bool) {
 func (h *Hub) holder(id faas.InvocationID) (*runner, *control) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.connectedHolder(id)
+}
+
+func (h *Hub) connectedHolder(id faas.InvocationID) (*runner, *control) {
 	if r := h.holders[id]; r != nil && r.control != nil {
 		return r, r.control
 	}
 	return nil, nil
 }
 
-// seek waits until a connected runner holds the invocation, or said that it does
-// not: ErrGone.
+// seek waits until a runner is connected that holds the invocation, or that is the
+// one to ask, or that said that it does not hold it: ErrGone.
 func (h *Hub) seek(ctx context.Context, id faas.InvocationID) (*runner, *control, error) {
 	for {
 		h.mu.Lock()
-		if r := h.holders[id]; r != nil && r.control != nil {
-			c := r.control
+		r, c := h.connectedHolder(id)
+		if d := h.doubts[id]; r == nil && d.runner != nil && d.runner.control != nil {
+			r, c = d.runner, d.runner.control
+		}
+		if r != nil {
 			h.mu.Unlock()
 			return r, c, nil
 		}

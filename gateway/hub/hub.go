@@ -15,6 +15,7 @@ package hub
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -65,6 +66,7 @@ type Hub struct {
 	pools   map[faas.RevisionRef]*pool
 	runners map[faas.RunnerID]*runner
 	holders map[faas.InvocationID]*runner // whoever was last known to hold it
+	doubts  map[faas.InvocationID]doubt   // that nobody has attached to yet
 	seekers map[faas.InvocationID]*seeker
 }
 
@@ -72,6 +74,7 @@ const (
 	sweepEvery   = 5 * time.Second
 	forgetAfter  = 2 * time.Minute // a runner that left, and what it held
 	controlGrace = 10 * time.Second
+	doubtFor     = 10 * time.Minute
 	streamBuffer = 64 << 10
 )
 
@@ -83,6 +86,7 @@ func New(opts Options) *Hub {
 		pools:   map[faas.RevisionRef]*pool{},
 		runners: map[faas.RunnerID]*runner{},
 		holders: map[faas.InvocationID]*runner{},
+		doubts:  map[faas.InvocationID]doubt{},
 		seekers: map[faas.InvocationID]*seeker{},
 	}
 	if h.log == nil {
@@ -166,6 +170,7 @@ func (h *Hub) sweep(now time.Time) {
 	for _, r := range h.runners {
 		h.forget(r, now)
 	}
+	maps.DeleteFunc(h.doubts, func(_ faas.InvocationID, d doubt) bool { return now.Sub(d.since) > doubtFor })
 }
 
 // idleConn is an idle connection as it was when it was listed.

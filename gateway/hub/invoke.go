@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"davit/gateway/faas"
 	"davit/internal/task"
@@ -50,7 +49,10 @@ func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(
 	}
 	s.hub.discard(s)
 	x.hush()
-	if x.assumed && errors.Is(err, ErrNotRun) {
+	switch {
+	case errors.Is(err, ErrInDoubt):
+		s.hub.doubt(s.conn.runner, s.invocation)
+	case x.assumed:
 		s.hub.settleGone(s.conn.runner, s.invocation, ErrGone)
 	}
 	return nil, fmt.Errorf("invoke %s on %s: %w", s.invocation, s.conn.runner.hello.Runner, err)
@@ -58,7 +60,8 @@ func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(
 
 // call is Invoke without what follows an error.
 func (x *exchange) call(ctx context.Context, t *task.Task, commit func(context.Context) error) (*Answer, error) {
-	stop := context.AfterFunc(ctx, x.interrupt)
+	x.conn.begin()
+	stop := context.AfterFunc(ctx, x.conn.interrupt)
 	resp, err := x.run(ctx, t, commit)
 	if !stop() && err == nil { // answered at the moment of being interrupted
 		err = x.broken(ctx, ctx.Err())
@@ -84,7 +87,7 @@ func (x *exchange) run(ctx context.Context, t *task.Task, commit func(context.Co
 	if x.body.Stream != nil {
 		switch err := x.stream(); {
 		case errors.Is(err, errCutShort):
-			return x.answer(ctx, takeWithin)
+			return x.lastWord(ctx)
 		case err != nil:
 			return nil, err
 		}
@@ -98,9 +101,15 @@ func (x *exchange) run(ctx context.Context, t *task.Task, commit func(context.Co
 		}
 	}
 	if err := x.commit(); err != nil {
-		return x.answer(ctx, takeWithin)
+		return x.lastWord(ctx)
 	}
-	return x.answer(ctx, 0)
+	return x.answer(ctx)
+}
+
+// lastWord reads the answer of a runner that stopped listening.
+func (x *exchange) lastWord(ctx context.Context) (*http.Response, error) {
+	x.conn.hurry()
+	return x.answer(ctx)
 }
 
 // broken says what a call is that got no answer.
@@ -114,9 +123,9 @@ func (x *exchange) broken(ctx context.Context, cause error) error {
 	return fmt.Errorf("%w: %w", ErrNotRun, cause)
 }
 
-// answer reads the final answer's head, within that time if it is not zero.
-func (x *exchange) answer(ctx context.Context, within time.Duration) (*http.Response, error) {
-	x.await(ctx, within)
+// answer reads the final answer's head.
+func (x *exchange) answer(ctx context.Context) (*http.Response, error) {
+	x.hush()
 	resp, err := x.conn.final()
 	if err != nil {
 		return nil, x.broken(ctx, err)

@@ -89,10 +89,11 @@ func (h *Hub) pop(r *runner, w *Want) *Slot {
 	r.idle[last] = nil
 	r.idle = r.idle[:last]
 	r.free, r.fresh = max(r.free-1, 0), max(r.fresh-1, 0)
-	r.own[w.Invocation]++
 	c.uses++
 	r.pool.rank(r)
-	return &Slot{hub: h, conn: c, invocation: w.Invocation}
+	s := &Slot{hub: h, conn: c, invocation: w.Invocation}
+	r.own[w.Invocation] = s
+	return s
 }
 
 // offer hands the runner's free slots to who waits, or lists them for who comes. It

@@ -1,11 +1,13 @@
 package hub_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy stands between runners and a gateway. It can cut connections, at any byte in
@@ -14,6 +16,7 @@ type proxy struct {
 	address string
 	target  string
 	ctx     context.Context
+	stop    func()
 	group   sync.WaitGroup
 
 	mu    sync.Mutex
@@ -25,10 +28,13 @@ type proxy struct {
 
 // cut is what happens to one connection.
 type cut struct {
-	dial   int   // 1 for the first through this proxy
-	up     int64 // bytes that pass from the runner to the gateway before the connection is cut; -1: any number
-	down   int64 // the other way
-	half   bool  // not cut but left open without anything passing any more
+	dial   int           // 1 for the first through this proxy
+	slot   bool          // a slot's, not a control connection
+	up     int64         // bytes that pass from the runner to the gateway before the connection is cut; -1: any number
+	down   int64         // the other way
+	call   bool          // the bytes are counted from the handshake's end on
+	half   bool          // not cut but left open without anything passing any more
+	delay  time.Duration // before each part passes
 	ends   [2]net.Conn
 	frozen bool
 }
@@ -42,7 +48,7 @@ func newProxy(t testing.TB, target string) *proxy {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &proxy{address: ln.Addr().String(), target: target, ctx: ctx, live: map[*cut]bool{}}
 	p.group.Go(func() { p.serve(ln) })
-	t.Cleanup(func() {
+	p.stop = sync.OnceFunc(func() {
 		cancel()
 		_ = ln.Close()
 		p.mu.Lock()
@@ -53,6 +59,7 @@ func newProxy(t testing.TB, target string) *proxy {
 		p.mu.Unlock()
 		p.group.Wait()
 	})
+	t.Cleanup(p.stop)
 	return p
 }
 
@@ -79,9 +86,6 @@ func (p *proxy) serve(ln net.Listener) {
 		p.mu.Lock()
 		p.dials++
 		c := &cut{dial: p.dials, up: -1, down: -1, ends: [2]net.Conn{near, far}}
-		if p.plan != nil {
-			p.plan(c)
-		}
 		if p.over {
 			c.close()
 		}
@@ -91,19 +95,38 @@ func (p *proxy) serve(ln net.Listener) {
 	}
 }
 
-// carry passes bytes until the plan says otherwise.
+// carry passes bytes until the plan says otherwise. The runner speaks first.
 func (p *proxy) carry(c *cut) {
+	defer func() {
+		p.mu.Lock()
+		delete(p.live, c)
+		p.mu.Unlock()
+	}()
+	hello := make([]byte, 32<<10)
+	n, _ := c.ends[0].Read(hello)
+	hello = hello[:n]
+	c.slot = bytes.Contains(hello, []byte("Davit-Link: slot"))
+	p.mu.Lock()
+	plan := p.plan
+	p.mu.Unlock()
+	if plan != nil {
+		plan(c)
+	}
+	early := []byte(nil)
+	if c.call {
+		_, _ = c.ends[1].Write(hello)
+		hello, early = nil, hello
+		n, _ := c.ends[1].Read(early[:cap(early)])
+		_, _ = c.ends[0].Write(early[:n])
+	}
 	var ways sync.WaitGroup
-	ways.Go(func() { p.pass(c, c.ends[1], c.ends[0], c.up) })
+	ways.Go(func() { p.pass(c, c.ends[1], io.MultiReader(bytes.NewReader(hello), c.ends[0]), c.up) })
 	ways.Go(func() { p.pass(c, c.ends[0], c.ends[1], c.down) })
 	ways.Wait()
-	p.mu.Lock()
-	delete(p.live, c)
-	p.mu.Unlock()
 }
 
-func (p *proxy) pass(c *cut, to, from net.Conn, most int64) {
-	src := io.Reader(from)
+func (p *proxy) pass(c *cut, to io.Writer, from io.Reader, most int64) {
+	src := from
 	if most >= 0 {
 		src = io.LimitReader(from, most)
 	}
@@ -114,6 +137,7 @@ func (p *proxy) pass(c *cut, to, from net.Conn, most int64) {
 		frozen := c.frozen
 		p.mu.Unlock()
 		if n > 0 && !frozen {
+			time.Sleep(c.delay)
 			if _, werr := to.Write(buf[:n]); werr != nil {
 				err = werr
 			}
@@ -138,6 +162,13 @@ func (p *proxy) freeze(meant func(*cut) bool) {
 			c.frozen = true
 		}
 	}
+}
+
+// make has new connections treated by plan.
+func (p *proxy) make(plan func(*cut)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.plan = plan
 }
 
 // lead sends new connections elsewhere.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +45,17 @@ type gateway struct {
 
 func newGateway(t testing.TB, id faas.GatewayID) *gateway {
 	t.Helper()
+	return gatewayWith(t, id, logTo(t, string(id)))
+}
+
+// quietGateway is one of many, that does not log.
+func quietGateway(t testing.TB, id faas.GatewayID) *gateway {
+	t.Helper()
+	return gatewayWith(t, id, nil)
+}
+
+func gatewayWith(t testing.TB, id faas.GatewayID, log *slog.Logger) *gateway {
+	t.Helper()
 	g := &gateway{
 		id: id, joined: map[faas.RunnerID][]task.Hello{}, left: map[faas.RunnerID][][]faas.InvocationID{},
 		events: map[faas.RunnerID][]task.Event{}, news: make(chan struct{}),
@@ -52,7 +64,7 @@ func newGateway(t testing.TB, id faas.GatewayID) *gateway {
 		Gateway:  id,
 		Verify:   func(r faas.RevisionRef, s string) bool { return r.Function == ref.Function && s == token },
 		Observer: g,
-		Log:      logTo(t, string(id)),
+		Log:      log,
 	})
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,7 +87,7 @@ func newGateway(t testing.TB, id faas.GatewayID) *gateway {
 
 // logTo logs to the test, while it runs and fails in the end.
 func logTo(t testing.TB, who string) *slog.Logger {
-	if !testing.Verbose() {
+	if !testing.Verbose() || os.Getenv("HUB_LOG") == "" {
 		return nil
 	}
 	return slog.New(slog.NewTextHandler(&testWriter{t: t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("who", who)

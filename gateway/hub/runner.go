@@ -24,9 +24,9 @@ type runner struct {
 	free     int // as told last, less what was claimed since
 	fresh    int // slots that own calls just freed, whatever an event says that was sent before
 	draining bool
-	conns    map[*conn]struct{}        // all, idle or in use
-	idle     []*conn                   // the last used last
-	own      map[faas.InvocationID]int // claims by this gateway
+	conns    map[*conn]struct{}          // all, idle or in use
+	idle     []*conn                     // the last used last
+	own      map[faas.InvocationID]*Slot // claimed by this gateway
 	held     map[faas.InvocationID]bool
 	place    *list.Element // in its lane's list of those that can offer
 }
@@ -69,7 +69,7 @@ func (h *Hub) known(hello *task.Hello) (*runner, error) {
 		pool:  p,
 		since: time.Now(),
 		conns: map[*conn]struct{}{},
-		own:   map[faas.InvocationID]int{},
+		own:   map[faas.InvocationID]*Slot{},
 		held:  map[faas.InvocationID]bool{},
 	}
 	r.hello.Held, r.hello.Free = nil, 0
@@ -112,6 +112,7 @@ func (h *Hub) forget(r *runner, now time.Time) {
 	for id := range r.held {
 		h.unhold(r, id)
 	}
+	maps.DeleteFunc(h.doubts, func(_ faas.InvocationID, d doubt) bool { return d.runner == r })
 	delete(h.runners, r.hello.Runner)
 	if r.pool.jobs[r.hello.Invocation] == r {
 		delete(r.pool.jobs, r.hello.Invocation)
@@ -128,12 +129,24 @@ func (h *Hub) arrive(r *runner, c *control, hello *task.Hello) {
 	r.free, r.fresh = hello.Free, 0
 	now := make(map[faas.InvocationID]bool, len(hello.Held))
 	for i := range hello.Held {
-		now[hello.Held[i].Record.ID] = true
+		held := &hello.Held[i]
+		now[held.Record.ID] = true
+		switch {
+		case held.Ended:
+			r.advance(held.Record.ID, ended)
+		case held.Record.State == faas.Running:
+			r.advance(held.Record.ID, running)
+		}
 	}
 	h.resync(r, now)
 	for id := range now {
 		if o := h.holders[id]; o == nil || o == r || o.control == nil { // else a later attempt has it
 			h.hold(r, id, confirmed)
+		}
+	}
+	for id, d := range h.doubts {
+		if d.runner == r {
+			h.answer(id, false)
 		}
 	}
 	h.offer(r)
@@ -223,8 +236,7 @@ func (s *Slot) end() bool {
 		return false
 	}
 	s.over = true
-	own := s.conn.runner.own
-	if own[s.invocation]--; own[s.invocation] <= 0 {
+	if own := s.conn.runner.own; own[s.invocation] == s {
 		delete(own, s.invocation)
 	}
 	return true
@@ -238,8 +250,10 @@ func (h *Hub) happened(r *runner, e *task.Event) {
 	switch e.Kind {
 	case task.EventTaken, task.EventRunning:
 		h.hold(r, e.Invocation, confirmed)
-		if r.own[e.Invocation] == 0 {
+		if r.own[e.Invocation] == nil {
 			r.fresh = 0 // which slot the other gateway got, only free tells
+		} else if e.Kind == task.EventRunning {
+			r.advance(e.Invocation, running)
 		}
 	case task.EventReleased:
 		h.unhold(r, e.Invocation)
@@ -250,9 +264,18 @@ func (h *Hub) happened(r *runner, e *task.Event) {
 		if e.Held != nil {
 			h.resync(r, set(e.Held))
 		}
-	case task.EventInputStored, task.EventEnded, task.EventStored:
+	case task.EventEnded:
+		r.advance(e.Invocation, ended)
+	case task.EventInputStored, task.EventStored:
 	}
 	h.offer(r)
+}
+
+// advance notes how far a call of this gateway's is.
+func (r *runner) advance(id faas.InvocationID, p phase) {
+	if s := r.own[id]; s != nil {
+		s.conn.advance(p)
+	}
 }
 
 func set(ids []faas.InvocationID) map[faas.InvocationID]bool {

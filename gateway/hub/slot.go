@@ -1,12 +1,8 @@
 package hub
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"math"
-	"net"
 	"sync/atomic"
 
 	"davit/gateway/faas"
@@ -100,36 +96,4 @@ func (s *Slot) Release() {
 	if s.used.CompareAndSwap(false, true) {
 		s.hub.back(s, true)
 	}
-}
-
-// conn is the gateway's end of a slot's parked connection.
-type conn struct {
-	net    net.Conn
-	runner *runner
-	limit  *limitReader
-	br     *bufio.Reader // reads net through limit
-	head   []byte        // reused for what is sent first
-
-	uses int // claims of it; guarded by Hub.mu
-}
-
-func newConn(nc net.Conn, r *runner) *conn {
-	limit := &limitReader{r: nc, left: math.MaxInt64}
-	return &conn{net: nc, runner: r, limit: limit, br: bufio.NewReader(limit)}
-}
-
-// limitReader bounds what a head may have; a body has no bound here.
-type limitReader struct {
-	r    io.Reader
-	left int64
-}
-
-// Read returns errHeadTooLarge once the limit is used up.
-func (l *limitReader) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, errHeadTooLarge
-	}
-	n, err := l.r.Read(p)
-	l.left -= int64(n)
-	return n, err
 }
