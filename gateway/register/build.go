@@ -16,6 +16,7 @@ const (
 	mostAttempts = 5               // of one build, each by a gateway that died in it
 	tellEvery    = 2 * time.Second // a build's log so far goes to the store
 	retryEvery   = time.Second     // what must be written in the end
+	maxDetail    = 2000            // bytes of why a build failed; its log has all
 )
 
 // build is one revision on its way from building to ready or failed.
@@ -205,7 +206,7 @@ func (s *Service) buildFault(ctx context.Context, b *build, err error) string {
 	}
 	var e *faas.Error
 	if errors.As(err, &e) {
-		return e.Detail
+		return clipped(e.Detail, maxDetail)
 	}
 	s.o.Log.Error("build failed", "revision", b.rev.Ref().String(), "error", err)
 	return "the build failed for a reason inside Davit; its log has more"

@@ -94,7 +94,7 @@ func TestReadersSeeOnlyWholeChanges(t *testing.T) {
 				}
 			})
 		}
-		for range 10 {
+		for range 4 {
 			g.putTrigger(t, "a", "f", "/x")
 			g.putTrigger(t, "b", "f", "/y")
 			g.putTrigger(t, "a", "f", "/z")

@@ -84,6 +84,7 @@ func tell(t *testing.T) (states []state, writes int64) {
 
 func killAt(t *testing.T, states []state, n int64) {
 	s := newEmbeddedSite(t)
+	s.memory = newMemory()
 	g := s.start(t, n)
 	done := 0
 	for _, step := range story(t) {

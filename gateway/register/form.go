@@ -176,10 +176,12 @@ func (f *Form) pointed(err error) error {
 	return &own
 }
 
-func clip(s string) string {
-	const most = 80
+// clip shortens what a user wrote, to show it to them.
+func clip(s string) string { return clipped(s, 80) }
+
+func clipped(s string, most int) string {
 	if len(s) > most {
-		return s[:most] + "…"
+		return strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
 }

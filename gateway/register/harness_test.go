@@ -41,6 +41,8 @@ type site struct {
 	next   int
 
 	capabilities faas.Capabilities
+	buildTimeout time.Duration
+	memory       *memory // in place of the folder
 }
 
 func (s *site) now() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
@@ -64,7 +66,7 @@ type gateway struct {
 	site     *site
 	store    *redisstore.Store
 	registry register.Registry
-	objects  *blob.Folder
+	objects  register.Objects
 	mortal   *mortal
 	builder  *fakeBuilder
 	catalog  *register.Catalog
@@ -95,8 +97,14 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 		t.Fatal(err)
 	}
 	g.registry = onRedis{g.store}
-	if g.objects, err = blob.NewFolder(s.folder, blob.FolderOptions{Secret: bytes.Repeat([]byte("s"), 32)}); err != nil {
-		t.Fatal(err)
+	g.objects = s.memory
+	if s.memory == nil {
+		folder, err := blob.NewFolder(s.folder, blob.FolderOptions{Secret: bytes.Repeat([]byte("s"), 32)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = folder.Close() })
+		g.objects = folder
 	}
 	g.mortal = &mortal{Registry: g.registry, Objects: g.objects, dieAt: dieAt, dead: make(chan struct{})}
 	g.catalog = register.NewCatalog(register.CatalogOptions{Registry: g.registry, Log: log, Beat: func(ctx context.Context, applied int64) error {
@@ -108,7 +116,7 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	g.Service = register.New(register.Options{
 		Gateway: g.id, Registry: g.mortal, Objects: g.mortal, Builder: g.builder, Catalog: g.catalog, Gateways: g.store,
 		Capabilities: s.capabilities,
-		Limits:       archive.Limits{PackedBytes: 1 << 20}, SpoolDir: t.TempDir(), Log: log, Now: s.now,
+		Limits:       archive.Limits{PackedBytes: 1 << 20}, SpoolDir: t.TempDir(), BuildTimeout: s.buildTimeout, Log: log, Now: s.now,
 	})
 	g.run(t)
 	return g
@@ -151,7 +159,6 @@ func (g *gateway) run(t *testing.T) {
 			_ = g.store.Leave(context.Background(), g.id)
 		}
 		_ = g.store.Close()
-		_ = g.objects.Close()
 	})
 	t.Cleanup(g.stop)
 }
@@ -187,6 +194,7 @@ func (b *fakeBuilder) Build(ctx context.Context, rev *faas.Revision, source io.R
 		}
 	}
 	if why != "" {
+		_, _ = io.WriteString(log, why)
 		return "", faas.Errorf(faas.BuildFailed, "%s", why)
 	}
 	return "sha256:" + rev.SourceSum, nil
@@ -306,18 +314,4 @@ func newEmbeddedSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = server.Close() })
 	return newSite(t, server.URL())
-}
-
-// runService runs a service beside a gateway until the test ends.
-func runService(t *testing.T, s *register.Service) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the service ended with %v", err)
-		}
-	})
 }

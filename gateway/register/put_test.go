@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"davit/gateway/faas"
-	"davit/gateway/register"
 )
 
 func TestRegistrationIsBuiltAndServed(t *testing.T) {
@@ -279,6 +278,9 @@ func TestBuildLogIsBounded(t *testing.T) {
 	g := newEmbeddedSite(t).start(t, 0)
 	g.builder.fails[1] = strings.Repeat("long ", 1<<20)
 	rev := g.put(t, "f", "x")
+	if len(rev.Detail) > 2100 {
+		t.Errorf("the detail has %d bytes", len(rev.Detail))
+	}
 	if log := buildLog(t, g, rev.Ref()); len(log) > 1<<20+100 || !strings.HasSuffix(log, "left out\n") {
 		t.Fatalf("the log has %d bytes and ends with %q", len(log), log[len(log)-20:])
 	}
@@ -288,18 +290,14 @@ func TestBuildLogIsBounded(t *testing.T) {
 
 func TestBuildHasALimitOfTime(t *testing.T) {
 	s := newEmbeddedSite(t)
+	s.buildTimeout = time.Millisecond
 	g := s.start(t, 0)
 	g.builder.hold = make(chan struct{})
-	impatient := register.New(register.Options{
-		Gateway: "impatient", Registry: g.registry, Objects: g.objects, Builder: g.builder, Catalog: g.catalog, Gateways: g.store,
-		SpoolDir: t.TempDir(), BuildTimeout: time.Millisecond,
-	})
-	runService(t, impatient)
-	r, err := impatient.PutSource(t.Context(), "f", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")))
+	r, err := g.PutSource(t.Context(), "f", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rev, err := impatient.WaitReady(t.Context(), r.Revision.Ref(), 10*time.Second)
+	rev, err := g.WaitReady(t.Context(), r.Revision.Ref(), 10*time.Second)
 	if err != nil || rev.State != faas.RevisionFailed || !strings.Contains(rev.Detail, "longer than") {
 		t.Fatalf("revision %+v, %v", rev, err)
 	}
