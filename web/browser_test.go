@@ -28,7 +28,7 @@ func newBrowser(t *testing.T) context.Context {
 	if err != nil {
 		t.Fatal("there is no chromium on the PATH: run `make test-deps`")
 	}
-	profile, err := os.MkdirTemp("", "davit-web-profile-")
+	profile, err := os.MkdirTemp("", "davit-web-profile-") //nolint:usetesting // the browser may write to it until the last moment
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ type tab struct {
 }
 
 // newTab opens an empty page. At its end, a fault in it fails the test.
-func newTab(t *testing.T, browser context.Context, prepare ...action) *tab {
+func newTab(browser context.Context, t *testing.T, prepare ...action) *tab {
 	t.Helper()
 	p := &tab{t: t}
 	ctx, end := chromedp.NewContext(browser, chromedp.WithListener(p.note))
@@ -201,8 +201,11 @@ func size(width, height int64) action {
 	return call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
 }
 
+// scheme is light or dark; colours change at once.
 func scheme(name string) action {
-	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
+	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
 }
 
 func withoutScripts() action {

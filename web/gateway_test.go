@@ -16,7 +16,7 @@ import (
 // newGateway builds and starts the programs, with the page as it is here.
 func newGateway(t *testing.T) *rig.Gateway {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "davit-web-") // which commands of another user can enter
+	dir, err := os.MkdirTemp("/var/tmp", "davit-web-") //nolint:usetesting // commands of another user must get into it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func newGateway(t *testing.T) *rig.Gateway {
 // TestWithTheGateway goes the way of a first user, on the real programs.
 func TestWithTheGateway(t *testing.T) {
 	g, browser := newGateway(t), newBrowser(t)
-	p := newTab(t, browser, size(1200, 900))
+	p := newTab(browser, t, size(1200, 900))
 	p.do(chromedp.Navigate(g.SignIn))
 	p.says("Nothing is registered yet")
 	p.await(`document.querySelector("#live").textContent == "live"`)
@@ -86,6 +86,9 @@ func TestWithTheGateway(t *testing.T) {
 	}
 	if kind := eval[string](p, `fetch(document.querySelector('a[download][href$="/result"]').href).then((r) => r.headers.get("Content-Type"))`); kind != "application/zip" {
 		t.Errorf("the result is %s", kind)
+	}
+	if to := eval[string](p, `fetch(document.querySelector('a[href$="redirect=true"]').href, {redirect: "manual"}).then((r) => r.type)`); to != "opaqueredirect" {
+		t.Errorf("the link to a signed URL answers with %s", to)
 	}
 	if id := a.Header.Get("Davit-Invocation"); !strings.HasSuffix(eval[string](p, "location.hash"), id) {
 		t.Errorf("the page shows another invocation than %s", id)
@@ -157,7 +160,7 @@ func cancelAtTheGateway(p *tab, g *rig.Gateway) {
 // TestFormsAtTheGatewayWithoutScripts signs in and registers with forms alone.
 func TestFormsAtTheGatewayWithoutScripts(t *testing.T) {
 	g := newGateway(t)
-	p := newTab(t, newBrowser(t), withoutScripts())
+	p := newTab(newBrowser(t), t, withoutScripts())
 	source, err := rig.PackFiles(map[string]string{"run.sh": "#!/bin/sh\necho plain\n"})
 	if err != nil {
 		t.Fatal(err)

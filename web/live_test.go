@@ -11,7 +11,7 @@ import (
 
 func TestInvocationsAreLive(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t), size(1200, 900))
+	p := newTab(newBrowser(t), t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/#/invocations"))
 	row := func(n int) string { return `document.querySelector('a[href$="` + anID(n) + `"]')` }
 	p.await(row(8) + `?.textContent == "running"`)
@@ -34,7 +34,7 @@ func TestInvocationsAreFilteredByTheAddress(t *testing.T) {
 	for n := 100; n < 180; n++ {
 		f.invocations = append(f.invocations, anInvocation(n, "thumbnail", "make-thumbnail", "succeeded", time.Minute))
 	}
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	p.do(chromedp.Navigate(f.url + "/#/invocations?function=thumbnail&state=succeeded"))
 	p.await(`document.querySelectorAll("tbody tr").length == 50`)
 	p.await(`document.querySelector("#filter-function").value == "thumbnail" && document.querySelector("#filter-state").value == "succeeded"`)
@@ -52,7 +52,7 @@ func TestInvocationsAreFilteredByTheAddress(t *testing.T) {
 
 func TestALogIsFollowed(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	path := "/v1/invocations/" + anID(8) + "/log"
 	log := f.logOf(path)
 	p.do(chromedp.Navigate(f.url + "/#/invocations/" + anID(8)))
@@ -77,7 +77,7 @@ func TestALogIsFollowed(t *testing.T) {
 
 func TestAnInvocationIsCancelled(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	p.do(chromedp.Navigate(f.url + "/#/invocations/" + anID(8)))
 	p.click("button", "Cancel")
 	p.says("Somebody cancelled it")
@@ -89,7 +89,7 @@ func TestAnInvocationIsCancelled(t *testing.T) {
 
 func TestAResultIsLinked(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	p.do(chromedp.Navigate(f.url + "/#/invocations/" + anID(7)))
 	p.says("Download the zip")
 	links := eval[[]string](p, `[...document.querySelectorAll("main a[download]")].map((a) => a.getAttribute("href"))`)
@@ -105,7 +105,7 @@ func TestAResultIsLinked(t *testing.T) {
 
 func TestAFunctionIsRolledBackAndDeleted(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t), size(1200, 900))
+	p := newTab(newBrowser(t), t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/#/functions/thumbnail"))
 	p.click("button", "Roll back to 2")
 	p.says("Roll forward to 3")
@@ -131,7 +131,7 @@ func TestAFunctionIsRolledBackAndDeleted(t *testing.T) {
 
 func TestAnAddressIsCopied(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	p.do(chromedp.Navigate(f.url + "/#/functions"))
 	p.says("/count")
 	eval[chromedp.Void](p, `navigator.clipboard.writeText = async (text) => { window.copied = text }`)
@@ -141,7 +141,7 @@ func TestAnAddressIsCopied(t *testing.T) {
 
 func TestSigningOutAndIn(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t), size(1200, 900))
+	p := newTab(newBrowser(t), t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/#/functions"))
 	p.says("word-count")
 	f.lock() // the session ends
@@ -166,7 +166,7 @@ func TestSigningOutAndIn(t *testing.T) {
 
 func TestAFaultIsShownWithItsRequest(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	p.do(chromedp.Navigate(f.url + "/#/functions/word-count"))
 	p.says("Delete the function")
 	f.mu.Lock()
@@ -182,7 +182,7 @@ func TestAFaultIsShownWithItsRequest(t *testing.T) {
 // The tests see what goes wrong in a page.
 func TestFaultsAreNoticed(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	p.do(chromedp.Navigate(f.url + "/"))
 	p.says("Health")
 	eval[chromedp.Void](p, `console.error("heard"); setTimeout(() => { throw new Error("thrown") }); document.body.setAttribute("style", "color: red")`)

@@ -33,7 +33,7 @@ func (f *fake) awaitForms(n int) (forms []map[string][]string) {
 
 func TestFormsWorkWithoutScripts(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t), withoutScripts(), size(1200, 800))
+	p := newTab(newBrowser(t), t, withoutScripts(), size(1200, 800))
 	send := func(kind string) {
 		p.do(chromedp.Submit(chromedp.CSS("#"+kind+"-command")), chromedp.WaitVisible(chromedp.CSS("#files-name")))
 	}
@@ -60,7 +60,7 @@ func TestFormsWorkWithoutScripts(t *testing.T) {
 
 func TestFilesAreRegisteredWithTheirBuildLog(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t), size(1200, 900))
+	p := newTab(newBrowser(t), t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/#/register"))
 	p.says("At most 100 MiB")
 	p.fill("#files-name", "hello")
@@ -91,7 +91,7 @@ func TestFilesAreRegisteredWithTheirBuildLog(t *testing.T) {
 
 func TestAFailedBuildShowsWhy(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	p.do(chromedp.Navigate(f.url + "/#/register/files"))
 	p.fill("#files-name", "broken")
 	p.do(chromedp.SetUploadFiles(chromedp.CSS("#files-file"), []string{aFile(t, 10)}))
@@ -111,7 +111,7 @@ func TestAFailedBuildShowsWhy(t *testing.T) {
 func TestAnUploadCanBeCancelled(t *testing.T) {
 	f := newFake(t).populated()
 	f.uploading = make(chan struct{})
-	p := newTab(t, newBrowser(t))
+	p := newTab(newBrowser(t), t)
 	p.do(chromedp.Navigate(f.url + "/#/register/files"))
 	p.fill("#files-name", "large")
 	p.do(chromedp.SetUploadFiles(chromedp.CSS("#files-file"), []string{aFile(t, 64<<20)}))
@@ -131,7 +131,7 @@ func TestAnUploadCanBeCancelled(t *testing.T) {
 
 func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 	f := newFake(t).populated()
-	p := newTab(t, newBrowser(t), size(1200, 900))
+	p := newTab(newBrowser(t), t, size(1200, 900))
 	f.refuse = &object{
 		"status": 422, "kind": "not_allowed", "title": "A value is not allowed", "detail": "the function cannot be registered as it is",
 		"errors": []object{{"pointer": "/image", "detail": "running an image needs a cluster"}, {"pointer": "/odd", "detail": "is odd"}},
@@ -154,7 +154,7 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 
 func TestTheFirstStart(t *testing.T) {
 	f := newFake(t)
-	p := newTab(t, newBrowser(t), size(1200, 900))
+	p := newTab(newBrowser(t), t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/"))
 	p.says("Nothing is registered yet")
 	p.await(`document.querySelectorAll(".cards.three details pre").length == 3`)

@@ -65,12 +65,12 @@ func (f *fake) populated() *fake {
 	report := aFunction("report-pdf", 2, "failed")
 	report["live_revision"], report["detail"], report["invocable"] = 1, "the archive holds a link that leads out: bin/pandoc", "starts on first call"
 	f.functions = []object{report, thumbnail, aFunction("word-count", 1, "ready")}
-	make := aTrigger("make-thumbnail", "thumbnail", "/thumbnail/:size")
-	make["command"], make["argument_style"], make["methods"] = []string{"convert", "{file:image}", "-resize", "{field:size}", "thumb.png"}, "placeholders", []string{"POST", "PUT"}
-	make["response"] = "file"
+	pictures := aTrigger("make-thumbnail", "thumbnail", "/thumbnail/:size")
+	pictures["command"], pictures["argument_style"], pictures["methods"] = []string{"convert", "{file:image}", "-resize", "{field:size}", "thumb.png"}, "placeholders", []string{"POST", "PUT"}
+	pictures["response"] = "file"
 	token := aTrigger("report", "report-pdf", "/report/*")
 	token["access"], token["methods"] = "token", []string{"GET", "POST"}
-	f.triggers = []object{make, token, aTrigger("count", "word-count", "/count")}
+	f.triggers = []object{pictures, token, aTrigger("count", "word-count", "/count")}
 	for i, name := range []string{"thumbnail", "report-pdf", "word-count"} {
 		for n := 3 - i; n > 0; n-- {
 			f.revisions[name] = append(f.revisions[name], object{"function": name, "revision": n, "state": "ready", "spec": object{}, "created_at": ago(time.Duration(4-n) * time.Hour)})

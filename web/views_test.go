@@ -34,7 +34,7 @@ func TestEachViewIsAccessible(t *testing.T) {
 	f.logOf("/v1/functions/report-pdf/revisions/2/log").write("unpacking 12 entries\nbin/pandoc: a link that leads out\n", true)
 	for route, text := range views() {
 		t.Run("at "+route, func(t *testing.T) {
-			p := newTab(t, browser, size(1200, 800))
+			p := newTab(browser, t, size(1200, 800), scheme("light"))
 			p.do(chromedp.Navigate(f.url + "/" + route))
 			p.says(text)
 			for _, width := range []int64{1200, 320} {

@@ -15,7 +15,7 @@ export const calledBy = (triggers, name) => triggers.filter((t) => t.function ==
 // removeFunction asks and deletes; it tells whether that was done.
 export async function removeFunction(name, triggers) {
   const own = calledBy(triggers, name);
-  const text = own.length ? [`Its revisions go, and with it what calls it: `, own.map((t) => t.path).join(", "), ". Running invocations finish."] : "Its revisions go. Running invocations finish.";
+  const text = own.length ? ["Its revisions go, and so does what calls it: ", own.map((t) => t.path).join(", "), ". Running invocations finish."] : "Its revisions go. Running invocations finish.";
   if (!(await sure(`Delete the function ${name}?`, text, "Delete it"))) return false;
   await ask("DELETE", `/v1/functions/${name}${own.length ? "?triggers=true" : ""}`);
   announce(`${name} is deleted`);

@@ -78,7 +78,7 @@ function overview(functions, recent, failed, info, ready) {
       h("div", { class: "row" },
         h("h2", { id: "health" }, "Health"),
         h("ul", { class: "plain badges" }, Object.entries(ready.dependencies).sort().map(([name, state]) => h("li", { key: name }, h("span", { class: "name" }, name), badge(state))))),
-      facts(["Functions", link("#/functions", String(functions.length))], ["Calls go to", h("code", null, info.calls_url)],
+      facts(["Functions", link("#/functions", String(functions.length))], ["Calls go to", info.calls_url],
         ["Runs on", Object.entries(info.parts).sort().map(([part, kind]) => `${part} ${kind}`).join(", ")],
         ["Commands are confined by", info.sandbox || "nothing"], ["Version", info.version])),
     stuck.length > 0 && h("section", { key: "stuck", class: "card", "aria-labelledby": "stuck" },
