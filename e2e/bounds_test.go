@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"davit/e2e/rig"
+)
+
+// sleeper is a function whose calls take as long as they say, one at a time.
+func sleeper(t *testing.T, g *rig.Gateway, queue string) {
+	t.Helper()
+	function(t, g, "f", `{"max_concurrency": 1, "max_queue": `+queue+`}`, tool(`sleep "$1"`))
+	trigger(t, g, "t", `{"function": "f", "methods": ["GET"], "path": "/t", "command": ["sh", "tool.sh", "{field:s}"]}`)
+}
+
+// TestQueueIsBounded: beyond max_queue.calls the answer is a quick 429; those that wait are served.
+func TestQueueIsBounded(t *testing.T) {
+	g := newWorld(t).start("data")
+	sleeper(t, g, `{"calls": 3, "wait": "1m"}`)
+	waitFor := func(n int) {
+		until(t, "they are recorded", wait, func() bool { return len(list(t, g, "f")) == n })
+	}
+	call := func(seconds string) record {
+		a := get(t, g, "/t?s="+seconds, http.Header{"Prefer": {"respond-async"}})
+		status(t, a, http.StatusAccepted)
+		return decode[record](t, a.Body)
+	}
+	first := call("5")
+	until(t, "it runs", wait, func() bool { return find(t, g, first.ID).State == "running" })
+	accepted := []record{first, call("0"), call("0"), call("0")}
+	waitFor(4)
+	quickest := time.Hour
+	for range 5 {
+		sent := time.Now()
+		a := get(t, g, "/t?s=0", nil)
+		quickest = min(quickest, time.Since(sent))
+		status(t, a, http.StatusTooManyRequests)
+		if a.Header.Get("Retry-After") == "" || decode[map[string]any](t, a.Body)["kind"] != "limited" {
+			t.Errorf("a refusal: %v %s", a.Header, a.Body)
+		}
+	}
+	if quickest > 100*time.Millisecond {
+		t.Errorf("the quickest of five refusals took %s", quickest)
+	}
+	for _, r := range accepted {
+		if got := await(t, g, r.ID); got.State != "succeeded" {
+			t.Errorf("accepted before the queue was full: %+v", got)
+		}
+	}
+	if n := len(list(t, g, "f")); n != 4 {
+		t.Errorf("%d records, want those of the accepted 4", n)
+	}
+}
+
+// TestExpiresInQueue: who waits longer than max_queue.wait gets 503 expired, and never runs.
+func TestExpiresInQueue(t *testing.T) {
+	g := newWorld(t).start("data")
+	sleeper(t, g, `{"calls": 10, "wait": "1s"}`)
+	first := decode[record](t, get(t, g, "/t?s=6", http.Header{"Prefer": {"respond-async"}}).Body)
+	until(t, "it runs", wait, func() bool { return find(t, g, first.ID).State == "running" })
+	queued := decode[record](t, get(t, g, "/t?s=0", http.Header{"Prefer": {"respond-async"}}).Body)
+	a := get(t, g, "/t?s=0", nil)
+	refused(t, "a call that waited too long", a)
+	if a.Header.Get("Davit-Reason") != "expired" {
+		t.Errorf("Davit-Reason is %q", a.Header.Get("Davit-Reason"))
+	}
+	for _, id := range []string{queued.ID, a.Header.Get("Davit-Invocation")} {
+		if r := await(t, g, id); r.State != "failed" || r.reason() != "expired" {
+			t.Errorf("waited too long: %+v, reason %q", r, r.reason())
+		}
+	}
+	if r := await(t, g, first.ID); r.State != "succeeded" {
+		t.Errorf("the one that ran: %+v", r)
+	}
+}
+
+// TestTimeout: 504, and the whole tree of processes is gone, whatever tricks they know.
+func TestTimeout(t *testing.T) {
+	for mode, spec := range modes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			seconds := map[string]string{"job": "641", "standby": "642", "warm": "643"}[mode]
+			g := newWorld(t).start("data")
+			function(t, g, "f", spec, tool("trap '' TERM\nsetsid sh -c 'trap \"\" TERM; sleep "+seconds+"; true' &\n(sleep "+seconds+" &)\necho before; sleep "+seconds))
+			trigger(t, g, "t", `{"function": "f", "methods": ["GET"], "path": "/t", "command": ["sh", "tool.sh"], "timeout": "1s"}`)
+			a := get(t, g, "/t", nil)
+			status(t, a, http.StatusGatewayTimeout)
+			problem := decode[map[string]any](t, a.Body)
+			if a.Header.Get("Davit-Reason") != "timed_out" || problem["kind"] != "timed_out" || !strings.Contains(fmt.Sprint(problem["log_tail"]), "before") {
+				t.Errorf("a time-out: %v %s", a.Header, a.Body)
+			}
+			if r := await(t, g, a.Header.Get("Davit-Invocation")); r.State != "failed" || r.reason() != "timed_out" {
+				t.Errorf("record: %+v", r)
+			}
+			if left := processes("sleep", seconds); len(left) > 0 {
+				until(t, "its processes are gone", 15*time.Second, func() bool { return len(processes("sleep", seconds)) == 0 })
+			}
+		})
+	}
+}
+
+// TestBodyIsBounded: 413 before reading where the length is told, and while reading where it is not.
+func TestBodyIsBounded(t *testing.T) {
+	g := newWorld(t).start("data")
+	function(t, g, "f", "{}", tool(`wc -c < body`))
+	trigger(t, g, "t", `{"function": "f", "methods": ["PUT"], "path": "/t", "command": ["sh", "tool.sh"], "max_body": "64Ki"}`)
+	put := func(body io.Reader) *rig.Answer {
+		a, err := g.Call(t.Context(), http.MethodPut, "/t", body, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	exact := bytes.Repeat([]byte("x"), 64<<10)
+	for name, body := range map[string]io.Reader{"with": bytes.NewReader(exact), "without": io.MultiReader(bytes.NewReader(exact))} {
+		a := put(body)
+		if a.Status != http.StatusOK || unzip(t, a.Body)["stdout"] != "65536\n" {
+			t.Errorf("%s Content-Length, as large as allowed: %d %.200q", name, a.Status, a.Body)
+		}
+	}
+	c, err := net.Dial("tcp", g.Calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := fmt.Fprintf(c, "PUT /t HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", 64<<10+1); err != nil { // and no byte of it
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a Content-Length that is too large: %d", res.StatusCode)
+	}
+	a := put(io.MultiReader(bytes.NewReader(exact), strings.NewReader("y")))
+	status(t, a, http.StatusRequestEntityTooLarge)
+	if kind := decode[map[string]any](t, a.Body)["kind"]; kind != "too_large" {
+		t.Errorf("kind is %v", kind)
+	}
+	until(t, "no call is left open", wait, func() bool {
+		for _, r := range list(t, g, "f") {
+			if r.State != "succeeded" && r.State != "failed" && r.State != "cancelled" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestRetention: after it, the result is gone for callers, and its objects from the store.
+func TestRetention(t *testing.T) {
+	w := newWorld(t)
+	g := w.start("data")
+	function(t, g, "f", "{}", tool(`cat "$1" > out.txt; echo logged`))
+	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh", "{file:in}"], "results": ["out.txt"], "retention": "2s"}`)
+	a := post(t, g, "/t", nil, rig.Part{Name: "in", Filename: "in.txt", Data: []byte("kept a while")})
+	status(t, a, http.StatusOK)
+	id := a.Header.Get("Davit-Invocation")
+	await(t, g, id)
+	status(t, get(t, g, "/-/invocations/"+id+"/result", nil), http.StatusOK)
+	if len(stored(t, w, id)) < 3 {
+		t.Errorf("in the store: %v, want input, result and log", stored(t, w, id))
+	}
+	until(t, "the result has expired", wait, func() bool {
+		return get(t, g, "/-/invocations/"+id+"/result", nil).Status == http.StatusGone
+	})
+	until(t, "its objects are gone", 2*wait, func() bool { return len(stored(t, w, id)) == 0 })
+}
+
+// stored lists the files in the store's folder that belong to an invocation.
+func stored(t *testing.T, w *world, id string) []string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(w.dir, func(path string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && strings.Contains(path, "invocations/"+id+"/") {
+			found = append(found, path)
+		}
+		return nil //nolint:nilerr // what goes away meanwhile is not there
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestKeep: what a trigger does not keep is not in the store.
+func TestKeep(t *testing.T) {
+	w := newWorld(t)
+	g := w.start("data")
+	function(t, g, "f", "{}", tool(`echo logged; cat "$1" > out.txt; exit "$2"`))
+	for _, keep := range []string{"none", "failed"} {
+		trigger(t, g, keep, `{"function": "f", "methods": ["POST"], "path": "/`+keep+`", "command": ["sh", "tool.sh", "{file:in}", "{field:code}"], "results": ["out.txt"], "keep": "`+keep+`"}`)
+		for _, code := range []string{"0", "4"} {
+			parts := []rig.Part{{Name: "in", Filename: "in.txt", Data: []byte("in")}, {Name: "code", Data: []byte(code)}}
+			id := post(t, g, "/"+keep, nil, parts...).Header.Get("Davit-Invocation")
+			r := await(t, g, id)
+			objects := stored(t, w, id)
+			kept := keep == "failed" && code == "4"
+			if kept != (len(objects) > 0) {
+				t.Errorf("keep %s, exit %s: in the store is %v", keep, code, objects)
+			}
+			if want := map[bool]int{true: http.StatusOK, false: http.StatusGone}[kept]; want != admin(t, g, http.MethodGet, "/v1/invocations/"+id+"/input", "").Status {
+				t.Errorf("keep %s, exit %s: the input is not answered %d; %+v", keep, code, want, r)
+			}
+		}
+		r := async(t, g, "/"+keep, rig.Part{Name: "in", Filename: "in.txt", Data: []byte("in")}, rig.Part{Name: "code", Data: []byte("0")})
+		await(t, g, r.ID)
+		a := get(t, g, "/-/invocations/"+r.ID+"/result", nil)
+		if a.Status != http.StatusOK || unzip(t, a.Body)["out.txt"] != "in" {
+			t.Errorf("keep %s, answered 202: the result is not there: %d %.200q", keep, a.Status, a.Body)
+		}
+	}
+}
