@@ -119,8 +119,14 @@ func isJSON(kind string) bool {
 
 // readRaw keeps a body that is no form as a file; an empty one is none.
 func (in *Input) readRaw(body io.Reader, contentType string) error {
-	first := make([]byte, 4<<10)
+	first := make([]byte, 512)
 	n, err := io.ReadFull(body, first)
+	if err == nil { // a small file is written at once, and most bodies are none
+		var more int
+		first = append(first, make([]byte, 4<<10)...)
+		more, err = io.ReadFull(body, first[n:])
+		n += more
+	}
 	whole := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // io.ReadFull returns them bare
 	if whole && n == 0 {
 		return nil

@@ -2,6 +2,7 @@ package work
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -14,9 +15,9 @@ import (
 )
 
 // BenchmarkCall is a warm call of true with an empty result against a bare fork+exec
-// of it, one after the other in the same loop. Of each it reports the median until the
-// end (of the answer) and this process's CPU time, in which the bare one's is the
-// fork; that of the call holds everything until its slot is free again.
+// of it. The medians are of one after the other in the same loop, until the end (of the
+// answer). This process's CPU time is measured over many of one kind in a row; that of
+// the calls holds everything until their slot is free again, the bare one's is the fork.
 func BenchmarkCall(b *testing.B) {
 	for _, test := range []struct{ name, body string }{{"no body", ""}, {"1 KB", string(make([]byte, 1000))}, {"1 MB", string(make([]byte, 1_000_000))}} {
 		b.Run(test.name, func(b *testing.B) {
@@ -24,63 +25,42 @@ func BenchmarkCall(b *testing.B) {
 			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 			must(b, err)
 			defer func() { _ = null.Close() }()
-			tk := newTask(b, "", func(tk *task.Task) { tk.Command, tk.Keep = []string{"true"}, faas.KeepNone })
-			wire, err := task.EncodeTask(tk)
-			must(b, err)
-			wire = append(wire, test.body...)
-			id := []byte(tk.Record.ID)
-			at := bytes.Index(wire, id)
-			var floor, call cost
+			calls := newCaller(b, w, test.body)
+			fork := func() { bare(b, null.Fd()) }
+			var forks, answers []time.Duration
 			for b.Loop() {
-				floor.measure(func() { bare(b, null.Fd()) })
-				for i := len(id) - 1; ; i-- { // the next id
-					if id[i]++; id[i] == '9'+1 {
-						id[i] = 'a'
-					}
-					if id[i] <= 'f' {
-						break
-					}
-					id[i] = '0'
-				}
-				copy(wire[at:], id)
-				var c *Call
-				call.measure(func() { c = oneCall(b, w, faas.InvocationID(id), wire) })
-				call.measure(func() {
-					eventually(b, "the slot", func() bool { return w.Free() == 1 })
-					c.Ack()
-				})
-				call.times = call.times[:len(call.times)-1]
+				forks = append(forks, duration(fork))
+				answers = append(answers, duration(calls.call))
 			}
-			b.ReportMetric(floor.median(), "floor-ns")
-			b.ReportMetric(call.median(), "call-ns")
-			b.ReportMetric(float64(floor.cpu)/float64(b.N), "floor-cpu-ns")
-			b.ReportMetric(float64(call.cpu)/float64(b.N), "call-cpu-ns")
+			b.ReportMetric(median(forks), "floor-ns")
+			b.ReportMetric(median(answers), "call-ns")
+			b.ReportMetric(cpuTime(b.N, fork), "floor-cpu-ns")
+			b.ReportMetric(cpuTime(b.N, calls.call), "call-cpu-ns")
 		})
 	}
 }
 
-// cost adds up what something costs.
-type cost struct {
-	cpu   int64
-	times []int64
-}
-
-func (c *cost) measure(f func()) {
-	before, begun := cpuTime(), time.Now()
+func duration(f func()) time.Duration {
+	begun := time.Now()
 	f()
-	c.times = append(c.times, time.Since(begun).Nanoseconds())
-	c.cpu += cpuTime() - before
+	return time.Since(begun)
 }
 
-func (c *cost) median() float64 {
-	slices.Sort(c.times)
-	return float64(c.times[len(c.times)/2])
+func median(times []time.Duration) float64 {
+	slices.Sort(times)
+	return float64(times[len(times)/2])
 }
 
-func cpuTime() int64 {
-	var use syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &use)
-	return use.Utime.Nano() + use.Stime.Nano()
+// cpuTime returns this process's CPU time for each of n.
+func cpuTime(n int, f func()) float64 {
+	var before, after syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+	for range n {
+		f()
+	}
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+	spent := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	return float64(spent) / float64(n)
 }
 
 func bare(b *testing.B, null uintptr) {
@@ -90,17 +70,38 @@ func bare(b *testing.B, null uintptr) {
 	must(b, err)
 }
 
-func oneCall(b *testing.B, w *Worker, id faas.InvocationID, wire []byte) *Call {
-	c, err := w.Take(id)
+// caller makes one call after another, each with an id of its own.
+type caller struct {
+	b      *testing.B
+	w      *Worker
+	wire   []byte
+	id     []byte // in wire
+	number int
+}
+
+func newCaller(b *testing.B, w *Worker, body string) *caller {
+	tk := newTask(b, "", func(tk *task.Task) { tk.Command, tk.Keep = []string{"true"}, faas.KeepNone })
+	wire, err := task.EncodeTask(tk)
 	must(b, err)
-	must(b, c.Accept(b.Context(), bytes.NewReader(wire)))
-	a, err := c.Answer(b.Context())
-	must(b, err)
+	at := bytes.Index(wire, []byte(tk.Record.ID))
+	wire = append(wire, body...)
+	return &caller{b: b, w: w, wire: wire, id: wire[at : at+len(tk.Record.ID)]}
+}
+
+// call makes a call, reads its answer and acknowledges it.
+func (c *caller) call() {
+	c.number++
+	copy(c.id[len(c.id)-9:], fmt.Sprintf("%09d", c.number))
+	call, err := c.w.Take(faas.InvocationID(c.id))
+	must(c.b, err)
+	must(c.b, call.Accept(c.b.Context(), bytes.NewReader(c.wire)))
+	a, err := call.Answer(c.b.Context())
+	must(c.b, err)
 	if a.Outcome.Reason != "" {
-		b.Fatalf("%+v", a.Outcome)
+		c.b.Fatalf("%+v", a.Outcome)
 	}
 	_, err = io.Copy(io.Discard, a.Body)
-	must(b, err)
-	must(b, a.Body.Close())
-	return c
+	must(c.b, err)
+	must(c.b, a.Body.Close())
+	call.Ack()
 }

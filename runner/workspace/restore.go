@@ -69,8 +69,8 @@ func look(fd int) (seen, error) {
 }
 
 // open opens a folder of the room if it is still the one that was made.
-func (f *folder) open(dir int, name string) (int, error) {
-	fd, err := unix.Openat(dir, name, openDir, 0)
+func (f *folder) open(path string) (int, error) {
+	fd, err := unix.Open(path, openDir, 0)
 	if err != nil {
 		return -1, err
 	}
@@ -89,24 +89,16 @@ func (f *folder) open(dir int, name string) (int, error) {
 // clockGrain is more than how coarsely a file system keeps times.
 const clockGrain = 50 * time.Millisecond
 
-// untouched reports whether no call can have changed anything in the room's folders:
-// their times of change are as they were noted, and so long before the call that even
-// a coarse clock would show a change. This spares most calls the looking.
-func (r *Room) untouched() bool {
-	if r.usedAt.IsZero() {
+// untouched reports whether the call cannot have changed anything in a folder: its time
+// of change is as it was noted, and so long before the call that even a coarse clock
+// would show a change. This spares most calls the looking.
+func (r *Room) untouched(index int) bool {
+	var st unix.Stat_t
+	f := &r.folders[index]
+	if r.usedAt.IsZero() || unix.Lstat(r.paths()[index], &st) != nil || nodeOf(&st) != f.node || st.Ctim != f.changed {
 		return false
 	}
-	for i, dir := range r.paths() {
-		var st unix.Stat_t
-		f := &r.folders[i]
-		if unix.Lstat(dir, &st) != nil || nodeOf(&st) != f.node || st.Ctim != f.changed {
-			return false
-		}
-		if changed := time.Unix(st.Ctim.Unix()); changed.After(r.usedAt.Add(-clockGrain)) {
-			return false
-		}
-	}
-	return r.checkRequest(unix.AT_FDCWD, r.Request()) == nil
+	return time.Unix(st.Ctim.Unix()).Before(r.usedAt.Add(-clockGrain))
 }
 
 // noteTimes notes the folders' times of change, for untouched.
@@ -117,53 +109,47 @@ func (r *Room) noteTimes() {
 			r.folders[i].changed = st.Ctim
 		}
 	}
-	r.usedAt = time.Time{}
 }
 
 // restore removes what a call left. Its error means that the room is to be made again.
-func (r *Room) restore() error {
-	room, err := r.folders[0].open(unix.AT_FDCWD, r.dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(room) }()
-	err = sweep(room, func(name string) bool {
-		return name == workName || name == homeName || name == tempName || name == requestName
-	})
-	if err != nil {
-		return err
-	}
-	if err := r.checkRequest(room, requestName); err != nil {
-		return err
-	}
+func (r *Room) restore() (changed bool, err error) {
 	nothing := func(string) bool { return false }
-	if err := r.sweepFolder(room, 2, homeName, nothing); err != nil {
-		return err
+	for i, clean := range [4]func(fd int) error{
+		func(fd int) error { return sweep(fd, isEntry) },
+		r.restoreWork,
+		func(fd int) error { return sweep(fd, nothing) },
+		func(fd int) error { return sweep(fd, nothing) },
+	} {
+		if r.untouched(i) {
+			continue
+		}
+		changed = true
+		if err := r.restoreFolder(i, clean); err != nil {
+			return changed, err
+		}
 	}
-	if err := r.sweepFolder(room, 3, tempName, nothing); err != nil {
-		return err
-	}
-	return r.restoreWork(room)
+	return changed, r.checkRequest()
 }
 
-func (r *Room) sweepFolder(room, index int, name string, keep func(string) bool) error {
-	fd, err := r.folders[index].open(room, name)
+// isEntry reports whether a room has an entry of that name.
+func isEntry(name string) bool {
+	return name == workName || name == homeName || name == tempName || name == requestName
+}
+
+func (r *Room) restoreFolder(index int, clean func(fd int) error) error {
+	fd, err := r.folders[index].open(r.paths()[index])
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	return sweep(fd, keep)
+	return clean(fd)
 }
 
 // restoreWork removes what the call left and puts missing links back.
-func (r *Room) restoreWork(room int) error {
-	fd, err := r.folders[1].open(room, workName)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
+func (r *Room) restoreWork(fd int) error {
 	for removed := 1; removed > 0; {
 		kept := 0
+		var err error
 		removed, err = sweepOnce(fd, func(name string) bool {
 			if !r.linked(fd, name) {
 				return false
@@ -194,9 +180,9 @@ func (r *Room) linked(fd int, name string) bool {
 	return err == nil && string(buf[:n]) == target
 }
 
-func (r *Room) checkRequest(dir int, name string) error {
+func (r *Room) checkRequest() error {
 	var st unix.Stat_t
-	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Lstat(r.Request(), &st); err != nil {
 		return err
 	}
 	if nodeOf(&st) != r.requestNode || st.Nlink != 1 {

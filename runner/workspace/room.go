@@ -143,12 +143,12 @@ func (r *Room) Root() (*os.Root, error) {
 
 // Clean makes the room as new. No process of the call may be left.
 func (r *Room) Clean() error {
-	if r.untouched() {
-		r.usedAt = time.Time{}
-		return nil
-	}
-	if r.restore() == nil {
-		r.noteTimes()
+	changed, err := r.restore()
+	r.usedAt = time.Time{}
+	if err == nil {
+		if changed {
+			r.noteTimes()
+		}
 		return nil
 	}
 	if err := r.Remove(); err != nil {
