@@ -125,6 +125,9 @@ func (d *Dispatcher) resolve(ctx context.Context, c *call, l *loss) {
 		return
 	}
 	o, err := d.storedOutcome(ctx, c.id, c.snapshot().Attempt)
+	if ctx.Err() != nil {
+		return // the next gateway looks again
+	}
 	if err != nil && !errors.Is(err, blob.ErrNotFound) {
 		d.Logger.Warn("look for the outcome of a lost runner; trying again", "invocation", c.id, "error", err)
 		c.missed(d.Now())

@@ -178,8 +178,13 @@ func (r *Room) Remove() error {
 	return RemoveAll(r.dir)
 }
 
-// RemoveAll removes a tree whatever its modes and depth, or nothing if it is not there.
+// RemoveAll removes a tree whatever its modes and depth, or nothing if it is not
+// there. The path must be absolute: one that was never set must not mean the
+// current folder.
 func RemoveAll(path string) error {
+	if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
+		return fmt.Errorf("remove %q: it is no absolute path of a folder that can go", path)
+	}
 	parent, err := unix.Open(filepath.Dir(path), openDir, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
