@@ -1,0 +1,202 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"davit/gateway/embedded"
+	"davit/gateway/faas"
+	"davit/gateway/hub"
+	"davit/gateway/redisstore"
+	"davit/internal/blob"
+	"davit/internal/task"
+)
+
+// rig is a dispatcher on real parts: the embedded Redis, a folder, a hub on a
+// real listener, and runners in this process that run real commands.
+type rig struct {
+	*Dispatcher
+	t       *testing.T
+	rev     *faas.Revision
+	trigger *faas.Trigger
+	trips   atomic.Int64 // round trips to Redis and the store, the recorder's not counted
+	started *runners
+	meter   *counts
+}
+
+func newRig(t *testing.T, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	r := &rig{t: t, meter: &counts{}, started: &runners{t: t, dir: dir}}
+	trigger.Function, trigger.Methods, trigger.Path = "f", []string{http.MethodPost}, "/t"
+	spec = spec.Complete(faas.Defaults{})
+	r.rev = &faas.Revision{Function: "f", Number: 1, State: faas.RevisionReady, Spec: spec}
+	r.trigger = &faas.Trigger{Name: "t", TriggerSpec: trigger.Complete(spec)}
+
+	mux := http.NewServeMux()
+	listener := httptest.NewServer(mux)
+	t.Cleanup(listener.Close)
+	folder, err := blob.NewFolder(filepath.Join(dir, "store"), blob.FolderOptions{
+		Secret: bytes.Repeat([]byte("s"), 32), RunnerBase: func() string { return listener.URL + "/store" }, PublicBase: func() string { return listener.URL },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = folder.Close() })
+	store := openRedis(t, dir)
+	log := slog.New(slog.DiscardHandler)
+	r.Dispatcher = New(Options{
+		Gateway: "gw-test", Records: store, Archive: store, Queue: testQueue{store, &r.trips}, Places: countedPlaces{store, &r.trips}, Gateways: store,
+		Launcher: r.started, Catalog: oneFunction{r.rev}, Objects: countedStore{folder, &r.trips}, Signer: folder, Meter: r.meter,
+		Logger: log, Now: time.Now,
+		Limits: Limits{MaxLog: faas.MiB, MaxResult: faas.GiB, Grace: 2 * time.Second, Lease: 2 * time.Second, Drain: time.Second},
+	})
+	h := hub.New(hub.Options{Gateway: "gw-test", Verify: func(_ faas.RevisionRef, token string) bool { return token == "token" }, Observer: r.Dispatcher, Log: log})
+	r.Attach(h)
+	mux.Handle(task.PathPark, h.Handler())
+	mux.Handle(task.PathStore, http.StripPrefix("/store", folder.RunnerHandler()))
+	r.started.addr, r.started.exited = listener.Listener.Addr().String(), r.Exited
+	r.run(h)
+	return r
+}
+
+func openRedis(t *testing.T, dir string) *redisstore.Store {
+	t.Helper()
+	server, err := embedded.Start(t.Context(), embedded.Options{Dir: filepath.Join(dir, "redis")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	store, err := redisstore.Open(t.Context(), redisstore.Options{URL: server.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// run starts what runs beside calls, and ends it with the test.
+func (r *rig) run(h *hub.Hub) {
+	hubLife, endHub := context.WithCancel(context.Background())
+	own, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = h.Run(hubLife) })
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(own) }()
+	r.t.Cleanup(func() {
+		r.Drain(context.Background())
+		r.started.stopAll()
+		stop()
+		if err := <-ended; err != nil {
+			r.t.Errorf("Run: %v", err)
+		}
+		endHub()
+		wg.Wait()
+	})
+}
+
+// request is a call with a small body.
+func (r *rig) request(body string) *Request {
+	req := &Request{Match: faas.Match{Trigger: r.trigger}, Method: http.MethodPost, Path: "/t"}
+	if body != "" {
+		req.Body, req.Size, req.ContentType = strings.NewReader(body), int64(len(body)), "text/plain"
+	}
+	return req
+}
+
+// final waits for an invocation's end.
+func (r *rig) final(id faas.InvocationID) *faas.Invocation {
+	r.t.Helper()
+	inv, err := r.Find(r.t.Context(), id, time.Minute)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if !inv.State.Final() {
+		r.t.Fatalf("invocation %s is still %s", id, inv.State)
+	}
+	return inv
+}
+
+// oneFunction is a catalog of one live revision.
+type oneFunction struct{ rev *faas.Revision }
+
+func (o oneFunction) Live(faas.FunctionName) (*faas.Revision, error) { return o.rev, nil }
+func (o oneFunction) LiveRevisions() []*faas.Revision                { return []*faas.Revision{o.rev} }
+func (o oneFunction) Revision(context.Context, faas.RevisionRef) (*faas.Revision, error) {
+	return o.rev, nil
+}
+
+type counts struct{ accepted, settled, queued atomic.Int64 }
+
+func (c *counts) Accepted(*faas.Invocation) { c.accepted.Add(1) }
+func (c *counts) Adopted()                  {}
+func (c *counts) Settled(*faas.Invocation)  { c.settled.Add(1) }
+func (c *counts) Released()                 {}
+func (c *counts) Queued(delta int)          { c.queued.Add(int64(delta)) }
+func (c *counts) StoreError(string)         {}
+
+// testQueue is the durable queue of the real store, counted.
+type testQueue struct {
+	*redisstore.Store
+	trips *atomic.Int64
+}
+
+func (q testQueue) Renew(ctx context.Context, g faas.GatewayID, ids []faas.InvocationID, until time.Time) ([]faas.InvocationID, error) {
+	err := q.Store.Renew(ctx, g, ids, until)
+	var lost *redisstore.LostLeases
+	if errors.As(err, &lost) {
+		return lost.IDs, nil
+	}
+	return nil, err
+}
+
+func (q testQueue) Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error {
+	q.trips.Add(1)
+	return q.Store.Enqueue(ctx, inv, until)
+}
+
+func (q testQueue) Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
+	q.trips.Add(1)
+	return q.Store.Bind(ctx, id, attempt, runner)
+}
+
+type countedPlaces struct {
+	Places
+	trips *atomic.Int64
+}
+
+func (p countedPlaces) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most int, until time.Time) (bool, error) {
+	p.trips.Add(1)
+	return p.Places.AcquirePlace(ctx, fn, id, most, until)
+}
+
+type countedStore struct {
+	blob.Store
+	trips *atomic.Int64
+}
+
+func (s countedStore) Put(ctx context.Context, key blob.Key, r io.Reader, size int64, o blob.PutOptions) (blob.Info, error) {
+	s.trips.Add(1)
+	return s.Store.Put(ctx, key, r, size, o)
+}
+
+func (s countedStore) Get(ctx context.Context, key blob.Key, offset, length int64) (io.ReadCloser, blob.Info, error) {
+	s.trips.Add(1)
+	return s.Store.Get(ctx, key, offset, length)
+}
+
+func (s countedStore) Stat(ctx context.Context, key blob.Key) (blob.Info, error) {
+	s.trips.Add(1)
+	return s.Store.Stat(ctx, key)
+}

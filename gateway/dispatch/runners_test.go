@@ -1,0 +1,149 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+	"davit/runner/park"
+	"davit/runner/work"
+)
+
+// runners is a launcher whose runners live in this process and run real commands.
+type runners struct {
+	t      *testing.T
+	dir    string
+	addr   string
+	exited func(Exit)
+
+	mu      sync.Mutex
+	running map[faas.RunnerID]*inProcess
+	wg      sync.WaitGroup
+}
+
+type inProcess struct {
+	launch task.Launch
+	stop   context.CancelFunc
+}
+
+func (l *runners) Launch(_ context.Context, rev *faas.Revision, id faas.InvocationID) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.running {
+		if p.launch.Invocation == id {
+			return nil
+		}
+	}
+	l.start(rev, faas.StartJob, id)
+	return nil
+}
+
+func (l *runners) Stop(_ context.Context, id faas.InvocationID) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.running {
+		if p.launch.Invocation == id {
+			p.stop()
+		}
+	}
+	return nil
+}
+
+func (l *runners) Scale(_ context.Context, rev *faas.Revision, start faas.Start, n int) error {
+	for l.Running(rev.Ref(), start) < n {
+		l.mu.Lock()
+		l.start(rev, start, "")
+		l.mu.Unlock()
+	}
+	return nil
+}
+
+func (l *runners) Running(_ faas.RevisionRef, start faas.Start) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, p := range l.running {
+		if p.launch.Start == start {
+			n++
+		}
+	}
+	return n
+}
+
+// start runs a runner; l.mu is held.
+func (l *runners) start(rev *faas.Revision, start faas.Start, id faas.InvocationID) {
+	launch := task.Launch{
+		Runner: faas.RunnerID(uuid.NewString()), Function: rev.Function, Revision: rev.Number, Start: start, Invocation: id,
+		Token: "token", Gateways: []string{l.addr}, Slots: 1, Dir: filepath.Join(l.dir, "runners", uuid.NewString()), Env: rev.Spec.Env,
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	if l.running == nil {
+		l.running = map[faas.RunnerID]*inProcess{}
+	}
+	l.running[launch.Runner] = &inProcess{launch, stop}
+	l.wg.Go(func() {
+		defer stop()
+		if err := runIn(ctx, launch); err != nil && ctx.Err() == nil {
+			l.t.Errorf("runner: %v", err)
+		}
+		l.mu.Lock()
+		delete(l.running, launch.Runner)
+		l.mu.Unlock()
+		l.exited(Exit{Runner: launch.Runner, Invocation: id, Start: start, Ref: rev.Ref()})
+	})
+}
+
+func (l *runners) stopAll() {
+	l.mu.Lock()
+	for _, p := range l.running {
+		p.stop()
+	}
+	l.mu.Unlock()
+	l.wg.Wait()
+}
+
+func runIn(ctx context.Context, launch task.Launch) (err error) {
+	w, err := work.New(launch, work.Options{Grace: 100 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	return park.Run(ctx, parked{w}, park.Options{
+		Hello: task.Hello{Runner: launch.Runner, Function: launch.Function, Revision: launch.Revision, Start: launch.Start, Invocation: launch.Invocation, Slots: 1},
+		Token: launch.Token, Gateways: launch.Gateways, Terms: park.Terms{Drain: 100 * time.Millisecond},
+	})
+}
+
+// parked is a worker as park sees it.
+type parked struct{ *work.Worker }
+
+func (p parked) Take(id faas.InvocationID) (park.Call, error) {
+	c, err := p.Worker.Take(id)
+	return parkedCall{c}, err
+}
+
+func (p parked) Find(id faas.InvocationID) (park.Call, bool) {
+	c, held := p.Worker.Find(id)
+	return parkedCall{c}, held
+}
+
+type parkedCall struct{ *work.Call }
+
+func (c parkedCall) Answer(ctx context.Context) (*park.Answer, error) {
+	a, err := c.Call.Answer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answer := &park.Answer{Outcome: a.Outcome, Kind: a.Kind, Filename: a.Filename}
+	if a.Body != nil {
+		answer.Body = a.Body
+	}
+	return answer, nil
+}
