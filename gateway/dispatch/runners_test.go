@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -110,6 +111,9 @@ func (l *runners) stopAll() {
 }
 
 func runIn(ctx context.Context, launch task.Launch) (err error) {
+	if err := os.MkdirAll(launch.Dir, 0o700); err != nil {
+		return err
+	}
 	w, err := work.New(launch, work.Options{Grace: 100 * time.Millisecond})
 	if err != nil {
 		return err

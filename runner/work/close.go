@@ -45,8 +45,10 @@ func (w *Worker) removeAll() error {
 	if w.starter != nil && w.starter.room != nil {
 		errs = append(errs, w.starter.room.Remove())
 	}
-	for _, made := range []string{w.scratch, w.shared, filepath.Join(w.launch.Dir, "slots")} {
-		errs = append(errs, workspace.RemoveAll(made))
+	if w.scratch != "" { // else nothing was made yet
+		for _, made := range []string{w.scratch, w.shared, filepath.Join(w.launch.Dir, "slots")} {
+			errs = append(errs, workspace.RemoveAll(made))
+		}
 	}
 	w.doneOnce.Do(func() { close(w.done) })
 	return errors.Join(errs...)
