@@ -1,0 +1,208 @@
+//go:build large && !race
+
+package e2e
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"davit/e2e/rig"
+)
+
+const (
+	large   = 1 << 30
+	mostRSS = 64 << 20 // what the gateway, and each runner, may take of memory meanwhile
+)
+
+// random streams bytes that do not compress, and sums them up.
+func random(sum hash.Hash) io.Reader {
+	return io.TeeReader(io.LimitReader(rand.NewChaCha8([32]byte{1}), large), sum)
+}
+
+// TestLarge sends 1 GiB and gets 1 GiB back, in every way that bodies and results take.
+func TestLarge(t *testing.T) {
+	for _, c := range []struct {
+		name, spec, response string
+		form                 bool
+		prefer               string
+	}{
+		{name: "raw body and file, warm", spec: modes["warm"], response: "file"},
+		{name: "form and zip, job", spec: modes["job"], response: "zip", form: true},
+		{name: "accepted, fetched by id", spec: modes["warm"], response: "zip", form: true, prefer: "respond-async"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newWorld(t, "DAVIT_LOG_LEVEL=info").start("data")
+			function(t, g, "f", c.spec, tool(`mv "$1" out.bin`))
+			argument := "{body}"
+			if c.form {
+				argument = "{file:in}"
+			}
+			trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh", "`+argument+`"],
+				"results": ["out.bin"], "response": "`+c.response+`", "wait": "10m", "max_body": "2Gi"}`)
+			peak := watchMemory(g.Process.Pid)
+			sent := sha256.New()
+			body, contentType := random(sent), "application/octet-stream"
+			if c.form {
+				body, contentType = largeForm(body)
+			}
+			began := time.Now()
+			path, id := exchange(t, g, "/t", body, http.Header{"Content-Type": {contentType}, "Prefer": {c.prefer}})
+			if c.prefer != "" {
+				if r := await(t, g, id); r.State != "succeeded" {
+					t.Fatalf("record: %+v, reason %q", r, r.reason())
+				}
+				path, _ = exchange(t, g, "/-/invocations/"+id+"/result", nil, nil)
+			}
+			took := time.Since(began)
+			await(t, g, id)
+			until(t, "input and result are in the store", wait, func() bool {
+				r := find(t, g, id)
+				return r.Result != nil && r.Result.Stored && r.Input != nil && r.Input.Stored && r.Input.Size >= large
+			})
+			for process, bytes := range peak() {
+				t.Logf("%s: peak RSS %.1f MiB", process, float64(bytes)/(1<<20))
+				if bytes > mostRSS {
+					t.Errorf("%s took %d bytes of memory, want at most %d", process, bytes, mostRSS)
+				}
+			}
+			t.Logf("1 GiB there and back in %s", took.Round(10*time.Millisecond))
+			if got, want := sumOf(t, path, c.response == "zip"), hex.EncodeToString(sent.Sum(nil)); got != want {
+				t.Errorf("sum of what came back is %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// largeForm wraps a stream as a file of a form, unread.
+func largeForm(r io.Reader) (io.Reader, string) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	_, _ = w.CreateFormFile("in", "in.bin") // a buffer takes everything
+	head := b.String()
+	_ = w.Close()
+	return io.MultiReader(strings.NewReader(head), r, strings.NewReader(b.String()[len(head):])), w.FormDataContentType()
+}
+
+// exchange sends a stream and keeps the answer in a file.
+func exchange(t *testing.T, g *rig.Gateway, path string, body io.Reader, header http.Header) (file, id string) {
+	t.Helper()
+	method := http.MethodGet
+	if body != nil {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+g.Calls+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	f, err := os.Create(filepath.Join(t.TempDir(), "answer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := io.Copy(f, res.Body); err != nil {
+		t.Fatalf("read the answer: %v", err)
+	}
+	if res.StatusCode/100 != 2 {
+		b, _ := os.ReadFile(f.Name())
+		t.Fatalf("status %d: %.500s", res.StatusCode, b)
+	}
+	return f.Name(), res.Header.Get("Davit-Invocation")
+}
+
+// sumOf is the SHA-256 of a file, or of the one file in a zip.
+func sumOf(t *testing.T, path string, zipped bool) string {
+	t.Helper()
+	var r io.ReadCloser
+	var err error
+	if zipped {
+		z, zerr := zip.OpenReader(path)
+		if zerr != nil {
+			t.Fatal(zerr)
+		}
+		defer func() { _ = z.Close() }()
+		r, err = z.Open("out.bin")
+	} else {
+		r, err = os.Open(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// watchMemory looks at the peak memory of a gateway and its runners until it is asked for.
+func watchMemory(gateway int) (peak func() map[string]int64) {
+	peaks := map[string]int64{}
+	look := func() {
+		note := func(name string, pid int) {
+			if hwm := statusKiB(pid, "VmHWM:") << 10; hwm > 0 {
+				peaks[name] = max(peaks[name], hwm)
+			}
+		}
+		note("gateway", gateway)
+		for _, pid := range processes("davit-runner") {
+			if statusKiB(pid, "PPid:") == int64(gateway) {
+				note("runner "+strconv.Itoa(pid), pid)
+			}
+		}
+	}
+	stop := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			look()
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return func() map[string]int64 {
+		close(stop)
+		done.Wait()
+		look()
+		return peaks
+	}
+}
+
+// statusKiB reads a number from a process's status; 0 if it is gone.
+func statusKiB(pid int, field string) int64 {
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	for line := range strings.Lines(string(b)) {
+		if text, found := strings.CutPrefix(line, field); found {
+			n, _ := strconv.ParseInt(strings.Fields(text)[0], 10, 64)
+			return n
+		}
+	}
+	return 0
+}
