@@ -107,8 +107,15 @@ func TestDavitMode(t *testing.T) {
 	for _, c := range []struct {
 		function, asked, start string // no start: refused
 	}{
-		{"warm", "warm", "warm"}, {"warm", "job", "job"}, {"standby", "standby", "standby"}, {"standby", "job", "job"},
-		{"standby", "warm", ""}, {"job", "job", "job"}, {"job", "warm", ""}, {"job", "standby", ""}, {"job", "none", ""},
+		{"warm", "warm", "warm"},
+		{"warm", "job", "job"},
+		{"standby", "standby", "standby"},
+		{"standby", "job", "job"},
+		{"standby", "warm", ""},
+		{"job", "job", "job"},
+		{"job", "warm", ""},
+		{"job", "standby", ""},
+		{"job", "none", ""},
 	} {
 		if c.start == "standby" {
 			awaitStandby(t, g)
