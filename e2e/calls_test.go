@@ -20,7 +20,9 @@ var modes = map[string]string{
 	"warm":    `{"mode": "warm", "warm": {"min": 0, "max": 2, "concurrency": 2, "idle": "1m"}}`,
 }
 
-func tool(script string) map[string]string { return map[string]string{"tool.sh": "#!/bin/sh\n" + script} }
+func tool(script string) map[string]string {
+	return map[string]string{"tool.sh": "#!/bin/sh\n" + script}
+}
 
 // TestModes runs the same calls in every mode.
 func TestModes(t *testing.T) {
