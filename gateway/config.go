@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -133,34 +134,57 @@ func knownSettings() (all, secret []string) {
 
 // complete checks what the types do not, and fills in what depends on the machine.
 func (c *Config) complete() []error {
-	var faults []error
-	size := func(name, text string, into *faas.Bytes) {
-		v, err := faas.ParseBytes(text)
+	faults := slices.Concat(c.readSizes(), c.checkAddresses(), c.checkDurations())
+	if c.S3Endpoint != "" && (c.S3AccessKey == "" || c.S3SecretKey == "") {
+		faults = append(faults, errors.New("DAVIT_S3_ENDPOINT needs DAVIT_S3_ACCESS_KEY and DAVIT_S3_SECRET_KEY"))
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		faults = append(faults, fmt.Errorf("DAVIT_LOG_LEVEL: %q is none of debug, info, warn, error", c.LogLevel))
+	}
+	if c.DataDir == "" {
+		c.DataDir = defaultDataDir()
+	}
+	if abs, err := filepath.Abs(c.DataDir); err == nil {
+		c.DataDir = abs
+	}
+	return faults
+}
+
+func (c *Config) readSizes() (faults []error) {
+	for _, size := range []struct {
+		name, text string
+		into       *faas.Bytes
+	}{
+		{"DAVIT_MAX_ARCHIVE", c.MaxArchive, &c.sizes.maxArchive},
+		{"DAVIT_MAX_ARCHIVE_UNPACKED", c.MaxArchiveUnpacked, &c.sizes.maxUnpacked},
+		{"DAVIT_MAX_LOG", c.MaxLog, &c.sizes.maxLog},
+		{"DAVIT_MAX_RESULT", c.MaxResult, &c.sizes.maxResult},
+	} {
+		v, err := faas.ParseBytes(size.text)
 		if err == nil && v <= 0 {
 			err = errors.New("must be above 0")
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+			faults = append(faults, fmt.Errorf("%s: %w", size.name, err))
 		}
-		*into = v
+		*size.into = v
 	}
-	size("DAVIT_MAX_ARCHIVE", c.MaxArchive, &c.sizes.maxArchive)
-	size("DAVIT_MAX_ARCHIVE_UNPACKED", c.MaxArchiveUnpacked, &c.sizes.maxUnpacked)
-	size("DAVIT_MAX_LOG", c.MaxLog, &c.sizes.maxLog)
-	size("DAVIT_MAX_RESULT", c.MaxResult, &c.sizes.maxResult)
-	for name, addr := range map[string]string{
-		"DAVIT_CONSOLE_ADDR": c.ConsoleAddr, "DAVIT_CALLS_ADDR": c.CallsAddr,
-		"DAVIT_RUNNER_ADDR": c.RunnerAddr, "DAVIT_DOWNLOAD_ADDR": c.DownloadAddr,
+	return faults
+}
+
+func (c *Config) checkAddresses() (faults []error) {
+	for _, a := range [][2]string{
+		{"DAVIT_CONSOLE_ADDR", c.ConsoleAddr},
+		{"DAVIT_CALLS_ADDR", c.CallsAddr},
+		{"DAVIT_RUNNER_ADDR", c.RunnerAddr},
+		{"DAVIT_DOWNLOAD_ADDR", c.DownloadAddr},
 	} {
-		if _, _, err := net.SplitHostPort(addr); err != nil && (name != "DAVIT_DOWNLOAD_ADDR" || addr != "off") {
-			faults = append(faults, fmt.Errorf("%s: %q is no host:port", name, addr))
+		if a[0] == "DAVIT_DOWNLOAD_ADDR" && a[1] == "off" {
+			continue
 		}
-	}
-	for name, d := range map[string]time.Duration{
-		"DAVIT_RUNNER_GRACE": c.RunnerGrace, "DAVIT_LEASE": c.Lease, "DAVIT_DRAIN": c.Drain, "DAVIT_BODY_IDLE": c.BodyIdle,
-	} {
-		if d <= 0 {
-			faults = append(faults, fmt.Errorf("%s: %s must be above 0", name, d))
+		if _, _, err := net.SplitHostPort(a[1]); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %q is no host:port", a[0], a[1]))
 		}
 	}
 	if c.DownloadPublic != "" {
@@ -168,14 +192,17 @@ func (c *Config) complete() []error {
 			faults = append(faults, fmt.Errorf("DAVIT_DOWNLOAD_PUBLIC: %q is no http(s)://host[:port]", c.DownloadPublic))
 		}
 	}
-	if c.S3Endpoint != "" && (c.S3AccessKey == "" || c.S3SecretKey == "") {
-		faults = append(faults, errors.New("DAVIT_S3_ENDPOINT needs DAVIT_S3_ACCESS_KEY and DAVIT_S3_SECRET_KEY"))
-	}
-	if c.DataDir == "" {
-		c.DataDir = defaultDataDir()
-	}
-	if abs, err := filepath.Abs(c.DataDir); err == nil {
-		c.DataDir = abs
+	return faults
+}
+
+func (c *Config) checkDurations() (faults []error) {
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"DAVIT_RUNNER_GRACE", c.RunnerGrace}, {"DAVIT_LEASE", c.Lease}, {"DAVIT_DRAIN", c.Drain}, {"DAVIT_BODY_IDLE", c.BodyIdle}} {
+		if d.value <= 0 {
+			faults = append(faults, fmt.Errorf("%s: %s must be above 0", d.name, d.value))
+		}
 	}
 	return faults
 }
@@ -204,7 +231,7 @@ func (c *Config) redacted() []any {
 		if name == "" {
 			continue
 		}
-		var shown any = v.Field(i).Interface()
+		shown := v.Field(i).Interface()
 		if t.Field(i).Tag.Get("secret") != "" && !v.Field(i).IsZero() {
 			shown = "[redacted]"
 		}

@@ -30,7 +30,7 @@ func main() {
 	rows, err := measureAll(ctx, *bin, *seconds)
 	stop()
 	exitOn(err)
-	print(rows)
+	show(rows)
 	exitOn(appendJSON(*jsonFile, rows))
 }
 
@@ -52,7 +52,7 @@ type row struct {
 	Aim    string  `json:"aim"`
 }
 
-func print(rows []row) {
+func show(rows []row) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight|tabwriter.Debug)
 	_, _ = fmt.Fprintln(w, "what\tmetric\tDavit\tfloor\tunit\tratio\taim\t")
 	for _, r := range rows {

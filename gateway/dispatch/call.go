@@ -54,7 +54,7 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Repl
 	defer cancel(nil)
 	answer, err := slot.Invoke(wait, t, c.body.hub(), func(context.Context) error {
 		if c.ctx.Err() != nil {
-			return context.Cause(c.ctx)
+			return context.Cause(c.ctx) //nolint:contextcheck // the call has a life of its own
 		}
 		c.committed()
 		c.stopAtBudget(cancel)
@@ -72,7 +72,7 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Repl
 	case errors.Is(err, hub.ErrNotRun) && faas.KindOf(err) == faas.TooLarge:
 		return nil, d.refuse(c, err)
 	case c.ctx.Err() != nil && errors.Is(err, hub.ErrNotRun):
-		return nil, d.giveUp(c, context.Cause(c.ctx))
+		return nil, d.giveUp(c, context.Cause(c.ctx)) //nolint:contextcheck // the call has a life of its own
 	case errors.Is(err, hub.ErrNotRun) && c.body.whole() && ctx.Err() == nil:
 		c.unbind()
 		return nil, fmt.Errorf("%w: %w", hub.ErrRefused, err)
@@ -91,7 +91,7 @@ func (d *Dispatcher) rejoin(ctx context.Context, c *call) (*Reply, error) {
 	wait, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.stopAtBudget(cancel)
-	over := context.AfterFunc(c.endedContext(), func() { cancel(errEnded) })
+	over := context.AfterFunc(c.endedContext(), func() { cancel(errEnded) }) //nolint:contextcheck // the call has a life of its own
 	defer over()
 	answer, err := d.hub.Attach(wait, c.id)
 	switch {

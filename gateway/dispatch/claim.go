@@ -20,9 +20,9 @@ func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 		return nil, err
 	}
 	defer d.exit(c)
-	wait, cancel := context.WithCancelCause(c.ctx)
+	wait, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
+	defer context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })() //nolint:contextcheck // the call's own life
 	c.stopAtBudget(cancel)
 	expiry := time.AfterFunc(c.rev.Spec.MaxQueue.Wait.Std(), func() {
 		cancel(&loss{faas.ReasonExpired, "it waited for a slot for " + c.rev.Spec.MaxQueue.Wait.String() + ", which is max_queue.wait"})

@@ -57,6 +57,8 @@ type Dispatcher struct {
 	foreign  map[faas.InvocationID]*foreign // held by connected runners, led elsewhere
 	lanes    map[faas.FunctionName]int      // calls that wait for a slot
 	places   map[faas.InvocationID]place    // held in the job semaphore
+	freed    map[faas.InvocationID]place    // to be given back
+	free     chan struct{}                  // there is something to give back
 	heard    chan struct{}                  // closed and replaced when something settles
 }
 
@@ -68,6 +70,8 @@ func New(o Options) *Dispatcher {
 		foreign: make(map[faas.InvocationID]*foreign),
 		lanes:   make(map[faas.FunctionName]int),
 		places:  make(map[faas.InvocationID]place),
+		freed:   make(map[faas.InvocationID]place),
+		free:    make(chan struct{}, 1),
 		heard:   make(chan struct{}),
 	}
 	d.base, d.stop = context.WithCancelCause(context.Background())
@@ -85,6 +89,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	g.Go(func() error { return d.recorder.Run(ctx) })
 	g.Go(func() error { return d.scaler.Run(ctx) })
 	g.Go(func() error { return d.runLeases(ctx) })
+	g.Go(func() error { return d.runPlaces(ctx) })
 	g.Go(func() error { return d.runAdoption(ctx) })
 	g.Go(func() error { return d.runSweep(ctx) })
 	err := g.Wait()

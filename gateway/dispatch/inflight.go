@@ -35,7 +35,6 @@ type call struct {
 	outcome  *task.Outcome    // once the command has ended
 	launchAt time.Time        // when a runner was asked for
 	commit   bool             // the body was complete: it runs, or may run
-	inPlace  bool             // counted in the function's lane
 	reported bool             // counted by the meter
 	isEnded  bool
 	isStored bool
@@ -54,16 +53,15 @@ func newCall(d *Dispatcher, inv *faas.Invocation, rev *faas.Revision, t *task.Ta
 }
 
 // change replaces the record by a changed copy; a final record stays as it is.
-func (c *call) change(f func(*faas.Invocation)) *faas.Invocation {
+func (c *call) change(f func(*faas.Invocation)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inv.State.Final() {
-		return c.inv
+		return
 	}
 	next := c.inv.Clone()
 	f(next)
 	c.inv = next
-	return next
 }
 
 // snapshot returns the record as it is known; the caller must not change it.

@@ -15,6 +15,8 @@ type place struct {
 const (
 	placePoll    = 20 * time.Millisecond
 	placePollMax = 500 * time.Millisecond
+
+	giveBackWithin = 5 * time.Second
 )
 
 // takePlace waits until the function may run one more job.
@@ -44,23 +46,48 @@ func (d *Dispatcher) takePlace(ctx context.Context, c *call) error {
 	}
 }
 
-// freePlace gives a job's place back; it is harmless when there is none.
+// freePlace has a job's place given back soon; it is harmless when there is none.
 func (d *Dispatcher) freePlace(id faas.InvocationID) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	p, held := d.places[id]
-	delete(d.places, id)
-	d.mu.Unlock()
 	if !held {
 		return
 	}
-	d.work.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.base), 5*time.Second)
-		defer cancel()
+	delete(d.places, id)
+	d.freed[id] = p
+	select {
+	case d.free <- struct{}{}:
+	default:
+	}
+}
+
+// runPlaces gives places back until ctx ends, and what is left then.
+func (d *Dispatcher) runPlaces(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			d.giveBack(context.WithoutCancel(ctx))
+			return nil
+		case <-d.free:
+			d.giveBack(ctx)
+		}
+	}
+}
+
+func (d *Dispatcher) giveBack(ctx context.Context) {
+	d.mu.Lock()
+	freed := d.freed
+	d.freed = make(map[faas.InvocationID]place)
+	d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, giveBackWithin)
+	defer cancel()
+	for id, p := range freed {
 		if err := d.Places.ReleasePlace(ctx, p.fn, id); err != nil {
 			d.Logger.Warn("give back a job's place; its lease ends by itself", "invocation", id, "error", err)
 		}
-		d.announce()
-	})
+	}
+	d.announce()
 }
 
 // whenSettled is closed when something settles or a place is freed.

@@ -31,12 +31,17 @@ type Archive interface {
 type Queue interface {
 	// Enqueue writes the record and the lease at once.
 	Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error
+	// Bind ties an attempt to a runner; Conflict when it is final, cancelled or bound elsewhere.
+	Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error
+	Leases
+}
+
+// Leases say who leads an accepted invocation, and for how long.
+type Leases interface {
 	// Renew prolongs the leases; lost are those that this gateway does not lead any more.
 	Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) (lost []faas.InvocationID, err error)
 	TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error)
 	ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error
-	// Bind ties an attempt to a runner; Conflict when it is final, cancelled or bound elsewhere.
-	Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error
 }
 
 // Places bounds the running jobs of a function over all gateways, under leases.
@@ -86,12 +91,17 @@ type Catalog interface {
 
 // Meter counts; implementations must not block.
 type Meter interface {
+	Leading
+	Queued(delta int)
+	StoreError(store string)
+}
+
+// Leading counts the invocations that this gateway leads.
+type Leading interface {
 	Accepted(inv *faas.Invocation) // taken on here
 	Adopted()                      // taken over from another gateway
 	Settled(inv *faas.Invocation)  // made final here
 	Released()                     // made final, or led, by another gateway
-	Queued(delta int)
-	StoreError(store string)
 }
 
 // Request is a call as the HTTP edge hands it over. Nothing in it is borrowed.

@@ -225,7 +225,7 @@ func (r *recorder) tell(ctx context.Context) {
 
 func (r *recorder) failed(what string, err error) {
 	r.d.Meter.StoreError("redis")
-	r.d.Logger.Warn(what+"; trying again", "error", err)
+	r.d.Logger.Warn("write records; trying again", "what", what, "error", err)
 }
 
 // withoutTask is the record as it is kept when it is over: the task has done its duty.

@@ -133,6 +133,7 @@ type oneFunction struct{ rev *faas.Revision }
 
 func (o oneFunction) Live(faas.FunctionName) (*faas.Revision, error) { return o.rev, nil }
 func (o oneFunction) LiveRevisions() []*faas.Revision                { return []*faas.Revision{o.rev} }
+
 func (o oneFunction) Revision(context.Context, faas.RevisionRef) (*faas.Revision, error) {
 	return o.rev, nil
 }

@@ -272,7 +272,7 @@ func TestClaimExclusive(t *testing.T) {
 					t.Errorf("%s has %d users", r, using[r])
 				}
 				mu.Unlock()
-				time.Sleep(10 * time.Microsecond) // hold it
+				time.Sleep(10 * time.Microsecond) //nolint:forbidigo // holds it
 				mu.Lock()
 				using[r]--
 				mu.Unlock()

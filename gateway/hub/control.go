@@ -272,7 +272,7 @@ func (h *Hub) Attach(ctx context.Context, id faas.InvocationID) (*Answer, error)
 const retryAttach = 100 * time.Millisecond
 
 func (h *Hub) attach(ctx context.Context, r *runner, c *control, id faas.InvocationID) (*Answer, error) {
-	resp, release, err := h.open(ctx, c, task.PathInvocations+string(id))
+	resp, release, err := h.open(ctx, c, task.PathInvocations+string(id)) //nolint:bodyclose // the answer closes it
 	if err != nil {
 		h.settleGone(r, id, err)
 		return nil, err
@@ -291,7 +291,7 @@ func (h *Hub) resolve(id faas.InvocationID) {
 func (h *Hub) open(ctx context.Context, c *control, path string) (resp *http.Response, release func(), err error) {
 	own, cancel := context.WithCancel(h.life)
 	stop := context.AfterFunc(ctx, cancel)
-	resp, err = c.send(own, http.MethodGet, path, nil)
+	resp, err = c.send(own, http.MethodGet, path, nil) //nolint:contextcheck // it outlives ctx
 	if err != nil {
 		stop()
 		cancel()
@@ -324,7 +324,7 @@ func (h *Hub) Log(ctx context.Context, id faas.InvocationID, from int64, follow 
 	if r == nil {
 		return nil, fmt.Errorf("log of %s: %w", id, ErrAway)
 	}
-	resp, release, err := h.open(ctx, c, task.PathInvocations+string(id)+"/log?from="+strconv.FormatInt(from, 10)+"&follow="+strconv.FormatBool(follow))
+	resp, release, err := h.open(ctx, c, task.PathInvocations+string(id)+"/log?from="+strconv.FormatInt(from, 10)+"&follow="+strconv.FormatBool(follow)) //nolint:bodyclose // release does
 	if err != nil {
 		h.settleGone(r, id, err)
 		return nil, fmt.Errorf("log of %s: %w", id, err)

@@ -235,7 +235,7 @@ func TestAlias(t *testing.T) {
 	calm := 0
 	eventually(t, "things calm down", func() bool {
 		before := len(g.joinedNow("r1"))
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // looks twice
 		if len(g.joinedNow("r1")) == before && before > 0 && g.Slots(ref)[faas.StartWarm].Free == 2 {
 			calm++
 		} else {

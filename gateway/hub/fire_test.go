@@ -136,7 +136,7 @@ func judge(ctx context.Context, g *gateway, w *worker, l *ledger, id faas.Invoca
 // settled waits until no slot is taken.
 func (w *worker) settled(ctx context.Context) {
 	for w.Free() < w.slots && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) //nolint:forbidigo // polls
 	}
 }
 

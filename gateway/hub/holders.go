@@ -67,7 +67,7 @@ func (h *Hub) unhold(r *runner, id faas.InvocationID) {
 // of yet is not meant: it may have been taken after the list was made.
 func (h *Hub) resync(r *runner, now map[faas.InvocationID]bool) {
 	for id, sure := range r.held {
-		if sure == confirmed && !now[id] {
+		if sure && !now[id] {
 			h.unhold(r, id)
 		}
 	}

@@ -141,17 +141,6 @@ func (h *Hub) close() {
 	}
 }
 
-// begin runs f in a goroutine that Run waits for, or says that the hub is closed.
-func (h *Hub) begin(f func()) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		return false
-	}
-	h.group.Go(f)
-	return true
-}
-
 // sweep drops idle connections that died unnoticed, and runners that are gone for long.
 func (h *Hub) sweep(now time.Time) {
 	for _, c := range h.idle() {

@@ -62,8 +62,8 @@ func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(
 func (x *exchange) call(ctx context.Context, t *task.Task, commit func(context.Context) error) (*Answer, error) {
 	x.conn.begin()
 	stop := context.AfterFunc(ctx, x.conn.interrupt)
-	resp, err := x.run(ctx, t, commit)
-	if !stop() && err == nil { // answered at the moment of being interrupted
+	resp, err := x.run(ctx, t, commit) //nolint:bodyclose // the answer closes it
+	if !stop() && err == nil {         // answered at the moment of being interrupted
 		err = x.broken(ctx, ctx.Err())
 	}
 	if err != nil {

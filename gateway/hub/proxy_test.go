@@ -137,7 +137,7 @@ func (p *proxy) pass(c *cut, to io.Writer, from io.Reader, most int64) {
 		frozen := c.frozen
 		p.mu.Unlock()
 		if n > 0 && !frozen {
-			time.Sleep(c.delay)
+			time.Sleep(c.delay) //nolint:forbidigo // is the delay
 			if _, werr := to.Write(buf[:n]); werr != nil {
 				err = werr
 			}

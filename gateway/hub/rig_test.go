@@ -156,7 +156,7 @@ func (g *gateway) happened(kind task.EventKind, id faas.InvocationID) bool {
 // eventually waits for a condition that nobody signals.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) { //nolint:forbidigo // polls, with a deadline
 		if time.Now().After(end) {
 			t.Fatalf("never happened: %s", what)
 		}

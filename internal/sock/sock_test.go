@@ -46,7 +46,7 @@ func TestTune(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	await := func(t *testing.T, c net.Conn, want bool) {
 		t.Helper()
-		for end := time.Now().Add(5 * time.Second); sock.Quiet(c) != want; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(5 * time.Second); sock.Quiet(c) != want; time.Sleep(time.Millisecond) { //nolint:forbidigo // polls, with a deadline
 			if time.Now().After(end) {
 				t.Fatalf("Quiet stays %v", !want)
 			}

@@ -74,8 +74,7 @@ func (l *lot) copyResult(w http.ResponseWriter, r *http.Request, body io.Reader)
 	pooled, _ := l.buffers.Get().(*[]byte)
 	defer l.buffers.Put(pooled)
 	buf := *pooled
-	sent := 0
-	for {
+	for sent := 0; ; {
 		n, err := body.Read(buf)
 		if n > 0 {
 			if _, werr := w.Write(buf[:n]); werr != nil {
@@ -87,18 +86,24 @@ func (l *lot) copyResult(w http.ResponseWriter, r *http.Request, body io.Reader)
 			sent += n
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err
+		case atEnd(body): // what follows at once goes out with it
+		default:
+			err = flusher.Flush()
 		}
-		if e, ok := body.(interface{ AtEnd() bool }); ok && e.AtEnd() {
-			continue // what follows at once goes out with it
-		}
-		if err := flusher.Flush(); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// atEnd reports whether the next Read gives io.EOF for sure.
+func atEnd(body io.Reader) bool {
+	e, ok := body.(interface{ AtEnd() bool })
+	return ok && e.AtEnd()
 }
 
 // patience lets a slot's connection bear a slow reader until what it returns is called.

@@ -30,9 +30,10 @@ func (l *lot) serveControl(ctx context.Context, k *link, nc *parkedConn, events 
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
 	srv := &http.Server{
-		Handler:        l.visits.of(l.controlHandler(k, events)),
-		Protocols:      &h2,
-		MaxHeaderBytes: maxRequestHead,
+		Handler:           l.visits.of(l.controlHandler(k, events)),
+		Protocols:         &h2,
+		MaxHeaderBytes:    maxRequestHead,
+		ReadHeaderTimeout: writeWithin, // HTTP/2 reads by its own rules
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
 			SendPingTimeout:      pingEvery,
@@ -62,7 +63,7 @@ func (l *lot) serveControl(ctx context.Context, k *link, nc *parkedConn, events 
 	}
 	_ = srv.Close()
 	_ = nc.Close()
-	<-served
+	<-served //nolint:errcheck // it ends because it was closed
 	return errors.Join(ctx.Err(), events.err)
 }
 
