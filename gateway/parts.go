@@ -188,6 +188,8 @@ func (g *gateway) openS3(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("DAVIT_S3_ENDPOINT: %w", err)
 	}
+	target.Path = "/" + c.S3Bucket
+	g.life.onStop("S3 connections", func() { _ = s3.Close() })
 	g.objects = &objects{kind: "s3", store: s3, signer: s3, public: blob.NewPassThrough(target)}
 	return nil
 }

@@ -172,7 +172,7 @@ func (g *gateway) startRunners(ctx context.Context) error {
 	tokens := runnerTokens{secret}
 	g.dispatch = g.newDispatcher()
 	g.hub = hub.New(hub.Options{
-		Gateway: g.id, Verify: tokens.verify, Observer: g.dispatch, Log: g.log, Peers: func() []string { return []string{g.net.runnerAddr()} },
+		Gateway: g.id, Verify: tokens.verify, Observer: observer{g.dispatch, g}, Log: g.log, Peers: func() []string { return []string{g.net.runnerAddr()} },
 	})
 	g.dispatch.Attach(g.hub)
 	binary, err := findRunner(g.cfg)
@@ -181,7 +181,8 @@ func (g *gateway) startRunners(ctx context.Context) error {
 	}
 	g.launcher, err = local.New(local.Options{
 		RunnerBinary: binary, Dir: g.runDir, Gateways: func() []string { return []string{g.net.runnerAddr()} },
-		Token: tokens.of, Source: g.register.OpenSource, Limits: archiveLimits(g.cfg), Hide: []string{g.cfg.DataDir}, Log: g.log,
+		Token: tokens.of, Source: g.register.OpenSource, Limits: archiveLimits(g.cfg), Keep: g.catalog.UsesSource,
+		Hide: []string{g.cfg.DataDir}, Log: g.log,
 		OnExit: func(e local.Exit) { g.dispatch.Exited(exitOf(e)) },
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
 	"davit/internal/blob"
+	"davit/internal/task"
 	"davit/internal/version"
 )
 
@@ -57,6 +58,17 @@ func (l lateLauncher) Scale(ctx context.Context, rev *faas.Revision, start faas.
 
 func (l lateLauncher) Running(ref faas.RevisionRef, start faas.Start) int {
 	return l.g.launcher.Running(ref, start)
+}
+
+// observer tells the dispatcher what runners do, and the launcher that they dialled in.
+type observer struct {
+	*dispatch.Dispatcher
+	g *gateway
+}
+
+func (o observer) Joined(hello task.Hello) {
+	o.g.launcher.Joined(hello.Runner)
+	o.Dispatcher.Joined(hello)
 }
 
 // lateBuilder is the launcher again, as the registrations see it.
@@ -329,7 +341,7 @@ func (g *gateway) info() api.Info {
 		Limits: map[string]any{
 			"max_archive": g.cfg.sizes.maxArchive, "max_archive_unpacked": g.cfg.sizes.maxUnpacked, "max_archive_entries": g.cfg.MaxArchiveEntries,
 			"max_log": g.cfg.sizes.maxLog, "max_result": g.cfg.sizes.maxResult, "runner_grace": faas.Duration(g.cfg.RunnerGrace),
-			"lease": faas.Duration(g.cfg.Lease), "drain": faas.Duration(g.cfg.Drain), "body_idle": faas.Duration(g.cfg.BodyIdle),
+			"not_enforced": g.launcher.Caveats(), "lease": faas.Duration(g.cfg.Lease), "drain": faas.Duration(g.cfg.Drain), "body_idle": faas.Duration(g.cfg.BodyIdle),
 		},
 	}
 }

@@ -135,28 +135,39 @@ func (d *Dispatcher) lead(ctx context.Context, c *call) {
 	}
 }
 
-// drive gets an accepted invocation onto a slot.
+// retryEvery is how long an accepted invocation waits when a part of Davit is away.
+const retryEvery = time.Second
+
+// drive gets an accepted invocation onto a slot. While a part of Davit is away it
+// tries again, until it expires.
 func (d *Dispatcher) drive(ctx context.Context, c *call) {
 	for {
 		slot, err := d.claim(ctx, c)
-		if errors.Is(err, errShutdown) || ctx.Err() != nil {
-			return // it stays in the durable queue
+		if err == nil {
+			err = d.deliver(ctx, c, slot)
 		}
-		if err != nil {
-			d.leadFailed(ctx, c, err)
+		switch {
+		case err == nil, errors.Is(err, errShutdown), errors.Is(err, errEnded), ctx.Err() != nil:
+			return // delivered, or left in the durable queue
+		case errors.Is(err, hub.ErrRefused):
+			continue
+		case faas.KindOf(err) == faas.Unavailable:
+			d.Logger.Warn("start an accepted invocation; trying again", "invocation", c.id, "error", err)
+		default:
+			d.leadFailed(c, err)
 			return
 		}
-		if err = d.deliver(ctx, c, slot); !errors.Is(err, hub.ErrRefused) {
-			if err != nil {
-				_ = d.giveUp(c, err)
-			}
+		select {
+		case <-ctx.Done():
 			return
+		case <-c.ctx.Done():
+		case <-time.After(retryEvery):
 		}
 	}
 }
 
 // leadFailed settles an accepted invocation that cannot run, with an honest reason.
-func (d *Dispatcher) leadFailed(_ context.Context, c *call, err error) {
+func (d *Dispatcher) leadFailed(c *call, err error) {
 	var l *loss
 	if errors.As(err, &l) || errors.Is(err, errCancelled) {
 		_ = d.giveUp(c, err)

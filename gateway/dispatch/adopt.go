@@ -213,15 +213,34 @@ func (d *Dispatcher) adoptHeld(ctx context.Context, id faas.InvocationID, f *for
 			_ = d.hub.AckAll(ctx, []faas.InvocationID{id}) // a runner that does not hear it says so again
 		}
 		return
+	case record.Inner != nil && record.Inner.Accepted:
+		return // its lease says when it may be taken over
 	}
 	c := d.adopt(ctx, record, f.runner)
 	d.Logger.Info("took over an invocation that its runner holds", "invocation", id, "runner", f.runner)
-	if f.outcome != nil {
-		d.end(c, f.outcome)
-		if f.uploaded {
-			d.uploaded(c, f.outcome)
-		}
+	d.catchUp(c, f)
+}
+
+// catchUp does what the runner's events would have done.
+func (d *Dispatcher) catchUp(c *call, f *foreign) {
+	if f == nil || f.outcome == nil {
+		return
 	}
+	d.end(c, f.outcome)
+	if f.uploaded {
+		d.uploaded(c, f.outcome)
+	}
+}
+
+// overheard returns a copy of what is known of an invocation that another gateway leads.
+func (d *Dispatcher) overheard(id faas.InvocationID) *foreign {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := d.foreign[id]; f != nil {
+		known := *f
+		return &known
+	}
+	return nil
 }
 
 // adopt makes this gateway lead an invocation from its record. A
@@ -272,6 +291,10 @@ func (d *Dispatcher) takeOver(ctx context.Context, record *faas.Invocation) {
 	if record.Inner != nil {
 		runner = record.Inner.Runner
 	}
+	f := d.overheard(record.ID)
+	if f != nil {
+		runner = f.runner
+	}
 	c := d.adopt(ctx, record, runner)
 	d.Logger.Info("took over an invocation", "invocation", record.ID, "state", record.State, "runner", runner)
 	switch {
@@ -279,6 +302,7 @@ func (d *Dispatcher) takeOver(ctx context.Context, record *faas.Invocation) {
 		d.lose(c, faas.ReasonCancelled, "cancelled before it ran")
 		return
 	case c.commit:
+		d.catchUp(c, f)
 		if _, held := d.hub.Holder(c.id); !held {
 			c.missed(d.Now())
 		}

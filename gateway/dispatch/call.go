@@ -27,6 +27,7 @@ func (d *Dispatcher) Call(ctx context.Context, req *Request) (*Reply, error) {
 		return nil, d.refuse(c, err)
 	}
 	c.budgetEndsAt = c.inv.CreatedAt.Add(budget)
+	defer d.cancelWhenGone(ctx, c)()
 	for {
 		slot, err := d.claim(ctx, c)
 		if errors.Is(err, errBudget) || errors.Is(err, errShutdown) && c.body.whole() {

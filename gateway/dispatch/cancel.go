@@ -86,3 +86,20 @@ func (d *Dispatcher) cancelHeld(ctx context.Context, id faas.InvocationID) error
 	}
 	return err
 }
+
+// cancelWhenGone cancels a call whose caller hangs up, where the trigger says so,
+// until what it returns is called.
+func (d *Dispatcher) cancelWhenGone(ctx context.Context, c *call) (stop func()) {
+	if c.req.Gone == nil || c.trigger.OnDisconnect != faas.DisconnectCancel {
+		return func() {}
+	}
+	over := make(chan struct{})
+	d.work.Go(func() {
+		select {
+		case <-c.req.Gone:
+			d.cancelLed(context.WithoutCancel(ctx), c)
+		case <-over:
+		}
+	})
+	return func() { close(over) }
+}

@@ -24,10 +24,7 @@ func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })() //nolint:contextcheck // the call's own life
 	c.stopAtBudget(cancel)
-	expiry := time.AfterFunc(c.rev.Spec.MaxQueue.Wait.Std(), func() {
-		cancel(&loss{faas.ReasonExpired, "it waited for a slot for " + c.rev.Spec.MaxQueue.Wait.String() + ", which is max_queue.wait"})
-	})
-	defer expiry.Stop()
+	defer d.expire(c, cancel).Stop()
 	defer d.watchCaller(c, cancel)()
 	d.recorder.save(c)
 	over := d.bringUp(wait, c, cancel)
@@ -40,6 +37,15 @@ func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 		return nil, err
 	}
 	return slot, nil
+}
+
+// expire ends a wait that began with the call and lasts longer than the function allows.
+func (d *Dispatcher) expire(c *call, cancel context.CancelCauseFunc) *time.Timer {
+	most := c.rev.Spec.MaxQueue.Wait
+	left := c.current().CreatedAt.Add(most.Std()).Sub(d.Now())
+	return time.AfterFunc(max(left, 0), func() {
+		cancel(&loss{faas.ReasonExpired, "it waited for a slot for " + most.String() + ", which is max_queue.wait"})
+	})
 }
 
 // want says which slots will do for c.
@@ -120,13 +126,10 @@ func (d *Dispatcher) withdraw(ctx context.Context, c *call) {
 	d.freePlace(c.id)
 }
 
-// watchCaller gives up a call that still waits when its caller hangs up, where
-// the trigger says so or where the input is still on the caller's socket.
+// watchCaller gives up a call that still waits when its caller hangs up and the
+// input is still on its socket.
 func (d *Dispatcher) watchCaller(c *call, cancel context.CancelCauseFunc) (stop func()) {
-	if c.req == nil || c.req.Gone == nil {
-		return func() {}
-	}
-	if c.trigger.OnDisconnect != faas.DisconnectCancel && c.body.whole() {
+	if c.req == nil || c.req.Gone == nil || c.body.whole() {
 		return func() {}
 	}
 	over := make(chan struct{})

@@ -13,12 +13,14 @@ import (
 )
 
 const (
-	youngFor   = 5 * time.Second        // a record this young may still be on its way to Redis
-	youngPoll  = 25 * time.Millisecond  // how often it is looked for
-	youngTries = 40                     // and how many times
-	waitPoll   = 500 * time.Millisecond // for records that another gateway leads
-	settleSoon = 2 * time.Second        // within which an answered call is settled
-	uploadWait = 30 * time.Second       // for an upload under way
+	youngFor    = 5 * time.Second        // a record this young may still be on its way to Redis
+	youngPoll   = 25 * time.Millisecond  // how often it is looked for
+	youngTries  = 40                     // and how many times
+	waitPoll    = 500 * time.Millisecond // for records that another gateway leads
+	settleSoon  = 2 * time.Second        // within which an answered call is settled
+	settleBrief = 150 * time.Millisecond // within which other gateways hear of an end
+	uploadWait  = 30 * time.Second       // for an upload under way
+	logPoll     = 100 * time.Millisecond // for a log that is not there yet
 )
 
 // Find returns an invocation's record. With wait > 0 it waits until that is final, at most so long.
@@ -153,24 +155,41 @@ func (d *Dispatcher) object(ctx context.Context, inv *faas.Invocation, key blob.
 	return &Object{Invocation: inv, Key: key, Info: info, store: d.Objects}, nil
 }
 
-// awaitStored waits while the runner still uploads.
+// awaitStored waits while the runner still uploads, whichever gateway leads it.
 func (d *Dispatcher) awaitStored(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error) {
-	inv, err := d.Find(ctx, id, 0)
+	inv, err := d.Find(ctx, id, settleBrief)
 	if err != nil {
 		return nil, err
 	}
-	c := d.find(id)
-	if c == nil || !c.hasEnded() {
-		return inv, nil
+	for end := d.Now().Add(uploadWait); d.uploading(inv); {
+		if d.Now().After(end) {
+			return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the result is still being uploaded", RetryAfter: 2 * time.Second, Invocation: inv}
+		}
+		heard := d.whenSettled()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-heard:
+		case <-time.After(youngPoll):
+		}
+		if inv, err = d.record(ctx, id); err != nil {
+			return nil, err
+		}
 	}
-	select {
-	case <-c.stored:
-		return d.Find(ctx, id, settleSoon)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-time.After(uploadWait):
-		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the result is still being uploaded", RetryAfter: 2 * time.Second, Invocation: inv}
+	return inv, nil
+}
+
+// uploading reports whether the command has ended and what it left may still be on its way.
+func (d *Dispatcher) uploading(inv *faas.Invocation) bool {
+	if c := d.find(inv.ID); c != nil {
+		return c.hasEnded() && (!c.hasStored() || !c.isFinal())
 	}
+	if f := d.overheard(inv.ID); f != nil && f.outcome != nil && !inv.State.Final() {
+		return true
+	}
+	kept := inv.Inner == nil || inv.Inner.Keep == faas.KeepAll || inv.Inner.Keep == faas.KeepFailed && inv.State != faas.Succeeded || inv.Inner.Accepted
+	return inv.State.Final() && kept && inv.Result != nil && !inv.Result.Stored &&
+		inv.EndedAt != nil && d.Now().Sub(*inv.EndedAt) < youngFor
 }
 
 // ResultURL signs a URL of the store for the zip.
@@ -206,19 +225,9 @@ func (d *Dispatcher) Input(ctx context.Context, id faas.InvocationID) (*Object, 
 func (d *Dispatcher) Log(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error) {
 	for {
 		heard := d.whenSettled()
-		inv, err := d.Find(ctx, id, 0)
-		if err != nil {
-			return nil, err
-		}
-		r, err := d.hub.Log(ctx, id, from, follow)
-		if err == nil {
-			return r, nil
-		}
-		if inv.State.Final() {
-			return d.storedLog(ctx, inv, from)
-		}
-		if !errors.Is(err, hub.ErrAway) && !errors.Is(err, hub.ErrGone) {
-			return nil, unavailable("the runner does not give its log", err)
+		r, err := d.logNow(ctx, id, from, follow)
+		if r != nil || err != nil {
+			return r, err
 		}
 		if !follow {
 			return io.NopCloser(strings.NewReader("")), nil
@@ -227,9 +236,33 @@ func (d *Dispatcher) Log(ctx context.Context, id faas.InvocationID, from int64, 
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-heard:
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(logPoll):
 		}
 	}
+}
+
+// logNow returns the log from where it is now: the store or the runner. Nil and no error: there is none yet.
+func (d *Dispatcher) logNow(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error) {
+	inv, err := d.Find(ctx, id, 0)
+	if err != nil {
+		return nil, err
+	}
+	if inv.Inner != nil && inv.Inner.LogStored {
+		return d.storedLog(ctx, inv, from)
+	}
+	r, err := d.hub.Log(ctx, id, from, follow)
+	switch {
+	case err == nil:
+		return r, nil
+	case inv.State.Final() || d.uploading(inv):
+		if inv, err = d.awaitStored(ctx, id); err != nil {
+			return nil, err
+		}
+		return d.storedLog(ctx, inv, from)
+	case errors.Is(err, hub.ErrAway), errors.Is(err, hub.ErrGone):
+		return nil, nil //nolint:nilnil // there is none yet, and that is no error
+	}
+	return nil, unavailable("the runner does not give its log", err)
 }
 
 func (d *Dispatcher) storedLog(ctx context.Context, inv *faas.Invocation, from int64) (io.ReadCloser, error) {

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestReadmeHasTheSettings: the README's table is what the program prints.
+func TestReadmeHasTheSettings(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table := strings.Join(settingsTable(), "\n"); !strings.Contains(string(readme), table) {
+		t.Errorf("README.md has another table of settings than `make settings` prints:\n%s", table)
+	}
+}
+
+// TestDocsNameFilesThatExist: what the documents link to is there.
+func TestDocsNameFilesThatExist(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#]+)\)`)
+	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"} {
+		text, err := os.ReadFile(filepath.Join("..", doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join("..", m[1])); err != nil {
+				t.Errorf("%s names %s: %v", doc, m[1], err)
+			}
+		}
+	}
+}
+
+// TestSettings: faults are told together, secrets come from files and are not shown, unknown names are refused.
+func TestSettings(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := loadConfig([]string{"DAVIT_TOKEN_FILE=" + secret, "DAVIT_MAX_LOG=1Mi", "OTHER=x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Token != "s3cret" || cfg.sizes.maxLog != 1<<20 {
+		t.Errorf("token %q, max_log %d", cfg.Token, cfg.sizes.maxLog)
+	}
+	for _, shown := range cfg.redacted() {
+		if shown == "s3cret" {
+			t.Error("the token is shown")
+		}
+	}
+	_, err = loadConfig([]string{"DAVIT_MAX_LOG=-1", "DAVIT_LEASE=0s", "DAVIT_CALLS_ADDR=nowhere", "DAVIT_TYPO=1", "DAVIT_LOG_LEVEL=loud", "DAVIT_S3_ENDPOINT=x"})
+	if err == nil {
+		t.Fatal("faults were not refused")
+	}
+	for _, name := range []string{"DAVIT_MAX_LOG", "DAVIT_LEASE", "DAVIT_CALLS_ADDR", "DAVIT_TYPO", "DAVIT_LOG_LEVEL", "DAVIT_S3_ACCESS_KEY"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not named in: %v", name, err)
+		}
+	}
+}
