@@ -99,7 +99,25 @@ func (d *Dispatcher) age(id faas.InvocationID) time.Duration {
 
 // List returns records, newest first, and the cursor of the next page.
 func (d *Dispatcher) List(ctx context.Context, f faas.InvocationFilter) ([]*faas.Invocation, string, error) {
-	return d.Archive.ListInvocations(ctx, f)
+	items, next, err := d.Archive.ListInvocations(ctx, f)
+	kept := items[:0]
+	for _, inv := range items {
+		if c := d.find(inv.ID); c != nil {
+			inv = c.latest()
+		}
+		if f.State == "" || f.State == inv.State {
+			kept = append(kept, inv)
+		}
+	}
+	return kept, next, err
+}
+
+// latest is the record as it will be in Redis in a moment.
+func (c *call) latest() *faas.Invocation {
+	if o := c.outcomeKnown(); o != nil && c.hasAnswered() {
+		return c.snapshotWith(o)
+	}
+	return c.snapshot()
 }
 
 // Object is something of an invocation that lies in the store.

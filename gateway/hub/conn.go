@@ -135,7 +135,7 @@ func (c *conn) taken() error {
 	case err != nil:
 		return err
 	case resp.StatusCode != http.StatusContinue:
-		return fmt.Errorf("the runner answered %d", resp.StatusCode)
+		return fmt.Errorf("%w: it answered %d", errSaidNo, resp.StatusCode)
 	}
 	return nil
 }

@@ -50,6 +50,8 @@ func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(
 	s.hub.discard(s)
 	x.hush()
 	switch {
+	case errors.Is(err, ErrRefused) && !errors.Is(err, errSaidNo):
+		s.hub.regain(s.conn.runner)
 	case errors.Is(err, ErrInDoubt):
 		s.hub.doubt(s.conn.runner, s.invocation)
 	case x.assumed:

@@ -230,6 +230,15 @@ func (h *Hub) discard(s *Slot) {
 	}
 }
 
+// regain counts a slot as free again whose call did not reach the runner: no event
+// will tell of it. Only the connection is lost.
+func (h *Hub) regain(r *runner) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.free = min(r.free+1, r.hello.Slots)
+	h.offer(r)
+}
+
 // end reports whether the slot was not over yet, and makes it so.
 func (s *Slot) end() bool {
 	if s.over {
