@@ -77,6 +77,21 @@ func (c *conn) begin() {
 	c.bound(offered.silence())
 }
 
+// rest makes the connection one that waits for its next call, for as long as it takes.
+func (c *conn) rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = offered
+	c.bound(0)
+}
+
+// wasTaken reports whether the runner took the call, so that it tells of it.
+func (c *conn) wasTaken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase >= taken
+}
+
 // advance notes that the call is that far, unless it was further.
 func (c *conn) advance(p phase) {
 	c.mu.Lock()
@@ -135,7 +150,7 @@ func (c *conn) taken() error {
 	case err != nil:
 		return err
 	case resp.StatusCode != http.StatusContinue:
-		return fmt.Errorf("%w: it answered %d", errSaidNo, resp.StatusCode)
+		return fmt.Errorf("the runner answered %d", resp.StatusCode)
 	}
 	return nil
 }

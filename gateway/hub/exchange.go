@@ -19,9 +19,6 @@ const (
 	chunkHead = 8 // room for streamBuffer in hex and a line end
 )
 
-// errSaidNo is why a call was refused that the runner has heard of.
-var errSaidNo = errors.New("the runner takes no call")
-
 var errCutShort = errors.New("the runner stopped listening, perhaps since it has answered")
 
 // exchange is one call on a slot's connection: an HTTP/1.1 client that tells apart

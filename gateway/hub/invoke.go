@@ -50,8 +50,6 @@ func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(
 	s.hub.discard(s)
 	x.hush()
 	switch {
-	case errors.Is(err, ErrRefused) && !errors.Is(err, errSaidNo):
-		s.hub.regain(s.conn.runner)
 	case errors.Is(err, ErrInDoubt):
 		s.hub.doubt(s.conn.runner, s.invocation)
 	case x.assumed:
@@ -149,7 +147,7 @@ func (x *exchange) finish(resp *http.Response) func(whole bool) {
 	return func(whole bool) {
 		r := x.conn.runner
 		if whole && x.committed && !resp.Close && r.hello.Start == faas.StartWarm && x.conn.br.Buffered() == 0 {
-			x.slot.hub.back(x.slot, false)
+			x.slot.hub.back(x.slot, true)
 			return
 		}
 		x.slot.hub.discard(x.slot)

@@ -88,10 +88,11 @@ func (h *Hub) pop(r *runner, w *Want) *Slot {
 	c := r.idle[last]
 	r.idle[last] = nil
 	r.idle = r.idle[:last]
-	r.free, r.fresh = max(r.free-1, 0), max(r.fresh-1, 0)
+	r.pending++
+	r.fresh = max(r.fresh-1, 0)
 	c.uses++
 	r.pool.rank(r)
-	s := &Slot{hub: h, conn: c, invocation: w.Invocation}
+	s := &Slot{hub: h, conn: c, invocation: w.Invocation, untold: true}
 	r.own[w.Invocation] = s
 	return s
 }

@@ -21,12 +21,14 @@ type runner struct {
 	control  *control // nil: not connected
 	latest   *control // the last that came, perhaps still waiting for the one before it to be gone
 	since    time.Time
-	free     int // as told last, less what was claimed since
+	free     int // as told last
+	pending  int // claims of this gateway that what was told last did not know of
 	fresh    int // slots that own calls just freed, whatever an event says that was sent before
 	draining bool
 	conns    map[*conn]struct{}          // all, idle or in use
 	idle     []*conn                     // the last used last
 	own      map[faas.InvocationID]*Slot // claimed by this gateway
+	late     map[faas.InvocationID]bool  // own calls that were over before the events about them came
 	held     map[faas.InvocationID]bool
 	place    *list.Element // in its lane's list of those that can offer
 }
@@ -45,7 +47,12 @@ func (r *runner) offers() int {
 	if r.control == nil || r.draining {
 		return 0
 	}
-	return min(max(r.free, r.fresh), len(r.idle))
+	return min(r.open(), len(r.idle))
+}
+
+// open returns how many slots are free, as far as can be known here.
+func (r *runner) open() int {
+	return max(r.free-r.pending, r.fresh)
 }
 
 // known returns the runner of a hello, new or not, or a refusal.
@@ -70,6 +77,7 @@ func (h *Hub) known(hello *task.Hello) (*runner, error) {
 		since: time.Now(),
 		conns: map[*conn]struct{}{},
 		own:   map[faas.InvocationID]*Slot{},
+		late:  map[faas.InvocationID]bool{},
 		held:  map[faas.InvocationID]bool{},
 	}
 	r.hello.Held, r.hello.Free = nil, 0
@@ -127,6 +135,7 @@ func (h *Hub) arrive(r *runner, c *control, hello *task.Hello) {
 	defer h.mu.Unlock()
 	r.control, r.since, r.draining = c, time.Now(), false
 	r.free, r.fresh = hello.Free, 0
+	clear(r.late)
 	now := make(map[faas.InvocationID]bool, len(hello.Held))
 	for i := range hello.Held {
 		held := &hello.Held[i]
@@ -199,8 +208,9 @@ func (h *Hub) park(r *runner, c *conn) bool {
 	return true
 }
 
-// back parks a slot's connection again, after its call or unused.
-func (h *Hub) back(s *Slot, unused bool) {
+// back parks a slot's connection again. A slot that was used is free for another call
+// at once, before any event says so.
+func (h *Hub) back(s *Slot, used bool) {
 	c, r := s.conn, s.conn.runner
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -211,10 +221,9 @@ func (h *Hub) back(s *Slot, unused bool) {
 		h.drop(c)
 		return
 	}
+	c.rest()
 	r.idle = append(r.idle, c)
-	if unused {
-		r.free = min(r.free+1, r.hello.Slots)
-	} else {
+	if used {
 		r.fresh = min(r.fresh+1, len(r.idle))
 	}
 	h.offer(r)
@@ -227,16 +236,8 @@ func (h *Hub) discard(s *Slot) {
 	defer h.mu.Unlock()
 	if s.end() {
 		h.drop(s.conn)
+		h.offer(s.conn.runner)
 	}
-}
-
-// regain counts a slot as free again whose call did not reach the runner: no event
-// will tell of it. Only the connection is lost.
-func (h *Hub) regain(r *runner) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r.free = min(r.free+1, r.hello.Slots)
-	h.offer(r)
 }
 
 // end reports whether the slot was not over yet, and makes it so.
@@ -245,10 +246,32 @@ func (s *Slot) end() bool {
 		return false
 	}
 	s.over = true
-	if own := s.conn.runner.own; own[s.invocation] == s {
-		delete(own, s.invocation)
+	r := s.conn.runner
+	if r.own[s.invocation] == s {
+		delete(r.own, s.invocation)
+	}
+	if s.untold {
+		s.untold = false
+		r.pending--
+		if s.conn.wasTaken() {
+			r.late[s.invocation] = true
+		}
 	}
 	return true
+}
+
+// told takes note of an event about a call of this gateway, and reports whether it is one.
+func (r *runner) told(e *task.Event) bool {
+	s := r.own[e.Invocation]
+	if s != nil && s.untold {
+		s.untold = false
+		r.pending--
+	}
+	ours := s != nil || r.late[e.Invocation]
+	if e.Kind == task.EventEnded || e.Kind == task.EventReleased {
+		delete(r.late, e.Invocation)
+	}
+	return ours
 }
 
 // happened takes over what an event says.
@@ -256,12 +279,14 @@ func (h *Hub) happened(r *runner, e *task.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r.free = min(max(e.Free, 0), r.hello.Slots)
+	ours := e.Invocation != "" && r.told(e)
 	switch e.Kind {
 	case task.EventTaken, task.EventRunning:
 		h.hold(r, e.Invocation, confirmed)
-		if r.own[e.Invocation] == nil {
+		switch {
+		case !ours:
 			r.fresh = 0 // which slot the other gateway got, only free tells
-		} else if e.Kind == task.EventRunning {
+		case e.Kind == task.EventRunning:
 			r.advance(e.Invocation, running)
 		}
 	case task.EventReleased:

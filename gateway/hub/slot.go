@@ -24,6 +24,7 @@ type Slot struct {
 	invocation faas.InvocationID
 	used       atomic.Bool // released or invoked
 	over       bool        // its connection is back or dropped; guarded by Hub.mu
+	untold     bool        // no event has told of it yet; guarded by Hub.mu
 }
 
 // TryClaim takes a free slot, or returns nil. Those who wait in Claim come first.
@@ -94,6 +95,6 @@ func (s *Slot) Runner() task.Hello { return s.conn.runner.hello }
 // Release gives a slot back that was not used. After Invoke it does nothing.
 func (s *Slot) Release() {
 	if s.used.CompareAndSwap(false, true) {
-		s.hub.back(s, true)
+		s.hub.back(s, false)
 	}
 }

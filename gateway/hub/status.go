@@ -49,7 +49,7 @@ func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]Counts {
 
 // count returns how many slots a claim would get, and how many are taken.
 func (r *runner) count() (free, busy int) {
-	return r.offers(), r.hello.Slots - max(r.free, r.fresh)
+	return r.offers(), r.hello.Slots - r.open()
 }
 
 // Runners returns the connected runners, sorted by id.
