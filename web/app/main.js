@@ -122,6 +122,7 @@ function listen() {
 
 function end() {
   stream?.close();
+  reload.cancel();
   current?.close?.();
   current = signIn(() => {
     document.body.classList.remove("out");

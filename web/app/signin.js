@@ -22,6 +22,7 @@ export function signIn(done, redraw) {
   };
   return {
     title: "Sign in",
+    load: async () => {},
     draw: () =>
       h("div", { class: "sign-in" },
         h("h1", { tabindex: -1 }, "Sign in"),
