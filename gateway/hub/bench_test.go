@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"davit/gateway/hub"
+	"davit/runner/park/parktest"
 )
 
 // BenchmarkInvoke is the way of a call to a runner that answers at once, and back:
@@ -24,7 +25,7 @@ func BenchmarkInvoke(b *testing.B) {
 
 func benchInvoke(b *testing.B, callers int) {
 	g := newGateway(b, "g1")
-	w := newWorker(callers, newLedger())
+	w := parktest.NewWorker(callers, parktest.NewLedger().Add)
 	newRunner(b, hello("r1", "warm", callers), w, g.address)
 	eventually(b, "all slots are parked", func() bool { return g.Slots(ref)["warm"].Free == callers })
 	took := make([][]time.Duration, callers)

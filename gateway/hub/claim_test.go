@@ -12,6 +12,7 @@ import (
 	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/internal/task"
+	"davit/runner/park/parktest"
 )
 
 func job(id faas.RunnerID, inv faas.InvocationID) task.Hello {
@@ -20,19 +21,19 @@ func job(id faas.RunnerID, inv faas.InvocationID) task.Hello {
 	return h
 }
 
-func single(l *ledger) *worker {
-	w := newWorker(1, l)
-	w.single = true
+func single(l *parktest.Ledger) *parktest.Worker {
+	w := parktest.NewWorker(1, l.Add)
+	w.Single = true
 	return w
 }
 
 func TestClaimMatches(t *testing.T) {
 	g := newGateway(t, "g1")
-	l := newLedger()
+	l := parktest.NewLedger()
 	mine, other := newID(t), newID(t)
 	newRunner(t, job("job", mine), single(l), g.address)
 	newRunner(t, hello("standby", faas.StartStandby, 1), single(l), g.address)
-	newRunner(t, hello("warm", faas.StartWarm, 2), newWorker(2, l), g.address)
+	newRunner(t, hello("warm", faas.StartWarm, 2), parktest.NewWorker(2, l.Add), g.address)
 	eventually(t, "all slots are parked", func() bool {
 		n := g.Slots(ref)
 		return n[faas.StartJob].Free == 1 && n[faas.StartStandby].Free == 1 && n[faas.StartWarm].Free == 2
@@ -90,7 +91,7 @@ func TestClaimOrder(t *testing.T) {
 		})
 		eventually(t, "the claim waits", func() bool { return g.Waiting(ref) == waiting+1 })
 	}
-	newRunner(t, hello("r1", faas.StartWarm, 1), newWorker(1, newLedger()), g.address)
+	newRunner(t, hello("r1", faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), g.address)
 	group.Wait()
 	if !slices.IsSorted(order) || len(order) != callers {
 		t.Errorf("served in the order %v", order)
@@ -121,7 +122,7 @@ func TestClaimEnds(t *testing.T) {
 // Whoever gave up at the moment of being served leaves the slot to the next.
 func TestClaimGivesWay(t *testing.T) {
 	g := newGateway(t, "g1")
-	newRunner(t, hello("r1", faas.StartWarm, 1), newWorker(1, newLedger()), g.address)
+	newRunner(t, hello("r1", faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), g.address)
 	for range 200 {
 		s := g.claim(t, warm(newID(t)))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -145,7 +146,7 @@ func TestClaimGivesWay(t *testing.T) {
 func TestClaimLastUsed(t *testing.T) {
 	g := newGateway(t, "g1")
 	for i := range 3 {
-		newRunner(t, hello(faas.RunnerID(fmt.Sprint("r", i)), faas.StartWarm, 1), newWorker(1, newLedger()), g.address)
+		newRunner(t, hello(faas.RunnerID(fmt.Sprint("r", i)), faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), g.address)
 	}
 	eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 3 })
 	a, b := g.claim(t, warm(newID(t))), g.claim(t, warm(newID(t)))
@@ -164,7 +165,7 @@ func TestClaimLastUsed(t *testing.T) {
 // A connection that died while it was parked is not handed out.
 func TestClaimSkipsDead(t *testing.T) {
 	g := newGateway(t, "g1")
-	w := newWorker(4, newLedger())
+	w := parktest.NewWorker(4, parktest.NewLedger().Add)
 	p := newProxy(t, g.address)
 	newRunner(t, hello("r1", faas.StartWarm, 4), w, p.address)
 	eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 4 })
@@ -196,8 +197,8 @@ func TestClaimSkipsDead(t *testing.T) {
 // Slots that another gateway has are not offered; when they are free again they are.
 func TestClaimKnowsOthers(t *testing.T) {
 	g1, g2 := newGateway(t, "g1"), newGateway(t, "g2")
-	w := newWorker(1, newLedger())
-	w.gate = make(chan struct{})
+	w := parktest.NewWorker(1, parktest.NewLedger().Add)
+	w.Gate = make(chan struct{})
 	newRunner(t, hello("r1", faas.StartWarm, 1), w, g1.address, g2.address)
 	for _, g := range []*gateway{g1, g2} {
 		eventually(t, "the slot is parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 1 })
@@ -222,7 +223,7 @@ func TestClaimKnowsOthers(t *testing.T) {
 	if holder, ok := g2.Holder(id); !ok || holder != "r1" {
 		t.Errorf("holder %q, %v", holder, ok)
 	}
-	close(w.gate)
+	close(w.Gate)
 	group.Wait()
 	s := g2.claim(t, warm(newID(t)))
 	s.Release()
@@ -230,7 +231,7 @@ func TestClaimKnowsOthers(t *testing.T) {
 
 func TestDrainingOffersNothing(t *testing.T) {
 	g := newGateway(t, "g1")
-	r := newRunner(t, hello("r1", faas.StartWarm, 2), newWorker(2, newLedger()), g.address)
+	r := newRunner(t, hello("r1", faas.StartWarm, 2), parktest.NewWorker(2, parktest.NewLedger().Add), g.address)
 	eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 2 })
 	if err := g.Drain(t.Context(), "r1"); err != nil {
 		t.Fatal(err)
@@ -255,7 +256,7 @@ func TestClaimExclusive(t *testing.T) {
 	g := newGateway(t, "g1")
 	const runners, slots, callers, calls = 3, 2, 16, 100
 	for i := range runners {
-		newRunner(t, hello(faas.RunnerID(fmt.Sprint("r", i)), faas.StartWarm, slots), newWorker(slots, newLedger()), g.address)
+		newRunner(t, hello(faas.RunnerID(fmt.Sprint("r", i)), faas.StartWarm, slots), parktest.NewWorker(slots, parktest.NewLedger().Add), g.address)
 	}
 	var (
 		mu    sync.Mutex

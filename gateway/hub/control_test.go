@@ -12,6 +12,7 @@ import (
 	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/internal/task"
+	"davit/runner/park/parktest"
 )
 
 // held starts a call on g1 that runs until the worker's gate is opened, and returns
@@ -35,9 +36,9 @@ func held(t *testing.T, g1, g2 *gateway) (id faas.InvocationID, wait func() (*hu
 // A gateway that never saw the call has its log, its outcome and its result.
 func TestControl(t *testing.T) {
 	g1, g2 := newGateway(t, "g1"), newGateway(t, "g2")
-	l := newLedger()
-	w := newWorker(1, l)
-	w.gate = make(chan struct{})
+	l := parktest.NewLedger()
+	w := parktest.NewWorker(1, l.Add)
+	w.Gate = make(chan struct{})
 	newRunner(t, hello("r1", faas.StartWarm, 1), w, g1.address, g2.address)
 	id, wait := held(t, g1, g2)
 
@@ -54,8 +55,8 @@ func TestControl(t *testing.T) {
 			}
 		})
 	}
-	if err := g2.Keep(t.Context(), id); err != nil || w.kept != 1 {
-		t.Errorf("keep: %v, %d", err, w.kept)
+	if err := g2.Keep(t.Context(), id); err != nil || w.Kept() != 1 {
+		t.Errorf("keep: %v, %d", err, w.Kept())
 	}
 	log, err := g2.Log(t.Context(), id, 4, false)
 	if err != nil {
@@ -74,7 +75,7 @@ func TestControl(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	close(w.gate)
+	close(w.Gate)
 	if b, err := io.ReadAll(log); err != nil || string(b) != ", ended" {
 		t.Errorf("the rest of the log: %q, %v", b, err)
 	}
@@ -87,12 +88,12 @@ func TestControl(t *testing.T) {
 		t.Errorf("body %q", got)
 	}
 	group.Wait()
-	if n := l.ran(id); n != 1 {
+	if n := l.Ran(id); n != 1 {
 		t.Errorf("ran %d times", n)
 	}
 
-	if err := g2.Ack(t.Context(), id); err != nil || w.acked != 1 {
-		t.Errorf("acknowledge: %v, %d", err, w.acked)
+	if err := g2.Ack(t.Context(), id); err != nil || w.Acked() != 1 {
+		t.Errorf("acknowledge: %v, %d", err, w.Acked())
 	}
 	for what, do := range map[string]func() error{
 		"attach":      func() error { _, err := g1.Attach(t.Context(), id); return err },
@@ -114,8 +115,8 @@ func TestControl(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	g1, g2 := newGateway(t, "g1"), newGateway(t, "g2")
-	w := newWorker(1, newLedger())
-	w.gate = make(chan struct{})
+	w := parktest.NewWorker(1, parktest.NewLedger().Add)
+	w.Gate = make(chan struct{})
 	newRunner(t, hello("r1", faas.StartWarm, 1), w, g1.address, g2.address)
 	id, wait := held(t, g1, g2)
 	if err := g2.Cancel(t.Context(), id); err != nil {
@@ -131,9 +132,9 @@ func TestCancel(t *testing.T) {
 // up later learns what it holds, and attaches.
 func TestAdopt(t *testing.T) {
 	g1 := newGateway(t, "g1")
-	l := newLedger()
-	w := newWorker(1, l)
-	w.gate = make(chan struct{})
+	l := parktest.NewLedger()
+	w := parktest.NewWorker(1, l.Add)
+	w.Gate = make(chan struct{})
 	late := newProxy(t, "127.0.0.1:1")
 	newRunner(t, hello("r1", faas.StartWarm, 1), w, g1.address, late.address)
 	id, wait := held(t, g1, g1)
@@ -158,9 +159,9 @@ func TestAdopt(t *testing.T) {
 	if len(h.Held) != 1 || h.Held[0].Record.ID != id || h.Held[0].Ended || h.Free != 0 {
 		t.Errorf("hello %+v", h)
 	}
-	close(w.gate)
-	if got := <-ended; got != "input" || l.ran(id) != 1 {
-		t.Errorf("body %q, ran %d times", got, l.ran(id))
+	close(w.Gate)
+	if got := <-ended; got != "input" || l.Ran(id) != 1 {
+		t.Errorf("body %q, ran %d times", got, l.Ran(id))
 	}
 }
 
@@ -168,8 +169,8 @@ func TestAdopt(t *testing.T) {
 func TestControlBreaks(t *testing.T) {
 	g := newGateway(t, "g1")
 	p := newProxy(t, g.address)
-	w := newWorker(1, newLedger())
-	w.gate = make(chan struct{})
+	w := parktest.NewWorker(1, parktest.NewLedger().Add)
+	w.Gate = make(chan struct{})
 	newRunner(t, hello("r1", faas.StartWarm, 1), w, p.address)
 	id, wait := held(t, g, g)
 	p.sever(func(*cut) bool { return true })
@@ -183,7 +184,7 @@ func TestControlBreaks(t *testing.T) {
 	if h := g.joinedNow("r1")[1]; len(h.Held) != 1 || h.Held[0].Record.ID != id {
 		t.Errorf("hello %+v", h)
 	}
-	close(w.gate)
+	close(w.Gate)
 	a, err := g.Attach(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +202,7 @@ func TestHalfOpenControl(t *testing.T) {
 	}
 	g := newGateway(t, "g1")
 	p := newProxy(t, g.address)
-	newRunner(t, hello("r1", faas.StartWarm, 1), newWorker(1, newLedger()), p.address)
+	newRunner(t, hello("r1", faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), p.address)
 	g.until(t, "the runner joins", func() bool { return len(g.joined["r1"]) == 1 })
 	begun := time.Now()
 	p.freeze(func(*cut) bool { return true })
@@ -217,7 +218,7 @@ func TestHalfOpenControl(t *testing.T) {
 func TestPeers(t *testing.T) {
 	g1, g2, g3 := newGateway(t, "g1"), newGateway(t, "g2"), newGateway(t, "g3")
 	g1.SetPeers([]string{g1.address, g2.address})
-	newRunner(t, hello("r1", faas.StartWarm, 1), newWorker(1, newLedger()), g1.address)
+	newRunner(t, hello("r1", faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), g1.address)
 	g2.until(t, "the runner joins the second", func() bool { return len(g2.joined["r1"]) == 1 })
 	g1.SetPeers([]string{g1.address, g2.address, g3.address})
 	g1.SetPeers([]string{g1.address, g2.address, g3.address})
@@ -231,7 +232,7 @@ func TestPeers(t *testing.T) {
 func TestAlias(t *testing.T) {
 	g := newGateway(t, "g1")
 	p1, p2 := newProxy(t, g.address), newProxy(t, g.address)
-	newRunner(t, hello("r1", faas.StartWarm, 2), newWorker(2, newLedger()), p1.address, p2.address)
+	newRunner(t, hello("r1", faas.StartWarm, 2), parktest.NewWorker(2, parktest.NewLedger().Add), p1.address, p2.address)
 	calm := 0
 	eventually(t, "things calm down", func() bool {
 		before := len(g.joinedNow("r1"))
@@ -264,8 +265,8 @@ func (g *gateway) leftNow(r faas.RunnerID) [][]faas.InvocationID {
 func TestAttachGone(t *testing.T) {
 	g := newGateway(t, "g1")
 	p := newProxy(t, g.address)
-	w := newWorker(1, newLedger())
-	w.gate = make(chan struct{})
+	w := parktest.NewWorker(1, parktest.NewLedger().Add)
+	w.Gate = make(chan struct{})
 	newRunner(t, hello("r1", faas.StartWarm, 1), w, p.address)
 	id, wait := held(t, g, g)
 	p.lead("127.0.0.1:1") // away for now
@@ -277,7 +278,7 @@ func TestAttachGone(t *testing.T) {
 		_, err := g.Attach(context.Background(), id)
 		gone <- err
 	}()
-	close(w.gate)
+	close(w.Gate)
 	eventually(t, "it is acknowledged elsewhere", func() bool {
 		if c, ok := w.Find(id); ok {
 			c.Ack()
@@ -303,8 +304,8 @@ func TestAttachWaits(t *testing.T) {
 // The hub ends: what waits for it ends, too.
 func TestRunEnds(t *testing.T) {
 	g := newGateway(t, "g1")
-	w := newWorker(2, newLedger())
-	w.gate = make(chan struct{})
+	w := parktest.NewWorker(2, parktest.NewLedger().Add)
+	w.Gate = make(chan struct{})
 	r := newRunner(t, hello("r1", faas.StartWarm, 2), w, g.address)
 	_, wait := held(t, g, g)
 	slot := g.claim(t, warm(newID(t)))
@@ -318,6 +319,6 @@ func TestRunEnds(t *testing.T) {
 	if left := g.leftNow("r1"); len(left) != 0 {
 		t.Errorf("the runner is said to have left: %v", left)
 	}
-	close(w.gate)
+	close(w.Gate)
 	_ = r.stop()
 }

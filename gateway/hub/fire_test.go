@@ -14,6 +14,7 @@ import (
 	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/internal/task"
+	"davit/runner/park/parktest"
 )
 
 // The connection of a call is cut after each number of bytes, in either direction:
@@ -56,8 +57,8 @@ func cutOnce(t *testing.T, up, down int64) {
 			spoiled.Do(func() { c.up, c.down, c.call = up, down, true })
 		}
 	})
-	l := newLedger()
-	w := newWorker(1, l)
+	l := parktest.NewLedger()
+	w := parktest.NewWorker(1, l.Add)
 	r := newRunner(t, hello("r1", faas.StartWarm, 1), w, p.address)
 	defer r.stop() //nolint:errcheck // told by the test
 
@@ -83,19 +84,19 @@ func cutOnce(t *testing.T, up, down int64) {
 }
 
 // judge holds what Invoke said against the ledger, and attaches where that is the way.
-func judge(ctx context.Context, g *gateway, w *worker, l *ledger, id faas.InvocationID, input string, a *hub.Answer, err error) error {
+func judge(ctx context.Context, g *gateway, w *parktest.Worker, l *parktest.Ledger, id faas.InvocationID, input string, a *hub.Answer, err error) error {
 	if err == nil {
 		var got []byte
 		got, err = io.ReadAll(a.Body)
 		_ = a.Body.Close()
 		if err == nil {
-			if string(got) != input || l.ran(id) != 1 {
-				return fmt.Errorf("answered %d bytes, ran %d times", len(got), l.ran(id))
+			if string(got) != input || l.Ran(id) != 1 {
+				return fmt.Errorf("answered %d bytes, ran %d times", len(got), l.Ran(id))
 			}
 			return nil
 		}
-		if !errors.Is(err, io.ErrUnexpectedEOF) || l.ran(id) != 1 {
-			return fmt.Errorf("the result broke with %w, ran %d times", err, l.ran(id))
+		if !errors.Is(err, io.ErrUnexpectedEOF) || l.Ran(id) != 1 {
+			return fmt.Errorf("the result broke with %w, ran %d times", err, l.Ran(id))
 		}
 		err = hub.ErrInDoubt
 	}
@@ -103,8 +104,8 @@ func judge(ctx context.Context, g *gateway, w *worker, l *ledger, id faas.Invoca
 		if !errors.Is(err, hub.ErrRefused) && !errors.Is(err, hub.ErrNotRun) {
 			return fmt.Errorf("error %w", err)
 		}
-		w.settled(ctx)
-		if n := l.ran(id); n != 0 {
+		w.Settled(ctx)
+		if n := l.Ran(id); n != 0 {
 			return fmt.Errorf("error %w, ran %d times", err, n)
 		}
 		return nil
@@ -112,8 +113,8 @@ func judge(ctx context.Context, g *gateway, w *worker, l *ledger, id faas.Invoca
 	for {
 		a, err = g.Attach(ctx, id)
 		if errors.Is(err, hub.ErrGone) {
-			w.settled(ctx)
-			if n := l.ran(id); n != 0 {
+			w.Settled(ctx)
+			if n := l.Ran(id); n != 0 {
 				return fmt.Errorf("in doubt, then gone, ran %d times", n)
 			}
 			return nil
@@ -126,17 +127,10 @@ func judge(ctx context.Context, g *gateway, w *worker, l *ledger, id faas.Invoca
 		switch {
 		case err != nil:
 			continue // its connection was cut, too
-		case string(got) != input || l.ran(id) != 1:
-			return fmt.Errorf("in doubt, then answered %d bytes, ran %d times", len(got), l.ran(id))
+		case string(got) != input || l.Ran(id) != 1:
+			return fmt.Errorf("in doubt, then answered %d bytes, ran %d times", len(got), l.Ran(id))
 		}
 		return nil
-	}
-}
-
-// settled waits until no slot is taken.
-func (w *worker) settled(ctx context.Context) {
-	for w.Free() < w.slots && ctx.Err() == nil {
-		time.Sleep(time.Millisecond) //nolint:forbidigo // polls
 	}
 }
 
@@ -165,8 +159,8 @@ type fire struct {
 	runners, slots, callers, cuts int
 	seed                          uint64
 	gateways                      [2]*gateway
-	workers                       map[faas.RunnerID]*worker
-	ledger                        *ledger
+	workers                       map[faas.RunnerID]*parktest.Worker
+	ledger                        *parktest.Ledger
 	mu                            sync.Mutex
 	random                        *rand.Rand
 	faults                        []string
@@ -174,7 +168,7 @@ type fire struct {
 
 func (f *fire) run() {
 	f.random = rand.New(rand.NewPCG(f.seed, 1)) //nolint:gosec // a test's
-	f.ledger, f.workers = newLedger(), map[faas.RunnerID]*worker{}
+	f.ledger, f.workers = parktest.NewLedger(), map[faas.RunnerID]*parktest.Worker{}
 	var proxies [2]*proxy
 	for i := range f.gateways {
 		f.gateways[i] = quietGateway(f.t, faas.GatewayID(fmt.Sprint("g", i)))
@@ -185,7 +179,7 @@ func (f *fire) run() {
 	}
 	for i := range f.runners {
 		id := faas.RunnerID(fmt.Sprint("r", i))
-		w := newWorker(f.slots, f.ledger)
+		w := parktest.NewWorker(f.slots, f.ledger.Add)
 		f.workers[id] = w
 		r := newRunner(f.t, hello(id, faas.StartWarm, f.slots), w, proxies[0].address, proxies[1].address)
 		defer r.stop() //nolint:errcheck // told by the test
@@ -203,7 +197,7 @@ func (f *fire) run() {
 		})
 	}
 	group.Wait()
-	for id, n := range f.ledger.runs {
+	for id, n := range f.ledger.All() {
 		if n != 1 {
 			f.faults = append(f.faults, fmt.Sprintf("%s ran %d times", id, n))
 		}
@@ -260,7 +254,7 @@ func (f *fire) call(g, other *gateway) error {
 		if err := judge(ctx, attach, w, f.ledger, id, input, a, err); err != nil {
 			return fmt.Errorf("%s: %w", id, err)
 		}
-		if f.ledger.ran(id) == 0 {
+		if f.ledger.Ran(id) == 0 {
 			continue // in doubt, and it turned out that nothing ran
 		}
 		if err := attach.Ack(ctx, id); err != nil && !errors.Is(err, hub.ErrAway) && !errors.Is(err, hub.ErrGone) {
@@ -273,8 +267,8 @@ func (f *fire) call(g, other *gateway) error {
 // A call that is refused or did not run may be sent to the same runner again at once.
 func TestAgainAtOnce(t *testing.T) {
 	g := newGateway(t, "g1")
-	l := newLedger()
-	newRunner(t, hello("r1", faas.StartWarm, 1), newWorker(1, l), g.address)
+	l := parktest.NewLedger()
+	newRunner(t, hello("r1", faas.StartWarm, 1), parktest.NewWorker(1, l.Add), g.address)
 	id := newID(t)
 	no := errors.New("not yet")
 	for range 20 {
@@ -287,8 +281,8 @@ func TestAgainAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := readAll(t, a); got != "x" || l.ran(id) != 1 {
-		t.Errorf("body %q, ran %d times", got, l.ran(id))
+	if got := readAll(t, a); got != "x" || l.Ran(id) != 1 {
+		t.Errorf("body %q, ran %d times", got, l.Ran(id))
 	}
 	g.until(t, "it has ended", func() bool { return g.happened(task.EventEnded, id) })
 }

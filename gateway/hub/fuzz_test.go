@@ -2,10 +2,13 @@ package hub
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +47,8 @@ func FuzzHello(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if hello.Ref().String() != ref || string(link) != kind || hello.Runner == "" || hello.Slots < 1 || hello.Slots > maxSlots || hello.Free > hello.Slots {
+		if hello.Ref().String() != ref || hello.Free < 0 || (hello.Start == faas.StartJob) != (hello.Invocation != "") ||
+			hello.Start != faas.StartWarm && hello.Slots > 1 || string(link) != kind || hello.Runner == "" || hello.Slots < 1 || hello.Slots > maxSlots || hello.Free > hello.Slots {
 			t.Errorf("let in: %+v as %s of %s", hello, link, ref)
 		}
 		for _, held := range hello.Held {
@@ -76,13 +80,15 @@ func FuzzAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		size, err := io.Copy(io.Discard, a.Body)
+		sum := sha256.New()
+		size, err := io.Copy(sum, a.Body)
 		_ = a.Body.Close()
 		if finished != 1 {
 			t.Errorf("finished %d times", finished)
 		}
-		if err == nil && a.Kind != "" && resp.Trailer.Get(task.HeaderSHA256) == "" {
-			t.Errorf("%d bytes ended well without a sum", size)
+		if err == nil && a.Kind != "" && (resp.Trailer.Get(task.HeaderSHA256) != hex.EncodeToString(sum.Sum(nil)) ||
+			resp.Trailer.Get(task.HeaderSize) != strconv.FormatInt(size, 10)) {
+			t.Errorf("%d bytes ended well with the trailers %v", size, resp.Trailer)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/internal/task"
+	"davit/runner/park/parktest"
 )
 
 // untouched fails the test when it is read.
@@ -26,8 +27,8 @@ func (u untouched) Read([]byte) (int, error) {
 func TestInvokeKeepsConnection(t *testing.T) {
 	g := newGateway(t, "g1")
 	p := newProxy(t, g.address)
-	l := newLedger()
-	newRunner(t, hello("r1", "warm", 1), newWorker(1, l), p.address)
+	l := parktest.NewLedger()
+	newRunner(t, hello("r1", "warm", 1), parktest.NewWorker(1, l.Add), p.address)
 	for _, size := range []int{0, 1, 100, 64 << 10, 100 << 10} {
 		for _, stream := range []bool{false, true} {
 			id, input := newID(t), strings.Repeat("x", size)
@@ -43,7 +44,7 @@ func TestInvokeKeepsConnection(t *testing.T) {
 			if got := readAll(t, a); got != input || a.Kind != "zip" || a.Outcome.Runner != "r1" {
 				t.Errorf("%d bytes: answer %+v, body of %d bytes", size, a, len(got))
 			}
-			if n := l.ran(id); n != 1 {
+			if n := l.Ran(id); n != 1 {
 				t.Errorf("ran %d times", n)
 			}
 		}
@@ -60,7 +61,7 @@ func TestInvokeErrors(t *testing.T) {
 	long := strings.Repeat("long", 1<<20)
 	for _, tt := range []struct {
 		name   string
-		worker func(w *worker)
+		worker func(w *parktest.Worker)
 		body   func(t *testing.T) hub.Body
 		commit func(context.Context) error
 		want   []error
@@ -70,7 +71,7 @@ func TestInvokeErrors(t *testing.T) {
 	}{
 		{
 			name:   "no slot",
-			worker: func(w *worker) { w.full = true },
+			worker: func(w *parktest.Worker) { w.Full = true },
 			body:   func(t *testing.T) hub.Body { return hub.Body{Stream: untouched{t}, Size: -1} },
 			want:   []error{hub.ErrRefused},
 		},
@@ -113,19 +114,19 @@ func TestInvokeErrors(t *testing.T) {
 		},
 		{
 			name:   "the input is refused by its beginning",
-			worker: func(w *worker) { w.check = func(*task.Task, []byte) *string { return &refuse } },
+			worker: func(w *parktest.Worker) { w.Check = func(*task.Task, []byte) *string { return &refuse } },
 			body:   func(*testing.T) hub.Body { return hub.Body{Stream: strings.NewReader(long), Size: -1} },
 			reason: faas.ReasonInputInvalid,
 		},
 		{
 			name:   "the small input is refused",
-			worker: func(w *worker) { w.check = func(*task.Task, []byte) *string { return &refuse } },
+			worker: func(w *parktest.Worker) { w.Check = func(*task.Task, []byte) *string { return &refuse } },
 			body:   func(*testing.T) hub.Body { return hub.Body{Small: []byte("x")} },
 			reason: faas.ReasonInputInvalid,
 		},
 		{
 			name:   "the result breaks off",
-			worker: func(w *worker) { w.result = brokenResult },
+			worker: func(w *parktest.Worker) { w.Result = brokenResult },
 			body:   func(*testing.T) hub.Body { return hub.Body{Small: []byte("x")} },
 			want:   []error{io.ErrUnexpectedEOF},
 			ran:    1,
@@ -134,8 +135,8 @@ func TestInvokeErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t, "g1")
-			l := newLedger()
-			w := newWorker(1, l)
+			l := parktest.NewLedger()
+			w := parktest.NewWorker(1, l.Add)
 			if tt.worker != nil {
 				tt.worker(w)
 			}
@@ -160,7 +161,7 @@ func TestInvokeErrors(t *testing.T) {
 			case tt.reason != "" && (err != nil || a.Outcome.Reason != tt.reason || a.Outcome.Detail != refuse):
 				t.Errorf("error %v, answer %+v", err, a)
 			}
-			if n := l.ran(id); n != tt.ran {
+			if n := l.Ran(id); n != tt.ran {
 				t.Errorf("ran %d times, want %d", n, tt.ran)
 			}
 			if tt.worker == nil { // the slot is there again
@@ -183,9 +184,9 @@ func brokenResult(*task.Task, []byte, int64) (task.Outcome, io.Reader) {
 // An early answer stops what is being sent: a refused input of any length is not sent to its end.
 func TestInvokeStopsSending(t *testing.T) {
 	g := newGateway(t, "g1")
-	w := newWorker(1, newLedger())
+	w := parktest.NewWorker(1, parktest.NewLedger().Add)
 	why := "no such field"
-	w.check = func(*task.Task, []byte) *string { return &why }
+	w.Check = func(*task.Task, []byte) *string { return &why }
 	newRunner(t, hello("r1", "warm", 1), w, g.address)
 	id := newID(t)
 	endless := iotest.DataErrReader(zeros{})
@@ -201,8 +202,8 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestInvokeContext(t *testing.T) {
 	t.Run("ends before the commit", func(t *testing.T) {
-		g, l := newGateway(t, "g1"), newLedger()
-		newRunner(t, hello("r1", "warm", 1), newWorker(1, l), g.address)
+		g, l := newGateway(t, "g1"), parktest.NewLedger()
+		newRunner(t, hello("r1", "warm", 1), parktest.NewWorker(1, l.Add), g.address)
 		ctx, cancel := context.WithCancel(t.Context())
 		id := newID(t)
 		r, w := io.Pipe()
@@ -218,27 +219,27 @@ func TestInvokeContext(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		g.until(t, "the call is given back", func() bool { return g.happened(task.EventReleased, id) })
-		if n := l.ran(id); n != 0 {
+		if n := l.Ran(id); n != 0 {
 			t.Errorf("ran %d times", n)
 		}
 	})
 	t.Run("ends in the commit", func(t *testing.T) {
-		g, l := newGateway(t, "g1"), newLedger()
-		newRunner(t, hello("r1", "warm", 1), newWorker(1, l), g.address)
+		g, l := newGateway(t, "g1"), parktest.NewLedger()
+		newRunner(t, hello("r1", "warm", 1), parktest.NewWorker(1, l.Add), g.address)
 		ctx, cancel := context.WithCancel(t.Context())
 		id := newID(t)
 		_, err := g.claim(t, warm(id)).Invoke(ctx, newTask(id), hub.Body{}, func(context.Context) error {
 			cancel()
 			return ctx.Err()
 		})
-		if !errors.Is(err, hub.ErrNotRun) || !errors.Is(err, context.Canceled) || l.ran(id) != 0 {
-			t.Errorf("error %v, ran %d times", err, l.ran(id))
+		if !errors.Is(err, hub.ErrNotRun) || !errors.Is(err, context.Canceled) || l.Ran(id) != 0 {
+			t.Errorf("error %v, ran %d times", err, l.Ran(id))
 		}
 	})
 	t.Run("ends after the commit", func(t *testing.T) {
-		g, l := newGateway(t, "g1"), newLedger()
-		w := newWorker(1, l)
-		w.gate = make(chan struct{})
+		g, l := newGateway(t, "g1"), parktest.NewLedger()
+		w := parktest.NewWorker(1, l.Add)
+		w.Gate = make(chan struct{})
 		newRunner(t, hello("r1", "warm", 1), w, g.address)
 		ctx, cancel := context.WithCancel(t.Context())
 		id := newID(t)
@@ -250,18 +251,18 @@ func TestInvokeContext(t *testing.T) {
 		if !errors.Is(err, hub.ErrInDoubt) || !errors.Is(err, context.Canceled) {
 			t.Fatalf("error %v", err)
 		}
-		close(w.gate)
+		close(w.Gate)
 		a, err := g.Attach(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := readAll(t, a); got != "x" || l.ran(id) != 1 {
-			t.Errorf("body %q, ran %d times", got, l.ran(id))
+		if got := readAll(t, a); got != "x" || l.Ran(id) != 1 {
+			t.Errorf("body %q, ran %d times", got, l.Ran(id))
 		}
 	})
 	t.Run("ends after the answer", func(t *testing.T) {
 		g := newGateway(t, "g1")
-		newRunner(t, hello("r1", "warm", 1), newWorker(1, newLedger()), g.address)
+		newRunner(t, hello("r1", "warm", 1), parktest.NewWorker(1, parktest.NewLedger().Add), g.address)
 		ctx, cancel := context.WithCancel(t.Context())
 		id, input := newID(t), strings.Repeat("x", 1<<20)
 		a, err := g.claim(t, warm(id)).Invoke(ctx, newTask(id), hub.Body{Stream: strings.NewReader(input), Size: -1}, nil)
@@ -280,7 +281,7 @@ func TestInvokeSilence(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, "g1")
 	p := newProxy(t, g.address)
-	newRunner(t, hello("r1", "warm", 1), newWorker(1, newLedger()), p.address)
+	newRunner(t, hello("r1", "warm", 1), parktest.NewWorker(1, parktest.NewLedger().Add), p.address)
 	id := newID(t)
 	slot := g.claim(t, warm(id))
 	p.freeze(func(*cut) bool { return true })
@@ -301,9 +302,9 @@ func TestInvokeSlowReader(t *testing.T) {
 		t.Skip("waits 12 s for the kernel's clock")
 	}
 	g := newGateway(t, "g1")
-	w := newWorker(1, newLedger())
+	w := parktest.NewWorker(1, parktest.NewLedger().Add)
 	const size = 64 << 20
-	w.result = func(*task.Task, []byte, int64) (task.Outcome, io.Reader) {
+	w.Result = func(*task.Task, []byte, int64) (task.Outcome, io.Reader) {
 		return task.Outcome{}, io.LimitReader(zeros{}, size)
 	}
 	newRunner(t, hello("r1", "warm", 1), w, g.address)
@@ -322,8 +323,8 @@ func TestInvokeSlowReader(t *testing.T) {
 // Closing a result early gives the connection up, not the invocation.
 func TestAnswerClosedEarly(t *testing.T) {
 	g := newGateway(t, "g1")
-	l := newLedger()
-	newRunner(t, hello("r1", "warm", 1), newWorker(1, l), g.address)
+	l := parktest.NewLedger()
+	newRunner(t, hello("r1", "warm", 1), parktest.NewWorker(1, l.Add), g.address)
 	id, input := newID(t), bytes.Repeat([]byte("x"), 8<<20)
 	a, err := g.claim(t, warm(id)).Invoke(t.Context(), newTask(id), hub.Body{Stream: bytes.NewReader(input), Size: -1}, nil)
 	if err != nil {
@@ -342,8 +343,8 @@ func TestAnswerClosedEarly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := readAll(t, again); got != string(input) || l.ran(id) != 1 {
-		t.Errorf("attached: body of %d bytes, ran %d times", len(got), l.ran(id))
+	if got := readAll(t, again); got != string(input) || l.Ran(id) != 1 {
+		t.Errorf("attached: body of %d bytes, ran %d times", len(got), l.Ran(id))
 	}
 	next := newID(t)
 	a, err = g.invoke(t.Context(), warm(next), hub.Body{Small: []byte("next")})

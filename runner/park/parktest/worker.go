@@ -1,4 +1,6 @@
-package hub_test
+// Package parktest has a park.Worker for tests that runs no commands and keeps a
+// ledger of what it would have run.
+package parktest
 
 import (
 	"bytes"
@@ -8,6 +10,7 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,82 +19,126 @@ import (
 	"davit/runner/park"
 )
 
-// ledger counts how often each invocation ran, over all workers of a test.
-type ledger struct {
+// Ledger counts how often each invocation ran, over all workers of a test.
+type Ledger struct {
 	mu   sync.Mutex
 	runs map[faas.InvocationID]int
 }
 
-func newLedger() *ledger { return &ledger{runs: map[faas.InvocationID]int{}} }
+// NewLedger returns an empty one.
+func NewLedger() *Ledger { return &Ledger{runs: map[faas.InvocationID]int{}} }
 
-func (l *ledger) add(id faas.InvocationID) {
+// Add counts a run.
+func (l *Ledger) Add(id faas.InvocationID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.runs[id]++
 }
 
-func (l *ledger) ran(id faas.InvocationID) int {
+// Ran returns how often the invocation ran.
+func (l *Ledger) Ran(id faas.InvocationID) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.runs[id]
 }
 
-// result makes the body of an answer out of the input.
-type result func(t *task.Task, input []byte, size int64) (task.Outcome, io.Reader)
+// All returns how often each invocation ran.
+func (l *Ledger) All() map[faas.InvocationID]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.runs)
+}
 
-// echo answers with the input.
-func echo(_ *task.Task, input []byte, _ int64) (task.Outcome, io.Reader) {
+// Result makes the body of an answer out of the input.
+type Result func(t *task.Task, input []byte, size int64) (task.Outcome, io.Reader)
+
+// Echo answers with the input.
+func Echo(_ *task.Task, input []byte, _ int64) (task.Outcome, io.Reader) {
 	return task.Outcome{}, bytes.NewReader(input)
 }
 
-// worker is a park.Worker without commands: a call's result is there at once, or when it is let go.
-type worker struct {
-	slots  int
-	single bool
-	ledger *ledger
-	result result
-	keep   bool                                    // the input is handed to result; else only its size
-	check  func(t *task.Task, head []byte) *string // an input that is refused by its beginning: the detail
-	full   bool                                    // takes nothing, and does not say so
-	gate   chan struct{}                           // nil: results are there at once; else one is for each thing received, or all when closed
+// Worker is a park.Worker without commands: a call's result is there at once, or
+// when Gate lets it go. Its fields are set before it is used.
+type Worker struct {
+	Single   bool                                    // it takes one call in its life
+	Full     bool                                    // it takes none, and does not say so
+	Drop     bool                                    // of the input only the size is kept
+	Check    func(t *task.Task, head []byte) *string // why an input is refused by its beginning, or nil
+	Gate     chan struct{}                           // calls end one for each thing received from it, all when it is closed; nil: at once
+	Result   Result
+	Readying chan error // Ready waits for what comes from it; nil: it is ready
+
+	slots int
+	ran   func(faas.InvocationID)
 
 	mu       sync.Mutex
 	free     int
 	calls    map[faas.InvocationID]*call
 	took     bool
 	draining bool
+	failed   error
 	seq      int64
 	feeds    map[chan task.Event]bool
 	over     chan struct{}
-	readied  chan struct{}
-	failed   error
 	acked    int
 	kept     int
 }
 
-func newWorker(slots int, l *ledger) *worker {
-	w := &worker{
-		slots: slots, free: slots, ledger: l, result: echo, keep: true,
-		calls: map[faas.InvocationID]*call{}, feeds: map[chan task.Event]bool{},
-		over: make(chan struct{}), readied: make(chan struct{}),
+// NewWorker returns a worker whose slots are free and whose results are the inputs.
+// It calls ran for each invocation that would run now.
+func NewWorker(slots int, ran func(faas.InvocationID)) *Worker {
+	return &Worker{
+		Result: Echo, slots: slots, free: slots, ran: ran,
+		calls: map[faas.InvocationID]*call{}, feeds: map[chan task.Event]bool{}, over: make(chan struct{}),
 	}
-	close(w.readied)
-	return w
 }
 
-func (w *worker) Ready(ctx context.Context) error {
+// Ready waits for Readying.
+func (w *Worker) Ready(ctx context.Context) error {
+	if w.Readying == nil {
+		return nil
+	}
 	select {
-	case <-w.readied:
+	case err, open := <-w.Readying:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if open && err != nil && w.failed == nil {
+			w.failed, w.draining = err, true
+			w.emit(task.Event{Kind: task.EventStartFailed, Detail: err.Error()})
+			w.settle()
+		}
 		return w.failed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (w *worker) Take(id faas.InvocationID) (park.Call, error) {
+// Acked returns how many outcomes were acknowledged.
+func (w *Worker) Acked() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.full || w.free == 0 || w.draining || w.calls[id] != nil || w.single && w.took {
+	return w.acked
+}
+
+// Kept returns how often a call was told to be kept.
+func (w *Worker) Kept() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.kept
+}
+
+// Settled waits until no slot is taken.
+func (w *Worker) Settled(ctx context.Context) {
+	for w.Free() < w.slots && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Take takes a slot, without waiting for one.
+func (w *Worker) Take(id faas.InvocationID) (park.Call, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.Full || w.free == 0 || w.draining || w.calls[id] != nil || w.Single && w.took {
 		return nil, errors.New("busy")
 	}
 	w.free--
@@ -102,20 +149,23 @@ func (w *worker) Take(id faas.InvocationID) (park.Call, error) {
 	return c, nil
 }
 
-func (w *worker) Find(id faas.InvocationID) (park.Call, bool) {
+// Find returns a call until it is acknowledged.
+func (w *Worker) Find(id faas.InvocationID) (park.Call, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c, ok := w.calls[id]
 	return c, ok
 }
 
-func (w *worker) Free() int {
+// Free returns how many slots are not taken.
+func (w *Worker) Free() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.free
 }
 
-func (w *worker) Drain(why string) {
+// Drain takes no more calls.
+func (w *Worker) Drain(why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.draining {
@@ -126,8 +176,8 @@ func (w *worker) Drain(why string) {
 }
 
 // settle ends the worker when it drains and holds nothing.
-func (w *worker) settle() {
-	if (w.draining || w.single && w.took) && len(w.calls) == 0 {
+func (w *Worker) settle() {
+	if (w.draining || w.Single && w.took) && len(w.calls) == 0 {
 		select {
 		case <-w.over:
 		default:
@@ -136,9 +186,11 @@ func (w *worker) settle() {
 	}
 }
 
-func (w *worker) Done() <-chan struct{} { return w.over }
+// Done is closed when the worker drains, or has had its one call, and holds nothing.
+func (w *Worker) Done() <-chan struct{} { return w.over }
 
-func (w *worker) Held() []task.Held {
+// Held returns the calls that were accepted.
+func (w *Worker) Held() []task.Held {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var held []task.Held
@@ -158,10 +210,10 @@ func (w *worker) Held() []task.Held {
 }
 
 // emit tells everybody; w.mu is held.
-func (w *worker) emit(e task.Event) {
+func (w *Worker) emit(e task.Event) {
 	w.seq++
 	e.Seq, e.Free = w.seq, w.free
-	if w.draining || w.single && w.took {
+	if w.draining || w.Single && w.took {
 		e.Free = 0
 	}
 	for f := range w.feeds {
@@ -169,7 +221,8 @@ func (w *worker) emit(e task.Event) {
 	}
 }
 
-func (w *worker) Events(ctx context.Context, tell func(task.Event) error) error {
+// Events tells of everything from now on.
+func (w *Worker) Events(ctx context.Context, tell func(task.Event) error) error {
 	w.mu.Lock()
 	f := make(chan task.Event, 100_000)
 	w.feeds[f] = true
@@ -194,7 +247,7 @@ func (w *worker) Events(ctx context.Context, tell func(task.Event) error) error 
 
 // call is a park.Call of the worker.
 type call struct {
-	worker    *worker
+	worker    *Worker
 	id        faas.InvocationID
 	task      *task.Task
 	input     []byte
@@ -206,6 +259,7 @@ type call struct {
 	once      sync.Once
 }
 
+// Accept reads the body and counts the run.
 func (c *call) Accept(_ context.Context, body io.Reader) error {
 	t, refused, err := c.read(body)
 	w := c.worker
@@ -226,7 +280,7 @@ func (c *call) Accept(_ context.Context, body io.Reader) error {
 		c.end()
 		return nil
 	}
-	w.ledger.add(c.id)
+	w.ran(c.id)
 	w.emit(task.Event{Kind: task.EventRunning, Invocation: c.id, Record: &t.Record})
 	go c.run()
 	return nil
@@ -236,17 +290,17 @@ func (c *call) read(body io.Reader) (t *task.Task, refused *string, err error) {
 	if t, err = task.ReadTask(body); err != nil {
 		return nil, nil, err
 	}
-	if c.worker.check != nil {
+	if c.worker.Check != nil {
 		head := make([]byte, 16)
 		n, err := io.ReadFull(body, head)
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, nil, err
 		}
-		if refused = c.worker.check(t, head[:n]); refused != nil {
+		if refused = c.worker.Check(t, head[:n]); refused != nil {
 			return t, refused, nil
 		}
 	}
-	if c.worker.keep {
+	if !c.worker.Drop {
 		c.input, err = io.ReadAll(body)
 		c.size = int64(len(c.input))
 	} else {
@@ -259,9 +313,9 @@ func (c *call) read(body io.Reader) (t *task.Task, refused *string, err error) {
 }
 
 func (c *call) run() {
-	if c.worker.gate != nil {
+	if c.worker.Gate != nil {
 		select {
-		case <-c.worker.gate:
+		case <-c.worker.Gate:
 		case <-c.cancelled:
 			c.outcome.Reason = faas.ReasonCancelled
 		}
@@ -282,6 +336,7 @@ func (c *call) end() {
 	w.emit(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: &o})
 }
 
+// Answer waits for the call's end.
 func (c *call) Answer(ctx context.Context) (*park.Answer, error) {
 	select {
 	case <-c.ended:
@@ -294,13 +349,14 @@ func (c *call) Answer(ctx context.Context) (*park.Answer, error) {
 	if c.outcome.Reason != "" {
 		return &park.Answer{Outcome: c.outcome}, nil
 	}
-	outcome, body := c.worker.result(c.task, c.input, c.size)
+	outcome, body := c.worker.Result(c.task, c.input, c.size)
 	if outcome.Reason != "" {
 		return &park.Answer{Outcome: outcome}, nil
 	}
 	return &park.Answer{Outcome: outcome, Kind: "zip", Body: &summed{Reader: body, sum: sha256.New()}}, nil
 }
 
+// Log returns a line, and with follow a second one at the call's end.
 func (c *call) Log(ctx context.Context, from int64, follow bool) (io.ReadCloser, error) {
 	whole := "log of " + string(c.id)
 	from = min(from, int64(len(whole)))
@@ -320,14 +376,17 @@ func (c *call) Log(ctx context.Context, from int64, follow bool) (io.ReadCloser,
 	return r, nil
 }
 
+// Cancel ends a call that waits for the gate.
 func (c *call) Cancel() { c.once.Do(func() { close(c.cancelled) }) }
 
+// Keep counts.
 func (c *call) Keep() {
 	c.worker.mu.Lock()
 	defer c.worker.mu.Unlock()
 	c.worker.kept++
 }
 
+// Ack forgets a call that has ended.
 func (c *call) Ack() {
 	w := c.worker
 	w.mu.Lock()
@@ -348,6 +407,7 @@ type summed struct {
 	size int64
 }
 
+// Read reads and sums.
 func (s *summed) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
 	s.size += int64(n)
@@ -355,6 +415,8 @@ func (s *summed) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close does nothing.
 func (s *summed) Close() error { return nil }
 
+// Sum returns what was read.
 func (s *summed) Sum() (int64, string) { return s.size, hex.EncodeToString(s.sum.Sum(nil)) }

@@ -1,0 +1,190 @@
+package hub
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+const (
+	goodHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Davit-Sha256, Davit-Size\r\nDavit-Body: zip\r\nDavit-Outcome: {}\r\n"
+	emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	goodEnd  = "0\r\nDavit-Size: 0\r\nDavit-Sha256: " + emptySum + "\r\n\r\n"
+	goOn     = "HTTP/1.1 100 Continue\r\n\r\n"
+)
+
+// endless writes a text until the other end hangs up, or until that is a fault of the test's.
+func endless(text string) func(net.Conn) {
+	return func(nc net.Conn) {
+		for range 1 << 20 {
+			if _, err := io.WriteString(nc, text); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func say(text string) func(net.Conn) {
+	return func(nc net.Conn) {
+		_, _ = io.WriteString(nc, text)
+		_, _ = io.Copy(io.Discard, nc)
+	}
+}
+
+// A runner that answers anything gets an error for it, soon and without taking memory.
+func TestHostileRunner(t *testing.T) {
+	drip := func(nc net.Conn) {
+		for range 100 {
+			if _, err := io.WriteString(nc, "H"); err != nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		before func(net.Conn) // what it says when it is asked whether it takes the call
+		after  func(net.Conn) // what it says when it has it whole; nil: it is not to come to that
+		want   error
+	}{
+		{"nothing", func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) }, nil, ErrRefused},
+		{"one byte after the other", drip, nil, ErrRefused},
+		{"no HTTP", say("SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n\r\n\r\n"), nil, ErrRefused},
+		{"an endless line", endless(strings.Repeat("x", 64<<10)), nil, ErrRefused},
+		{"an endless head", endless("X: " + strings.Repeat("x", 1000) + "\r\n"), nil, ErrRefused},
+		{"a final answer at once", say(goodHead + "\r\n" + goodEnd), nil, ErrRefused},
+		{"101", say("HTTP/1.1 101 Switching Protocols\r\n\r\n"), nil, ErrRefused},
+		{"endless 100s", say(goOn), endless(goOn), ErrInDoubt},
+		{"endless hints", say(goOn), endless("HTTP/1.1 103 Early Hints\r\nX: " + strings.Repeat("x", 1000) + "\r\n\r\n"), ErrInDoubt},
+		{"an endless head of an answer", say(goOn), endless(goodHead), ErrInDoubt},
+		{"HTTP/1.0", say(goOn), say("HTTP/1.0 200 OK\r\nDavit-Outcome: {}\r\n\r\n"), ErrInDoubt},
+		{"302", say(goOn), say("HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"), ErrInDoubt},
+		{"500", say(goOn), say("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), ErrNotRun},
+		{"no outcome", say(goOn), say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), ErrInDoubt},
+		{"an outcome that is none", say(goOn), say("HTTP/1.1 200 OK\r\nDavit-Outcome: [[[[\r\nContent-Length: 0\r\n\r\n"), ErrInDoubt},
+		{"a huge outcome", say(goOn), say("HTTP/1.1 200 OK\r\nDavit-Outcome: {\"detail\":\"" + strings.Repeat("x", 40<<10) + "\"}\r\nContent-Length: 0\r\n\r\n"), ErrInDoubt},
+		{"a body of no kind", say(goOn), say("HTTP/1.1 200 OK\r\nDavit-Outcome: {}\r\nContent-Length: 3\r\n\r\nabc"), ErrInDoubt},
+		{"a body of an odd kind", say(goOn), say("HTTP/1.1 200 OK\r\nDavit-Outcome: {}\r\nDavit-Body: tar\r\nContent-Length: 3\r\n\r\nabc"), ErrInDoubt},
+		{"a climbing file", say(goOn), say(strings.Replace(goodHead, "zip", "file", 1) + "Davit-Filename: ..%2F..%2Fetc\r\n\r\n" + goodEnd), ErrInDoubt},
+		{"no trailers", say(goOn), say(goodHead + "\r\n3\r\nabc\r\n0\r\n\r\n"), io.ErrUnexpectedEOF},
+		{"a wrong size", say(goOn), say(goodHead + "\r\n3\r\nabc\r\n" + goodEnd), io.ErrUnexpectedEOF},
+		{"a wrong sum", say(goOn), say(goodHead + "\r\n" + strings.Replace(goodEnd, "e3b0", "e3b1", 1)), io.ErrUnexpectedEOF},
+		{"a length instead", say(goOn), say(strings.Replace(goodHead, "Transfer-Encoding: chunked", "Content-Length: 3", 1) + "\r\nabc"), io.ErrUnexpectedEOF},
+		{"bad chunks", say(goOn), say(goodHead + "\r\n-1\r\nabc\r\n" + goodEnd), io.ErrUnexpectedEOF},
+		{"huge chunk sizes", say(goOn), say(goodHead + "\r\nffffffffffffffffff\r\nabc\r\n" + goodEnd), io.ErrUnexpectedEOF},
+		{"endless trailers", say(goOn), func(nc net.Conn) {
+			say1(nc, goodHead+"\r\n0\r\n")
+			endless("X: " + strings.Repeat("x", 1000) + "\r\n")(nc)
+		}, io.ErrUnexpectedEOF},
+		{"endless chunk extensions", say(goOn), func(nc net.Conn) {
+			say1(nc, goodHead+"\r\n")
+			endless("1;" + strings.Repeat("x", 2000) + "\r\nx\r\n")(nc)
+		}, io.ErrUnexpectedEOF},
+		{"more than an answer", say(goOn), say(goodHead + "\r\n" + goodEnd + goOn), nil},
+		{"a good answer", say(goOn), say(goodHead + "\r\n" + goodEnd), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := New(Options{Gateway: "g1"})
+			slot, far := hostileSlot(t, h)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				defer far.Close() //nolint:errcheck // a test's
+				actHostile(far, tt.before, tt.after)
+			}()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := invokeHostile(t, slot)
+			runtime.ReadMemStats(&after)
+			if tt.want != nil && !errors.Is(err, tt.want) || tt.want == nil && err != nil {
+				t.Errorf("error %v, want %v", err, tt.want)
+			}
+			if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 32<<20 { //nolint:gosec // far from the bounds
+				t.Errorf("the heap grew by %d bytes", grown)
+			}
+			_ = slot.conn.net.Close()
+			<-done
+			if len(h.runners["r1"].idle) != 0 {
+				t.Error("the connection is kept") // it has no control connection beside it, too
+			}
+		})
+	}
+}
+
+func say1(nc net.Conn, text string) { _, _ = io.WriteString(nc, text) }
+
+// actHostile reads a call as a runner does, and answers as it is told.
+func actHostile(nc net.Conn, before, after func(net.Conn)) {
+	br := bufio.NewReader(nc)
+	req, err := http.ReadRequest(br)
+	if err != nil {
+		return
+	}
+	if after == nil {
+		before(nc)
+		return
+	}
+	say1(nc, goOn)
+	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		return
+	}
+	after(nc)
+}
+
+// hostileSlot returns a slot and the runner's end of its connection.
+func hostileSlot(t *testing.T, h *Hub) (*Slot, net.Conn) {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() //nolint:errcheck // a test's
+	far, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := h.known(&task.Hello{Runner: "r1", Function: "thumbnail", Revision: 3, Start: faas.StartWarm, Slots: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !h.park(r, newConn(near, r)) {
+		t.Fatal("not parked")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pop(r, &Want{Ref: r.hello.Ref(), Invocation: "01912d68-783e-7a0a-9d5c-6d0c5e5f3a11"}), far
+}
+
+func invokeHostile(t *testing.T, s *Slot) error {
+	t.Helper()
+	begun := time.Now()
+	defer func() {
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+	}()
+	a, err := s.Invoke(t.Context(), &task.Task{Record: faas.Invocation{ID: s.invocation}}, Body{Small: []byte("x")}, nil)
+	if err != nil {
+		return err
+	}
+	defer a.Body.Close() //nolint:errcheck // read only
+	if _, err := io.Copy(io.Discard, io.LimitReader(a.Body, 1<<20)); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	return nil
+}
