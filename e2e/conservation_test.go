@@ -62,6 +62,18 @@ func TestConservation(t *testing.T) {
 	}
 	load.Wait()
 	var records []record
+	defer func() {
+		if !t.Failed() {
+			return
+		}
+		for _, r := range records {
+			if r.State != "succeeded" && r.State != "failed" && r.State != "cancelled" {
+				t.Logf("not final: %+v", r)
+			}
+		}
+		accepted, final, flying := balance(t, g)
+		t.Logf("accepted %g, final %g, in flight %g, records %d", accepted, final, flying, len(records))
+	}()
 	until(t, "all are final", wait, func() bool {
 		records = nil
 		for mode := range modes {

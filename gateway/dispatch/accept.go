@@ -188,6 +188,9 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 	}
 	runner := slot.Runner().Runner
 	answer, err := slot.Invoke(ctx, t, hub.Body{}, func(ctx context.Context) error {
+		if c.ctx.Err() != nil {
+			return context.Cause(c.ctx)
+		}
 		if err := d.Queue.Bind(ctx, c.id, t.Record.Attempt, runner); err != nil {
 			return err
 		}
@@ -208,7 +211,24 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 		c.unbind()
 		return fmt.Errorf("%w: %w", hub.ErrRefused, err)
 	}
-	return nil // in doubt: the runner goes on, or is noticed as lost
+	return d.follow(ctx, c)
+}
+
+// follow waits for the outcome of an accepted invocation whose connection broke
+// after the commit: its runner goes on, or says that it never had it, or is noticed as lost.
+func (d *Dispatcher) follow(ctx context.Context, c *call) error {
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.endedContext(), cancel)() //nolint:contextcheck // the call has a life of its own
+	answer, err := d.hub.Attach(wait, c.id)
+	if err == nil {
+		c.answered(&answer.Outcome)
+		return answer.Body.Close()
+	}
+	if errors.Is(err, hub.ErrGone) {
+		d.resolve(ctx, c, &loss{faas.ReasonRunnerLost, "the runner never took the task, or forgot it"})
+	}
+	return nil
 }
 
 // yield leaves an invocation to the gateway that leads it by now.

@@ -105,7 +105,7 @@ func (d *Dispatcher) rejoin(ctx context.Context, c *call) (*Reply, error) {
 	}
 	select {
 	case <-c.ended:
-		return nil, c.failure()
+		return d.endedUnheard(ctx, c)
 	case <-ctx.Done():
 		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the gateway is stopping", Invocation: c.snapshot(), RetryAfter: time.Second}
 	}
@@ -119,6 +119,22 @@ func (d *Dispatcher) reply(c *call, a *hub.Answer) (*Reply, error) {
 		return nil, failed(c.snapshotWith(&a.Outcome), a.Outcome.LogTail)
 	}
 	return &Reply{Invocation: c.snapshotWith(&a.Outcome), Kind: a.Kind, Filename: a.Filename, Body: a.Body}, nil
+}
+
+// endedUnheard answers a call that ended while nobody could hear its answer: with
+// 202 once the result can be fetched by id.
+func (d *Dispatcher) endedUnheard(ctx context.Context, c *call) (*Reply, error) {
+	wait, cancel := context.WithTimeout(ctx, settleSoon)
+	defer cancel()
+	select {
+	case <-c.stored:
+	case <-wait.Done():
+	}
+	inv := c.snapshot()
+	if inv.Reason == nil && inv.Result != nil && inv.Result.Stored {
+		return &Reply{Invocation: inv, Accepted: true}, nil
+	}
+	return nil, c.failure()
 }
 
 // failure is the error of a call that has ended without an answer from its runner.

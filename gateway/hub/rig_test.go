@@ -21,6 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if args := os.Getenv(runnerProcess); args != "" {
+		beRunner(args)
+	}
 	// net/http lingers half a second over a connection that it refused, whoever closes the server.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }

@@ -1,0 +1,176 @@
+package hub_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/gateway/hub"
+	"davit/internal/task"
+	"davit/runner/park"
+	"davit/runner/park/parktest"
+)
+
+// runnerProcess is set in the environment of this program when it is to be a runner:
+// the gateway's address and the file that its runs are written to.
+const runnerProcess = "HUB_TEST_RUNNER"
+
+// beRunner is the program of a runner process; its calls never end.
+func beRunner(args string) {
+	address, ledger, _ := strings.Cut(args, ",")
+	f, err := os.OpenFile(ledger, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // the test's own
+	if err != nil {
+		panic(err)
+	}
+	w := parktest.NewWorker(1, func(id faas.InvocationID) {
+		if _, err := fmt.Fprintln(f, id); err != nil {
+			panic(err)
+		}
+	})
+	w.Gate = make(chan struct{})
+	err = park.Run(context.Background(), w, park.Options{Hello: hello("r1", faas.StartWarm, 1), Token: token, Gateways: []string{address}})
+	panic(fmt.Sprint("the runner ended: ", err))
+}
+
+// A runner is killed while a call is on its way to it, or runs: it is noticed at once,
+// and the caller is told the truth.
+func TestKilledRunner(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		body func(kill func()) hub.Body
+		want error
+		ran  int
+	}{
+		{"before the end of the body", func(kill func()) hub.Body {
+			return hub.Body{Stream: io.MultiReader(strings.NewReader("part"), readerFunc(func([]byte) (int, error) {
+				kill()
+				return 0, io.EOF
+			})), Size: -1}
+		}, hub.ErrNotRun, 0},
+		{"after the end of the body", func(func()) hub.Body { return hub.Body{Small: []byte("x")} }, hub.ErrInDoubt, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newGateway(t, "g1")
+			ledger := filepath.Join(t.TempDir(), "ledger")
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), runnerProcess+"="+g.address+","+ledger)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var killed atomic.Int64
+			kill := func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+				killed.Store(time.Now().UnixNano())
+			}
+			id := newID(t)
+			slot := g.claim(t, warm(id))
+			if tt.ran > 0 {
+				go func() {
+					g.until(t, "the call runs", func() bool { return g.happened(task.EventRunning, id) })
+					kill()
+				}()
+			}
+			_, err := slot.Invoke(t.Context(), newTask(id), tt.body(kill), nil)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("error %v, want %v", err, tt.want)
+			}
+			g.until(t, "the runner left", func() bool { return len(g.left["r1"]) == 1 })
+			if took := time.Duration(time.Now().UnixNano() - killed.Load()); took > 2*time.Second {
+				t.Errorf("noticed after %v", took)
+			}
+			runs, err := os.ReadFile(ledger) //nolint:gosec // the test's own
+			if err != nil || strings.Count(string(runs), string(id)) != tt.ran {
+				t.Errorf("ledger %q, %v", runs, err)
+			}
+			if s := g.TryClaim(warm(newID(t))); s != nil {
+				t.Error("a dead runner's slot was offered")
+			}
+		})
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// 1 GiB goes through a call, in and out again, and gateway and runner together take no
+// memory to speak of.
+func TestFlatMemory(t *testing.T) {
+	size := int64(1 << 30)
+	if testing.Short() {
+		size = 64 << 20
+	}
+	g := newGateway(t, "g1")
+	w := parktest.NewWorker(1, parktest.NewLedger().Add)
+	w.Drop = true
+	w.Result = func(_ *task.Task, _ []byte, n int64) (task.Outcome, io.Reader) {
+		return task.Outcome{}, io.LimitReader(zeros{}, n)
+	}
+	newRunner(t, hello("r1", faas.StartWarm, 1), w, g.address)
+	id := newID(t)
+	slot := g.claim(t, warm(id))
+	stop := make(chan struct{})
+	peak := make(chan uint64)
+	base := heap()
+	go func() {
+		most := uint64(0)
+		for {
+			select {
+			case <-stop:
+				peak <- most
+				return
+			case <-time.After(20 * time.Millisecond):
+				most = max(most, heap())
+			}
+		}
+	}()
+	a, err := slot.Invoke(t.Context(), newTask(id), hub.Body{Stream: io.LimitReader(zeros{}, size), Size: size}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, a.Body)
+	close(stop)
+	if n != size || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if grown := <-peak - base; grown > 16<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+
+	again, err := g.Attach(t.Context(), id) // the same over the control connection
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, want := sha256.New(), sha256.New()
+	if _, err := io.Copy(sum, again.Body); err != nil {
+		t.Error(err)
+	}
+	_, _ = io.Copy(want, io.LimitReader(zeros{}, size))
+	if got, want := hex.EncodeToString(sum.Sum(nil)), hex.EncodeToString(want.Sum(nil)); got != want {
+		t.Errorf("attached: sum %s, want %s", got, want)
+	}
+	if grown := heap() - min(base, heap()); grown > 16<<20 {
+		t.Errorf("attached: the heap grew by %d bytes", grown)
+	}
+}
+
+// heap returns the bytes that are in use or not yet given back.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
+}
+
