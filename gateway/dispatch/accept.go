@@ -189,7 +189,7 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 	runner := slot.Runner().Runner
 	answer, err := slot.Invoke(ctx, t, hub.Body{}, func(ctx context.Context) error {
 		if c.ctx.Err() != nil {
-			return context.Cause(c.ctx)
+			return context.Cause(c.ctx) //nolint:contextcheck // the call has a life of its own
 		}
 		if err := d.Queue.Bind(ctx, c.id, t.Record.Attempt, runner); err != nil {
 			return err

@@ -48,7 +48,7 @@ func TestHostileRunner(t *testing.T) {
 			if _, err := io.WriteString(nc, "H"); err != nil {
 				return
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // it is what the runner does
 		}
 	}
 	for _, tt := range []struct {

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -165,7 +166,7 @@ func TestNoMoreThanItsSlots(t *testing.T) {
 		conns = append(conns, nc)
 	}
 	for _, nc := range conns[:3] { // the oldest are let go
-		if _, err := nc.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the gateway keeps a connection too many: %v", err)
 		}
 	}
@@ -177,7 +178,7 @@ func TestNoMoreThanItsSlots(t *testing.T) {
 		t.Fatal("no slot")
 	}
 	_, nc := dialIn(t, g, parkHead(task.LinkSlot), body)
-	if _, err := nc.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the gateway keeps a connection too many: %v", err)
 	}
 	a.Release()
