@@ -2,8 +2,6 @@ package hub_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -66,14 +64,15 @@ func TestKilledRunner(t *testing.T) {
 			ledger := filepath.Join(t.TempDir(), "ledger")
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Env = append(os.Environ(), runnerProcess+"="+g.address+","+ledger)
+			cmd.Stderr = os.Stderr
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			var killed atomic.Int64
 			kill := func() {
+				killed.Store(time.Now().UnixNano())
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait()
-				killed.Store(time.Now().UnixNano())
 			}
 			id := newID(t)
 			slot := g.claim(t, warm(id))
@@ -154,13 +153,8 @@ func TestFlatMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, want := sha256.New(), sha256.New()
-	if _, err := io.Copy(sum, again.Body); err != nil {
-		t.Error(err)
-	}
-	_, _ = io.Copy(want, io.LimitReader(zeros{}, size))
-	if got, want := hex.EncodeToString(sum.Sum(nil)), hex.EncodeToString(want.Sum(nil)); got != want {
-		t.Errorf("attached: sum %s, want %s", got, want)
+	if n, err := io.Copy(io.Discard, again.Body); n != size || err != nil {
+		t.Errorf("attached: %d bytes, %v", n, err)
 	}
 	if grown := heap() - min(base, heap()); grown > 16<<20 {
 		t.Errorf("attached: the heap grew by %d bytes", grown)

@@ -20,10 +20,11 @@ const (
 func (l *lot) untilOver(ctx context.Context) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	var end ending
 	done, stop := l.worker.Done(), ctx.Done()
 	var drained <-chan time.Time
 	for {
-		if over, err := l.over(time.Now(), stop == nil, done == nil); over {
+		if over, err := l.over(time.Now(), end); over {
 			l.farewell()
 			return err
 		}
@@ -32,10 +33,10 @@ func (l *lot) untilOver(ctx context.Context) error {
 		case now := <-look.C:
 			l.giveUpUnacked(now)
 		case <-done:
-			done = nil
+			done, end.done = nil, true
 			l.askReady(ctx)
 		case <-stop:
-			stop = nil
+			stop, end.stopping = nil, true
 			l.stopParking()
 			l.worker.Drain("the runner was told to stop")
 			drained = time.After(l.opts.Terms.Drain)
@@ -45,23 +46,31 @@ func (l *lot) untilOver(ctx context.Context) error {
 	}
 }
 
+// ending is why the runner may be about to end.
+type ending struct {
+	done     bool // the worker is
+	stopping bool // it was told to
+}
+
 // over says whether the runner is to end, and why.
-func (l *lot) over(now time.Time, stopping, done bool) (bool, error) {
-	held := len(l.worker.Held()) > 0
+func (l *lot) over(now time.Time, end ending) (bool, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	failed, told := l.failed, l.failureTold || now.Sub(l.failedAt) > tellWithin
+	busy, forsaken := l.busy(now), l.forsaken(now)
+	l.mu.Unlock()
 	switch {
-	case l.failed != nil:
-		return l.failureTold || now.Sub(l.failedAt) > tellWithin, fmt.Errorf("%w: %w", ErrStart, l.failed)
-	case l.busy(now):
+	case failed != nil:
+		return told, fmt.Errorf("%w: %w", ErrStart, failed)
+	case busy:
 		return false, nil
-	case done || stopping && !held:
+	case end.done:
 		return true, nil
-	case held:
+	case !end.stopping && forsaken == nil, len(l.worker.Held()) > 0:
 		return false, nil
+	case end.stopping:
+		return true, nil
 	}
-	err := l.forsaken(now)
-	return err != nil, err
+	return true, forsaken
 }
 
 // askReady learns whether a worker that is done never got ready: then it failed.

@@ -1,0 +1,455 @@
+package park_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"davit/gateway/faas"
+	"davit/gateway/hub"
+	"davit/internal/task"
+	"davit/runner/park"
+	"davit/runner/park/parktest"
+)
+
+func TestMain(m *testing.M) {
+	// net/http lingers half a second over a connection that it refused, whoever closes the server.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
+
+const (
+	token    = "the revision's token"
+	patience = 20 * time.Second
+	nowhere  = "127.0.0.1:1"
+)
+
+func ref() faas.RevisionRef { return faas.RevisionRef{Function: "thumbnail", Number: 3} }
+
+// gateway is a hub on a listener that notes what it is told.
+type gateway struct {
+	*hub.Hub
+	address string
+	stop    func()
+
+	mu     sync.Mutex
+	hellos []task.Hello
+	left   int
+	events []task.Event
+}
+
+func newGateway(t *testing.T, id faas.GatewayID, address string) *gateway {
+	t.Helper()
+	g := &gateway{}
+	g.Hub = hub.New(hub.Options{
+		Gateway: id, Observer: g, Verify: func(r faas.RevisionRef, s string) bool { return r == ref() && s == token },
+	})
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.address = ln.Addr().String()
+	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() { _ = srv.Serve(ln) })
+	group.Go(func() { _ = g.Run(ctx) })
+	g.stop = sync.OnceFunc(func() {
+		_ = srv.Close()
+		cancel()
+		group.Wait()
+	})
+	t.Cleanup(g.stop)
+	return g
+}
+
+func (g *gateway) Joined(h task.Hello) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hellos = append(g.hellos, h)
+}
+
+func (g *gateway) Left(task.Hello, []faas.InvocationID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.left++
+}
+
+func (g *gateway) Happened(_ faas.RunnerID, e task.Event) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.events = append(g.events, e)
+}
+
+func (g *gateway) joined() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.hellos)
+}
+
+func (g *gateway) happened(kind task.EventKind) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.ContainsFunc(g.events, func(e task.Event) bool { return e.Kind == kind })
+}
+
+func (g *gateway) claim(t *testing.T, start faas.Start, id faas.InvocationID) *hub.Slot {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, err := g.Claim(ctx, hub.Want{Ref: ref(), Invocation: id, Starts: []faas.Start{start}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// call invokes on a runner that must take it.
+func (g *gateway) call(t *testing.T, start faas.Start, id faas.InvocationID) *hub.Answer {
+	t.Helper()
+	a, err := g.claim(t, start, id).Invoke(t.Context(), newTask(id), hub.Body{Small: []byte("input")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func read(t *testing.T, a *hub.Answer) {
+	t.Helper()
+	b, err := io.ReadAll(a.Body)
+	if err != nil || string(b) != "input" {
+		t.Errorf("body %q, %v", b, err)
+	}
+}
+
+func newID(t *testing.T) faas.InvocationID {
+	t.Helper()
+	id, err := faas.NewInvocationID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func newTask(id faas.InvocationID) *task.Task {
+	return &task.Task{Record: faas.Invocation{ID: id, Function: ref().Function, Revision: ref().Number, Attempt: 1}}
+}
+
+func newWorker(slots int) *parktest.Worker {
+	return parktest.NewWorker(slots, func(faas.InvocationID) {})
+}
+
+func hello(start faas.Start, slots int) task.Hello {
+	return task.Hello{Runner: "r1", Function: ref().Function, Revision: ref().Number, Start: start, Slots: slots, Version: "test"}
+}
+
+// runner is a Run that goes on.
+type runner struct {
+	stop context.CancelFunc
+	done chan struct{}
+	err  error
+}
+
+func start(t *testing.T, w park.Worker, o park.Options) *runner {
+	t.Helper()
+	if o.Token == "" {
+		o.Token = token
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &runner{stop: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.err = park.Run(ctx, w, o)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-r.done
+	})
+	return r
+}
+
+// over waits for the runner's own end.
+func (r *runner) over(t *testing.T) error {
+	t.Helper()
+	select {
+	case <-r.done:
+	case <-time.After(patience):
+		t.Fatal("the runner goes on")
+	}
+	return r.err
+}
+
+func (r *runner) goesOn() bool {
+	select {
+	case <-r.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// A single-use runner ends when its outcome is acknowledged and its answer was read,
+// whichever comes last; before, it takes no second call.
+func TestSingleUse(t *testing.T) {
+	for _, ackFirst := range []bool{false, true} {
+		for _, launched := range []faas.Start{faas.StartStandby, faas.StartJob} {
+			g := newGateway(t, "g1", "127.0.0.1:0")
+			w := newWorker(1)
+			w.Single = true
+			id := newID(t)
+			h := hello(launched, 1)
+			if launched == faas.StartJob {
+				h.Invocation = id
+			}
+			r := start(t, w, park.Options{Hello: h, Gateways: []string{g.address}, Terms: park.Terms{Drain: 50 * time.Millisecond}})
+			a := g.call(t, launched, id)
+			if s := g.TryClaim(hub.Want{Ref: ref(), Invocation: newID(t), Starts: []faas.Start{launched}}); s != nil {
+				t.Errorf("%s: a used runner is offered", launched)
+			}
+			ack := func() {
+				if err := g.Ack(t.Context(), id); err != nil {
+					t.Errorf("%s: %v", launched, err)
+				}
+			}
+			if ackFirst {
+				ack()
+			}
+			if !r.goesOn() {
+				t.Errorf("%s: it ended before its answer was read", launched)
+			}
+			read(t, a)
+			if !ackFirst {
+				if !r.goesOn() {
+					t.Errorf("%s: it ended before its outcome was acknowledged", launched)
+				}
+				ack()
+			}
+			if err := r.over(t); err != nil {
+				t.Errorf("%s: ended with %v", launched, err)
+			}
+			g.stop()
+		}
+	}
+}
+
+// A runner whose answer nobody reads to its end gives it up when the connection is gone.
+func TestAnswerGivenUp(t *testing.T) {
+	g := newGateway(t, "g1", "127.0.0.1:0")
+	w := newWorker(1)
+	w.Single = true
+	w.Result = func(*task.Task, []byte, int64) (task.Outcome, io.Reader) {
+		return task.Outcome{}, strings.NewReader(strings.Repeat("x", 64<<20))
+	}
+	r := start(t, w, park.Options{Hello: hello(faas.StartStandby, 1), Gateways: []string{g.address}})
+	id := newID(t)
+	a := g.call(t, faas.StartStandby, id)
+	if err := g.Ack(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Body.Close()
+	if err := r.over(t); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestAlone(t *testing.T) {
+	terms := park.Terms{Alone: 100 * time.Millisecond, Unack: 300 * time.Millisecond}
+	t.Run("never connected", func(t *testing.T) {
+		r := start(t, newWorker(1), park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{nowhere, "no such host:1", "odd"}, Terms: terms})
+		if err := r.over(t); !errors.Is(err, park.ErrAlone) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+	t.Run("not while it holds something", func(t *testing.T) {
+		g := newGateway(t, "g1", "127.0.0.1:0")
+		w := newWorker(1)
+		w.Gate = make(chan struct{})
+		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: terms})
+		id := newID(t)
+		go func() {
+			eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
+			g.stop()
+		}()
+		if _, err := g.claim(t, faas.StartWarm, id).Invoke(t.Context(), newTask(id), hub.Body{}, nil); !errors.Is(err, hub.ErrInDoubt) {
+			t.Errorf("error %v", err)
+		}
+		<-time.After(3 * terms.Alone)
+		if !r.goesOn() {
+			t.Error("it ended although its call runs")
+		}
+		close(w.Gate)
+		if err := r.over(t); !errors.Is(err, park.ErrAlone) { // once nobody has acknowledged the outcome in time
+			t.Errorf("ended with %v", err)
+		}
+		if w.Acked() != 1 {
+			t.Errorf("acknowledged %d times", w.Acked())
+		}
+	})
+}
+
+func TestUnfit(t *testing.T) {
+	g := newGateway(t, "g1", "127.0.0.1:0")
+	terms := park.Terms{Unfit: 100 * time.Millisecond}
+	r := start(t, newWorker(1), park.Options{Hello: hello(faas.StartWarm, 1), Token: "guess", Gateways: []string{g.address}, Terms: terms})
+	if err := r.over(t); !errors.Is(err, park.ErrUnfit) || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "guess") {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// Slots are parked only when the start process is ready; if it fails, the gateway hears why.
+func TestReady(t *testing.T) {
+	t.Run("in time", func(t *testing.T) {
+		g := newGateway(t, "g1", "127.0.0.1:0")
+		w := newWorker(2)
+		w.Readying = make(chan error)
+		start(t, w, park.Options{Hello: hello(faas.StartWarm, 2), Gateways: []string{g.address}})
+		eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
+		if n := g.Slots(ref())[faas.StartWarm]; n.Runners != 1 || n.Free != 0 {
+			t.Errorf("before it is ready: %+v", n)
+		}
+		close(w.Readying)
+		eventually(t, "the slots are parked", func() bool { return g.Slots(ref())[faas.StartWarm].Free == 2 })
+	})
+	t.Run("failed", func(t *testing.T) {
+		g := newGateway(t, "g1", "127.0.0.1:0")
+		w := newWorker(1)
+		w.Readying = make(chan error)
+		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}})
+		eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
+		w.Readying <- errors.New("exit 3")
+		if err := r.over(t); !errors.Is(err, park.ErrStart) || !strings.Contains(err.Error(), "exit 3") {
+			t.Errorf("ended with %v", err)
+		}
+		eventually(t, "the gateway hears", func() bool { return g.happened(task.EventStartFailed) })
+	})
+}
+
+func TestToldToStop(t *testing.T) {
+	t.Run("idle", func(t *testing.T) {
+		g := newGateway(t, "g1", "127.0.0.1:0")
+		r := start(t, newWorker(1), park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}})
+		id := newID(t)
+		read(t, g.call(t, faas.StartWarm, id))
+		if err := g.Ack(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		r.stop()
+		if err := r.over(t); err != nil || time.Since(begun) > 5*time.Second {
+			t.Errorf("ended with %v after %v", err, time.Since(begun))
+		}
+		eventually(t, "the gateway knows", func() bool { return len(g.Runners()) == 0 })
+	})
+	t.Run("with no gateway", func(t *testing.T) {
+		r := start(t, newWorker(1), park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{nowhere}})
+		r.stop()
+		if err := r.over(t); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	})
+	t.Run("while a call runs", func(t *testing.T) {
+		g := newGateway(t, "g1", "127.0.0.1:0")
+		w := newWorker(1)
+		w.Gate = make(chan struct{})
+		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}})
+		id := newID(t)
+		go func() {
+			eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
+			r.stop()
+			eventually(t, "it drains", func() bool { return g.happened(task.EventDraining) })
+			close(w.Gate)
+		}()
+		read(t, g.call(t, faas.StartWarm, id))
+		if err := g.Ack(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.over(t); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	})
+	t.Run("for too long", func(t *testing.T) {
+		g := newGateway(t, "g1", "127.0.0.1:0")
+		w := newWorker(1)
+		w.Gate = make(chan struct{})
+		terms := park.Terms{Drain: 50 * time.Millisecond}
+		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: terms})
+		id := newID(t)
+		go func() {
+			eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
+			r.stop()
+		}()
+		if _, err := g.claim(t, faas.StartWarm, id).Invoke(t.Context(), newTask(id), hub.Body{}, nil); !errors.Is(err, hub.ErrInDoubt) {
+			t.Errorf("error %v", err)
+		}
+		if err := r.over(t); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+		close(w.Gate)
+	})
+}
+
+// A gateway is started again at the same address, and found by a name.
+func TestGatewayComesBack(t *testing.T) {
+	g := newGateway(t, "g1", "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(g.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorker(1)
+	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{"localhost:" + port}, Terms: park.Terms{Drain: 50 * time.Millisecond}})
+	id := newID(t)
+	read(t, g.call(t, faas.StartWarm, id))
+	g.stop()
+	g = newGateway(t, "g2", g.address)
+	read(t, g.call(t, faas.StartWarm, newID(t)))
+	if h := g.hellos[0]; len(h.Held) != 1 || h.Held[0].Record.ID != id || !h.Held[0].Ended {
+		t.Errorf("hello %+v", h)
+	}
+}
+
+// A hello that would be too large goes without its lists of files.
+func TestHugeHello(t *testing.T) {
+	g := newGateway(t, "g1", "127.0.0.1:0")
+	w := &hoarder{Worker: newWorker(1)}
+	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: park.Terms{Drain: 50 * time.Millisecond}})
+	eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
+	if n := len(g.hellos[0].Held); n != 20 || g.hellos[0].Held[0].Outcome.Result.Size != 7 || g.hellos[0].Held[0].Outcome.Result.Files != nil {
+		t.Errorf("%d are held", n)
+	}
+}
+
+// hoarder holds results of many files with long names.
+type hoarder struct{ *parktest.Worker }
+
+func (*hoarder) Held() []task.Held {
+	files := make([]faas.ResultFile, faas.MaxResultFiles)
+	for i := range files {
+		files[i].Path = strings.Repeat("x", 1000)
+	}
+	held := make([]task.Held, 20)
+	for i := range held {
+		id, _ := faas.NewInvocationID()
+		held[i] = task.Held{
+			Record: faas.Invocation{ID: id, Function: ref().Function, Revision: ref().Number}, Ended: true,
+			Outcome: &task.Outcome{Result: &faas.Result{Size: 7, Files: files}},
+		}
+	}
+	return held
+}
