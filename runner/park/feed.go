@@ -73,7 +73,9 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	for e, more := f.first, true; more; {
-		f.linger(r.Context(), &e)
+		if l.single() {
+			f.linger(r.Context(), &e)
+		}
 		if err := l.tell(w, k, &e, f); err != nil {
 			l.log.Info("events not sent", "cause", err)
 			f.cancel()
@@ -88,6 +90,19 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 			more = false
 		}
 	}
+}
+
+// single reports whether no other gateway is to hear which slots are taken.
+func (l *lot) single() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	up := 0
+	for _, k := range l.links {
+		if k.gateway != "" {
+			up++
+		}
+	}
+	return up == 1
 }
 
 // linger waits a little for more events, unless somebody waits for this one.
