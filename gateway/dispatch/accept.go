@@ -208,6 +208,9 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 		d.yield(c)
 		return nil
 	case errors.Is(err, hub.ErrNotRun) && ctx.Err() == nil:
+		if undo := d.Queue.Unbind(ctx, c.id, t.Record.Attempt, runner); undo != nil {
+			d.Logger.Warn("unbind an invocation from a runner that never had it", "invocation", c.id, "error", undo)
+		}
 		c.unbind()
 		return fmt.Errorf("%w: %w", hub.ErrRefused, err)
 	}

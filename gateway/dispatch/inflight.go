@@ -141,7 +141,10 @@ func (c *call) bind(hello *task.Hello) {
 }
 
 func (c *call) unbind() {
-	c.change(func(i *faas.Invocation) { i.Start, i.Inner.Runner = "", "" })
+	c.mu.Lock()
+	c.commit = false
+	c.mu.Unlock()
+	c.change(func(i *faas.Invocation) { i.State, i.Start, i.Inner.Runner = faas.Starting, "", "" })
 }
 
 // committed notes that the runner has the whole input: from here on the call runs, or may run.

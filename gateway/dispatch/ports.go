@@ -33,6 +33,8 @@ type Queue interface {
 	Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error
 	// Bind ties an attempt to a runner; Conflict when it is final, cancelled or bound elsewhere.
 	Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error
+	// Unbind takes a Bind back whose commit never reached the runner.
+	Unbind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error
 	Leases
 }
 
