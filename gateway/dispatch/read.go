@@ -97,8 +97,13 @@ func (d *Dispatcher) age(id faas.InvocationID) time.Duration {
 	return d.Now().Sub(id.CreatedAt())
 }
 
-// List returns records, newest first, and the cursor of the next page.
+// List returns records, newest first, and the cursor of the next page. While
+// Redis is well, every call that this gateway has answered is among them.
 func (d *Dispatcher) List(ctx context.Context, f faas.InvocationFilter) ([]*faas.Invocation, string, error) {
+	if f.State != "" {
+		d.awaitEnds(ctx)
+	}
+	d.recorder.caughtUp(ctx, settleSoon)
 	items, next, err := d.Archive.ListInvocations(ctx, f)
 	kept := items[:0]
 	for _, inv := range items {
@@ -110,6 +115,28 @@ func (d *Dispatcher) List(ctx context.Context, f faas.InvocationFilter) ([]*faas
 		}
 	}
 	return kept, next, err
+}
+
+// awaitEnds waits until the runners' events have told what their answers to
+// callers have told already: lists by state read Redis's index of states.
+func (d *Dispatcher) awaitEnds(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleBrief)
+	defer cancel()
+	d.mu.Lock()
+	var ending []*call
+	for _, c := range d.calls {
+		if c.hasAnswered() && !c.hasEnded() {
+			ending = append(ending, c)
+		}
+	}
+	d.mu.Unlock()
+	for _, c := range ending {
+		select {
+		case <-c.ended:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // latest is the record as it will be in Redis in a moment.

@@ -21,8 +21,9 @@ type recorder struct {
 	d    *Dispatcher
 	kick chan struct{}
 
-	mu    sync.Mutex
-	dirty map[faas.InvocationID]*call
+	mu       sync.Mutex
+	dirty    map[faas.InvocationID]*call
+	awaiting []chan struct{} // closed when what was dirty before has been tried
 
 	writing sync.Mutex          // one flush at a time
 	acks    []faas.InvocationID // runners that are still to hear; guarded by writing
@@ -58,6 +59,22 @@ func (r *recorder) wake() {
 	}
 }
 
+// caughtUp returns when what was to be written before has been tried, at most after that time.
+func (r *recorder) caughtUp(ctx context.Context, most time.Duration) {
+	tried := make(chan struct{})
+	r.mu.Lock()
+	r.awaiting = append(r.awaiting, tried)
+	r.mu.Unlock()
+	r.wake()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-tried:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // Run writes until ctx ends.
 func (r *recorder) Run(ctx context.Context) error {
 	for {
@@ -87,7 +104,14 @@ func (r *recorder) flush(ctx context.Context) bool {
 	r.mu.Lock()
 	calls := r.dirty
 	r.dirty = make(map[faas.InvocationID]*call, len(calls))
+	awaiting := r.awaiting
+	r.awaiting = nil
 	r.mu.Unlock()
+	defer func() {
+		for _, tried := range awaiting {
+			close(tried)
+		}
+	}()
 	var together []*faas.Invocation
 	var alone []*call
 	for _, c := range calls {
