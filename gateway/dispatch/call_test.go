@@ -261,3 +261,32 @@ func TestModes(t *testing.T) {
 		}
 	}
 }
+
+// TestExitOfARunnerThatWasNotNeeded: a call that has its slot does not end with a runner that was launched for it.
+func TestExitOfARunnerThatWasNotNeeded(t *testing.T) {
+	r := newRig(t, warm(), sh("cat body"))
+	body, rest := io.Pipe()
+	req := r.request("")
+	req.Body, req.Size = body, -1
+	answer := make(chan error, 1)
+	go func() {
+		reply, err := r.Call(t.Context(), req)
+		if err == nil {
+			_ = reply.Body.Close()
+		}
+		answer <- err
+	}()
+	if _, err := io.WriteString(rest, "first half, "); err != nil { // read only once the runner has the call
+		t.Fatal(err)
+	}
+	for _, id := range r.led() {
+		r.Exited(Exit{Runner: "another", Invocation: id, Start: faas.StartJob, Ref: r.rev.Ref(), Reason: faas.ReasonRunnerLost})
+	}
+	if _, err := io.WriteString(rest, "second half"); err != nil {
+		t.Fatal(err)
+	}
+	_ = rest.Close()
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+}

@@ -81,20 +81,28 @@ func (d *Dispatcher) bringUp(wait context.Context, c *call, cancel context.Cance
 // startJob has a runner launched for c as soon as the function may run one more,
 // and withdrawn when another one was ready first, or none was.
 func (d *Dispatcher) startJob(wait context.Context, c *call, cancel context.CancelCauseFunc) (over func(*hub.Slot)) {
-	launched := make(chan bool, 1)
-	d.work.Go(func() { launched <- d.launch(wait, c, cancel) })
+	launched, before := make(chan bool, 1), c.withdrawn
+	d.work.Go(func() { launched <- d.launch(wait, c, before, cancel) })
 	return func(slot *hub.Slot) {
 		cancel(nil)
 		if !<-launched {
 			return
 		}
 		if slot == nil || slot.Runner().Invocation != c.id {
-			d.background(func(ctx context.Context) { d.withdraw(ctx, c) })
+			done := make(chan struct{})
+			c.withdrawn = done
+			d.background(func(ctx context.Context) {
+				defer close(done)
+				d.withdraw(ctx, c)
+			})
 		}
 	}
 }
 
-func (d *Dispatcher) launch(wait context.Context, c *call, cancel context.CancelCauseFunc) bool {
+func (d *Dispatcher) launch(wait context.Context, c *call, before <-chan struct{}, cancel context.CancelCauseFunc) bool {
+	if before != nil {
+		<-before
+	}
 	if err := d.takePlace(wait, c); err != nil {
 		cancel(err)
 		return false

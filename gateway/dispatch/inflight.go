@@ -28,6 +28,8 @@ type call struct {
 	stored chan struct{} // closed when the runner has said how the uploads went
 	input  chan struct{} // closed when the runner has stored the input
 
+	withdrawn <-chan struct{} // closed when a runner that was not needed is; of the goroutine that claims
+
 	inLane bool // counted in the function's lane; guarded by the dispatcher's mu
 
 	mu       sync.Mutex

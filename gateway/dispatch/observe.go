@@ -145,7 +145,7 @@ func (d *Dispatcher) Exited(e Exit) {
 		switch {
 		case inv.Inner.Runner == e.Runner && c.isCommitted():
 			bound = append(bound, c)
-		case e.Invocation == c.id && !c.isCommitted():
+		case e.Invocation == c.id && !c.isCommitted() && (inv.Inner.Runner == "" || inv.Inner.Runner == e.Runner):
 			waiting = c
 		case e.Reason == faas.ReasonStartFailed && e.Start == faas.StartWarm && c.inLane && c.rev.Ref() == e.Ref && inv.Mode == faas.ModeWarm:
 			c.cancel(&loss{e.Reason, e.Detail})

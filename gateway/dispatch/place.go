@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"davit/gateway/faas"
@@ -22,7 +23,7 @@ const (
 // takePlace waits until the function may run one more job.
 func (d *Dispatcher) takePlace(ctx context.Context, c *call) error {
 	for pause := placePoll; ; pause = min(2*pause, placePollMax) {
-		ok, err := d.Places.AcquirePlace(ctx, c.rev.Function, c.id, c.rev.Spec.MaxConcurrency, d.Now().Add(d.Limits.Lease))
+		ok, err := d.acquirePlace(ctx, c)
 		if err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -44,6 +45,17 @@ func (d *Dispatcher) takePlace(ctx context.Context, c *call) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// acquirePlace asks for a place; one that is being given back is asked for after that.
+func (d *Dispatcher) acquirePlace(ctx context.Context, c *call) (bool, error) {
+	d.mu.Lock()
+	_, freed := d.freed[c.id]
+	d.mu.Unlock()
+	if freed {
+		return false, nil
+	}
+	return d.Places.AcquirePlace(ctx, c.rev.Function, c.id, c.rev.Spec.MaxConcurrency, d.Now().Add(d.Limits.Lease))
 }
 
 // freePlace has a job's place given back soon; it is harmless when there is none.
@@ -77,8 +89,7 @@ func (d *Dispatcher) runPlaces(ctx context.Context) error {
 
 func (d *Dispatcher) giveBack(ctx context.Context) {
 	d.mu.Lock()
-	freed := d.freed
-	d.freed = make(map[faas.InvocationID]place)
+	freed := maps.Clone(d.freed)
 	d.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, giveBackWithin)
 	defer cancel()
@@ -87,6 +98,11 @@ func (d *Dispatcher) giveBack(ctx context.Context) {
 			d.Logger.Warn("give back a job's place; its lease ends by itself", "invocation", id, "error", err)
 		}
 	}
+	d.mu.Lock()
+	for id := range freed {
+		delete(d.freed, id)
+	}
+	d.mu.Unlock()
 	d.announce()
 }
 

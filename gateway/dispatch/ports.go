@@ -64,7 +64,8 @@ type Gateways interface {
 type Launcher interface {
 	// Launch starts a runner for one invocation; twice for the same one starts one.
 	Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID) error
-	// Stop ends the runner that was launched for the invocation.
+	// Stop ends the runner that was launched for the invocation, whose exit is not
+	// the invocation's any more; another one may be launched for it at once.
 	Stop(ctx context.Context, id faas.InvocationID) error
 	// Scale sees to it that at least n runners of that start exist; it never ends one.
 	Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error
@@ -75,7 +76,7 @@ type Launcher interface {
 // Exit tells that a runner's process or pod is gone, and why.
 type Exit struct {
 	Runner     faas.RunnerID
-	Invocation faas.InvocationID // that it was launched for, if any
+	Invocation faas.InvocationID // that it was launched for, if any, and not stopped since
 	Start      faas.Start
 	Ref        faas.RevisionRef
 	Reason     faas.Reason

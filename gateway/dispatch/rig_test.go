@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -113,6 +115,13 @@ func (r *rig) request(body string) *Request {
 		req.Body, req.Size, req.ContentType = strings.NewReader(body), int64(len(body)), "text/plain"
 	}
 	return req
+}
+
+// led returns the invocations that the dispatcher leads.
+func (r *rig) led() []faas.InvocationID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.calls))
 }
 
 // final waits for an invocation's end.

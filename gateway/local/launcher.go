@@ -41,7 +41,7 @@ type Exit struct {
 	Runner     faas.RunnerID
 	Ref        faas.RevisionRef
 	Start      faas.Start
-	Invocation faas.InvocationID // that it was launched for, if any
+	Invocation faas.InvocationID // that it was launched for, if any, and not stopped since
 	Reason     faas.Reason       // "": it ended in order; start_failed; else runner_lost
 	Detail     string            // exit status and last line of its standard error
 }
@@ -87,7 +87,7 @@ func New(o Options) (*Launcher, error) {
 }
 
 // Launch starts a job runner for invocation id of a revision. While that
-// process lives, launching the same id again starts no other.
+// process lives, and Stop was not called, launching the same id again starts no other.
 func (l *Launcher) Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID) error {
 	if err := l.Prepare(ctx, rev); err != nil {
 		return err
@@ -156,10 +156,15 @@ func (l *Launcher) Joined(runner faas.RunnerID) {
 }
 
 // Stop ends the job runner of an invocation: SIGTERM now, SIGKILL 10 s later.
-// It does not wait for the end; OnExit tells. Without such a process it does nothing.
+// It does not wait for the end; OnExit tells, and no longer of the invocation,
+// which by then may have another runner. Without such a process it does nothing.
 func (l *Launcher) Stop(_ context.Context, id faas.InvocationID) error {
 	l.mu.Lock()
 	p := l.jobs[id]
+	if p != nil {
+		p.unwanted = true
+		delete(l.jobs, id)
+	}
 	l.mu.Unlock()
 	if p != nil {
 		p.stop(stopGrace)

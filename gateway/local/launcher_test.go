@@ -71,14 +71,20 @@ func TestOneInvocationIsOneProcess(t *testing.T) {
 	if err := errors.Join(b.Stop(t.Context(), "inv"), b.Stop(t.Context(), "inv"), b.Stop(t.Context(), "other")); err != nil {
 		t.Fatal(err)
 	}
-	b.exit(0)
-	if n := b.Running(revision("").Ref(), faas.StartJob); n != 0 {
-		t.Fatalf("%d processes run", n)
-	}
-	if err := b.Launch(t.Context(), revision("end"), "inv"); err != nil { // a later attempt
+	if err := b.Launch(t.Context(), revision("stay"), "inv"); err != nil { // whether the first is gone or not
 		t.Fatal(err)
 	}
-	b.exit(1)
+	b.reports(2)
+	if e := b.exit(0); e.Invocation != "" {
+		t.Errorf("the exit of a runner that was not wanted is the invocation's: %+v", e)
+	}
+	if n := b.Running(revision("").Ref(), faas.StartJob); n != 1 {
+		t.Fatalf("%d processes run", n)
+	}
+	b.stop()
+	if e := b.exit(1); e.Invocation != "inv" {
+		t.Errorf("exit %+v", e)
+	}
 }
 
 func TestScaleStartsWhatIsMissing(t *testing.T) {

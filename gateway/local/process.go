@@ -25,10 +25,11 @@ const pipeGrace = time.Second
 
 // process is one runner, starting, running or just gone.
 type process struct {
-	record record
-	dir    string // its own, with the record beside it as dir + ".json"
-	stderr *lines // nil for one that an earlier gateway started
-	joined bool   // guarded by Launcher.mu
+	record   record
+	dir      string // its own, with the record beside it as dir + ".json"
+	stderr   *lines // nil for one that an earlier gateway started
+	joined   bool   // guarded by Launcher.mu
+	unwanted bool   // its invocation does without it; guarded by Launcher.mu
 
 	begun chan struct{} // closed when the start succeeded or failed
 	err   error         // of the start; read after begun
@@ -197,9 +198,12 @@ func (l *Launcher) watch(p *process) {
 // exit describes the end of a process.
 func (l *Launcher) exit(p *process, end ending) Exit {
 	l.mu.Lock()
-	joined := p.joined
+	joined, unwanted := p.joined, p.unwanted
 	l.mu.Unlock()
 	e := Exit{Runner: p.record.Runner, Ref: p.record.Ref(), Start: p.record.Start, Invocation: p.record.Invocation}
+	if unwanted {
+		e.Invocation = ""
+	}
 	if end.orderly {
 		return e
 	}
