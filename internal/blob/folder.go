@@ -42,9 +42,11 @@ type FolderOptions struct {
 //
 // A Put is durable when it returns, a loss of power included: file and folders are synced. Only for keys
 // under "invocations/" the folders are not: there a loss of power may lose an object of the last seconds,
-// as it does the invocation's record, but never tears one.
+// as it does the invocation's record, but never tears one. What is uploaded by a signed URL is left to the
+// system to sync: a loss of power may lose what came in the last half minute; what it tore is as lost.
 type Folder struct {
 	root    *os.Root
+	at      dirAt
 	temp    *tempDir
 	o       FolderOptions
 	buffers sync.Pool // of *[]byte
@@ -93,27 +95,52 @@ func (f *Folder) open(dir string) error {
 	if err := root.Mkdir(objectsDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return errors.Join(err, root.Close())
 	}
-	temp, err := openTempDir(root)
+	at, err := openAt(root)
 	if err != nil {
 		return errors.Join(err, root.Close())
 	}
-	f.root, f.temp = root, temp
+	temp, err := openTempDir(root, at)
+	if err != nil {
+		return errors.Join(err, at.close(), root.Close())
+	}
+	f.root, f.at, f.temp = root, at, temp
 	return nil
 }
 
 // Close lets go of the folder. It must not be in use any more.
-func (f *Folder) Close() error { return errors.Join(f.temp.close(), f.root.Close()) }
+func (f *Folder) Close() error { return errors.Join(f.temp.close(), f.at.close(), f.root.Close()) }
+
+// durability is how much of what is put survives a loss of power.
+type durability int
+
+const (
+	written durability = iota // what the system has synced by itself
+	synced                    // the file, if its name is there
+	durable                   // file and name
+)
+
+// ofInvocation says that a key's objects belong to an invocation.
+func ofInvocation(key Key) bool { return strings.HasPrefix(string(key), "invocations/") }
+
 
 // Put implements Store.
 func (f *Folder) Put(ctx context.Context, key Key, r io.Reader, size int64, o PutOptions) (Info, error) {
-	info, err := f.put(ctx, key, r, size, o)
+	how := durable
+	if ofInvocation(key) {
+		how = synced
+	}
+	return f.putAs(ctx, how, key, r, size, o)
+}
+
+func (f *Folder) putAs(ctx context.Context, how durability, key Key, r io.Reader, size int64, o PutOptions) (Info, error) {
+	info, err := f.put(ctx, how, key, r, size, o)
 	if err != nil {
 		return Info{}, fmt.Errorf("put object %s: %w", quote(string(key)), err)
 	}
 	return info, nil
 }
 
-func (f *Folder) put(ctx context.Context, key Key, r io.Reader, size int64, o PutOptions) (Info, error) {
+func (f *Folder) put(ctx context.Context, how durability, key Key, r io.Reader, size int64, o PutOptions) (Info, error) {
 	if err := cmp.Or(key.Validate(), o.check(), ctx.Err()); err != nil {
 		return Info{}, err
 	}
@@ -133,6 +160,9 @@ func (f *Folder) put(ctx context.Context, key Key, r io.Reader, size int64, o Pu
 	b := newBody(ctx, r, size, o.SHA256)
 	defer func() { _ = b.stop() }()
 	m, err := f.write(temp.file, b, o.contentType())
+	if err == nil && how >= synced {
+		err = translate(temp.file.Sync())
+	}
 	if err != nil {
 		return Info{}, err
 	}
@@ -140,14 +170,13 @@ func (f *Folder) put(ctx context.Context, key Key, r io.Reader, size int64, o Pu
 	if err != nil {
 		return Info{}, translate(err)
 	}
-	durable := !strings.HasPrefix(string(key), "invocations/")
-	if err := f.publish(temp, objectPath(key), o.IfAbsent, durable); err != nil {
+	if err := f.publish(temp, objectPath(key), o.IfAbsent, how >= durable); err != nil {
 		return Info{}, err
 	}
 	return m.info(key, written.ModTime()), nil
 }
 
-// write fills the file with an object, down to the disk.
+// write fills the file with an object.
 func (f *Folder) write(file *os.File, b *body, contentType string) (metadata, error) {
 	buffer := f.buffers.Get().(*[]byte)
 	defer f.buffers.Put(buffer)
@@ -169,16 +198,13 @@ func (f *Folder) write(file *os.File, b *body, contentType string) (metadata, er
 	if _, err := file.Write(m.encode()); err != nil {
 		return metadata{}, unavailable(err)
 	}
-	if err := file.Sync(); err != nil {
-		return metadata{}, unavailable(err)
-	}
 	return m, nil
 }
 
-// publish gives a written file its name, and makes that last if durable.
-func (f *Folder) publish(temp *tempFile, name string, ifAbsent, durable bool) error {
+// publish gives a written file its name, and makes that last if it is to.
+func (f *Folder) publish(temp *tempFile, name string, ifAbsent, lasting bool) error {
 	changed, err := f.giveName(temp, name, ifAbsent)
-	if err != nil || !durable {
+	if err != nil || !lasting {
 		return err
 	}
 	for _, dir := range changed {
@@ -210,32 +236,37 @@ func (f *Folder) giveName(temp *tempFile, name string, ifAbsent bool) ([]string,
 // give is one rename, or one link where nothing may be replaced: either is atomic.
 func (f *Folder) give(temp *tempFile, name string, ifAbsent bool) error {
 	if !ifAbsent {
-		return translateName(f.root.Rename(temp.name, name))
+		err := f.at.rename(temp.name, name)
+		temp.given = err == nil
+		return translateName(err)
 	}
-	err := f.root.Link(temp.name, name)
+	err := f.at.link(temp.name, name)
 	if found, statErr := f.root.Lstat(name); errors.Is(err, fs.ErrExist) && (statErr != nil || !found.IsDir()) {
 		return ErrExists
 	}
 	return translateName(err)
 }
 
-// makeParents makes the folders above name and returns those in which it made one.
+// makeParents makes the folders above name, of which often only the last is missing, and returns those in
+// which it made one.
 func (f *Folder) makeParents(name string) (changed []string, err error) {
-	parent := path.Dir(name)
-	for i := len(objectsDir) + 1; i <= len(parent); i++ {
-		if i < len(parent) && parent[i] != '/' {
-			continue
+	dir := path.Dir(name)
+	if dir == objectsDir {
+		return nil, nil // never made here: the caller gives up
+	}
+	err = f.at.mkdir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if changed, err = f.makeParents(dir); err != nil {
+			return changed, err
 		}
-		dir := parent[:i]
-		err := f.root.Mkdir(dir, 0o700)
-		switch {
-		case err == nil:
-			changed = append(changed, path.Dir(dir))
-		case errors.Is(err, fs.ErrNotExist): // a Delete was here meanwhile: the caller tries again
-			return changed, nil
-		case !errors.Is(err, fs.ErrExist):
-			return changed, translateName(err)
-		}
+		err = f.at.mkdir(dir)
+	}
+	switch {
+	case err == nil:
+		changed = append(changed, path.Dir(dir))
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist): // a Delete or a Put was here meanwhile: the caller tries again
+	default:
+		return changed, translateName(err)
 	}
 	return changed, nil
 }

@@ -86,7 +86,7 @@ func (f *Folder) servePut(w http.ResponseWriter, r *http.Request, key Key) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	info, err := f.Put(r.Context(), key, r.Body, r.ContentLength, o)
+	info, err := f.putAs(r.Context(), written, key, r.Body, r.ContentLength, o)
 	if err != nil {
 		f.answer(w, r, key, err)
 		return

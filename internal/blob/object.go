@@ -80,6 +80,9 @@ func (f *Folder) openObject(key Key) (*os.File, Info, error) {
 		return nil, Info{}, translate(err)
 	}
 	info, err := readInfo(file, key)
+	if errors.Is(err, errDamaged) && ofInvocation(key) {
+		err = fmt.Errorf("%w: %w", ErrNotFound, err) // torn by a loss of power
+	}
 	if err != nil {
 		return nil, Info{}, errors.Join(err, file.Close())
 	}

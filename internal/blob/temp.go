@@ -21,13 +21,14 @@ const (
 // however the process ends; so anyone can tell a folder in use from one left behind.
 type tempDir struct {
 	root *os.Root
+	at   dirAt
 	name string
 	lock *os.File
 	next atomic.Uint64
 }
 
 // openTempDir removes the folders of dead processes and makes one for this.
-func openTempDir(root *os.Root) (*tempDir, error) {
+func openTempDir(root *os.Root, at dirAt) (*tempDir, error) {
 	if err := root.Mkdir(tempRoot, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func openTempDir(root *os.Root) (*tempDir, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.RemoveAll(name))
 	}
-	return &tempDir{root: root, name: name, lock: lock}, nil
+	return &tempDir{root: root, at: at, name: name, lock: lock}, nil
 }
 
 // sweep removes every temp folder whose lock is free.
@@ -98,25 +99,29 @@ func (d *tempDir) close() error { return errors.Join(d.root.RemoveAll(d.name), d
 // create makes an empty file, to be renamed or discarded.
 func (d *tempDir) create() (*tempFile, error) {
 	name := path.Join(d.name, strconv.FormatUint(d.next.Add(1), 36))
-	file, err := d.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	file, err := d.at.create(name)
 	if err != nil {
 		return nil, err
 	}
-	return &tempFile{root: d.root, name: name, file: file}, nil
+	return &tempFile{at: d.at, name: name, file: file}, nil
 }
 
 // tempFile is one file being written.
 type tempFile struct {
-	root *os.Root
-	name string
-	file *os.File
+	at    dirAt
+	name  string
+	file  *os.File
+	given bool // it was renamed
 }
 
 // discard closes the file and removes its temporary name, if it still has that.
 func (t *tempFile) discard() error {
-	err := t.root.Remove(t.name)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	err := t.file.Close()
+	if t.given {
+		return err
 	}
-	return errors.Join(t.file.Close(), err)
+	if gone := t.at.remove(t.name); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
 }

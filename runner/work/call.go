@@ -260,13 +260,13 @@ func (c *Call) settle() {
 	}
 }
 
-// retire says that the uploads are done or given up. What no gateway acknowledges is
-// forgotten after a while.
-func (c *Call) retire(patience time.Duration) {
+// retire says that the uploads are done or given up. late is what to do when no gateway
+// acknowledges the outcome for a while.
+func (c *Call) retire(patience time.Duration, late func()) {
 	c.mu.Lock()
 	c.retired = true
-	if !c.acked {
-		c.expiry = time.AfterFunc(patience, c.expire)
+	if !c.acked && !c.givenUp {
+		c.expiry = time.AfterFunc(patience, func() { c.w.background(late) })
 	}
 	c.mu.Unlock()
 	c.settle()

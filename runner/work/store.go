@@ -21,6 +21,9 @@ const (
 	inputDelay = 200 * time.Millisecond
 	// ackPatience is how long an outcome that is in the store waits for a gateway.
 	ackPatience = 30 * time.Second
+	// ackSoon is how long the outcome of a call that nobody was promised waits for a
+	// gateway before it is stored: mostly one has settled it by then.
+	ackSoon = time.Second
 )
 
 // uploads is how far the storing of a call is; the call's mutex guards it.
@@ -152,7 +155,7 @@ func (c *Call) store() {
 	deadline := c.storeDeadline()
 	patience := max(deadline.Sub(c.w.now()), ackPatience)
 	if !c.kept(o) || c.task.Put == (task.Put{}) {
-		c.retire(patience)
+		c.retire(patience, c.expire)
 		return
 	}
 	ctx, cancel := context.WithDeadline(c.w.life, deadline)
@@ -161,11 +164,32 @@ func (c *Call) store() {
 	c.mu.Lock()
 	c.outcome = stored
 	c.mu.Unlock()
-	if c.putOutcome(ctx, stored) {
-		patience = ackPatience
+	if !c.isPromised() {
+		c.w.tell(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: stored})
+		c.retire(ackSoon, func() { c.retire(c.storeOutcome(stored, deadline, patience), c.expire) })
+		return
 	}
+	patience = c.storeOutcome(stored, deadline, patience)
 	c.w.tell(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: stored})
-	c.retire(patience)
+	c.retire(patience, c.expire)
+}
+
+// isPromised reports whether a caller was told that the call is kept.
+func (c *Call) isPromised() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mustKeep()
+}
+
+// storeOutcome stores the outcome for a gateway that may find neither runner nor call
+// later, and returns how long to wait for one that still does.
+func (c *Call) storeOutcome(o *task.Outcome, deadline time.Time, patience time.Duration) time.Duration {
+	ctx, cancel := context.WithDeadline(c.w.life, deadline)
+	defer cancel()
+	if c.putOutcome(ctx, o) {
+		return ackPatience
+	}
+	return patience
 }
 
 // storeAll uploads input, result and log and returns the outcome that says so.

@@ -148,18 +148,18 @@ func TestWhatIsStored(t *testing.T) {
 		want   string // in this order
 		event  bool
 	}{
-		{name: "all", shell: "echo log >&2", change: func(tk *task.Task) { tk.Keep = faas.KeepAll }, body: "input", want: "/input /result /log /outcome", event: true},
-		{name: "nothing to log, no body", shell: "true", change: func(tk *task.Task) { tk.Keep = faas.KeepAll }, want: "/result /outcome", event: true},
+		{name: "all", shell: "echo log >&2", change: func(tk *task.Task) { tk.Keep = faas.KeepAll }, body: "input", want: "/input /result /log", event: true},
+		{name: "nothing to log, no body", shell: "true", change: func(tk *task.Task) { tk.Keep = faas.KeepAll }, want: "/result", event: true},
 		{name: "none", shell: "echo log", change: func(tk *task.Task) { tk.Keep = faas.KeepNone }, body: "input"},
 		{name: "none, failed", shell: "exit 1", change: func(tk *task.Task) { tk.Keep = faas.KeepNone }, body: "input"},
 		{name: "failed, and it went well", shell: "echo log", change: func(tk *task.Task) { tk.Keep = faas.KeepFailed }, body: "input"},
-		{name: "failed, and it failed", shell: "echo log; exit 1", change: func(tk *task.Task) { tk.Keep = faas.KeepFailed }, body: "input", want: "/input /log /outcome", event: true},
+		{name: "failed, and it failed", shell: "echo log; exit 1", change: func(tk *task.Task) { tk.Keep = faas.KeepFailed }, body: "input", want: "/input /log", event: true},
 		{name: "must", shell: "echo log", change: func(tk *task.Task) { tk.Keep, tk.MustKeep = faas.KeepNone, true }, body: "input", want: "/input /result /log /outcome", event: true},
 		{name: "malformed", shell: "true", change: func(tk *task.Task) {
 			tk.Keep, tk.Request.ContentType = faas.KeepAll, "multipart/form-data; boundary=x"
-		}, body: "garbage", want: "/input /outcome", event: true},
-		{name: "gateway has the input", shell: "true", change: func(tk *task.Task) { tk.Keep, tk.Put.Input = faas.KeepAll, "" }, body: "x", want: "/result /outcome", event: true},
-		{name: "raw answer", shell: "true", change: func(tk *task.Task) { tk.Keep, tk.Response = faas.KeepAll, faas.ResponseFile }, want: "/result /outcome", event: true},
+		}, body: "garbage", want: "/input", event: true},
+		{name: "gateway has the input", shell: "true", change: func(tk *task.Task) { tk.Keep, tk.Put.Input = faas.KeepAll, "" }, body: "x", want: "/result", event: true},
+		{name: "raw answer", shell: "true", change: func(tk *task.Task) { tk.Keep, tk.Response = faas.KeepAll, faas.ResponseFile }, want: "/result", event: true},
 	}
 	w := newWorker(t, nil)
 	for _, test := range tests {
@@ -180,11 +180,12 @@ func TestWhatIsStored(t *testing.T) {
 				return
 			}
 			e := await(t, events, task.EventStored)
-			var kept task.Outcome
-			text, _ := s.get("/outcome")
-			must(t, json.Unmarshal([]byte(text), &kept))
-			if fmt.Sprint(kept.Reason, kept.Result, kept.Input, kept.LogStored) != fmt.Sprint(e.Outcome.Reason, e.Outcome.Result, e.Outcome.Input, e.Outcome.LogStored) || kept.Reason != d.Reason {
-				t.Errorf("outcome.json %+v, the event %+v", kept, e.Outcome)
+			kept := *e.Outcome
+			if kept.Reason != d.Reason {
+				t.Errorf("the event %+v, the answer %+v", kept, d)
+			}
+			if text, there := s.get("/outcome"); there {
+				sameOutcome(t, text, e.Outcome)
 			}
 			if in, there := s.get("/input"); there && (in != test.body || s.types["/input"] != tk.Request.ContentType || !kept.Input.Stored) {
 				t.Errorf("input %q as %q, %+v", in, s.types["/input"], kept.Input)
@@ -202,6 +203,36 @@ func TestWhatIsStored(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sameOutcome holds an outcome in the store to the one that was told.
+func sameOutcome(t testing.TB, stored string, told *task.Outcome) {
+	t.Helper()
+	var o task.Outcome
+	must(t, json.Unmarshal([]byte(stored), &o))
+	if fmt.Sprint(o.Reason, o.Result, o.Input, o.LogStored) != fmt.Sprint(told.Reason, told.Result, told.Input, told.LogStored) {
+		t.Errorf("outcome.json %+v, told %+v", o, told)
+	}
+}
+
+// What no gateway settles is described in the store.
+func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
+	w := newWorker(t, nil)
+	s := newStore(t)
+	events := watch(t, w)
+	c := start(t, w, newTask(t, "true", func(tk *task.Task) { tk.Put, tk.Keep = s.puts(), faas.KeepAll }), "")
+	a, err := c.Answer(t.Context())
+	must(t, err)
+	must(t, a.Body.Close())
+	told := await(t, events, task.EventStored)
+	eventually(t, "the outcome to be stored", func() bool { return s.names() == "/result /outcome" })
+	text, _ := s.get("/outcome")
+	sameOutcome(t, text, told.Outcome)
+	if held := w.Held(); len(held) != 1 || !held[0].Uploaded {
+		t.Errorf("held: %+v", held)
+	}
+	c.Ack()
+	eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 }
 
 func TestStoreAwayDelaysNothingAndIsTriedAgain(t *testing.T) {
