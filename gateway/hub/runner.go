@@ -298,7 +298,8 @@ func (h *Hub) happened(r *runner, e *task.Event) {
 		if e.Held != nil {
 			h.resync(r, set(e.Held))
 		}
-	case task.EventEnded:
+	case task.EventEnded: // it may be all that is told of a short call
+		h.hold(r, e.Invocation, confirmed)
 		r.advance(e.Invocation, ended)
 	case task.EventInputStored, task.EventStored:
 	}

@@ -21,7 +21,9 @@ func (d dirAt) close() error { return d.dir.Close() }
 
 func (d dirAt) fd() int { return int(d.dir.Fd()) }
 
-func (d dirAt) mkdir(name string) error { return d.said("make", name, unix.Mkdirat(d.fd(), name, 0o700)) }
+func (d dirAt) mkdir(name string) error {
+	return d.said("make", name, unix.Mkdirat(d.fd(), name, 0o700))
+}
 
 func (d dirAt) remove(name string) error {
 	return d.said("remove", name, unix.Unlinkat(d.fd(), name, 0))

@@ -3,6 +3,8 @@ package blob
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +52,7 @@ type Folder struct {
 	temp    *tempDir
 	o       FolderOptions
 	buffers sync.Pool // of *[]byte
+	macs    sync.Pool // of hash.Hash, keyed with the secret
 }
 
 var (
@@ -71,6 +74,7 @@ func NewFolder(dir string, o FolderOptions) (*Folder, error) {
 	}
 	f := &Folder{o: o}
 	f.buffers.New = func() any { b := make([]byte, copyBytes); return &b }
+	f.macs.New = func() any { return hmac.New(sha256.New, o.Secret) }
 	if err := f.open(dir); err != nil {
 		return nil, fmt.Errorf("open store %q: %w", dir, err)
 	}
@@ -121,7 +125,6 @@ const (
 
 // ofInvocation says that a key's objects belong to an invocation.
 func ofInvocation(key Key) bool { return strings.HasPrefix(string(key), "invocations/") }
-
 
 // Put implements Store.
 func (f *Folder) Put(ctx context.Context, key Key, r io.Reader, size int64, o PutOptions) (Info, error) {

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -77,9 +77,16 @@ func (f *Folder) sign(who audience, method string, key Key, ttl time.Duration, p
 // signature signs params, which must not hold a signature yet. No field can run into the next: only the
 // last, which is escaped, could hold a line break.
 func (f *Folder) signature(who audience, method string, key Key, params url.Values) string {
-	mac := hmac.New(sha256.New, f.o.Secret)
-	fmt.Fprintf(mac, "davit object url 1\n%s\n%s\n%s\n%s", who, method, key, params.Encode())
-	return hex.EncodeToString(mac.Sum(nil))
+	mac, _ := f.macs.Get().(hash.Hash)
+	defer f.macs.Put(mac)
+	mac.Reset()
+	var b [512]byte
+	said := append(b[:0], "davit object url 1\n"...)
+	for _, part := range []string{string(who), method, string(key)} {
+		said = append(append(said, part...), '\n')
+	}
+	_, _ = mac.Write(append(said, params.Encode()...))
+	return hex.EncodeToString(mac.Sum(said[:0]))
 }
 
 var (

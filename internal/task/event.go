@@ -5,7 +5,8 @@ import "davit/gateway/faas"
 // EventKind is what an event tells.
 type EventKind string
 
-// The kinds of events. Each carries Free, the runner's free slots after it.
+// The kinds of events. Each carries Free, the runner's free slots after it. Taken and
+// running may be left out when a later one goes out with them that says as much.
 const (
 	EventSlots       EventKind = "slots"        // nothing else changed; also the first event, and one each 5 s
 	EventTaken       EventKind = "taken"        // Invocation has a slot

@@ -25,6 +25,7 @@ type feed struct {
 	first  task.Event
 	over   chan struct{} // closed when no more events come
 	err    error         // why; read after over is closed
+	batch  []task.Event  // reused for what goes out together
 	asked  sync.Once
 }
 
@@ -119,31 +120,33 @@ func (f *feed) linger(ctx context.Context, e *task.Event) {
 	}
 }
 
-// tell sends an event and those that are there already.
+// tell sends an event and those that are there already, but for what those say again.
 func (l *lot) tell(w http.ResponseWriter, k *link, e *task.Event, f *feed) error {
-	lines := json.NewEncoder(w)
-	var seq int64
-	failed := false
 	l.mu.Lock()
 	gateway := k.gateway
 	l.mu.Unlock()
-	for more := true; more; {
+	batch := f.more(append(f.batch[:0], *e))
+	f.batch = batch
+	lines := json.NewEncoder(w)
+	failed := false
+	for i := range batch {
+		e := &batch[i]
 		switch {
 		case e.Kind == task.EventSlots:
 			e.Held = l.heldIDs()
 		case e.Kind == task.EventRunning && e.Record != nil && e.Record.Inner != nil && e.Record.Inner.Gateway == gateway:
 			e.Record = nil // it has sent it
 		}
+		if said(e, batch[i+1:]) {
+			continue
+		}
 		if err := lines.Encode(e); err != nil {
 			return err
 		}
-		seq, failed = max(seq, e.Seq), failed || e.Kind == task.EventStartFailed
-		select {
-		case *e = <-f.events:
-		default:
-			more = false
-		}
+		failed = failed || e.Kind == task.EventStartFailed
 	}
+	seq := batch[len(batch)-1].Seq
+	clear(batch)
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return err
 	}
@@ -153,6 +156,33 @@ func (l *lot) tell(w http.ResponseWriter, k *link, e *task.Event, f *feed) error
 	l.failureTold = l.failureTold || failed
 	l.wake()
 	return nil
+}
+
+// more appends the events that are there.
+func (f *feed) more(batch []task.Event) []task.Event {
+	for {
+		select {
+		case e := <-f.events:
+			batch = append(batch, e)
+		default:
+			return batch
+		}
+	}
+}
+
+// said reports whether what an event tells follows from a later one: how far the
+// invocation is. A record it tells nobody else.
+func said(e *task.Event, later []task.Event) bool {
+	if e.Kind != task.EventTaken && e.Kind != task.EventRunning || e.Record != nil {
+		return false
+	}
+	for i := range later {
+		then := &later[i]
+		if then.Invocation == e.Invocation && (then.Kind == task.EventEnded || e.Kind == task.EventTaken && then.Kind == task.EventRunning) {
+			return true
+		}
+	}
+	return false
 }
 
 // heldIDs returns the ids of what is held; never nil.
