@@ -173,6 +173,7 @@ func (g *gateway) startRunners(ctx context.Context) error {
 	g.dispatch = g.newDispatcher()
 	g.hub = hub.New(hub.Options{
 		Gateway: g.id, Verify: tokens.verify, Observer: observer{g.dispatch, g}, Log: g.log, Peers: func() []string { return []string{g.net.runnerAddr()} },
+		Parts: g.dispatch,
 	})
 	g.dispatch.Attach(g.hub)
 	binary, err := findRunner(g.cfg)

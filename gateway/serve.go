@@ -66,7 +66,7 @@ func serveUntil(ctx context.Context, serve func() error, shutdown func(context.C
 // runnerHandler is what runners reach: the hub, and the folder store's signed URLs.
 func (g *gateway) runnerHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(task.PathPark, g.hub.Handler())
+	mux.Handle("/", g.hub.Handler())
 	if g.objects.runners != nil {
 		mux.Handle(task.PathStore, http.StripPrefix(strings.TrimSuffix(task.PathStore, "/"), g.objects.runners))
 	}

@@ -128,16 +128,18 @@ func serve(ctx context.Context, launch *task.Launch, log *slog.Logger) (err erro
 	if err != nil {
 		return err
 	}
-	w, err := work.New(*launch, work.Options{Log: log})
+	hello := task.Hello{
+		Runner: launch.Runner, Function: launch.Function, Revision: launch.Revision, Start: launch.Start,
+		Invocation: launch.Invocation, Slots: launch.Slots, Version: version.String(), Sandbox: sandbox,
+	}
+	desk := park.NewDesk(hello.Ref(), launch.Token)
+	w, err := work.New(*launch, work.Options{Log: log, Parts: desk})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	return park.Run(ctx, worker{w}, park.Options{
-		Hello: task.Hello{
-			Runner: launch.Runner, Function: launch.Function, Revision: launch.Revision, Start: launch.Start,
-			Invocation: launch.Invocation, Slots: launch.Slots, Version: version.String(), Sandbox: sandbox,
-		},
+		Hello: hello, Desk: desk,
 		Token: launch.Token, Gateways: launch.Gateways, Log: log,
 	})
 }

@@ -38,6 +38,7 @@ type Limits struct {
 	Grace     time.Duration // how long a runner may be out of touch before it counts as lost
 	Lease     time.Duration // how long an accepted invocation waits for a gateway that died
 	Drain     time.Duration // how long a stopping gateway waits for running calls
+	PartBytes faas.Bytes    // of an upload that is too large for one PUT; 0: 64 MiB
 }
 
 // Dispatcher runs invocations. Its methods may be used by many goroutines at once.

@@ -39,8 +39,14 @@ type rig struct {
 
 func newRig(t *testing.T, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
 	t.Helper()
+	return newRigOn(t, nil, spec, trigger)
+}
+
+// newRigOn is newRig on that S3, where uploads of more than 6 MiB go in parts of 5 MiB.
+func newRigOn(t *testing.T, s3 *blob.S3, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
+	t.Helper()
 	dir := t.TempDir()
-	r := &rig{t: t, meter: &counts{}, started: &runners{t: t, dir: dir}}
+	r := &rig{t: t, meter: &counts{}, started: &runners{t: t, dir: dir, onePut: 6 << 20}}
 	trigger.Function, trigger.Methods, trigger.Path = "f", []string{http.MethodPost}, "/t"
 	spec = spec.Complete(faas.Defaults{})
 	r.rev = &faas.Revision{Function: "f", Number: 1, State: faas.RevisionReady, Spec: spec}
@@ -56,17 +62,22 @@ func newRig(t *testing.T, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = folder.Close() })
+	var objects blob.Store = folder
+	var signer blob.Signer = folder
+	if s3 != nil {
+		objects, signer = s3, s3
+	}
 	store := openRedis(t, dir)
 	log := slog.New(slog.DiscardHandler)
 	r.Dispatcher = New(Options{
 		Gateway: "gw-test", Records: store, Archive: store, Queue: testQueue{store, &r.trips}, Places: countedPlaces{store, &r.trips}, Gateways: store,
-		Launcher: r.started, Catalog: oneFunction{r.rev}, Objects: countedStore{folder, &r.trips}, Signer: folder, Meter: r.meter,
+		Launcher: r.started, Catalog: oneFunction{r.rev}, Objects: countedStore{objects, &r.trips}, Signer: signer, Meter: r.meter,
 		Logger: log, Now: time.Now,
-		Limits: Limits{MaxLog: faas.MiB, MaxResult: faas.GiB, Grace: 2 * time.Second, Lease: 2 * time.Second, Drain: time.Second},
+		Limits: Limits{MaxLog: faas.MiB, MaxResult: faas.GiB, Grace: 2 * time.Second, Lease: 2 * time.Second, Drain: time.Second, PartBytes: 5 * faas.MiB},
 	})
-	h := hub.New(hub.Options{Gateway: "gw-test", Verify: func(_ faas.RevisionRef, token string) bool { return token == "token" }, Observer: r.Dispatcher, Log: log})
+	h := hub.New(hub.Options{Gateway: "gw-test", Verify: func(_ faas.RevisionRef, token string) bool { return token == "token" }, Observer: r.Dispatcher, Parts: r.Dispatcher, Log: log})
 	r.Attach(h)
-	mux.Handle(task.PathPark, h.Handler())
+	mux.Handle("/", h.Handler())
 	mux.Handle(task.PathStore, http.StripPrefix("/store", folder.RunnerHandler()))
 	r.started.addr, r.started.exited = listener.Listener.Addr().String(), r.Exited
 	r.run(h)

@@ -23,6 +23,7 @@ type runners struct {
 	dir    string
 	addr   string
 	exited func(Exit)
+	onePut int64
 
 	mu      sync.Mutex
 	running map[faas.RunnerID]*inProcess
@@ -91,7 +92,7 @@ func (l *runners) start(rev *faas.Revision, start faas.Start, id faas.Invocation
 	l.running[launch.Runner] = &inProcess{launch, stop}
 	l.wg.Go(func() {
 		defer stop()
-		if err := runIn(ctx, launch); err != nil && ctx.Err() == nil {
+		if err := runIn(ctx, launch, l.onePut); err != nil && ctx.Err() == nil {
 			l.t.Errorf("runner: %v", err)
 		}
 		l.mu.Lock()
@@ -110,17 +111,19 @@ func (l *runners) stopAll() {
 	l.wg.Wait()
 }
 
-func runIn(ctx context.Context, launch task.Launch) (err error) {
+func runIn(ctx context.Context, launch task.Launch, onePut int64) (err error) {
 	if err := os.MkdirAll(launch.Dir, 0o700); err != nil {
 		return err
 	}
-	w, err := work.New(launch, work.Options{Grace: 100 * time.Millisecond})
+	hello := task.Hello{Runner: launch.Runner, Function: launch.Function, Revision: launch.Revision, Start: launch.Start, Invocation: launch.Invocation, Slots: 1}
+	desk := park.NewDesk(hello.Ref(), launch.Token)
+	w, err := work.New(launch, work.Options{Grace: 100 * time.Millisecond, Parts: desk, OnePut: onePut})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	return park.Run(ctx, parked{w}, park.Options{
-		Hello: task.Hello{Runner: launch.Runner, Function: launch.Function, Revision: launch.Revision, Start: launch.Start, Invocation: launch.Invocation, Slots: 1},
+		Hello: hello, Desk: desk,
 		Token: launch.Token, Gateways: launch.Gateways, Terms: park.Terms{Drain: 100 * time.Millisecond},
 	})
 }

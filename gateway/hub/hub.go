@@ -47,6 +47,7 @@ type Options struct {
 	Observer Observer
 	Log      *slog.Logger    // nil: discarded
 	Peers    func() []string // runner addresses (host:port) of all live gateways, until the first SetPeers; nil: none
+	Parts    Parter          // nil: no upload is too large for one PUT
 }
 
 // Hub holds the parked runners of one gateway. Its methods may be called at the same time.
@@ -97,13 +98,15 @@ func New(opts Options) *Hub {
 	return h
 }
 
-// Handler serves POST /park, for a net/http server with HTTP/1.1 on a listener of
+// Handler serves POST /park and what is below task.PathParts, for a net/http server with HTTP/1.1 on a listener of
 // its own or shared with the store's paths. The server should set
 // ReadHeaderTimeout and MaxHeaderBytes; the handler sets its own deadlines for the
 // rest. The server's Shutdown does not touch parked connections: Run does.
 func (h *Hub) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathPark, h.servePark)
+	mux.HandleFunc("POST "+task.PathParts+"{id}", h.servePartsWanted)
+	mux.HandleFunc("POST "+task.PathParts+"{id}/done", h.servePartsDone)
 	return mux
 }
 

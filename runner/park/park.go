@@ -29,6 +29,7 @@ type Options struct {
 	Gateways []string     // host:port each; all addresses of a host are dialled
 	Log      *slog.Logger // nil: discarded
 	Terms    Terms
+	Desk     *Desk // nil: the worker asks nothing
 }
 
 // Terms are how long a runner waits for others before it ends. Zero values mean the defaults.
@@ -66,6 +67,9 @@ var (
 func Run(ctx context.Context, w Worker, o Options) error {
 	l := newLot(w, o)
 	defer l.close()
+	if o.Desk != nil {
+		o.Desk.open(l.connected)
+	}
 	l.group.Go(func() { l.findGateways(l.life) })
 	l.group.Go(func() { l.getReady(l.life) })
 	l.group.Go(func() { l.follow(l.life) })

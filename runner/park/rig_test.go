@@ -37,6 +37,7 @@ type gateway struct {
 	*hub.Hub
 	address string
 	stop    func()
+	parts   parter
 
 	mu     sync.Mutex
 	hellos []task.Hello
@@ -46,9 +47,9 @@ type gateway struct {
 
 func newGateway(t *testing.T, id faas.GatewayID, address string) *gateway {
 	t.Helper()
-	g := &gateway{}
+	g := &gateway{parts: parter{name: string(id)}}
 	g.Hub = hub.New(hub.Options{
-		Gateway: id, Observer: g, Verify: func(r faas.RevisionRef, s string) bool { return r == ref() && s == token },
+		Gateway: id, Observer: g, Parts: &g.parts, Verify: func(r faas.RevisionRef, s string) bool { return r == ref() && s == token },
 	})
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {

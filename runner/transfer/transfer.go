@@ -63,7 +63,13 @@ type Object struct {
 
 // Put stores an object. Its error wraps ErrRefused when trying again is no use.
 func (c *Client) Put(ctx context.Context, to string, o Object) error {
-	return c.try(ctx, "put", func(ctx context.Context, alive func()) error {
+	_, err := c.PutPart(ctx, to, o)
+	return err
+}
+
+// PutPart is Put, and returns the ETag that the store answered.
+func (c *Client) PutPart(ctx context.Context, to string, o Object) (etag string, err error) {
+	err = c.try(ctx, "put", func(ctx context.Context, alive func()) error {
 		content := o.Open()
 		defer func() { _ = content.Close() }()
 		var body io.Reader = http.NoBody
@@ -83,8 +89,10 @@ func (c *Client) Put(ctx context.Context, to string, o Object) error {
 			return withoutURL(err)
 		}
 		defer func() { _ = answer.Body.Close() }()
+		etag = answer.Header.Get("ETag")
 		return judge(answer)
 	})
+	return etag, err
 }
 
 // Get fetches an object. Each try calls begin for a place to write to; what a broken

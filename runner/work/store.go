@@ -109,7 +109,7 @@ func (c *Call) putInput(file *scratch.File) {
 	defer c.uploads.done.Done()
 	ctx, cancel := context.WithDeadline(c.w.life, c.storeDeadlineLater())
 	defer cancel()
-	if !c.put(ctx, c.task.Put.Input, c.task.Request.ContentType, file, "input") {
+	if !c.put(ctx, c.task.Put.Input, c.task.Request.ContentType, file, task.PartInput) {
 		return
 	}
 	c.mu.Lock()
@@ -127,21 +127,31 @@ func (c *Call) storeDeadlineLater() time.Time {
 }
 
 // put uploads one object and reports whether it is stored.
-func (c *Call) put(ctx context.Context, to, contentType string, file *scratch.File, what string) bool {
+func (c *Call) put(ctx context.Context, to, contentType string, file *scratch.File, what task.PartObject) bool {
 	select {
 	case c.w.uploads <- struct{}{}:
 		defer func() { <-c.w.uploads }()
 	case <-ctx.Done():
 		return false
 	}
-	err := c.w.client.Put(ctx, to, transfer.Object{
-		Size: file.Size(), ContentType: contentType,
-		Open: func() io.ReadCloser { return file.Reader(ctx, 0) },
-	})
+	err := c.putObject(ctx, to, contentType, file, what)
 	if err != nil {
 		c.w.log.Warn("object not stored", "invocation", c.id, "object", what, "cause", err)
 	}
 	return err == nil
+}
+
+func (c *Call) putObject(ctx context.Context, to, contentType string, file *scratch.File, what task.PartObject) error {
+	if file.Size() > c.w.onePut && c.w.parts != nil {
+		err := c.putParts(ctx, file, what)
+		if !errors.Is(err, errNoParts) {
+			return err
+		}
+	}
+	return c.w.client.Put(ctx, to, transfer.Object{
+		Size: file.Size(), ContentType: contentType,
+		Open: func() io.ReadCloser { return file.Reader(ctx, 0) },
+	})
 }
 
 // store stores what is to be kept and retires the call.
@@ -205,12 +215,12 @@ func (c *Call) storeAll(ctx context.Context, o *task.Outcome) *task.Outcome {
 	}
 	if o.Result != nil && c.answer.zip != nil && c.task.Put.Result != "" {
 		r := *o.Result
-		r.Stored = c.put(ctx, c.task.Put.Result, "application/zip", c.answer.zip, "result")
+		r.Stored = c.put(ctx, c.task.Put.Result, "application/zip", c.answer.zip, task.PartResult)
 		whole = whole && r.Stored
 		stored.Result = &r
 	}
 	if o.LogSize > 0 && c.task.Put.Log != "" {
-		stored.LogStored = c.put(ctx, c.task.Put.Log, "text/plain; charset=utf-8", c.log, "log")
+		stored.LogStored = c.put(ctx, c.task.Put.Log, "text/plain; charset=utf-8", c.log, task.PartLog)
 	}
 	stored.Phases.Store = faas.Duration(c.w.now().Sub(begun))
 	c.mu.Lock()

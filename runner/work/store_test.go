@@ -54,6 +54,7 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.put(r.URL.Path, string(b), r.Header.Get("Content-Type"))
+		w.Header().Set("ETag", etagOf(string(b)))
 		return
 	}
 	s.mu.Lock()
@@ -65,6 +66,8 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	_, _ = io.WriteString(w, b)
 }
+
+func etagOf(b string) string { return fmt.Sprintf("%q", "etag of "+b) }
 
 func (s *store) put(path, b, contentType string) {
 	s.mu.Lock()

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ type Options struct {
 	Now   func() time.Time // nil: time.Now
 	Grace time.Duration    // between SIGTERM and SIGKILL; 0: 10 s
 	Path  string           // PATH of the commands; "": a standard one
+
+	Parts  Parts // for objects that are too large for one PUT; nil: none is
+	OnePut int64 // bytes of an object that one PUT takes; 0: 5 GiB
 }
 
 // Worker has the slots of one runner. Its methods may be called at the same time.
@@ -45,6 +49,8 @@ type Worker struct {
 	log     *slog.Logger
 	now     func() time.Time
 	client  *transfer.Client
+	parts   Parts
+	onePut  int64
 	host    *command.Host
 	zipper  *result.Zipper
 	source  *workspace.Source
@@ -85,6 +91,7 @@ func New(launch task.Launch, o Options) (*Worker, error) {
 		launch: launch, log: o.Log, now: o.Now, client: &transfer.Client{HTTP: o.HTTP}, zipper: result.NewZipper(),
 		base: argv.Base(launch.Env, o.Path), limit: argv.Limit(), uploads: make(chan struct{}, 4),
 		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}),
+		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes),
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)

@@ -1,0 +1,108 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// Parter arranges uploads that are too large for one PUT. Its errors are *faas.Errors:
+// NotFound and Unavailable are worth another try, others are not.
+type Parter interface {
+	// BeginParts returns the URLs for an object of the invocation.
+	BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error)
+	// CompleteParts makes the object of its parts; it may be called again.
+	CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error
+}
+
+// partsWithin is how long the store may take to make an object of its parts.
+const partsWithin = 2 * time.Minute
+
+func (h *Hub) servePartsWanted(w http.ResponseWriter, req *http.Request) {
+	var wanted task.PartsWanted
+	id, err := h.hearOf(w, req, &wanted)
+	var parts *task.Parts
+	if err == nil {
+		ctx, cancel := context.WithTimeout(req.Context(), partsWithin)
+		defer cancel()
+		parts, err = h.opts.Parts.BeginParts(ctx, id, wanted)
+	}
+	if err != nil {
+		h.turnAwayParts(w, req, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(parts) // the runner asks again for what it did not get
+}
+
+func (h *Hub) servePartsDone(w http.ResponseWriter, req *http.Request) {
+	var done task.PartsDone
+	id, err := h.hearOf(w, req, &done)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(req.Context(), partsWithin)
+		defer cancel()
+		err = h.opts.Parts.CompleteParts(ctx, id, done)
+	}
+	if err != nil {
+		h.turnAwayParts(w, req, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// hearOf reads what a runner asks about an invocation that runners of its revision hold.
+func (h *Hub) hearOf(w http.ResponseWriter, req *http.Request, into any) (faas.InvocationID, error) {
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
+		return "", err
+	}
+	ref, err := parseRef(req.Header.Get(task.HeaderRevision))
+	if err != nil {
+		return "", err
+	}
+	token, is := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
+	if !is || !h.opts.Verify(ref, token) {
+		return "", refuse(http.StatusUnauthorized, "the token is not one of revision %s", ref)
+	}
+	id, err := faas.ParseInvocationID(req.PathValue("id"))
+	if err != nil {
+		return "", refuse(http.StatusBadRequest, "%v", err)
+	}
+	if r, _ := h.holder(id); r == nil || r.hello.Ref() != ref || h.opts.Parts == nil {
+		return "", refuse(http.StatusNotFound, "no runner of %s that is connected here holds %s", ref, id)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, task.MaxParts))
+	if err == nil {
+		err = json.Unmarshal(body, into)
+	}
+	if err != nil {
+		return "", refuse(http.StatusBadRequest, "it cannot be read: %v", err)
+	}
+	return id, nil
+}
+
+func (h *Hub) turnAwayParts(w http.ResponseWriter, req *http.Request, err error) {
+	status := http.StatusInternalServerError
+	if r, ok := errors.AsType[*refusal](err); ok {
+		status = r.status
+	} else {
+		switch faas.KindOf(err) { //nolint:exhaustive // the others are faults here
+		case faas.NotFound:
+			status = http.StatusNotFound
+		case faas.Conflict:
+			status = http.StatusConflict
+		case faas.Invalid:
+			status = http.StatusBadRequest
+		case faas.Unavailable:
+			status = http.StatusServiceUnavailable
+		}
+	}
+	h.log.Warn("no parts for a runner", "from", req.RemoteAddr, "path", req.URL.Path, "status", status, "cause", err)
+	http.Error(w, err.Error(), status)
+}

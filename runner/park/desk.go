@@ -1,0 +1,132 @@
+package park
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+const askWithin = 3 * time.Minute // a store makes an object of thousands of parts
+
+// ErrAsked says that asking a gateway again is no use.
+var ErrAsked = errors.New("the gateways refuse")
+
+// Desk is where a runner asks its gateways for what it cannot do alone: uploads in
+// parts. Any connected gateway will do, and it asks again until one answers. It is
+// made before Run, which tells it where the gateways are.
+type Desk struct {
+	ref   faas.RevisionRef
+	token string
+	http  *http.Client
+
+	mu       sync.Mutex
+	gateways func() []string
+}
+
+// NewDesk returns a Desk that asks with the token of a revision.
+func NewDesk(ref faas.RevisionRef, token string) *Desk {
+	return &Desk{ref: ref, token: token, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: askWithin}}
+}
+
+// BeginParts has a gateway begin an upload in parts.
+func (d *Desk) BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error) {
+	var p task.Parts
+	if err := d.ask(ctx, task.PathParts+string(id), w, &p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// CompleteParts has a gateway make an object of its parts.
+func (d *Desk) CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error {
+	return d.ask(ctx, task.PathParts+string(id)+"/done", done, nil)
+}
+
+// ask posts to one gateway after another until one answers.
+func (d *Desk) ask(ctx context.Context, path string, question, answer any) error {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return fmt.Errorf("ask a gateway: %w", err)
+	}
+	var pause backoff
+	for last := errors.New("none is connected"); ; {
+		for _, address := range d.addresses() {
+			last = d.askOne(ctx, "http://"+address+path, body, answer)
+			if last == nil || errors.Is(last, ErrAsked) {
+				return last
+			}
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("ask a gateway: %w", errors.Join(ctx.Err(), last))
+		}
+		pause.wait(ctx)
+	}
+}
+
+func (d *Desk) askOne(ctx context.Context, url string, body []byte, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+d.token)
+	req.Header.Set(task.HeaderRevision, d.ref.String())
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	switch {
+	case resp.StatusCode == http.StatusConflict, resp.StatusCode == http.StatusBadRequest:
+		detail, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what there is of it
+		return fmt.Errorf("%w: %s", ErrAsked, strings.TrimSpace(string(detail)))
+	case resp.StatusCode/100 != 2:
+		return fmt.Errorf("%s answers %s", req.URL.Host, resp.Status)
+	case answer == nil:
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, task.MaxParts)).Decode(answer); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", req.URL.Host, err)
+	}
+	return nil
+}
+
+func (d *Desk) addresses() []string {
+	d.mu.Lock()
+	gateways := d.gateways
+	d.mu.Unlock()
+	if gateways == nil {
+		return nil
+	}
+	return gateways()
+}
+
+// open says where the gateways are from now on.
+func (d *Desk) open(gateways func() []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gateways = gateways
+}
+
+// connected returns the addresses of the gateways whose control connections stand.
+func (l *lot) connected() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var addresses []string
+	for address, k := range l.links {
+		if k.gateway != "" {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
+}
