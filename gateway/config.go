@@ -63,6 +63,7 @@ type Config struct {
 	LogLevel string `env:"DAVIT_LOG_LEVEL" envDefault:"info"` // debug, info, warn or error
 	LogJSON  bool   `env:"DAVIT_LOG_JSON"`                    // write the log as JSON
 
+	path  string // PATH, which local commands have too
 	sizes sizes
 }
 
@@ -83,6 +84,11 @@ func loadConfig(environ []string) (*Config, error) {
 		}
 	}
 	faults = append(faults, c.complete()...)
+	for _, pair := range environ {
+		if path, is := strings.CutPrefix(pair, "PATH="); is {
+			c.path = path
+		}
+	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("the settings have faults:\n%w", errors.Join(faults...))
 	}

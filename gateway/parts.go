@@ -123,6 +123,7 @@ func (g *gateway) openRedis(ctx context.Context) error {
 			return err
 		}
 		address = s.URL()
+		g.life.start("embedded Redis", func(context.Context) error { return g.watchJournal(s.Err()) })
 		g.life.onStop("embedded Redis", func() {
 			if err := s.Close(); err != nil {
 				g.log.Error("close the embedded Redis", "error", err)
@@ -139,6 +140,14 @@ func (g *gateway) openRedis(ctx context.Context) error {
 		return err
 	}
 	g.life.start("subscriptions", store.Run)
+	return nil
+}
+
+// watchJournal says why the embedded Redis refuses writes, until it is closed.
+func (g *gateway) watchJournal(failures <-chan error) error {
+	for err := range failures {
+		g.log.Error("the journal of the embedded Redis cannot be written; registrations and calls are refused until it can", "error", err)
+	}
 	return nil
 }
 

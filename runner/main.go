@@ -12,9 +12,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"davit/internal/task"
@@ -110,6 +112,7 @@ func readLaunch(from string, stdin io.Reader) (*task.Launch, error) {
 	if token != "" {
 		launch.Token = token
 	}
+	launch.Env = environment(os.Environ(), launch.Env)
 	switch {
 	case launch.Runner == "" || launch.Function == "" || launch.Revision == 0:
 		return nil, errors.New("runner, function or revision is missing")
@@ -120,6 +123,23 @@ func readLaunch(from string, stdin io.Reader) (*task.Launch, error) {
 	}
 	launch.Slots = max(launch.Slots, 1)
 	return &launch, nil
+}
+
+// environment is what commands get of this program's own, which is its image's, with
+// the function's over it: nothing that is Davit's, the cluster's or a folder of each call.
+func environment(own []string, function map[string]string) map[string]string {
+	env := make(map[string]string, len(own)+len(function))
+	for _, variable := range own {
+		name, value, _ := strings.Cut(variable, "=")
+		switch {
+		case name == "", name == "HOME", name == "TMPDIR", name == "HOSTNAME":
+		case strings.HasPrefix(name, "DAVIT_"), strings.HasPrefix(name, "KUBERNETES_"):
+		default:
+			env[name] = value
+		}
+	}
+	maps.Copy(env, function)
+	return env
 }
 
 // serve confines this process and works until there is nothing more to do.
@@ -133,7 +153,7 @@ func serve(ctx context.Context, launch *task.Launch, log *slog.Logger) (err erro
 		Invocation: launch.Invocation, Slots: launch.Slots, Version: version.String(), Sandbox: sandbox,
 	}
 	desk := park.NewDesk(hello.Ref(), launch.Token)
-	w, err := work.New(*launch, work.Options{Log: log, Parts: desk})
+	w, err := work.New(*launch, work.Options{Log: log, Path: os.Getenv("PATH"), Parts: desk})
 	if err != nil {
 		return err
 	}
