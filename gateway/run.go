@@ -181,7 +181,7 @@ func (g *gateway) startRunners(ctx context.Context) error {
 		return err
 	}
 	g.launcher, err = local.New(local.Options{
-		RunnerBinary: binary, Dir: g.runDir, Path: g.cfg.path, Gateways: func() []string { return []string{g.net.runnerAddr()} },
+		RunnerBinary: binary, Dir: g.runDir, Path: g.cfg.path, NoLandlock: !g.cfg.Landlock, Gateways: func() []string { return []string{g.net.runnerAddr()} },
 		Token: tokens.of, Source: g.register.OpenSource, Limits: archiveLimits(g.cfg), Keep: g.catalog.UsesSource,
 		Hide: []string{g.cfg.DataDir}, Log: g.log,
 		OnExit: func(e local.Exit) { g.dispatch.Exited(exitOf(e)) },

@@ -31,6 +31,7 @@ type Options struct {
 	Limits       archive.Limits                                               // of sources
 	Hide         []string                                                     // folders that no runner may read
 	Path         string                                                       // PATH of runners; "": the usual system folders
+	NoLandlock   bool                                                         // leave commands unconfined although the kernel could
 	Log          *slog.Logger
 	Keep         func(sum string) bool // which sources are to stay; nil: all
 	OnExit       func(Exit)            // called once per process, after it was reaped; must not block long
@@ -54,7 +55,7 @@ type Launcher struct {
 	layout   layout
 	binary   string // the copy that runs
 	asRoot   bool
-	landlock int // ABI version; 0: the kernel has none
+	landlock int // ABI version; 0: the kernel has none, or it is not wanted
 	sources  *sources
 
 	forking sync.RWMutex // read: between fork and the note of the pid; write: while orphans are looked for
@@ -73,7 +74,7 @@ type Launcher struct {
 // makes this process the reaper of what its runners leave behind.
 func New(o Options) (*Launcher, error) {
 	l := &Launcher{
-		o: o, log: o.Log, asRoot: os.Geteuid() == 0, landlock: landlockABI(),
+		o: o, log: o.Log, asRoot: os.Geteuid() == 0, landlock: landlockABI(o.NoLandlock),
 		runners: map[faas.RunnerID]*process{}, jobs: map[faas.InvocationID]*process{},
 	}
 	if l.log == nil {

@@ -6,8 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// landlockABI asks the kernel which Landlock it has; 0 is none.
-func landlockABI() int {
+// landlockABI asks the kernel which Landlock it has; 0 is none, or unwanted.
+func landlockABI(unwanted bool) int {
+	if unwanted {
+		return 0
+	}
 	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return 0
@@ -39,7 +42,11 @@ func (l *Launcher) Caveats() []string {
 	if !l.asRoot {
 		out = append(out, "commands run as the gateway's own user")
 	}
-	if l.landlock == 0 {
+	switch {
+	case l.landlock > 0:
+	case l.o.NoLandlock:
+		out = append(out, "Landlock is switched off (DAVIT_LANDLOCK): commands may write wherever their user may")
+	default:
 		out = append(out, "this kernel has no Landlock: commands may write wherever their user may")
 	}
 	return out
