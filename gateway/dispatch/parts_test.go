@@ -168,6 +168,31 @@ func TestPartsRefused(t *testing.T) {
 	}
 }
 
+// TestAbandonedUploadsAreSwept: those that got nothing for long, whoever began them, and no others.
+func TestAbandonedUploadsAreSwept(t *testing.T) {
+	s3 := openS3(t)
+	r := newRigOn(t, s3, warm(), sh("true"))
+	id, err := s3.StartMultipart(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := s3.SignPart(t.Context(), "k", id, 1, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := func(d time.Duration) *Dispatcher {
+		options := r.Options
+		options.Now = func() time.Time { return time.Now().Add(d) }
+		return New(options)
+	}
+	after(30 * time.Minute).sweepUploads(t.Context())
+	etag := putPart(t, url, "x")
+	after(time.Hour).sweepUploads(t.Context())
+	if err := s3.Complete(t.Context(), "k", id, []string{etag}); !errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
 // putPart uploads a part as a runner does and returns its ETag.
 func putPart(t *testing.T, url, content string) string {
 	t.Helper()

@@ -5,24 +5,47 @@ import (
 	"time"
 
 	"davit/gateway/faas"
+	"davit/internal/blob"
 )
 
 const (
-	sweepEvery = 30 * time.Second
-	sweepBatch = 100
+	sweepEvery   = 30 * time.Second
+	sweepBatch   = 100
+	uploadsEvery = 5 * time.Minute
+	uploadIdle   = 50 * time.Minute // after which an upload in parts is abandoned; gone within the hour
 )
 
-// runSweep removes what has outlived its retention: first the objects, then the record.
+// runSweep removes what has outlived its retention, first the objects, then the record,
+// and uploads that nobody will complete.
 func (d *Dispatcher) runSweep(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
+	tick, uploads := time.NewTicker(sweepEvery), time.NewTicker(uploadsEvery)
 	defer tick.Stop()
+	defer uploads.Stop()
+	d.sweepUploads(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 			d.sweep(ctx)
+		case <-uploads.C:
+			d.sweepUploads(ctx)
 		}
+	}
+}
+
+// sweepUploads forgets uploads in parts whose gateway or runner died over them.
+func (d *Dispatcher) sweepUploads(ctx context.Context) {
+	store, is := d.Signer.(blob.UploadSweeper)
+	if !is {
+		return
+	}
+	n, err := store.SweepUploads(ctx, d.Now().Add(-uploadIdle))
+	if n > 0 {
+		d.Logger.Info("swept abandoned uploads", "uploads", n)
+	}
+	if err != nil && ctx.Err() == nil {
+		d.Logger.Warn("sweep abandoned uploads; trying again", "error", err)
 	}
 }
 

@@ -135,3 +135,11 @@ type MultipartSigner interface {
 	// Abort forgets the upload and its parts. Aborting what is not there is no error.
 	Abort(ctx context.Context, key Key, uploadID string) error
 }
+
+// UploadSweeper is what a store offers that keeps unfinished uploads in parts until someone aborts them.
+type UploadSweeper interface {
+	// SweepUploads aborts every upload that was begun before that instant and has got no part since, by
+	// the store's clock, whoever began it, and returns how many they were. An upload that is completed
+	// meanwhile is left alone. On an error it has swept what it could.
+	SweepUploads(ctx context.Context, before time.Time) (int, error)
+}

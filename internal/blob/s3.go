@@ -65,6 +65,7 @@ var (
 	_ Store           = (*S3)(nil)
 	_ Signer          = (*S3)(nil)
 	_ MultipartSigner = (*S3)(nil)
+	_ UploadSweeper   = (*S3)(nil)
 )
 
 // NewS3 makes a store of a bucket. It does not call the server: EnsureBucket and Ready do.
@@ -355,6 +356,9 @@ func (s *S3) list(ctx context.Context, prefix string, after Key, yield func(Info
 	for object := range s.client.ListObjectsIter(ctx, s.bucket, options) {
 		if object.Err != nil {
 			return true, translateS3(ctx, object.Err)
+		}
+		if strings.HasPrefix(object.Key, notesPrefix) {
+			continue
 		}
 		info := infoOf(Key(object.Key), object)
 		info.ContentType = ""

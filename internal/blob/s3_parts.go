@@ -24,7 +24,15 @@ func (s *S3) putParts(
 	ctx context.Context, key Key, r io.Reader, size int64, o minio.PutObjectOptions,
 ) (_ minio.UploadInfo, err error) {
 	name := string(key)
-	id, err := s.client.NewMultipartUpload(ctx, s.bucket, name, o)
+	buffer := make([]byte, max(minPartBytes, (size+maxParts-1)/maxParts))
+	n, last, err := fill(r, buffer)
+	if err != nil {
+		return minio.UploadInfo{}, err
+	}
+	if last && size < 0 { // one request instead of four
+		return s.client.PutObject(ctx, s.bucket, name, bytes.NewReader(buffer[:n]), int64(n), "", "", o)
+	}
+	id, err := s.begin(ctx, name, o)
 	if err != nil {
 		return minio.UploadInfo{}, err
 	}
@@ -33,26 +41,40 @@ func (s *S3) putParts(
 			s.forget(ctx, name, id)
 		}
 	}()
-	buffer := make([]byte, max(minPartBytes, (size+maxParts-1)/maxParts))
-	var parts []minio.CompletePart
-	for last := false; !last; {
-		var n int
-		if n, last, err = fill(r, buffer); err != nil {
-			return minio.UploadInfo{}, err
-		}
-		if last && n == 0 && len(parts) > 0 {
-			break // the part before was the last, and full
-		}
+	parts, err := s.sendParts(ctx, name, id, r, buffer, n, last)
+	if err != nil {
+		return minio.UploadInfo{}, err
+	}
+	info, err := s.client.CompleteMultipartUpload(ctx, s.bucket, name, id, parts, o)
+	if err == nil {
+		s.dropNote(ctx, name, id)
+	}
+	return info, err
+}
+
+// sendParts sends what is in the buffer, n bytes, and unless that is the last of it, all that r gives.
+func (s *S3) sendParts(
+	ctx context.Context, name, id string, r io.Reader, buffer []byte, n int, last bool,
+) (parts []minio.CompletePart, err error) {
+	for {
 		if len(parts) == maxParts {
-			return minio.UploadInfo{}, fmt.Errorf("%w: it is longer than %d bytes", ErrMismatch, maxParts*len(buffer))
+			return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrMismatch, maxParts*len(buffer))
 		}
 		part, err := s.putPart(ctx, name, id, len(parts)+1, buffer[:n])
 		if err != nil {
-			return minio.UploadInfo{}, err
+			return nil, err
 		}
 		parts = append(parts, part)
+		if last {
+			return parts, nil
+		}
+		if n, last, err = fill(r, buffer); err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return parts, nil // the part before was the last, and full
+		}
 	}
-	return s.client.CompleteMultipartUpload(ctx, s.bucket, name, id, parts, o)
 }
 
 // fill reads until the buffer is full or r ends, and says whether it has ended.
@@ -80,7 +102,7 @@ func (s *S3) putPart(ctx context.Context, name, id string, n int, content []byte
 func (s *S3) forget(ctx context.Context, name, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
 	defer cancel()
-	_ = s.client.AbortMultipartUpload(ctx, s.bucket, name, id) // the first failure is the one to tell
+	_ = s.abort(ctx, name, id) // the first failure is the one to tell
 }
 
 // StartMultipart implements MultipartSigner.
@@ -88,7 +110,7 @@ func (s *S3) StartMultipart(ctx context.Context, key Key) (string, error) {
 	err := key.Validate()
 	var id string
 	if err == nil {
-		id, err = s.client.NewMultipartUpload(ctx, s.bucket, string(key), putOptions(PutOptions{}))
+		id, err = s.begin(ctx, string(key), putOptions(PutOptions{}))
 		err = translateS3(ctx, err)
 	}
 	if err != nil {
@@ -108,6 +130,9 @@ func (s *S3) Complete(ctx context.Context, key Key, uploadID string, etags []str
 		_, err = s.client.CompleteMultipartUpload(ctx, s.bucket, string(key), uploadID, parts, minio.PutObjectOptions{})
 		err = translateS3(ctx, err)
 	}
+	if err == nil {
+		s.dropNote(ctx, string(key), uploadID)
+	}
 	if err != nil {
 		return fmt.Errorf("complete the upload of object %s: %w", quote(string(key)), err)
 	}
@@ -118,7 +143,7 @@ func (s *S3) Complete(ctx context.Context, key Key, uploadID string, etags []str
 func (s *S3) Abort(ctx context.Context, key Key, uploadID string) error {
 	err := key.Validate()
 	if err == nil {
-		err = translateS3(ctx, s.client.AbortMultipartUpload(ctx, s.bucket, string(key), uploadID))
+		err = translateS3(ctx, s.abort(ctx, string(key), uploadID))
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("abort the upload of object %s: %w", quote(string(key)), err)
