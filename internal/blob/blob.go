@@ -34,6 +34,9 @@ var (
 const (
 	// DefaultContentType is that of an object stored without one.
 	DefaultContentType = "application/octet-stream"
+
+	// formType is not kept: S3 servers take the POST that begins an upload in parts for a browser's form.
+	formType = "multipart/form-data"
 	// MaxTTL is how long a signed URL can live at most.
 	MaxTTL = 7 * 24 * time.Hour
 
@@ -52,7 +55,7 @@ type Info struct {
 
 // PutOptions say how an object is put. The zero value is the usual way.
 type PutOptions struct {
-	ContentType string // printable ASCII, at most 512 bytes; empty means DefaultContentType
+	ContentType string // printable ASCII, at most 512 bytes; empty, and that of a form, mean DefaultContentType
 	SHA256      string // of the content in hex; if given, another content is refused with ErrMismatch
 	IfAbsent    bool   // refuse with ErrExists instead of replacing an object
 }

@@ -134,7 +134,7 @@ func (o PutOptions) check() error {
 }
 
 func (o PutOptions) contentType() string {
-	if o.ContentType == "" {
+	if o.ContentType == "" || len(o.ContentType) >= len(formType) && strings.EqualFold(o.ContentType[:len(formType)], formType) {
 		return DefaultContentType
 	}
 	return o.ContentType

@@ -38,6 +38,7 @@ func Run(t *testing.T, open Opener) {
 		{"bodies that are not what was announced", s.mismatches},
 		{"a body that fails in the middle", s.failingBody},
 		{"bad options", s.badOptions},
+		{"forms", s.forms},
 		{"only if absent", s.ifAbsent},
 		{"only if absent, at once", s.ifAbsentAtOnce},
 		{"one key, many writers", s.oneKeyManyWriters},

@@ -146,6 +146,21 @@ func (s suite) badOptions(t *testing.T) {
 	}
 }
 
+// forms are stored like everything else, as callers' inputs are, whatever their size.
+func (s suite) forms(t *testing.T) {
+	store, _ := s.open(t)
+	for _, announced := range []int64{200 << 10, -1} {
+		want := content(200<<10, 1)
+		if _, err := store.Put(t.Context(), "k", reader{bytes.NewReader(want)}, announced, blob.PutOptions{ContentType: "Multipart/form-data; boundary=b"}); err != nil {
+			t.Fatalf("announced as %d: %v", announced, err)
+		}
+		same(t, "content", get(t, store, "k"), want)
+		if info, err := store.Stat(t.Context(), "k"); err != nil || info.ContentType != blob.DefaultContentType {
+			t.Errorf("content type %q, %v", info.ContentType, err)
+		}
+	}
+}
+
 func (s suite) ifAbsent(t *testing.T) {
 	store, _ := s.open(t)
 	only := blob.PutOptions{IfAbsent: true}
