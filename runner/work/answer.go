@@ -90,37 +90,65 @@ func (r *resultFiles) release() {
 // forgotten. A result that fails while it is zipped makes an outcome of its own: who
 // reads it then gets an error, and who asks after it that outcome.
 func (c *Call) Answer(ctx context.Context) (*Answer, error) {
+	c.attend()
+	var err error
 	select {
 	case <-c.answered:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		err = context.Cause(ctx)
 	case <-c.w.life.Done():
-		return nil, os.ErrClosed
+		err = os.ErrClosed
 	}
+	var a *Answer
+	if err == nil {
+		a, err = c.open(ctx)
+	}
+	if a == nil || a.Body == nil {
+		c.depart()
+	}
+	return a, err
+}
+
+// attend keeps the call from being forgotten until depart. The first is expected: a
+// call is not forgotten before who posted it asked for its answer.
+func (c *Call) attend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expected {
+		c.expected = false
+		return
+	}
+	c.readers++
+}
+
+func (c *Call) depart() {
+	c.mu.Lock()
+	c.readers--
+	c.mu.Unlock()
+	c.settle()
+}
+
+// open makes the answer of a call that has one.
+func (c *Call) open(ctx context.Context) (*Answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.givenUp {
 		return nil, os.ErrClosed
 	}
 	a := &Answer{Outcome: *c.outcome}
-	if a.Outcome.Reason != "" {
-		return a, nil
+	if a.Outcome.Reason == "" {
+		a.Kind, a.Filename = c.answer.kind, c.answer.filename
+		a.Body = c.body(ctx)
 	}
-	a.Kind, a.Filename = c.answer.kind, c.answer.filename
-	a.Body = c.body(ctx)
 	return a, nil
 }
 
-// body opens the result; c.mu is held.
+// body opens the result; c.mu is held. Its Close departs.
 func (c *Call) body(ctx context.Context) *Body {
-	c.readers++
 	var once sync.Once
 	leave := func(last error) (err error) {
 		once.Do(func() {
-			c.mu.Lock()
-			c.readers--
-			c.mu.Unlock()
-			c.settle()
+			c.depart()
 			err = last
 		})
 		return err

@@ -46,7 +46,8 @@ type Call struct {
 	ended    bool          // the outcome is complete
 	retired  bool          // uploads are done or given up
 	acked    bool
-	readers  int // of answers
+	readers  int  // of answers, and those who wait for one
+	expected bool // one of them is who posted the call, and has not asked yet
 	expiry   *time.Timer
 }
 
@@ -60,7 +61,8 @@ func newCall(w *Worker, id faas.InvocationID, s *slot) *Call {
 var errCancelled = errors.New("cancelled")
 
 // Accept reads the task and the input from body to its end, which is the commit,
-// and starts the command in the background. When it returns an error (the body was
+// and starts the command in the background: ask for its Answer then, whether it can be
+// used or not. When it returns an error (the body was
 // cut, is no task, is too large, or ctx ended), nothing ran and the slot is free
 // again. An input that is whole but malformed is no error: its outcome tells.
 func (c *Call) Accept(ctx context.Context, body io.Reader) error {
@@ -88,7 +90,7 @@ func (c *Call) commit(begun time.Time) error {
 		c.mu.Unlock()
 		return errors.New("the call was given up")
 	}
-	c.accepted = true
+	c.accepted, c.readers, c.expected = true, 1, true
 	c.record = *c.task.Record.Clone()
 	c.record.State, c.record.Start, c.record.StartedAt = faas.Running, c.w.launch.Start, &now
 	c.record.Phases.Input = faas.Duration(now.Sub(begun))

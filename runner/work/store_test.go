@@ -286,6 +286,13 @@ func TestAKeptCallThatCannotBeStoredSaysSo(t *testing.T) {
 		if h := c.held(); h.Outcome.Reason != want {
 			t.Fatalf("held %+v", h.Outcome)
 		}
+		a, err := c.Answer(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Body != nil {
+			_ = a.Body.Close()
+		}
 		c.Ack()
 		eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 		_ = w.Close()
@@ -383,4 +390,27 @@ func TestInputFromTheStore(t *testing.T) {
 	if d := finish(t, c); d.Reason != faas.ReasonCancelled {
 		t.Fatalf("cancelled while fetching: %+v", d.Outcome)
 	}
+}
+
+// A call that is settled and stored at once is not forgotten before who posted it has read its answer.
+func TestNotForgottenBeforeItsAnswerIsRead(t *testing.T) {
+	w := newWorker(t, nil)
+	c := start(t, w, newTask(t, "echo hi", func(tk *task.Task) { tk.Keep = faas.KeepNone }), "")
+	eventually(t, "the end", func() bool { return c.held().Uploaded })
+	c.Ack()
+	if len(w.Held()) != 1 {
+		t.Fatal("it is forgotten")
+	}
+	a, err := c.Answer(t.Context())
+	must(t, err)
+	b, err := io.ReadAll(a.Body)
+	must(t, err)
+	if d := (&done{body: b}); d.files(t)["stdout"] != "hi\n" {
+		t.Errorf("%q", d.files(t))
+	}
+	if len(w.Held()) != 1 {
+		t.Fatal("it is forgotten while it is read")
+	}
+	must(t, a.Body.Close())
+	eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 }
