@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -77,10 +76,23 @@ func (s *S3) SweepUploads(ctx context.Context, before time.Time) (int, error) {
 
 // sweepListed sweeps what the server lists.
 func (s *S3) sweepListed(ctx context.Context, before time.Time) (swept int, err error) {
-	for u, err := range s.unfinished(ctx) {
+	var key, id string
+	for {
+		page, err := s.client.ListMultipartUploads(ctx, s.bucket, "", key, id, "", 0)
 		if err != nil {
+			return swept, translateS3(ctx, err)
+		}
+		n, err := s.sweepPage(ctx, page.Uploads, before)
+		swept += n
+		if err != nil || !page.IsTruncated {
 			return swept, err
 		}
+		key, id = page.NextKeyMarker, page.NextUploadIDMarker
+	}
+}
+
+func (s *S3) sweepPage(ctx context.Context, uploads []minio.ObjectMultipartInfo, before time.Time) (swept int, err error) {
+	for _, u := range uploads {
 		if u.Initiated.After(before) {
 			continue
 		}
@@ -93,29 +105,6 @@ func (s *S3) sweepListed(ctx context.Context, before time.Time) (swept int, err 
 		}
 	}
 	return swept, nil
-}
-
-// unfinished gives the uploads that the server lists.
-func (s *S3) unfinished(ctx context.Context) iter.Seq2[minio.ObjectMultipartInfo, error] {
-	return func(yield func(minio.ObjectMultipartInfo, error) bool) {
-		var key, id string
-		for {
-			page, err := s.client.ListMultipartUploads(ctx, s.bucket, "", key, id, "", 0)
-			if err != nil {
-				yield(minio.ObjectMultipartInfo{}, translateS3(ctx, err))
-				return
-			}
-			for _, u := range page.Uploads {
-				if !yield(u, nil) {
-					return
-				}
-			}
-			if !page.IsTruncated || page.NextKeyMarker == key && page.NextUploadIDMarker == id {
-				return
-			}
-			key, id = page.NextKeyMarker, page.NextUploadIDMarker
-		}
-	}
 }
 
 // sweepNoted sweeps what notes tell of.
