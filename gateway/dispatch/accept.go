@@ -238,6 +238,7 @@ func (d *Dispatcher) follow(ctx context.Context, c *call) error {
 func (d *Dispatcher) yield(c *call) {
 	c.cancel(errEnded)
 	d.forget(c)
+	d.freePlace(c.id)
 	c.closeEnded()
 	d.Meter.Released()
 }

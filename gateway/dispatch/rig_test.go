@@ -35,6 +35,7 @@ type rig struct {
 	trips   atomic.Int64 // round trips to Redis and the store, the recorder's not counted
 	started *runners
 	meter   *counts
+	away    atomic.Bool // the store answers runners with 503
 }
 
 func newRig(t *testing.T, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
@@ -78,7 +79,13 @@ func newRigOn(t *testing.T, s3 *blob.S3, spec faas.FunctionSpec, trigger faas.Tr
 	h := hub.New(hub.Options{Gateway: "gw-test", Verify: func(_ faas.RevisionRef, token string) bool { return token == "token" }, Observer: r.Dispatcher, Parts: r.Dispatcher, Log: log})
 	r.Attach(h)
 	mux.Handle("/", h.Handler())
-	mux.Handle(task.PathStore, http.StripPrefix("/store", folder.RunnerHandler()))
+	mux.Handle(task.PathStore, http.StripPrefix("/store", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if r.away.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		folder.RunnerHandler().ServeHTTP(w, req)
+	})))
 	r.started.addr, r.started.exited = listener.Listener.Addr().String(), r.Exited
 	r.run(h)
 	return r

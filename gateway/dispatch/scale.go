@@ -168,7 +168,8 @@ func (s *scaler) one(ctx context.Context, rev *faas.Revision) {
 	counts := s.d.hub.Slots(ref)
 	if keep := rev.Spec.Standby; keep != nil && keep.Max > 0 && rev.Spec.Mode != faas.ModeWarm {
 		have := counts[faas.StartStandby]
-		s.scale(ctx, rev, faas.StartStandby, keep.Min+have.Busy, have)
+		used := min(have.Busy, rev.Spec.MaxConcurrency) // those that still upload are busy, too
+		s.scale(ctx, rev, faas.StartStandby, keep.Min+used, have)
 	}
 	if rev.Spec.Mode == faas.ModeWarm {
 		have := counts[faas.StartWarm]

@@ -15,9 +15,24 @@ func (d *Dispatcher) end(c *call, o *task.Outcome) {
 	if !accepted {
 		c.change(o.Settle)
 	}
-	d.freePlace(c.id)
+	if !accepted && !c.keeps(o) { // else the runner tells when it has stored what it left
+		c.closeStored()
+		d.freePlace(c.id)
+	}
 	c.closeEnded()
 	d.recorder.save(c)
+}
+
+// keeps reports whether a runner stores what a call leaves that nobody was promised.
+func (c *call) keeps(o *task.Outcome) bool {
+	switch c.current().Inner.Keep {
+	case faas.KeepNone:
+		return false
+	case faas.KeepFailed:
+		return o.Reason != ""
+	case faas.KeepAll:
+	}
+	return true
 }
 
 // uploaded notes how the uploads went; after it, the runner has nothing more to say.
@@ -28,11 +43,8 @@ func (d *Dispatcher) uploaded(c *call, o *task.Outcome) {
 	amend(next, o)
 	c.inv = next
 	c.outcome = o
-	if !c.isStored {
-		c.isStored = true
-		close(c.stored)
-	}
 	c.mu.Unlock()
+	c.closeStored()
 	c.closeInput()
 	d.freePlace(c.id)
 	c.closeEnded()
@@ -61,12 +73,7 @@ func amend(i *faas.Invocation, o *task.Outcome) {
 func (d *Dispatcher) lose(c *call, reason faas.Reason, detail string) {
 	c.change(func(i *faas.Invocation) { i.End(reason, detail, d.Now().UTC()) })
 	c.count()
-	c.mu.Lock()
-	if !c.isStored {
-		c.isStored = true
-		close(c.stored)
-	}
-	c.mu.Unlock()
+	c.closeStored()
 	c.cancel(&loss{reason, detail})
 	d.freePlace(c.id)
 	c.closeEnded()
@@ -95,6 +102,17 @@ func (c *call) closeEnded() {
 	if first {
 		close(c.ended)
 		c.d.announce()
+	}
+}
+
+// closeStored notes that the runner stores nothing more.
+func (c *call) closeStored() {
+	c.mu.Lock()
+	first := !c.isStored
+	c.isStored = true
+	c.mu.Unlock()
+	if first {
+		close(c.stored)
 	}
 }
 

@@ -23,13 +23,14 @@ const defaultMaxLog = 10 << 20
 // run takes an accepted call to its end.
 func (c *Call) run() {
 	c.w.tell(task.Event{Kind: task.EventRunning, Invocation: c.id, Record: c.copyRecord()})
-	c.watchInput()
 	o := &task.Outcome{Attempt: c.task.Record.Attempt, Runner: c.w.launch.Runner}
 	o = c.conclude(o, c.execute(o))
+	stored := c.fallBehind(o)
 	runtime.Gosched() // who waits for the answer goes first, on this thread
 	c.w.clean(c.slot)
 	c.w.tell(task.Event{Kind: task.EventEnded, Invocation: c.id, Outcome: o})
 	c.store()
+	stored()
 }
 
 func (c *Call) copyRecord() *faas.Invocation {
@@ -106,9 +107,13 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.to.Write(p)
 }
 
-// prepare makes everything ready for the command: the start process, an input that is
+// prepare makes everything ready for the command: room for what it leaves, the start process, an input that is
 // in the store, the workspace, arguments and environment.
 func (c *Call) prepare() (words, error) {
+	if err := c.awaitStore(); err != nil {
+		return words{}, err
+	}
+	c.watchInput()
 	if err := c.w.starter.wait(c.life); err != nil {
 		return words{}, err
 	}
@@ -149,6 +154,8 @@ func (c *Call) refuse(o *task.Outcome, err error) {
 		o.Reason, o.Detail = faas.ReasonInputInvalid, fault.Detail
 	case isStart:
 		o.Reason, o.Detail, o.LogTail = faas.ReasonStartFailed, start.Detail, start.LogTail
+	case errors.Is(err, errBehind):
+		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "what earlier calls left waits to be stored, and the store takes nothing; the command was not started"
 	case errors.Is(err, errFetch):
 		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "the input cannot be fetched from the store"
 		c.w.log.Error("input cannot be fetched", "invocation", c.id, "cause", err)

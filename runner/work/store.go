@@ -29,6 +29,7 @@ const (
 // uploads is how far the storing of a call is; the call's mutex guards it.
 type uploads struct {
 	must   bool // keep, whatever the task says
+	spare  bool // do not, unless a caller was told so: the store is too far behind
 	begun  bool // the input is being stored
 	stored bool // it is stored
 	timer  *time.Timer
@@ -75,7 +76,8 @@ func keepsAll(k faas.Keep) bool { return k == faas.KeepAll || k == "" }
 func (c *Call) kept(o *task.Outcome) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mustKeep() || keepsAll(c.task.Keep) || c.task.Keep == faas.KeepFailed && o.Reason != ""
+	wanted := keepsAll(c.task.Keep) || c.task.Keep == faas.KeepFailed && o.Reason != ""
+	return c.mustKeep() || wanted && !c.uploads.spare
 }
 
 // mustKeep is with c.mu held.
@@ -165,6 +167,9 @@ func (c *Call) store() {
 	deadline := c.storeDeadline()
 	patience := max(deadline.Sub(c.w.now()), ackPatience)
 	if !c.kept(o) || c.task.Put == (task.Put{}) {
+		if c.isSpare() { // a gateway waits for word of it
+			c.w.tell(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: o})
+		}
 		c.retire(patience, c.expire)
 		return
 	}

@@ -41,6 +41,7 @@ type Options struct {
 
 	Parts  Parts // for objects that are too large for one PUT; nil: none is
 	OnePut int64 // bytes of an object that one PUT takes; 0: 5 GiB
+	Behind Behind
 }
 
 // Worker has the slots of one runner. Its methods may be called at the same time.
@@ -51,6 +52,7 @@ type Worker struct {
 	client  *transfer.Client
 	parts   Parts
 	onePut  int64
+	backlog *backlog
 	host    *command.Host
 	zipper  *result.Zipper
 	source  *workspace.Source
@@ -91,7 +93,7 @@ func New(launch task.Launch, o Options) (*Worker, error) {
 		launch: launch, log: o.Log, now: o.Now, client: &transfer.Client{HTTP: o.HTTP}, zipper: result.NewZipper(),
 		base: argv.Base(launch.Env, o.Path), limit: argv.Limit(), uploads: make(chan struct{}, 4),
 		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}),
-		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes),
+		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes), backlog: newBacklog(o.Behind),
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)

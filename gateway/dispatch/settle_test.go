@@ -1,0 +1,65 @@
+package dispatch
+
+import (
+	"errors"
+	"testing"
+
+	"davit/gateway/faas"
+)
+
+// TestWhatIsNotKeptIsForgotten: a call that leaves nothing in the store is done with once it is settled.
+func TestWhatIsNotKeptIsForgotten(t *testing.T) {
+	for _, keep := range []faas.Keep{faas.KeepNone, faas.KeepFailed} {
+		t.Run(string(keep), func(t *testing.T) {
+			r := newRig(t, warm(), sh("true"))
+			r.trigger.Keep = keep
+			reply, err := r.Call(t.Context(), r.request("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			read(t, reply)
+			until(t, "the call is forgotten", func() bool { return r.find(reply.Invocation.ID) == nil })
+			var e *faas.Error
+			if _, err := r.Result(t.Context(), reply.Invocation.ID); !errors.As(err, &e) || e.Kind != faas.Gone {
+				t.Errorf("its result: %v", err)
+			}
+			if inv := r.final(reply.Invocation.ID); inv.State != faas.Succeeded {
+				t.Errorf("%+v", inv)
+			}
+		})
+	}
+}
+
+// TestJobsWaitForTheStore: a job's place is free again when what it left is stored, so
+// that callers who outrun the store do not fill the machine with runners.
+func TestJobsWaitForTheStore(t *testing.T) {
+	r := newRig(t, faas.FunctionSpec{Mode: faas.ModeJob, MaxConcurrency: 1}, sh("true"))
+	r.away.Store(true)
+	first, err := r.Call(t.Context(), r.request("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read(t, first)
+	second := make(chan error, 1)
+	go func() {
+		reply, err := r.Call(t.Context(), r.request("x"))
+		if err == nil {
+			_ = reply.Body.Close()
+		}
+		second <- err
+	}()
+	asked := r.trips.Load()
+	until(t, "the second call asks for a place again and again", func() bool { return r.trips.Load() > asked+3 })
+	select {
+	case err := <-second:
+		t.Fatalf("it did not wait: %v", err)
+	default:
+	}
+	if n := r.started.Running(r.rev.Ref(), faas.StartJob); n != 1 {
+		t.Errorf("%d runners", n)
+	}
+	r.away.Store(false)
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}
