@@ -48,6 +48,10 @@ func (d *Dispatcher) uploaded(c *call, o *task.Outcome) {
 	c.closeInput()
 	d.freePlace(c.id)
 	c.closeEnded()
+	if c.hasAnswered() {
+		d.recorder.save(c) // nobody waits for its record
+		return
+	}
 	d.recorder.saveNow(c)
 }
 
