@@ -12,7 +12,8 @@
 // second archive there would be seen by some programs and not by others. A file
 // of several gzip members is one archive, as for gzip; all of it counts.
 //
-// Start at Unpack; Check applies the same rules and writes nothing.
+// Start at Unpack; Check applies the same rules and writes nothing, Tar writes
+// another tar archive of what is allowed, and Peek reads one file.
 package archive
 
 import (

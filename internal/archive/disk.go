@@ -13,9 +13,23 @@ const copyBytes = 128 << 10
 // place is where entries go. Parents are there before what is in them.
 type place interface {
 	dir(name string) error
-	file(name string, executable bool, modified time.Time, r io.Reader) error
+	file(name string, h *fileHeader, r io.Reader) error
 	link(old, name string) error
 	symlink(target, name string) error
+}
+
+// fileHeader is what is kept of a file beside its name.
+type fileHeader struct {
+	size       int64
+	executable bool
+	modified   time.Time
+}
+
+func (h *fileHeader) mode() os.FileMode {
+	if h.executable {
+		return 0o755
+	}
+	return 0o644
 }
 
 // disk is a folder that entries cannot leave, whatever links there are.
@@ -46,39 +60,20 @@ func (d *disk) dir(name string) error {
 	return onDisk(d.root.Chmod(name, 0o755))
 }
 
-func (d *disk) file(name string, executable bool, modified time.Time, r io.Reader) error {
-	mode := os.FileMode(0o644)
-	if executable {
-		mode = 0o755
-	}
+func (d *disk) file(name string, h *fileHeader, r io.Reader) error {
+	mode := h.mode()
 	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return onDisk(err)
 	}
-	err = d.fill(f, r)
+	err = pour(f, r, d.buffer)
 	if err == nil {
 		err = onDisk(f.Chmod(mode))
 	}
 	if err := errors.Join(err, onDisk(f.Close())); err != nil {
 		return err
 	}
-	return onDisk(d.root.Chtimes(name, modified, modified))
-}
-
-// fill tells the two sides' failures apart, which io.Copy does not.
-func (d *disk) fill(f *os.File, r io.Reader) error {
-	for {
-		n, err := r.Read(d.buffer)
-		if _, err := f.Write(d.buffer[:n]); err != nil {
-			return onDisk(err)
-		}
-		if isEnd(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return onDisk(d.root.Chtimes(name, h.modified, h.modified))
 }
 
 func (d *disk) link(old, name string) error { return onDisk(d.root.Link(old, name)) }
@@ -92,7 +87,7 @@ func (nowhere) dir(string) error             { return nil }
 func (nowhere) link(string, string) error    { return nil }
 func (nowhere) symlink(string, string) error { return nil }
 
-func (p nowhere) file(_ string, _ bool, _ time.Time, r io.Reader) error {
+func (p nowhere) file(_ string, _ *fileHeader, r io.Reader) error {
 	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, p.buffer)
 	return err
 }

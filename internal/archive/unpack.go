@@ -236,7 +236,8 @@ func (a *reader) regular(h *tar.Header, at string, t *tar.Reader) error {
 	}
 	a.sum.Files++
 	content := stopped{a.ctx, t} // the zeros of a sparse file come from nowhere
-	if err := a.to.file(at, h.Mode&0o111 != 0, modTime(h.ModTime), content); err != nil {
+	head := &fileHeader{size: h.Size, executable: h.Mode&0o111 != 0, modified: modTime(h.ModTime)}
+	if err := a.to.file(at, head, content); err != nil {
 		return damaged(err)
 	}
 	return nil

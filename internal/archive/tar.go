@@ -1,0 +1,108 @@
+package archive
+
+import (
+	"archive/tar"
+	"context"
+	"io"
+	"path"
+	"time"
+)
+
+// Tar writes what Unpack would make to t, below the folder prefix, "" for the
+// top: everything is root's, modes are those of Unpack, and symbolic links come
+// last. It does not close t. r is read to its end; what was written is worth
+// nothing when there is an error. The errors are Unpack's, or t's.
+func Tar(ctx context.Context, r io.Reader, t *tar.Writer, prefix string, l Limits) (Summary, error) {
+	to := &tarball{t: t, prefix: prefix, buffer: make([]byte, copyBytes)}
+	if prefix != "" {
+		if err := to.dir("."); err != nil {
+			return Summary{}, wrap(err)
+		}
+	}
+	return read(ctx, r, l, to)
+}
+
+// tarball is another tar archive.
+type tarball struct {
+	t      *tar.Writer
+	prefix string
+	buffer []byte
+}
+
+func (b *tarball) head(kind byte, name string, mode int64) *tar.Header {
+	return &tar.Header{Typeflag: kind, Name: path.Join(b.prefix, name), Mode: mode, ModTime: time.Unix(0, 0), Format: tar.FormatPAX}
+}
+
+func (b *tarball) dir(name string) error {
+	h := b.head(tar.TypeDir, name, 0o755)
+	h.Name += "/"
+	return onDisk(b.t.WriteHeader(h))
+}
+
+func (b *tarball) file(name string, head *fileHeader, r io.Reader) error {
+	h := b.head(tar.TypeReg, name, int64(head.mode()))
+	h.Size, h.ModTime = head.size, head.modified
+	if err := b.t.WriteHeader(h); err != nil {
+		return onDisk(err)
+	}
+	return pour(b.t, r, b.buffer)
+}
+
+func (b *tarball) link(old, name string) error {
+	h := b.head(tar.TypeLink, name, 0o644)
+	h.Linkname = path.Join(b.prefix, old)
+	return onDisk(b.t.WriteHeader(h))
+}
+
+func (b *tarball) symlink(target, name string) error {
+	h := b.head(tar.TypeSymlink, name, 0o777)
+	h.Linkname = target
+	return onDisk(b.t.WriteHeader(h))
+}
+
+// Peek is Check that also returns the contents of the regular file of that name:
+// nil when there is none, a *Refusal when it is larger than most bytes.
+func Peek(ctx context.Context, r io.Reader, name string, most int64, l Limits) ([]byte, Summary, error) {
+	to := &peek{nowhere: nowhere{buffer: make([]byte, copyBytes)}, name: name, most: most}
+	s, err := read(ctx, r, l, to)
+	if err != nil {
+		return nil, s, err
+	}
+	return to.found, s, nil
+}
+
+// peek keeps one file of those that it is given.
+type peek struct {
+	nowhere
+	name  string
+	most  int64
+	found []byte
+}
+
+func (p *peek) file(name string, h *fileHeader, r io.Reader) error {
+	if name != p.name {
+		return p.nowhere.file(name, h, r)
+	}
+	if h.size > p.most {
+		return refuse(name, "is larger than %d bytes, which is the limit for it", p.most)
+	}
+	var err error
+	p.found, err = io.ReadAll(r)
+	return err
+}
+
+// pour copies and tells the two sides' failures apart, which io.Copy does not.
+func pour(w io.Writer, r io.Reader, buffer []byte) error {
+	for {
+		n, err := r.Read(buffer)
+		if _, err := w.Write(buffer[:n]); err != nil {
+			return onDisk(err)
+		}
+		if isEnd(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
