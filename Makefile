@@ -63,6 +63,18 @@ fmt: $(GOLANGCI) ## format the code
 .PHONY: check
 check: lint test ## what CI runs
 
+.PHONY: cluster-up
+cluster-up: ## bring up a one-node Kubernetes on this machine, as root; DAVIT_E2E_KUBECONFIG names one of yours instead
+	@cd e2e/cluster && $(GO) run ./cmd/davit-cluster up
+
+.PHONY: cluster-down
+cluster-down: ## take it down: processes, network, mounts, rules, files
+	@cd e2e/cluster && $(GO) run ./cmd/davit-cluster down
+
+.PHONY: cluster-test
+cluster-test: ## the test of that Kubernetes: what it can do, and that it leaves nothing
+	cd e2e/cluster && $(GO) test -timeout 60m -v ./...
+
 .PHONY: bench
 bench: build ## measure calls against their floors; BENCH_JSON=file writes the figures as JSON lines
 	$(GO) run ./e2e/bench -json '$(BENCH_JSON)'

@@ -1,0 +1,61 @@
+// Command davit-cluster brings up a one-node Kubernetes on this machine and takes it down: see the package
+// davit/e2e/cluster.
+//
+//	davit-cluster up|down|import ARCHIVE
+//
+// With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down only say so.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"davit/e2e/cluster"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "davit-cluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	options := cluster.Options{Kubeconfig: getenv("DAVIT_E2E_KUBECONFIG"), Progress: stderr}
+	switch {
+	case len(args) == 1 && args[0] == "up":
+		c, err := cluster.Up(ctx, options)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(stdout, "KUBECONFIG=%s\nKUBECTL=%s\n", c.Kubeconfig(), c.Kubectl())
+		return err
+	case len(args) == 1 && args[0] == "down":
+		return cluster.Down(ctx, options)
+	case len(args) == 2 && args[0] == "import":
+		return importArchive(ctx, options, args[1])
+	default:
+		return errors.New("usage: davit-cluster up|down|import ARCHIVE")
+	}
+}
+
+func importArchive(ctx context.Context, options cluster.Options, path string) error {
+	archive, err := os.Open(path) //nolint:gosec // the file that the user named
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	c, err := cluster.Up(ctx, options)
+	if err != nil {
+		return err
+	}
+	return c.Import(ctx, archive)
+}
