@@ -1,11 +1,12 @@
-// Package testenv gives tests real servers: a Redis and a MinIO, each a process of its own on a free
-// port of loopback, with its data in the test's temporary directory, ended when the test ends.
+// Package testenv gives tests real servers: a Redis, a MinIO, a dockerd and an image registry, each a
+// process of its own on a free port of loopback, with its data in a temporary directory, ended when the
+// test ends.
 //
 // It is for tests only, and it does not install anything: `make test-deps` does. A server that is not
 // installed fails the test with that remedy; it is never skipped.
 //
 // Start with [Redis] and [MinIO] where a server only has to be there, and with [StartRedis] where the
-// test stops, kills or pauses it.
+// test stops, kills or pauses it. [Docker] and [Registry] are for building images.
 package testenv
 
 import (
@@ -15,8 +16,11 @@ import (
 	"path/filepath"
 )
 
-// minioVersion is the MinIO that hack/test-deps builds.
-const minioVersion = "v0.0.0-20260212201848-7aac2a2c5b7c"
+// What hack/test-deps builds.
+const (
+	minioVersion    = "v0.0.0-20260212201848-7aac2a2c5b7c"
+	registryVersion = "v3.1.2"
+)
 
 // remedy is what every message about a missing server ends with.
 const remedy = "run: make test-deps"

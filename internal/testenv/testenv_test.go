@@ -72,14 +72,16 @@ func TestToolCache(t *testing.T) {
 	}
 }
 
-// The version is written in two places; this keeps them one.
-func TestInstallerBuildsTheVersionThatIsLookedUp(t *testing.T) {
+// The versions are written in two places; this keeps them one.
+func TestInstallerBuildsTheVersionsThatAreLookedUp(t *testing.T) {
 	script, err := os.ReadFile("../../hack/test-deps")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(script), minioVersion) {
-		t.Errorf("hack/test-deps does not install MinIO %s", minioVersion)
+	for name, version := range map[string]string{"minio": minioVersion, "registry": registryVersion} {
+		if !strings.Contains(string(script), "readonly "+name+"_version="+version+"\n") {
+			t.Errorf("hack/test-deps does not install %s %s", name, version)
+		}
 	}
 }
 
