@@ -151,7 +151,7 @@ func TestResultHeaders(t *testing.T) {
 	want := map[string]string{
 		"Content-Type": "application/zip", "Content-Disposition": `attachment; filename="echo.zip"; filename*=UTF-8''echo.zip`,
 		"X-Content-Type-Options": "nosniff", "Davit-Invocation": string(testID), "Davit-Exit-Code": "0", "Davit-Reason": "",
-		"Davit-Start": "job", "Server-Timing": "queue;dur=1.5, run;dur=40", "Content-Length": "2", "Cache-Control": "no-store",
+		"Davit-Start": "job", "Server-Timing": "queue;dur=1.5, start;dur=0, run;dur=40", "Content-Length": "2", "Cache-Control": "no-store",
 	}
 	for name, value := range want {
 		if got.Header.Get(name) != value {

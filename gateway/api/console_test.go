@@ -311,8 +311,17 @@ func TestRegisterForm(t *testing.T) {
 	if got := form("kind=trigger&url=/go&method=get", "application/json"); got.StatusCode != 200 {
 		t.Fatalf("trigger again: %d", got.StatusCode)
 	}
-	if got := form("kind=files", "application/json"); got.StatusCode != 202 {
+	if got := form("kind=files", "application/json"); got.StatusCode != 200 {
 		t.Fatalf("files: %d %s", got.StatusCode, got.body)
+	}
+	u.registry.end = faas.RevisionBuilding // for longer than the form waits
+	if got := form("kind=files", "application/json"); got.StatusCode != 202 {
+		t.Fatalf("files, a long build: %d %s", got.StatusCode, got.body)
+	}
+	u.registry.end = faas.RevisionFailed
+	form("kind=files", "application/json").wantProblem(t, 422, faas.BuildFailed)
+	if got := form("kind=files", "text/html"); got.StatusCode != 422 || !strings.Contains(got.Header.Get("Content-Type"), "text/html") {
+		t.Fatalf("a failed build on the page: %d %s", got.StatusCode, got.body)
 	}
 	p := form("kind=x", "application/json").wantProblem(t, 422, faas.NotAllowed)
 	if p.Errors[0].Pointer != "/kind" {

@@ -116,7 +116,10 @@ func (k *console) putFunction(c *fiber.Ctx, r *request) error {
 	if err != nil {
 		return err
 	}
-	return k.sendRegistered(r, done, wait)
+	if err := k.awaitBuild(r, done, wait); err != nil {
+		return err
+	}
+	return k.sendRegistered(r, done)
 }
 
 func (k *console) putImage(r *request, name faas.FunctionName) (*Registered, error) {
@@ -131,23 +134,29 @@ func (k *console) putImage(r *request, name faas.FunctionName) (*Registered, err
 	return k.Register.PutImage(r.lasting(), name, spec)
 }
 
-// sendRegistered answers a registration, after the build where the caller waits for it.
-func (k *console) sendRegistered(r *request, done *Registered, wait time.Duration) error {
-	rev := done.Revision
-	if wait > 0 && rev.State == faas.RevisionBuilding {
+// awaitBuild waits for the build of what was registered, at most so long; it is an
+// error when that failed.
+func (k *console) awaitBuild(r *request, done *Registered, wait time.Duration) error {
+	if wait > 0 && done.Revision.State == faas.RevisionBuilding {
 		ctx, cancel := r.streamContext()
 		defer cancel()
-		now, err := k.Register.WaitReady(ctx, rev.Ref(), wait)
+		now, err := k.Register.WaitReady(ctx, done.Revision.Ref(), wait)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		if err == nil {
-			rev = now
+			done.Revision = now
 		}
 	}
-	if rev.State == faas.RevisionFailed {
-		return k.buildFailed(r, rev)
+	if done.Revision.State == faas.RevisionFailed {
+		return k.buildFailed(r, done.Revision)
 	}
+	return nil
+}
+
+// sendRegistered answers a registration.
+func (k *console) sendRegistered(r *request, done *Registered) error {
+	rev := done.Revision
 	r.respond().Set("Location", "/v1/functions/"+string(rev.Function))
 	status := fiber.StatusOK
 	switch {

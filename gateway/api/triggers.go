@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -113,6 +114,10 @@ func (k *console) deleteTrigger(c *fiber.Ctx, r *request) error {
 	return r.sendNothing()
 }
 
+// formWait is how long a form waits for its build: who posts the next form, for
+// the function's trigger, mostly finds it ready.
+const formWait = 10 * time.Second
+
 // registerForm is the original's form. A person is led back to the page, and
 // shown what is wrong on one of its own where something is; a program gets what
 // the PUT would answer.
@@ -126,11 +131,16 @@ func (k *console) registerForm(_ *fiber.Ctx, r *request) error {
 	if err != nil {
 		return err
 	}
+	if result.Function != nil {
+		if err := k.awaitBuild(r, result.Function, formWait); err != nil {
+			return err
+		}
+	}
 	switch {
 	case !r.accepts(fiber.MIMEApplicationJSON):
 		return r.redirect("/")
 	case result.Function != nil:
-		return k.sendRegistered(r, result.Function, 0)
+		return k.sendRegistered(r, result.Function)
 	}
 	return k.sendTrigger(r, result.Trigger, result.Created)
 }

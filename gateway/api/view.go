@@ -90,7 +90,7 @@ func serverTiming(p *faas.Phases) string {
 		name string
 		took faas.Duration
 	}{{"queue", p.Queue}, {"start", p.Start}, {"input", p.Input}, {"run", p.Run}, {"zip", p.Zip}} {
-		if phase.took <= 0 {
+		if phase.took <= 0 && (phase.name != "start" || b.Len() == 0) { // no start is worth saying, once there was a slot
 			continue
 		}
 		if b.Len() > 0 {

@@ -1,6 +1,7 @@
 package faas
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 )
@@ -61,6 +62,14 @@ const (
 	StartWarm    Start = "warm"
 )
 
+// MarshalJSON makes the start of what has none yet null.
+func (s Start) MarshalJSON() ([]byte, error) {
+	if s == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(s))
+}
+
 // Phases are the times an invocation spent, each zero until known.
 type Phases struct {
 	Queue Duration `json:"queue,omitzero"` // accepted → a slot, or its start, was there to ask for
@@ -106,7 +115,7 @@ type Invocation struct {
 	Revision  RevisionNumber `json:"revision"`
 	Trigger   TriggerName    `json:"trigger"`
 	Mode      Mode           `json:"mode"`
-	Start     Start          `json:"start,omitempty"`
+	Start     Start          `json:"start"` // null until it has one
 	State     State          `json:"state"`
 	Reason    *Reason        `json:"reason"`
 	Detail    string         `json:"detail,omitempty"` // why, in a sentence
