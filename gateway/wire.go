@@ -125,7 +125,12 @@ func (g *gateway) hear(ctx context.Context, messages <-chan redisstore.Message) 
 				}
 			case redisstore.KindCancel:
 				g.dispatch.CancelHeard(m.Invocation)
-			case redisstore.KindInvocation, redisstore.KindPlace:
+			case redisstore.KindInvocation:
+				if m.State.Final() {
+					g.dispatch.EndHeard(m.Invocation)
+				}
+				g.dispatch.Heard()
+			case redisstore.KindPlace:
 				g.dispatch.Heard()
 			case redisstore.KindResync:
 				g.catalog.Wake()

@@ -84,6 +84,7 @@ func (d *Dispatcher) runAdoption(ctx context.Context) error {
 		d.takeQueued(ctx)
 		if now := d.Now(); now.Sub(searched) > abandonEvery {
 			searched = now
+			d.leaveEnded(ctx)
 			d.adoptAbandoned(ctx, live)
 		}
 	}
@@ -193,14 +194,19 @@ func (d *Dispatcher) adoptForeign(ctx context.Context, live []faas.GatewayID) {
 	}
 	d.mu.Unlock()
 	for id, f := range due {
-		if f.record.Inner != nil && slices.Contains(live, f.record.Inner.Gateway) && f.record.Inner.Gateway != d.Gateway {
-			continue
+		if !d.ledElsewhere(f.record, live) {
+			d.adoptHeld(ctx, id, f, live)
 		}
-		d.adoptHeld(ctx, id, f)
 	}
 }
 
-func (d *Dispatcher) adoptHeld(ctx context.Context, id faas.InvocationID, f *foreign) {
+// ledElsewhere reports whether another live gateway leads the invocation, or one
+// that gives it to its runner just now: that one knows only the id yet.
+func (d *Dispatcher) ledElsewhere(record *faas.Invocation, live []faas.GatewayID) bool {
+	return record.Inner == nil || slices.Contains(live, record.Inner.Gateway) && record.Inner.Gateway != d.Gateway
+}
+
+func (d *Dispatcher) adoptHeld(ctx context.Context, id faas.InvocationID, f *foreign, live []faas.GatewayID) {
 	record, err := d.Records.FindInvocation(ctx, id)
 	switch {
 	case faas.KindOf(err) == faas.NotFound:
@@ -215,6 +221,8 @@ func (d *Dispatcher) adoptHeld(ctx context.Context, id faas.InvocationID, f *for
 		return
 	case record.Inner != nil && record.Inner.Accepted:
 		return // its lease says when it may be taken over
+	case d.ledElsewhere(record, live):
+		return
 	}
 	c := d.adopt(ctx, record, f.runner)
 	d.Logger.Info("took over an invocation that its runner holds", "invocation", id, "runner", f.runner)

@@ -165,12 +165,12 @@ func (o oneFunction) Revision(context.Context, faas.RevisionRef) (*faas.Revision
 	return o.rev, nil
 }
 
-type counts struct{ accepted, settled, queued atomic.Int64 }
+type counts struct{ accepted, settled, released, queued atomic.Int64 }
 
 func (c *counts) Accepted(*faas.Invocation) { c.accepted.Add(1) }
 func (c *counts) Adopted()                  {}
 func (c *counts) Settled(*faas.Invocation)  { c.settled.Add(1) }
-func (c *counts) Released()                 {}
+func (c *counts) Released()                 { c.released.Add(1) }
 func (c *counts) Queued(delta int)          { c.queued.Add(int64(delta)) }
 func (c *counts) StoreError(string)         {}
 
