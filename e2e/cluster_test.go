@@ -16,7 +16,7 @@ import (
 func redisURL(r *testenv.RedisServer) string { return "DAVIT_REDIS_URL=redis://" + r.Addr }
 
 // s3 are the settings that have gateways use that store.
-func s3(m *testenv.MinIOServer) []string {
+func s3(m *testenv.S3Server) []string {
 	return []string{
 		"DAVIT_S3_ENDPOINT=" + m.Endpoint, "DAVIT_S3_ACCESS_KEY=" + m.AccessKey, "DAVIT_S3_SECRET_KEY=" + m.SecretKey,
 		"DAVIT_S3_BUCKET=davit", "DAVIT_S3_REGION=" + m.Region,
@@ -24,7 +24,7 @@ func s3(m *testenv.MinIOServer) []string {
 }
 
 // twoGateways starts two gateways on one real Redis and one real MinIO.
-func twoGateways(t *testing.T, env ...string) (a, b *rig.Gateway, store *testenv.MinIOServer) {
+func twoGateways(t *testing.T, env ...string) (a, b *rig.Gateway, store *testenv.S3Server) {
 	t.Helper()
 	store = testenv.MinIO(t)
 	w := newWorld(t, append(append(s3(store), redisURL(testenv.StartRedis(t))), env...)...)

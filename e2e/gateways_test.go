@@ -189,7 +189,7 @@ func fetch(t *testing.T, method, url string, body io.Reader) (int, []byte) {
 }
 
 // object reads an object from the store, past Davit.
-func object(t *testing.T, store *testenv.MinIOServer, key string) []byte {
+func object(t *testing.T, store *testenv.S3Server, key string) []byte {
 	t.Helper()
 	c, err := minio.New(store.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(store.AccessKey, store.SecretKey, ""), Region: store.Region})
 	if err != nil {

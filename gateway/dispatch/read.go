@@ -181,14 +181,15 @@ func (d *Dispatcher) Result(ctx context.Context, id faas.InvocationID) (*Object,
 	case !inv.Result.Stored:
 		return nil, &faas.Error{Kind: faas.Gone, Detail: "the result was not kept (the trigger's keep) or could not be stored", Invocation: inv}
 	}
-	return d.object(ctx, inv, resultKey(id, inv.Attempt))
+	return d.object(ctx, inv, resultKey(id, inv.Attempt), inv.Result.Size)
 }
 
 func expired(inv *faas.Invocation, now time.Time) bool {
 	return inv.Result.ExpiresAt != nil && now.After(*inv.Result.ExpiresAt)
 }
 
-func (d *Dispatcher) object(ctx context.Context, inv *faas.Invocation, key blob.Key) (*Object, error) {
+// object finds an object that is whole; a store may take a part for the whole.
+func (d *Dispatcher) object(ctx context.Context, inv *faas.Invocation, key blob.Key, size int64) (*Object, error) {
 	info, err := d.Objects.Stat(ctx, key)
 	switch {
 	case errors.Is(err, blob.ErrNotFound):
@@ -196,6 +197,8 @@ func (d *Dispatcher) object(ctx context.Context, inv *faas.Invocation, key blob.
 	case err != nil:
 		d.Meter.StoreError("objects")
 		return nil, unavailable("the store does not answer", err)
+	case info.Size != size:
+		return nil, &faas.Error{Kind: faas.Gone, Detail: "what is in the store is not whole", Invocation: inv}
 	}
 	return &Object{Invocation: inv, Key: key, Info: info, store: d.Objects}, nil
 }
@@ -262,7 +265,7 @@ func (d *Dispatcher) Input(ctx context.Context, id faas.InvocationID) (*Object, 
 	if !inv.Input.Stored {
 		return nil, &faas.Error{Kind: faas.Gone, Detail: "the input was not kept (the trigger's keep)", Invocation: inv}
 	}
-	return d.object(ctx, inv, inputKey(id))
+	return d.object(ctx, inv, inputKey(id), inv.Input.Size)
 }
 
 // Log returns stdout and stderr as written, from that byte on: what is there

@@ -2,9 +2,11 @@ package dispatch
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"davit/gateway/faas"
+	"davit/internal/blob"
 )
 
 // TestWhatIsNotKeptIsForgotten: a call that leaves nothing in the store is done with once it is settled.
@@ -27,6 +29,32 @@ func TestWhatIsNotKeptIsForgotten(t *testing.T) {
 				t.Errorf("%+v", inv)
 			}
 		})
+	}
+}
+
+// TestPartOfAnObjectIsNone: what a store took for a whole upload is not given out.
+func TestPartOfAnObjectIsNone(t *testing.T) {
+	r := newRig(t, warm(), sh("true"))
+	reply, err := r.Call(t.Context(), r.request("input"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read(t, reply)
+	id := reply.Invocation.ID
+	if _, err := r.Result(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []blob.Key{resultKey(id, 1), inputKey(id)} {
+		if _, err := r.Objects.Put(t.Context(), key, strings.NewReader("inp"), 3, blob.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, resultErr := r.Result(t.Context(), id)
+	_, inputErr := r.Input(t.Context(), id)
+	for _, err := range []error{resultErr, inputErr} {
+		if faas.KindOf(err) != faas.Gone {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

@@ -58,6 +58,8 @@ type PutOptions struct {
 	ContentType string // printable ASCII, at most 512 bytes; empty, and that of a form, mean DefaultContentType
 	SHA256      string // of the content in hex; if given, another content is refused with ErrMismatch
 	IfAbsent    bool   // refuse with ErrExists instead of replacing an object
+
+	mark string // tells one Put from others where the answer does not
 }
 
 // Store keeps objects. All methods may be called from any number of goroutines and processes at once.
@@ -120,7 +122,8 @@ type Signer interface {
 	// SignRunnerGet signs a download on the address that runners reach.
 	SignRunnerGet(ctx context.Context, key Key, ttl time.Duration) (string, error)
 	// SignPut signs an upload on the address that runners reach: a PUT with a Content-Length, at most 5 GiB
-	// on S3. A body that ends short of it stores nothing.
+	// on S3. A body that ends short of it stores nothing; on versitygw 1.8 what came of it, so an object
+	// that no uploader vouches for is none.
 	SignPut(ctx context.Context, key Key, ttl time.Duration) (string, error)
 }
 

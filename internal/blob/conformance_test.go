@@ -35,6 +35,21 @@ func TestS3KeepsTheContract(t *testing.T) {
 	})
 }
 
+func TestS3OnAnotherServerKeepsTheContract(t *testing.T) {
+	server := testenv.Versity(t)
+	blobtest.RunOn(t, blobtest.Server{KeepsCutUploads: true}, func(t *testing.T) (blob.Store, blob.Signer) {
+		store := newS3(t, server)
+		return store, store
+	})
+}
+
+// onEachServer runs a test on every S3 that is tested.
+func onEachServer(t *testing.T, test func(t *testing.T, server *testenv.S3Server)) {
+	t.Helper()
+	t.Run("minio", func(t *testing.T) { test(t, testenv.MinIO(t)) })
+	t.Run("versitygw", func(t *testing.T) { test(t, testenv.Versity(t)) })
+}
+
 // newFolder opens a folder whose URLs are served below a path of two servers.
 func newFolder(t *testing.T, dir string) *blob.Folder {
 	t.Helper()
@@ -65,7 +80,7 @@ func serve(t *testing.T, handler http.Handler) string {
 }
 
 // newS3 opens a bucket of its own whose downloads go through NewPassThrough.
-func newS3(t *testing.T, server *testenv.MinIOServer) *blob.S3 {
+func newS3(t *testing.T, server *testenv.S3Server) *blob.S3 {
 	t.Helper()
 	o := s3Options(t, server)
 	target := &url.URL{Scheme: "http", Host: server.Endpoint, Path: "/" + o.Bucket}
@@ -75,7 +90,7 @@ func newS3(t *testing.T, server *testenv.MinIOServer) *blob.S3 {
 
 var buckets atomic.Int64 //nolint:gochecknoglobals // names must differ within a server, which tests share
 
-func s3Options(t *testing.T, server *testenv.MinIOServer) blob.S3Options {
+func s3Options(t *testing.T, server *testenv.S3Server) blob.S3Options {
 	t.Helper()
 	return blob.S3Options{
 		Endpoint: server.Endpoint, Region: server.Region, AccessKey: server.AccessKey, SecretKey: server.SecretKey,

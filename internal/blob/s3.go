@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ const (
 	singlePutBytes = 5 << 30
 	tries          = 3
 	metaSHA256     = "Sha256" // user metadata, x-amz-meta-sha256
+	metaMark       = "Put"
 )
 
 // S3Options say where a store is and with what keys.
@@ -158,6 +160,7 @@ func (s *S3) put(ctx context.Context, key Key, r io.Reader, size int64, o PutOpt
 		case !errors.Is(err, ErrNotFound):
 			return Info{}, err
 		}
+		o.mark = rand.Text()
 	}
 	b := newBody(ctx, r, size, o.SHA256)
 	uploaded, err := s.upload(ctx, key, b, o)
@@ -165,12 +168,29 @@ func (s *S3) put(ctx context.Context, key Key, r io.Reader, size int64, o PutOpt
 		return Info{}, bodyErr
 	}
 	if err != nil {
-		return Info{}, translateS3(ctx, err)
+		return s.whoWas(ctx, key, o, translateS3(ctx, err))
 	}
 	return Info{
 		Key: key, Size: b.read, ETag: uploaded.ETag, ContentType: o.contentType(),
 		ModifiedAt: uploaded.LastModified.UTC(), SHA256: b.sum(),
 	}, nil
+}
+
+// whoWas tells whose the object is after an error of a Put with IfAbsent. A server that
+// refuses before it has read the body may cut the connection first, so that the refusal
+// is not heard; and a refusal may be of the second try, whose first one's answer was lost.
+func (s *S3) whoWas(ctx context.Context, key Key, o PutOptions, err error) (Info, error) {
+	if o.mark == "" || !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrExists) {
+		return Info{}, err
+	}
+	found, statErr := s.client.StatObject(ctx, s.bucket, string(key), minio.StatObjectOptions{})
+	switch {
+	case statErr != nil:
+		return Info{}, err
+	case found.UserMetadata[metaMark] == o.mark:
+		return infoOf(key, found), nil
+	}
+	return Info{}, ErrExists
 }
 
 // upload sends the body in the way that its size allows.
@@ -194,11 +214,12 @@ func (s *S3) upload(ctx context.Context, key Key, b *body, o PutOptions) (minio.
 }
 
 func putOptions(o PutOptions) minio.PutObjectOptions {
-	options := minio.PutObjectOptions{ContentType: o.contentType()}
+	options := minio.PutObjectOptions{ContentType: o.contentType(), UserMetadata: map[string]string{}}
 	if o.SHA256 != "" {
-		options.UserMetadata = map[string]string{metaSHA256: strings.ToLower(o.SHA256)}
+		options.UserMetadata[metaSHA256] = strings.ToLower(o.SHA256)
 	}
 	if o.IfAbsent {
+		options.UserMetadata[metaMark] = o.mark
 		options.SetMatchETagExcept("*")
 	}
 	return options

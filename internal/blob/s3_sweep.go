@@ -93,7 +93,7 @@ func (s *S3) sweepListed(ctx context.Context, before time.Time) (swept int, err 
 
 func (s *S3) sweepPage(ctx context.Context, uploads []minio.ObjectMultipartInfo, before time.Time) (swept int, err error) {
 	for _, u := range uploads {
-		if u.Initiated.After(before) {
+		if !u.Initiated.Before(before) {
 			continue
 		}
 		aborted, err := s.sweepOne(ctx, note{Key: u.Key, Upload: u.UploadID}, before)
@@ -115,7 +115,7 @@ func (s *S3) sweepNoted(ctx context.Context, before time.Time) (swept int, err e
 		if object.Err != nil {
 			return swept, translateS3(ctx, object.Err)
 		}
-		if object.LastModified.After(before) {
+		if !object.LastModified.Before(before) {
 			continue
 		}
 		aborted, err := s.sweepNote(ctx, object.Key, before)
@@ -157,7 +157,7 @@ func (s *S3) sweepOne(ctx context.Context, n note, before time.Time) (bool, erro
 		return false, nil
 	case err != nil:
 		return false, err
-	case latest.After(before):
+	case !latest.Before(before):
 		return false, nil
 	}
 	err = translateS3(ctx, s.abort(ctx, n.Key, n.Upload))

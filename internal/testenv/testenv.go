@@ -1,11 +1,11 @@
-// Package testenv gives tests real servers: a Redis, a MinIO, a dockerd and an image registry, each a
+// Package testenv gives tests real servers: a Redis, a MinIO, a versitygw, a dockerd and an image registry, each a
 // process of its own on a free port of loopback, with its data in a temporary directory, ended when the
 // test ends.
 //
 // It is for tests only, and it does not install anything: `make test-deps` does. A server that is not
 // installed fails the test with that remedy; it is never skipped.
 //
-// Start with [Redis] and [MinIO] where a server only has to be there, and with [StartRedis] where the
+// Start with [Redis], [MinIO] and [Versity] where a server only has to be there, and with [StartRedis] where the
 // test stops, kills or pauses it. [Docker] and [Registry] are for building images.
 package testenv
 
@@ -20,6 +20,7 @@ import (
 const (
 	minioVersion    = "v0.0.0-20260212201848-7aac2a2c5b7c"
 	registryVersion = "v3.1.2"
+	versityVersion  = "v1.8.0"
 )
 
 // remedy is what every message about a missing server ends with.

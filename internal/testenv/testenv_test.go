@@ -83,6 +83,9 @@ func TestInstallerBuildsTheVersionsThatAreLookedUp(t *testing.T) {
 			t.Errorf("hack/test-deps does not install %s %s", name, version)
 		}
 	}
+	if !strings.Contains(string(script), "versity_version="+versityVersion) {
+		t.Errorf("hack/test-deps does not install versitygw %s", versityVersion)
+	}
 }
 
 func TestRedisKeepsItsAddressAndData(t *testing.T) {
@@ -118,7 +121,7 @@ func TestPauseHangsAndResumeGoesOn(t *testing.T) {
 
 func TestNothingOutlivesTheTest(t *testing.T) {
 	var redisServer *RedisServer
-	var minioServer *MinIOServer
+	var minioServer *S3Server
 	t.Run("use", func(t *testing.T) {
 		redisServer, minioServer = StartRedis(t), MinIO(t)
 	})
@@ -193,8 +196,9 @@ func program(t *testing.T, dir, name string) string {
 
 func BenchmarkStart(b *testing.B) {
 	for name, start := range map[string]func(testing.TB) *process{
-		"redis": func(t testing.TB) *process { return StartRedis(t).process },
-		"minio": func(t testing.TB) *process { return MinIO(t).process },
+		"redis":   func(t testing.TB) *process { return StartRedis(t).process },
+		"minio":   func(t testing.TB) *process { return MinIO(t).process },
+		"versity": func(t testing.TB) *process { return Versity(t).process },
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

@@ -20,15 +20,27 @@ import (
 // lead somewhere: to the store, or to handlers that it serves.
 type Opener func(t *testing.T) (blob.Store, blob.Signer)
 
+// Server is where a store's server falls short of the contract, for all that Davit can do.
+type Server struct {
+	KeepsCutUploads bool // it takes a signed upload that was cut for a whole one
+}
+
 // suite is what the tests share.
 type suite struct {
-	open Opener
+	open   Opener
+	server Server
 }
 
 // Run runs the suite, each test with a store of its own.
 func Run(t *testing.T, open Opener) {
 	t.Helper()
-	s := suite{open: open}
+	RunOn(t, Server{}, open)
+}
+
+// RunOn is Run on a server that is known to fall short.
+func RunOn(t *testing.T, server Server, open Opener) {
+	t.Helper()
+	s := suite{open: open, server: server}
 	tests := []struct {
 		name string
 		run  func(*testing.T)
