@@ -74,7 +74,7 @@ func (o observer) Joined(hello task.Hello) {
 // lateBuilder is the launcher again, as the registrations see it.
 type lateBuilder struct{ g *gateway }
 
-func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (string, error) {
+func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
 	return b.g.launcher.Build(ctx, rev, source, log)
 }
 

@@ -133,6 +133,13 @@ func TestOutcomes(t *testing.T) {
 
 // TestQueueIsBounded: beyond max_queue.calls a call is refused at once, one that
 // waits too long expires, and neither runs.
+func TestNoCommandAnywhere(t *testing.T) {
+	r := newRig(t, faas.FunctionSpec{}, faas.TriggerSpec{})
+	if _, err := r.Call(t.Context(), r.request("")); faas.KindOf(err) != faas.FunctionFailed {
+		t.Fatalf("got %v", err)
+	}
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	f := faas.FunctionSpec{MaxConcurrency: 1, MaxQueue: &faas.MaxQueue{Calls: 1, Wait: faas.Duration(500 * time.Millisecond)}}
 	r := newRig(t, f, sh("sleep 2"))

@@ -25,6 +25,9 @@ func (d *Dispatcher) open(req *Request) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(trigger.Command) == 0 && len(rev.Spec.Command) == 0 {
+		return nil, faas.Errorf(faas.FunctionFailed, "there is no command to run: neither trigger %q nor function %q names one, and the image has none", trigger.Name, rev.Function)
+	}
 	mode, err := callMode(&rev.Spec, trigger, req.Mode)
 	if err != nil {
 		return nil, err

@@ -160,6 +160,12 @@ type Revision struct {
 // Ref returns the revision's address.
 func (r *Revision) Ref() RevisionRef { return RevisionRef{Function: r.Function, Number: r.Number} }
 
+// Built is what a build made of a revision.
+type Built struct {
+	Image   string  // by digest
+	Command Command // ENTRYPOINT and CMD of the image that the user brought: the default of FunctionSpec.Command
+}
+
 // Function is a registered function: its revisions live beside it.
 type Function struct {
 	Name      FunctionName   `json:"name"`

@@ -10,7 +10,7 @@ import (
 // Capabilities are what an installation can do beyond running uploaded sources
 // as they are. The zero value is the embedded default without a cluster.
 type Capabilities struct {
-	Images       bool   // image, registry_secret
+	Images       bool   // image; with Secrets, registry_secret
 	Builds       bool   // base_image, setup
 	Secrets      bool   // secrets
 	Root         bool   // run_as other than DefaultUID
@@ -164,7 +164,7 @@ func (s FunctionSpec) checkCapabilities(k *checker, c Capabilities) {
 		}
 	}
 	need(c.Images, s.Image != "", "/image", "running an image")
-	need(c.Images, s.RegistrySecret != "", "/registry_secret", "a login for an image's registry")
+	need(c.Images && c.Secrets, s.RegistrySecret != "", "/registry_secret", "a login for an image's registry")
 	need(c.Builds, s.BaseImage != "", "/base_image", "building on an image")
 	need(c.Builds, s.Setup != "", "/setup", "running a setup command while building")
 	need(c.Secrets, len(s.Secrets) > 0, "/secrets", "giving secrets to functions")

@@ -61,15 +61,15 @@ func (s *sources) has(sum string) bool {
 // Build unpacks a revision's source, where runners can read and not write it,
 // and returns "sha256:" and its checksum as the image. The log says what was
 // unpacked. It may be repeated.
-func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (image string, err error) {
+func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
 	if source == nil {
-		return "", faas.Errorf(faas.BuildFailed, "running an image needs a cluster; this installation runs functions as local processes")
+		return faas.Built{}, faas.Errorf(faas.BuildFailed, "running an image needs a cluster; this installation runs functions as local processes")
 	}
 	sum, err := l.unpack(ctx, rev, source, log)
 	if err != nil {
-		return "", fmt.Errorf("unpack the source of %s: %w", rev.Ref(), err)
+		return faas.Built{}, fmt.Errorf("unpack the source of %s: %w", rev.Ref(), err)
 	}
-	return imagePrefix + sum, nil
+	return faas.Built{Image: imagePrefix + sum}, nil
 }
 
 // unpack fills a folder beside the others and gives it its name when it is whole.

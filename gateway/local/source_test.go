@@ -23,9 +23,9 @@ func TestBuildUnpacksOnceByContent(t *testing.T) {
 	sum := sumOf(mustTGZ())
 	for range 2 {
 		log.Reset()
-		image, err := b.Build(t.Context(), &faas.Revision{Function: "f", Number: 1, SourceSum: sum}, bytes.NewReader(mustTGZ()), &log)
-		if err != nil || image != "sha256:"+sum {
-			t.Fatalf("built %q, %v", image, err)
+		built, err := b.Build(t.Context(), &faas.Revision{Function: "f", Number: 1, SourceSum: sum}, bytes.NewReader(mustTGZ()), &log)
+		if err != nil || built.Image != "sha256:"+sum {
+			t.Fatalf("built %+v, %v", built, err)
 		}
 	}
 	for _, want := range []string{"1 files", "at the top: app.sh\n", "set-id and sticky bits were dropped from 1 entries\n"} {

@@ -171,20 +171,24 @@ func (s *Service) run(ctx context.Context, b *build) {
 
 var errBuildTimeout = errors.New("the build took too long")
 
-// image builds from the stored source.
+// image builds, and notes the command that the image brings.
 func (s *Service) image(ctx context.Context, b *build) (string, error) {
 	if b.attempt > mostAttempts {
 		return "", faas.Errorf(faas.BuildFailed, "the build was interrupted %d times", mostAttempts)
 	}
-	if b.rev.Spec.Image != "" {
-		return s.o.Builder.Build(ctx, b.rev, nil, b.log)
+	var source io.ReadCloser
+	if b.rev.Spec.Image == "" {
+		var err error
+		if source, err = s.OpenSource(ctx, b.rev); err != nil {
+			return "", err
+		}
+		defer source.Close() //nolint:errcheck // only read
 	}
-	source, err := s.OpenSource(ctx, b.rev)
-	if err != nil {
-		return "", err
+	built, err := s.o.Builder.Build(ctx, b.rev, source, b.log)
+	if err == nil && len(b.rev.Spec.Command) == 0 {
+		b.rev.Spec.Command = built.Command
 	}
-	defer source.Close() //nolint:errcheck // only read
-	return s.o.Builder.Build(ctx, b.rev, source, b.log)
+	return built.Image, err
 }
 
 // OpenSource opens the stored source of a revision.

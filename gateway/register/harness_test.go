@@ -173,31 +173,31 @@ type fakeBuilder struct {
 
 func newFakeBuilder() *fakeBuilder { return &fakeBuilder{fails: map[faas.RevisionNumber]string{}} }
 
-func (b *fakeBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (string, error) {
+func (b *fakeBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
 	b.mu.Lock()
 	hold, why := b.hold, b.fails[rev.Number]
 	b.began = append(b.began, rev.Ref())
 	b.mu.Unlock()
 	if source == nil {
-		return rev.Spec.Image + "@sha256:1", nil
+		return faas.Built{Image: rev.Spec.Image + "@sha256:1", Command: faas.Command{"/entry", "of", "image"}}, nil
 	}
 	n, err := io.Copy(io.Discard, source)
 	if err != nil {
-		return "", err
+		return faas.Built{}, err
 	}
 	_, _ = fmt.Fprintf(log, "read %d bytes\n", n)
 	if hold != nil {
 		select {
 		case <-hold:
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return faas.Built{}, ctx.Err()
 		}
 	}
 	if why != "" {
 		_, _ = io.WriteString(log, why)
-		return "", faas.Errorf(faas.BuildFailed, "%s", why)
+		return faas.Built{}, faas.Errorf(faas.BuildFailed, "%s", why)
 	}
-	return "sha256:" + rev.SourceSum, nil
+	return faas.Built{Image: "sha256:" + rev.SourceSum}, nil
 }
 
 func (b *fakeBuilder) builds() []faas.RevisionRef {

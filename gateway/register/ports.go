@@ -99,7 +99,7 @@ type Gateways interface {
 
 // Builder turns a revision's source into what its runners start with.
 type Builder interface {
-	// Build writes what a user wants to read to log and returns the image, pinned by digest. An error of
+	// Build writes what a user wants to read to log. source is nil when the spec names an image. An error of
 	// kind BuildFailed is the source's fault; its detail is for the user. It is safe to call again.
-	Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (image string, err error)
+	Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error)
 }

@@ -129,6 +129,28 @@ func TestImageNeedsACluster(t *testing.T) {
 	wantKind(t, err, faas.NotAllowed)
 }
 
+func TestImageBringsTheCommand(t *testing.T) {
+	s := newEmbeddedSite(t)
+	s.capabilities = faas.Capabilities{Images: true}
+	g := s.start(t, 0)
+	for _, c := range []struct{ own, want faas.Command }{
+		{nil, faas.Command{"/entry", "of", "image"}},
+		{faas.Command{"mine"}, faas.Command{"mine"}},
+	} {
+		r, err := g.PutImage(t.Context(), "f", faas.FunctionSpec{Image: "alpine:3", Command: c.own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.WaitReady(t.Context(), r.Revision.Ref(), 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		rev, err := g.registry.FindRevision(t.Context(), r.Revision.Ref())
+		if err != nil || !slices.Equal(rev.Spec.Command, c.want) {
+			t.Errorf("command %q: got %+v, %v", c.own, rev, err)
+		}
+	}
+}
+
 func TestFailedBuildNeverGoesLive(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *site) {
 		g := s.start(t, 0)
