@@ -16,6 +16,7 @@ const maxBehind = 4096
 // feed gives each event to each reader, in order. Its worker's mutex guards it.
 type feed struct {
 	seq     int64
+	failed  *task.Event // that the start process failed
 	readers map[*reader]bool
 }
 
@@ -29,6 +30,10 @@ type reader struct {
 func (w *Worker) publish(e task.Event) {
 	w.feed.seq++
 	e.Seq, e.Free = w.feed.seq, w.free()
+	if e.Kind == task.EventStartFailed {
+		failed := e
+		w.feed.failed = &failed
+	}
 	for r := range w.feed.readers {
 		r.add(e)
 	}
@@ -56,7 +61,8 @@ func (r *reader) add(e task.Event) {
 
 // Events calls tell with an EventSlots first and then with each event in order,
 // until ctx ends or tell fails. A reader that falls far behind gets ErrSlow and
-// is to attach again. The first event has the number of the last that was missed.
+// is to attach again. The first event has the number of the last that was missed;
+// of those, only that the start process failed is told again.
 func (w *Worker) Events(ctx context.Context, tell func(task.Event) error) error {
 	r := &reader{more: make(chan struct{}, 1)}
 	w.mu.Lock()
@@ -65,6 +71,9 @@ func (w *Worker) Events(ctx context.Context, tell func(task.Event) error) error 
 		w.feed.readers = map[*reader]bool{}
 	}
 	w.feed.readers[r] = true
+	if w.feed.failed != nil {
+		r.add(*w.feed.failed)
+	}
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()

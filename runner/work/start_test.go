@@ -70,6 +70,25 @@ func TestStartProcessIsReadyInItsWay(t *testing.T) {
 	must(t, l.Close())
 }
 
+// TestFailureIsToldToThoseWhoComeLate: the start process may be quicker than the first gateway.
+func TestFailureIsToldToThoseWhoComeLate(t *testing.T) {
+	w := newWorker(t, startWith("echo why >&2; exit 7", &faas.Ready{File: "never"}))
+	if err := w.Ready(t.Context()); err == nil {
+		t.Fatal("it is ready")
+	}
+	enough := errors.New("enough")
+	var told []task.Event
+	err := w.Events(t.Context(), func(e task.Event) error {
+		if told = append(told, e); len(told) == 2 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || told[0].Kind != task.EventSlots || told[1].Kind != task.EventStartFailed || told[1].LogTail != "why\n" {
+		t.Fatalf("told %+v, %v", told, err)
+	}
+}
+
 func TestStartProcessThatFails(t *testing.T) {
 	timeout := func(l *task.Launch, o *Options) {
 		startWith("echo slow; sleep 300", &faas.Ready{File: "never"})(l, o)
