@@ -146,6 +146,7 @@ func awaitStandby(t *testing.T, g *rig.Gateway) {
 }
 
 // TestStartProcess: calls wait until it is ready; when it fails, the call fails with it, and says so.
+// Of a warm function, it is the registration that waits, and that fails.
 func TestStartProcess(t *testing.T) {
 	for _, c := range []struct {
 		name, ready, script string // no output: start_failed
@@ -161,11 +162,16 @@ func TestStartProcess(t *testing.T) {
 			t.Run(c.name+"/"+mode, func(t *testing.T) {
 				t.Parallel()
 				g := newWorld(t).start("data")
-				function(t, g, "f", `{`+spec+`, "timeout": "8s", "start": {"command": ["sh", "start.sh"], "ready": `+c.ready+`}}`, map[string]string{
+				a := register(t, g, "f", `{`+spec+`, "timeout": "8s", "start": {"command": ["sh", "start.sh"], "ready": `+c.ready+`}}`, map[string]string{
 					"start.sh": c.script, "tool.sh": `while [ ! -e "$DAVIT_SHARED/data" ]; do sleep 0.1; done; cat "$DAVIT_SHARED/data"`,
 				})
+				if c.output == "" && mode == "warm" {
+					notBuilt(t, a, "its start process failed", "the set-up")
+					return
+				}
+				status(t, a, http.StatusCreated)
 				trigger(t, g, "t", `{"function": "f", "methods": ["GET"], "path": "/t", "command": ["sh", "tool.sh"]}`)
-				a := get(t, g, "/t", nil)
+				a = get(t, g, "/t", nil)
 				if c.output == "" {
 					failsWith(t, a, "start_failed", "the set-up")
 					return

@@ -107,13 +107,23 @@ func (w *world) start(data string, env ...string) *rig.Gateway {
 // function registers a function from files.
 func function(t *testing.T, g *rig.Gateway, name, spec string, files map[string]string) {
 	t.Helper()
+	if a := register(t, g, name, spec, files); a.Status/100 != 2 {
+		t.Fatalf("register %s: status %d: %s", name, a.Status, a.Body)
+	}
+}
+
+// register is function, whatever comes of it.
+func register(t *testing.T, g *rig.Gateway, name, spec string, files map[string]string) *rig.Answer {
+	t.Helper()
 	source, err := rig.PackFiles(files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.RegisterSource(t.Context(), name, spec, source); err != nil {
+	a, err := g.RegisterSource(t.Context(), name, spec, source)
+	if a == nil {
 		t.Fatalf("register %s: %v", name, err)
 	}
+	return a
 }
 
 func trigger(t *testing.T, g *rig.Gateway, name, spec string) {

@@ -153,7 +153,7 @@ func (g *gateway) loadRegistrations(ctx context.Context) error {
 	g.catalog = register.NewCatalog(register.CatalogOptions{Registry: registry{g.records}, Beat: g.beat, Log: g.log})
 	g.meter = meter.New(version.String(), runtime.Version(), g.slotTotals)
 	g.register = register.New(register.Options{
-		Gateway: g.id, Registry: registry{g.records}, Objects: g.objects.store, Builder: lateBuilder{g}, Catalog: g.catalog,
+		Gateway: g.id, Registry: registry{g.records}, Objects: g.objects.store, Builder: lateBuilder{g}, Readier: lateReadier{g}, Catalog: g.catalog,
 		Gateways: g.records, Capabilities: capabilities(),
 		Limits: archiveLimits(g.cfg), SpoolDir: g.runDir, Log: g.log, Now: time.Now,
 	})

@@ -56,6 +56,8 @@ func (l lateLauncher) Scale(ctx context.Context, rev *faas.Revision, start faas.
 	return l.g.launcher.Scale(ctx, rev, start, n)
 }
 
+func (l lateLauncher) Retire(ref faas.RevisionRef) { l.g.launcher.Retire(ref) }
+
 func (l lateLauncher) Running(ref faas.RevisionRef, start faas.Start) int {
 	return l.g.launcher.Running(ref, start)
 }
@@ -76,6 +78,13 @@ type lateBuilder struct{ g *gateway }
 
 func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
 	return b.g.launcher.Build(ctx, rev, source, log)
+}
+
+// lateReadier is the dispatcher, which is made after the registrations.
+type lateReadier struct{ g *gateway }
+
+func (r lateReadier) Ready(ctx context.Context, rev *faas.Revision, log io.Writer) (func(), error) {
+	return r.g.dispatch.Ready(ctx, rev, log)
 }
 
 func exitOf(e local.Exit) dispatch.Exit {

@@ -172,7 +172,7 @@ func (k *console) sendRegistered(r *request, done *Registered) error {
 const logTailBytes = 4 << 10
 
 func (k *console) buildFailed(r *request, rev *faas.Revision) error {
-	e := faas.Errorf(faas.BuildFailed, "revision %d of function %q could not be built: %s", rev.Number, rev.Function, orDefault(rev.Detail, "see its log"))
+	e := faas.Errorf(faas.BuildFailed, "revision %d of function %q did not get ready: %s", rev.Number, rev.Function, orDefault(rev.Detail, "see its log"))
 	log, err := k.Change.BuildLog(r.context(), rev.Ref(), false)
 	if err != nil {
 		e.Err = err

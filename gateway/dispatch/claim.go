@@ -118,7 +118,7 @@ func (d *Dispatcher) launch(wait context.Context, c *call, before <-chan struct{
 }
 
 // launchLoss keeps a launcher's own reason; else nothing could be started.
-func launchLoss(err error) error {
+func launchLoss(err error) *faas.Error {
 	var e *faas.Error
 	if errors.As(err, &e) {
 		return e

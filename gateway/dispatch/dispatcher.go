@@ -39,6 +39,7 @@ type Limits struct {
 	Lease     time.Duration // how long an accepted invocation waits for a gateway that died
 	Drain     time.Duration // how long a stopping gateway waits for running calls
 	PartBytes faas.Bytes    // of an upload that is too large for one PUT; 0: 64 MiB
+	First     time.Duration // how long a revision's first runner may take to park, its start process not counted; 0: 1 min
 }
 
 // Dispatcher runs invocations. Its methods may be used by many goroutines at once.
@@ -61,10 +62,14 @@ type Dispatcher struct {
 	freed    map[faas.InvocationID]place    // to be given back
 	free     chan struct{}                  // there is something to give back
 	heard    chan struct{}                  // closed and replaced when something settles
+	firsts   map[*first]bool                // runners that revisions wait for to become live
 }
 
 // New returns a Dispatcher that is ready for calls once Attach gave it its hub; Run must run beside it.
 func New(o Options) *Dispatcher {
+	if o.Limits.First <= 0 {
+		o.Limits.First = time.Minute
+	}
 	d := &Dispatcher{
 		Options: o,
 		calls:   make(map[faas.InvocationID]*call),
@@ -74,6 +79,7 @@ func New(o Options) *Dispatcher {
 		freed:   make(map[faas.InvocationID]place),
 		free:    make(chan struct{}, 1),
 		heard:   make(chan struct{}),
+		firsts:  make(map[*first]bool),
 	}
 	d.base, d.stop = context.WithCancelCause(context.Background())
 	d.recorder = newRecorder(d)

@@ -17,6 +17,9 @@ func (d *Dispatcher) Drain(ctx context.Context) {
 			waiting = append(waiting, c)
 		}
 	}
+	for f := range d.firsts {
+		f.cancel(errShutdown)
+	}
 	d.mu.Unlock()
 	for _, c := range waiting {
 		c.cancel(errShutdown)

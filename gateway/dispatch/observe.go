@@ -9,7 +9,7 @@ import (
 
 // Joined takes in what a runner holds, whoever led it before.
 func (d *Dispatcher) Joined(hello task.Hello) {
-	d.scaler.touch(hello.Ref())
+	d.scaler.touch(hello.Ref(), false)
 	for i := range hello.Held {
 		held := &hello.Held[i]
 		c := d.find(held.Record.ID)
@@ -29,7 +29,7 @@ func (d *Dispatcher) Joined(hello task.Hello) {
 
 // Left starts the grace in which a runner may dial in again.
 func (d *Dispatcher) Left(hello task.Hello, held []faas.InvocationID) {
-	d.scaler.touch(hello.Ref())
+	d.scaler.touch(hello.Ref(), false)
 	for _, id := range held {
 		if c := d.find(id); c != nil {
 			c.missed(d.Now())
@@ -121,17 +121,18 @@ func (d *Dispatcher) startFailed(runner faas.RunnerID, e task.Event) {
 		if status.Hello.Runner == runner {
 			d.Exited(Exit{
 				Runner: runner, Invocation: status.Hello.Invocation, Start: status.Hello.Start, Ref: status.Hello.Ref(),
-				Reason: faas.ReasonStartFailed, Detail: withTail(e.Detail, e.LogTail),
+				Reason: faas.ReasonStartFailed, Detail: e.Detail, LogTail: e.LogTail,
 			})
 		}
 	}
 }
 
-func withTail(detail, tail string) string {
-	if tail == "" {
-		return detail
+// words is all that is known of why a runner ended.
+func (e *Exit) words() string {
+	if e.LogTail == "" {
+		return e.Detail
 	}
-	return detail + "; its last words: " + tail
+	return e.Detail + "; its last words: " + e.LogTail
 }
 
 // Exited tells the dispatcher that a runner's process or pod is gone, and why.
@@ -148,12 +149,15 @@ func (d *Dispatcher) Exited(e Exit) {
 		case e.Invocation == c.id && !c.isCommitted() && (inv.Inner.Runner == "" || inv.Inner.Runner == e.Runner):
 			waiting = c
 		case e.Reason == faas.ReasonStartFailed && e.Start == faas.StartWarm && c.inLane && c.rev.Ref() == e.Ref && inv.Mode == faas.ModeWarm:
-			c.cancel(&loss{e.Reason, e.Detail})
+			c.cancel(&loss{e.Reason, e.words()})
 		}
+	}
+	for f := range d.firsts {
+		f.lost(&e)
 	}
 	d.mu.Unlock()
 	if waiting != nil && e.Reason != "" {
-		waiting.cancel(&loss{e.Reason, e.Detail})
+		waiting.cancel(&loss{e.Reason, e.words()})
 	}
 	for _, c := range bound {
 		d.work.Go(func() { d.resolve(d.base, c, lossOf(e)) })
@@ -164,7 +168,7 @@ func lossOf(e Exit) *loss {
 	if e.Reason == "" {
 		return &loss{faas.ReasonRunnerLost, "its runner ended without an outcome"}
 	}
-	return &loss{e.Reason, e.Detail}
+	return &loss{e.Reason, e.words()}
 }
 
 func (c *call) current() *faas.Invocation {

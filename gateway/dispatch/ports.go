@@ -67,10 +67,18 @@ type Launcher interface {
 	// Stop ends the runner that was launched for the invocation, whose exit is not
 	// the invocation's any more; another one may be launched for it at once.
 	Stop(ctx context.Context, id faas.InvocationID) error
+	Keeper
+}
+
+// Keeper keeps standby and warm runners.
+type Keeper interface {
 	// Scale sees to it that at least n runners of that start exist; it never ends one.
 	Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error
 	// Running counts this launcher's runners, starting ones included.
 	Running(ref faas.RevisionRef, start faas.Start) int
+	// Retire ends the runners of a revision that were started here and have not
+	// dialled in yet; the others are drained through the hub.
+	Retire(ref faas.RevisionRef)
 }
 
 // Exit tells that a runner's process or pod is gone, and why.
@@ -81,6 +89,7 @@ type Exit struct {
 	Ref        faas.RevisionRef
 	Reason     faas.Reason
 	Detail     string
+	LogTail    string // of a start process that failed
 }
 
 // Catalog holds the registrations that are served.

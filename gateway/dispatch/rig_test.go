@@ -30,9 +30,11 @@ import (
 type rig struct {
 	*Dispatcher
 	t       *testing.T
-	rev     *faas.Revision
+	rev     *faas.Revision // live at the beginning
+	catalog *catalog
 	trigger *faas.Trigger
 	trips   atomic.Int64 // round trips to Redis and the store, the recorder's not counted
+	skew    atomic.Int64 // added to the clock
 	started *runners
 	meter   *counts
 	away    atomic.Bool // the store answers runners with 503
@@ -40,17 +42,23 @@ type rig struct {
 
 func newRig(t *testing.T, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
 	t.Helper()
-	return newRigOn(t, nil, spec, trigger)
+	return newRigOf(t, &runners{t: t, dir: t.TempDir()}, nil, spec, trigger)
 }
 
 // newRigOn is newRig on that S3, where uploads of more than 6 MiB go in parts of 5 MiB.
 func newRigOn(t *testing.T, s3 *blob.S3, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
 	t.Helper()
-	dir := t.TempDir()
-	r := &rig{t: t, meter: &counts{}, started: &runners{t: t, dir: dir, onePut: 6 << 20}}
+	return newRigOf(t, &runners{t: t, dir: t.TempDir(), onePut: 6 << 20}, s3, spec, trigger)
+}
+
+func newRigOf(t *testing.T, launcher *runners, s3 *blob.S3, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
+	t.Helper()
+	dir := launcher.dir
+	r := &rig{t: t, meter: &counts{}, started: launcher}
 	trigger.Function, trigger.Methods, trigger.Path = "f", []string{http.MethodPost}, "/t"
 	spec = spec.Complete(faas.Defaults{})
 	r.rev = &faas.Revision{Function: "f", Number: 1, State: faas.RevisionReady, Spec: spec}
+	r.catalog = newCatalog(r.rev)
 	r.trigger = &faas.Trigger{Name: "t", TriggerSpec: trigger.Complete(spec)}
 
 	mux := http.NewServeMux()
@@ -72,9 +80,12 @@ func newRigOn(t *testing.T, s3 *blob.S3, spec faas.FunctionSpec, trigger faas.Tr
 	log := slog.New(slog.DiscardHandler)
 	r.Dispatcher = New(Options{
 		Gateway: "gw-test", Records: store, Archive: store, Queue: testQueue{store, &r.trips}, Places: countedPlaces{store, &r.trips}, Gateways: store,
-		Launcher: r.started, Catalog: oneFunction{r.rev}, Objects: countedStore{objects, &r.trips}, Signer: signer, Meter: r.meter,
-		Logger: log, Now: time.Now,
-		Limits: Limits{MaxLog: faas.MiB, MaxResult: faas.GiB, Grace: 2 * time.Second, Lease: 2 * time.Second, Drain: time.Second, PartBytes: 5 * faas.MiB},
+		Launcher: r.started, Catalog: r.catalog, Objects: countedStore{objects, &r.trips}, Signer: signer, Meter: r.meter,
+		Logger: log, Now: func() time.Time { return time.Now().Add(time.Duration(r.skew.Load())) },
+		Limits: Limits{
+			MaxLog: faas.MiB, MaxResult: faas.GiB, Grace: 2 * time.Second, Lease: 2 * time.Second, Drain: time.Second,
+			PartBytes: 5 * faas.MiB, First: 30 * time.Second,
+		},
 	})
 	h := hub.New(hub.Options{Gateway: "gw-test", Verify: func(_ faas.RevisionRef, token string) bool { return token == "token" }, Observer: r.Dispatcher, Parts: r.Dispatcher, Log: log})
 	r.Attach(h)
@@ -155,14 +166,44 @@ func (r *rig) final(id faas.InvocationID) *faas.Invocation {
 	return inv
 }
 
-// oneFunction is a catalog of one live revision.
-type oneFunction struct{ rev *faas.Revision }
+// catalog is one of one function, whose live revision a test changes.
+type catalog struct {
+	mu    sync.Mutex
+	live  *faas.Revision
+	known map[faas.RevisionRef]*faas.Revision
+}
 
-func (o oneFunction) Live(faas.FunctionName) (*faas.Revision, error) { return o.rev, nil }
-func (o oneFunction) LiveRevisions() []*faas.Revision                { return []*faas.Revision{o.rev} }
+func newCatalog(live *faas.Revision) *catalog {
+	c := &catalog{known: map[faas.RevisionRef]*faas.Revision{}}
+	c.set(live)
+	return c
+}
 
-func (o oneFunction) Revision(context.Context, faas.RevisionRef) (*faas.Revision, error) {
-	return o.rev, nil
+func (c *catalog) set(live *faas.Revision) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.live = live
+	c.known[live.Ref()] = live
+}
+
+func (c *catalog) Live(faas.FunctionName) (*faas.Revision, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.live, nil
+}
+
+func (c *catalog) LiveRevisions() []*faas.Revision {
+	live, _ := c.Live("")
+	return []*faas.Revision{live}
+}
+
+func (c *catalog) Revision(_ context.Context, ref faas.RevisionRef) (*faas.Revision, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rev := c.known[ref]; rev != nil {
+		return rev, nil
+	}
+	return nil, faas.Errorf(faas.NotFound, "there is no revision %s", ref)
 }
 
 type counts struct{ accepted, settled, released, queued atomic.Int64 }

@@ -24,13 +24,19 @@ type runners struct {
 	addr   string
 	exited func(Exit)
 	onePut int64
+	apart  bool // each in a process of its own: one that runs commands takes all children for its own
 
 	mu      sync.Mutex
 	running map[faas.RunnerID]*inProcess
+	broken  map[faas.RevisionRef]error // what launching fails with
+	crashes map[faas.RevisionRef]bool  // runners end before they dial in
+	mute    map[faas.RevisionRef]bool  // runners never dial in
+	started map[faas.RevisionRef]int
 	wg      sync.WaitGroup
 }
 
 type inProcess struct {
+	ref    faas.RevisionRef
 	launch task.Launch
 	stop   context.CancelFunc
 }
@@ -59,6 +65,12 @@ func (l *runners) Stop(_ context.Context, id faas.InvocationID) error {
 }
 
 func (l *runners) Scale(_ context.Context, rev *faas.Revision, start faas.Start, n int) error {
+	l.mu.Lock()
+	err := l.broken[rev.Ref()]
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	for l.Running(rev.Ref(), start) < n {
 		l.mu.Lock()
 		l.start(rev, start, "")
@@ -67,16 +79,34 @@ func (l *runners) Scale(_ context.Context, rev *faas.Revision, start faas.Start,
 	return nil
 }
 
-func (l *runners) Running(_ faas.RevisionRef, start faas.Start) int {
+func (l *runners) Running(ref faas.RevisionRef, start faas.Start) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
 	for _, p := range l.running {
-		if p.launch.Start == start {
+		if p.ref == ref && p.launch.Start == start {
 			n++
 		}
 	}
 	return n
+}
+
+// Retire ends those that never dial in; the rig's others dial in at once.
+func (l *runners) Retire(ref faas.RevisionRef) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.running {
+		if p.ref == ref && l.mute[ref] {
+			p.stop()
+		}
+	}
+}
+
+// launches counts the runners of a revision that were ever started.
+func (l *runners) launches(ref faas.RevisionRef) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.started[ref]
 }
 
 // start runs a runner; l.mu is held.
@@ -84,22 +114,50 @@ func (l *runners) start(rev *faas.Revision, start faas.Start, id faas.Invocation
 	launch := task.Launch{
 		Runner: faas.RunnerID(uuid.NewString()), Function: rev.Function, Revision: rev.Number, Start: start, Invocation: id,
 		Token: "token", Gateways: []string{l.addr}, Slots: 1, Dir: filepath.Join(l.dir, "runners", uuid.NewString()), Env: rev.Spec.Env,
+		StartProcess: rev.Spec.Start, StartTimeout: rev.Spec.Timeout,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	if l.running == nil {
 		l.running = map[faas.RunnerID]*inProcess{}
+		l.started = map[faas.RevisionRef]int{}
 	}
-	l.running[launch.Runner] = &inProcess{launch, stop}
+	l.running[launch.Runner] = &inProcess{rev.Ref(), launch, stop}
+	l.started[rev.Ref()]++
+	crashes, mute := l.crashes[rev.Ref()], l.mute[rev.Ref()]
 	l.wg.Go(func() {
 		defer stop()
-		if err := runIn(ctx, launch, l.onePut); err != nil && ctx.Err() == nil {
-			l.t.Errorf("runner: %v", err)
+		exit := Exit{Runner: launch.Runner, Invocation: id, Start: start, Ref: rev.Ref()}
+		switch {
+		case crashes:
+			exit.Reason, exit.Detail = faas.ReasonRunnerLost, "it crashed"
+		case mute:
+			<-ctx.Done()
+		default:
+			exit.Reason, exit.Detail = l.run(ctx, launch)
 		}
 		l.mu.Lock()
 		delete(l.running, launch.Runner)
 		l.mu.Unlock()
-		l.exited(Exit{Runner: launch.Runner, Invocation: id, Start: start, Ref: rev.Ref()})
+		l.exited(exit)
 	})
+}
+
+// run is a runner's life, and what its launcher knows of its end.
+func (l *runners) run(ctx context.Context, launch task.Launch) (faas.Reason, string) {
+	var err error
+	if l.apart {
+		err = runApart(ctx, launch)
+	} else {
+		err = runIn(ctx, launch, l.onePut)
+	}
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return "", ""
+	case errors.Is(err, park.ErrStart):
+		return faas.ReasonStartFailed, err.Error()
+	}
+	l.t.Errorf("runner: %v", err)
+	return faas.ReasonRunnerLost, err.Error()
 }
 
 func (l *runners) stopAll() {

@@ -22,7 +22,7 @@ const (
 	Gone             Kind = "gone"               // was there, and has expired
 	TooLarge         Kind = "too_large"          // more bytes than the limit
 	Limited          Kind = "limited"            // over a limit that time mends
-	BuildFailed      Kind = "build_failed"       // the revision could not be built
+	BuildFailed      Kind = "build_failed"       // the revision could not be built, or gets no runner ready
 	FunctionFailed   Kind = "function_failed"    // the user's command failed
 	TimedOut         Kind = "timed_out"          // the command ran longer than its timeout
 	Cancelled        Kind = "cancelled"          // somebody cancelled the invocation

@@ -93,7 +93,7 @@ func (l *Launcher) takeOverFolder(dir string) {
 		if !e.IsDir() {
 			continue
 		}
-		p := &process{dir: filepath.Join(dir, e.Name()), begun: make(chan struct{})}
+		p := &process{dir: filepath.Join(dir, e.Name()), begun: make(chan struct{}), joined: true}
 		close(p.begun)
 		p.record, err = readRecord(p.dir + recordSuffix)
 		if err != nil { // killed before it told the runner anything

@@ -173,6 +173,23 @@ func (l *Launcher) Stop(_ context.Context, id faas.InvocationID) error {
 	return nil
 }
 
+// Retire ends the standby and warm runners of a revision that this Launcher
+// started and that have not dialled in: SIGTERM now, SIGKILL 10 s later. It does
+// not wait for their end. Those that have dialled in are to be drained through the hub.
+func (l *Launcher) Retire(ref faas.RevisionRef) {
+	l.mu.Lock()
+	var silent []*process
+	for _, p := range l.runners {
+		if p.record.Ref() == ref && p.record.Start != faas.StartJob && !p.joined {
+			silent = append(silent, p)
+		}
+	}
+	l.mu.Unlock()
+	for _, p := range silent {
+		p.stop(stopGrace)
+	}
+}
+
 // Run collects sources now and then until ctx ends. Then it starts nothing more,
 // ends all runners (SIGTERM, SIGKILL 10 s later), and returns when none is left.
 func (l *Launcher) Run(ctx context.Context) error {

@@ -120,6 +120,40 @@ func TestScaleStartsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestRetire ends those of a revision that nobody has heard of, and no others.
+func TestRetire(t *testing.T) {
+	b := newBench(t, openDir(t))
+	rev, other := revision("stay"), revision("stay")
+	other.Number = 4
+	err := errors.Join(b.Scale(t.Context(), rev, faas.StartWarm, 1), b.Launch(t.Context(), rev, "inv"), b.Scale(t.Context(), other, faas.StartWarm, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, report := range b.reports(3) {
+		b.Joined(faas.RunnerID(regexp.MustCompile(`"runner":"(local-warm[^"]+|)`).FindStringSubmatch(report + `"runner":"`)[1]))
+	}
+	if err := errors.Join(b.Scale(t.Context(), rev, faas.StartWarm, 2), b.Scale(t.Context(), rev, faas.StartStandby, 1)); err != nil {
+		t.Fatal(err)
+	}
+	b.reports(5)
+	b.Retire(rev.Ref())
+	b.Retire(rev.Ref())
+	starts := map[faas.Start]bool{}
+	for i := range 2 {
+		e := b.exit(i)
+		starts[e.Start] = true
+		if e.Reason != "" || e.Ref != rev.Ref() {
+			t.Errorf("exit %+v", e)
+		}
+	}
+	if !starts[faas.StartWarm] || !starts[faas.StartStandby] {
+		t.Errorf("what ended was %v", starts)
+	}
+	if w, s, j := b.Running(rev.Ref(), faas.StartWarm), b.Running(rev.Ref(), faas.StartStandby), b.Running(rev.Ref(), faas.StartJob); w != 1 || s != 0 || j != 1 || b.Running(other.Ref(), faas.StartWarm) != 1 {
+		t.Errorf("%d warm, %d standby and %d job runners are left", w, s, j)
+	}
+}
+
 func TestExitsSayWhy(t *testing.T) {
 	b := newBench(t, openDir(t))
 	for i, c := range []struct {

@@ -28,7 +28,7 @@ type process struct {
 	record   record
 	dir      string // its own, with the record beside it as dir + ".json"
 	stderr   *lines // nil for one that an earlier gateway started
-	joined   bool   // guarded by Launcher.mu
+	joined   bool   // it dialled in, or may have before it was taken over; guarded by Launcher.mu
 	unwanted bool   // its invocation does without it; guarded by Launcher.mu
 
 	begun chan struct{} // closed when the start succeeded or failed

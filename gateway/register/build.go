@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"davit/gateway/faas"
@@ -24,9 +25,12 @@ type build struct {
 	rev     *faas.Revision
 	log     *buildLog
 	after   *build        // of the same function, which comes first
+	passed  chan struct{} // closed when the next of the function, and another build, may begin
+	pass    func()        // does that, once
 	done    chan struct{} // closed when it is over here
 	attempt int           // that this gateway claimed; 0: another one builds
 	ran     bool          // here, so that the log is of this build
+	release func()        // lets go of the runners that wait for the revision to be live
 }
 
 // enqueue builds a revision in the background, once.
@@ -37,7 +41,11 @@ func (s *Service) enqueue(rev *faas.Revision) {
 		return
 	}
 	own := *rev
-	b := &build{rev: &own, log: newBuildLog(), after: s.tails[rev.Function], done: make(chan struct{})}
+	b := &build{
+		rev: &own, log: newBuildLog(), after: s.tails[rev.Function],
+		passed: make(chan struct{}), done: make(chan struct{}), release: func() {},
+	}
+	b.pass = sync.OnceFunc(func() { close(b.passed) })
 	s.builds[rev.Ref()] = b
 	s.tails[rev.Function] = b
 	s.work.Go(func() {
@@ -56,6 +64,7 @@ func (s *Service) leave(b *build) {
 	}
 	s.mu.Unlock()
 	b.after = nil
+	b.pass()
 	close(b.done)
 }
 
@@ -65,18 +74,19 @@ func (s *Service) findBuild(ref faas.RevisionRef) *build {
 	return s.builds[ref]
 }
 
-// inTurn builds when those before it are done and there is room.
+// inTurn builds when those before it have been built and there is room.
 func (s *Service) inTurn(ctx context.Context, b *build) {
 	if b.after != nil {
 		select {
-		case <-b.after.done:
+		case <-b.after.passed:
 		case <-ctx.Done():
 			return
 		}
 	}
 	select {
 	case s.places <- struct{}{}:
-		defer func() { <-s.places }()
+		b.pass = sync.OnceFunc(func() { <-s.places; close(b.passed) })
+		defer b.pass()
 	case <-ctx.Done():
 		return
 	}
@@ -114,6 +124,7 @@ func (s *Service) buildOne(ctx context.Context, b *build) error {
 	if err != nil || !mine {
 		return err
 	}
+	defer func() { b.release() }()
 	if b.rev.State == faas.RevisionBuilding {
 		s.run(ctx, b)
 		if ctx.Err() != nil {
@@ -157,6 +168,9 @@ func (s *Service) run(ctx context.Context, b *build) {
 	b.log.printf("revision %d of %s: build begins\n", b.rev.Number, b.rev.Function)
 	began := s.o.Now()
 	image, err := s.image(ctx, b)
+	if err == nil {
+		err = s.bringUp(ctx, b, image)
+	}
 	stopTelling()
 	<-told
 	if err != nil {

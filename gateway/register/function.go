@@ -41,42 +41,6 @@ func (s *Service) WaitReady(ctx context.Context, ref faas.RevisionRef, most time
 	}
 }
 
-// Rollback makes a ready revision live again, under its own number.
-func (s *Service) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
-	version, err := s.rollback(ctx, name, number)
-	if err != nil {
-		return away(fmt.Errorf("roll back function %q to revision %d: %w", name, number, err))
-	}
-	s.applied(ctx, version)
-	return nil
-}
-
-func (s *Service) rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (int64, error) {
-	defer s.names.lock("f/" + string(name))()
-	ctx, cancel := unstoppable(ctx)
-	defer cancel()
-	f, err := s.o.Registry.FindFunction(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	rev, err := s.o.Registry.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
-	if err != nil {
-		return 0, err
-	}
-	if rev.State != faas.RevisionReady {
-		return 0, faas.Errorf(faas.Conflict, "revision %d of function %q is %s; only a ready one can be live", number, name, rev.State)
-	}
-	if err := s.putLive(ctx, name, number); err != nil {
-		return 0, err
-	}
-	version, err := s.o.Registry.Rollback(ctx, name, number)
-	if err != nil {
-		_ = s.putLive(ctx, name, f.Live) // else a repair makes it so
-		return 0, err
-	}
-	return version, s.followLive(ctx, name, number)
-}
-
 // DeleteFunction deletes a function with its revisions and stored sources:
 // Conflict while it has triggers, unless withTriggers, which deletes them too.
 func (s *Service) DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) error {

@@ -69,6 +69,7 @@ type gateway struct {
 	objects  register.Objects
 	mortal   *mortal
 	builder  *fakeBuilder
+	readier  *fakeReadier
 	catalog  *register.Catalog
 	stop     func()
 	lingers  bool // it does not leave when it is stopped, as one that is killed
@@ -89,7 +90,7 @@ func (s *site) redis(t *testing.T) *redisstore.Store {
 func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	t.Helper()
 	s.next++
-	g := &gateway{id: faas.GatewayID(fmt.Sprintf("gateway-%d", s.next)), site: s, builder: newFakeBuilder()}
+	g := &gateway{id: faas.GatewayID(fmt.Sprintf("gateway-%d", s.next)), site: s, builder: newFakeBuilder(), readier: &fakeReadier{}}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
 	g.store, err = redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Log: log, Now: time.Now})
@@ -114,7 +115,7 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 		return g.store.Beat(ctx, redisstore.Gateway{ID: g.id, RunnerAddr: "127.0.0.1:1", Applied: applied})
 	}})
 	g.Service = register.New(register.Options{
-		Gateway: g.id, Registry: g.mortal, Objects: g.mortal, Builder: g.builder, Catalog: g.catalog, Gateways: g.store,
+		Gateway: g.id, Registry: g.mortal, Objects: g.mortal, Builder: g.builder, Readier: g.readier, Catalog: g.catalog, Gateways: g.store,
 		Capabilities: s.capabilities,
 		Limits:       archive.Limits{PackedBytes: 1 << 20}, SpoolDir: t.TempDir(), BuildTimeout: s.buildTimeout, Log: log, Now: s.now,
 	})

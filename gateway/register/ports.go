@@ -97,6 +97,15 @@ type Gateways interface {
 	LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error)
 }
 
+// Readier brings up runners of a revision that is to become live.
+type Readier interface {
+	// Ready returns once a runner of the revision waits for calls, at once where its mode keeps none.
+	// Until done is called runners of it stay; then they go unless the revision is live. It writes what a
+	// user wants to read to log. An error of kind BuildFailed says that none gets ready, and why;
+	// Unavailable, that it is worth to ask again.
+	Ready(ctx context.Context, rev *faas.Revision, log io.Writer) (done func(), err error)
+}
+
 // Builder turns a revision's source into what its runners start with.
 type Builder interface {
 	// Build writes what a user wants to read to log. source is nil when the spec names an image. An error of

@@ -22,6 +22,7 @@ type Options struct {
 	Registry     Registry
 	Objects      Objects
 	Builder      Builder
+	Readier      Readier
 	Catalog      *Catalog
 	Gateways     Gateways
 	Defaults     faas.Defaults
