@@ -1,0 +1,149 @@
+// Command davit-setup makes what an installation needs before its gateway can start: secrets that nobody chose
+// (secrets), and a bucket with keys that can do no more than they must (store). The manifests run it as Jobs; doing
+// it again changes nothing that is there.
+//
+// It is no part of the running system and knows nothing of it but names. Start at secrets.go for what is made, at
+// store.go for what the store's keys may do.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"davit/internal/version"
+)
+
+// atMost is how long what a command needs may take to be there.
+const atMost = 4 * time.Minute
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "davit-setup:", err)
+		os.Exit(1)
+	}
+}
+
+const usage = "usage: davit-setup secrets|store|policies [flags], or davit-setup --version; -h after a command lists its flags"
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return errors.New(usage)
+	}
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	flags := flag.NewFlagSet("davit-setup "+args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	var err error
+	switch args[0] {
+	case "secrets":
+		err = runSecrets(ctx, flags, args[1:], getenv, log)
+	case "store":
+		err = runStore(ctx, flags, args[1:], log)
+	case "policies":
+		err = runPolicies(flags, args[1:], stdout)
+	case "-version", "--version":
+		_, err = fmt.Fprintln(stdout, version.String())
+	default:
+		return fmt.Errorf("%q is no command; %s", args[0], usage)
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	return err
+}
+
+func runSecrets(ctx context.Context, flags *flag.FlagSet, args []string, getenv func(string) string, log *slog.Logger) error {
+	namespace := flags.String("namespace", "davit", "where the gateway, Redis and the store are")
+	builder := flags.String("builder-namespace", "davit-builder", "where the Docker daemon is")
+	groups := flags.String("groups", strings.Join(allGroups(), ","), "what to make secrets for; leave out what you fill in yourself")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	wanted, err := parseGroups(*groups)
+	if err != nil {
+		return err
+	}
+	api, err := inCluster(getenv, "/var/run/secrets/kubernetes.io/serviceaccount")
+	if err != nil {
+		return err
+	}
+	m := maker{api: api, log: log, now: time.Now, namespace: *namespace, builder: *builder}
+	return m.run(ctx, wanted)
+}
+
+func runStore(ctx context.Context, flags *flag.FlagSet, args []string, log *slog.Logger) error {
+	endpoint := flags.String("endpoint", "http://davit-store:9000", "URL of the MinIO")
+	region := flags.String("region", "us-east-1", "its region")
+	bucket := flags.String("bucket", "davit", "the bucket to make")
+	root := flags.String("root", "/etc/davit/store-root", "folder with access-key and secret-key of its administrator")
+	gateway := flags.String("gateway", "/etc/davit/store", "the same of the gateway's key, which is made")
+	download := flags.String("download", "/etc/davit/store-download", "the same of the key that signs downloads, which is made")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	s := store{endpoint: strings.TrimSuffix(*endpoint, "/"), region: *region, bucket: *bucket, log: log}
+	for _, k := range []struct {
+		into *key
+		dir  string
+	}{{&s.root, *root}, {&s.gateway, *gateway}, {&s.download, *download}} {
+		var err error
+		if *k.into, err = readKey(k.dir); err != nil {
+			return err
+		}
+	}
+	return s.setUp(ctx)
+}
+
+// runPolicies prints what the two keys may do, for stores that are no MinIO.
+func runPolicies(flags *flag.FlagSet, args []string, stdout io.Writer) error {
+	bucket := flags.String("bucket", "davit", "the bucket")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	for _, p := range policies(*bucket) {
+		if _, err := fmt.Fprintf(stdout, "# %s\n%s\n", p.what, p.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%s takes no argument %q", flags.Name(), flags.Arg(0))
+	}
+	return nil
+}
+
+// persist tries until it works, is known not to (final), or the time is over.
+func persist(ctx context.Context, log *slog.Logger, what string, try func(context.Context) (final bool, err error)) error {
+	const pause = time.Second
+	for {
+		final, err := try(ctx)
+		if err == nil || final {
+			return err
+		}
+		log.Info("waiting", "for", what, "because", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, err)
+		case <-time.After(pause):
+		}
+	}
+}
