@@ -139,7 +139,7 @@ func (d *Dispatcher) resolve(ctx context.Context, c *call, l *loss) {
 		d.uploaded(c, o)
 		return
 	}
-	if told := c.outcomeKnown(); told != nil && c.hasEnded() {
+	if told := c.outcomeKnown(); told != nil { // by an event, or to a caller
 		d.uploaded(c, unstored(told, c.snapshot().Inner.Accepted))
 		return
 	}

@@ -66,6 +66,26 @@ func TestHeldButNotGiven(t *testing.T) {
 	}
 }
 
+// TestRunnerLostAfterItsAnswer: what a caller was told stands, though no event told it too.
+func TestRunnerLostAfterItsAnswer(t *testing.T) {
+	for promised, want := range map[bool]faas.State{false: faas.Succeeded, true: faas.Failed} {
+		r := newRig(t, faas.FunctionSpec{}, sh("true"))
+		c, err := r.open(r.request(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.committed()
+		c.change(func(i *faas.Invocation) { i.Inner.Accepted = promised })
+		code := 0
+		c.answered(&task.Outcome{ExitCode: &code, EndedAt: time.Now().UTC()})
+		r.resolve(t.Context(), c, &loss{faas.ReasonRunnerLost, "killed"})
+		if inv := r.final(c.id); inv.State != want {
+			t.Errorf("promised %v: %+v", promised, inv)
+		}
+		until(t, "it is settled", func() bool { return r.meter.settled.Load() == 1 })
+	}
+}
+
 func newID(t *testing.T) faas.InvocationID {
 	t.Helper()
 	id, err := faas.NewInvocationID()
