@@ -19,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 
+	"davit/gateway/faas"
 	"davit/internal/task"
 	"davit/internal/version"
 	"davit/runner/command"
@@ -74,7 +75,7 @@ var errUsage = errors.New("the launch cannot be read")
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("davit-runner", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	from := flags.String("launch", "", `"-": read the launch from standard input; else it is in DAVIT_LAUNCH, its token in DAVIT_TOKEN`)
+	from := flags.String("launch", "", `"-": read the launch from standard input; else it is in DAVIT_LAUNCH, its id in DAVIT_RUNNER, its token in DAVIT_TOKEN`)
 	tell := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
@@ -96,21 +97,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // readLaunch reads the launch and leaves nothing of it in the environment.
 func readLaunch(from string, stdin io.Reader) (*task.Launch, error) {
 	var launch task.Launch
-	var token string
 	if from != "-" {
-		text := os.Getenv("DAVIT_LAUNCH")
-		token = os.Getenv("DAVIT_TOKEN")
-		if err := errors.Join(os.Unsetenv("DAVIT_LAUNCH"), os.Unsetenv("DAVIT_TOKEN")); err != nil {
+		if err := readVariables(&launch); err != nil {
 			return nil, err
-		}
-		if err := json.Unmarshal([]byte(text), &launch); err != nil {
-			return nil, fmt.Errorf("DAVIT_LAUNCH: %w", err)
 		}
 	} else if err := json.NewDecoder(io.LimitReader(stdin, maxLaunch)).Decode(&launch); err != nil {
 		return nil, fmt.Errorf("standard input: %w", err)
-	}
-	if token != "" {
-		launch.Token = token
 	}
 	launch.Env = environment(os.Environ(), launch.Env)
 	switch {
@@ -122,7 +114,35 @@ func readLaunch(from string, stdin io.Reader) (*task.Launch, error) {
 		return nil, errors.New("gateways are missing")
 	}
 	launch.Slots = max(launch.Slots, 1)
+	if launch.SourceDir == task.WorkingDir {
+		dir, err := os.Getwd()
+		if err != nil {
+			return nil, fmt.Errorf("find the source: %w", err)
+		}
+		launch.SourceDir = strings.TrimSuffix(dir, "/")
+	}
 	return &launch, nil
+}
+
+// readVariables reads the launch of a pod.
+func readVariables(launch *task.Launch) error {
+	values := map[string]string{}
+	for _, name := range []string{task.EnvLaunch, task.EnvRunner, task.EnvToken} {
+		values[name] = os.Getenv(name)
+		if err := os.Unsetenv(name); err != nil {
+			return err
+		}
+	}
+	if err := json.Unmarshal([]byte(values[task.EnvLaunch]), launch); err != nil {
+		return fmt.Errorf("%s: %w", task.EnvLaunch, err)
+	}
+	if runner := values[task.EnvRunner]; runner != "" {
+		launch.Runner = faas.RunnerID(runner)
+	}
+	if token := values[task.EnvToken]; token != "" {
+		launch.Token = token
+	}
+	return nil
 }
 
 // environment is what commands get of this program's own, which is its image's, with

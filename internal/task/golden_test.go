@@ -64,7 +64,7 @@ func contract() map[string]any {
 		"launch": &Launch{
 			Runner: "r-1", Function: "thumbnail", Revision: 3, Start: faas.StartWarm, Token: "t", Gateways: []string{"127.0.0.1:8082"}, Slots: 4, MaxCalls: 100,
 			MaxAge: faas.Duration(time.Hour), Env: map[string]string{"A": "b"}, StartProcess: &faas.StartProcess{Command: faas.Command{"server"}, Ready: &faas.Ready{Port: 5000}},
-			StartTimeout: faas.Duration(time.Minute), SourceDir: "/function", Dir: "/run/r-1", Landlock: true, Hide: []string{"/data"}, Memory: 256 * faas.MiB,
+			StartTimeout: faas.Duration(time.Minute), SourceDir: "/function", Dir: "/run/r-1", Common: []string{"/tmp"}, Landlock: true, Hide: []string{"/data"}, Sandbox: "a pod", Memory: 256 * faas.MiB,
 		},
 	}
 }

@@ -79,8 +79,18 @@ type Held struct {
 	Outcome  *Outcome        `json:"outcome,omitempty"`  // once ended
 }
 
+// Variables in which a runner in a pod is told what it is to do.
+const (
+	EnvLaunch = "DAVIT_LAUNCH" // Launch as JSON, without what follows
+	EnvRunner = "DAVIT_RUNNER" // Launch.Runner
+	EnvToken  = "DAVIT_TOKEN"  // Launch.Token
+)
+
+// WorkingDir as Launch.SourceDir means the folder that the runner was started in, which is none if that is the root.
+const WorkingDir = "."
+
 // Launch is what a launcher gives a runner to start with: as JSON on standard
-// input (local) or in DAVIT_LAUNCH (Kubernetes, where the token is in DAVIT_TOKEN).
+// input (local), or in the variables of its pod.
 type Launch struct {
 	Runner     faas.RunnerID       `json:"runner"`
 	Function   faas.FunctionName   `json:"function"`
@@ -98,7 +108,9 @@ type Launch struct {
 	StartTimeout faas.Duration      `json:"start_timeout,omitzero"` // for the start process to get ready
 	SourceDir    string             `json:"source_dir,omitempty"`   // read-only; its entries are linked into each workspace
 	Dir          string             `json:"dir"`                    // for workspaces, scratch, temp and shared; made by the launcher, the runner's own
+	Common       []string           `json:"common,omitempty"`       // further folders that commands write; emptied when none runs
 	Landlock     bool               `json:"landlock,omitempty"`     // confine runner and commands: writes below Dir only
 	Hide         []string           `json:"hide,omitempty"`         // with Landlock: folders that nothing may read
+	Sandbox      string             `json:"sandbox,omitempty"`      // without Landlock: what confines them instead, in a few words
 	Memory       faas.Bytes         `json:"memory,omitempty"`       // resources.memory, where the launcher cannot set a limit itself
 }

@@ -5,6 +5,7 @@
 package confine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -25,7 +26,7 @@ const noLevel = "none: "
 // nothing is done. An error means that it should have been possible.
 func Apply(l *task.Launch) (level string, err error) {
 	if !l.Landlock {
-		return noLevel + "not asked for", nil
+		return cmp.Or(l.Sandbox, noLevel+"not asked for"), nil
 	}
 	version, err := ll.LandlockGetABIVersion()
 	if err != nil || version < 1 {

@@ -125,6 +125,9 @@ func (c *Call) prepare() (words, error) {
 	if c.input.fault != nil {
 		return words{}, c.input.fault
 	}
+	if err := c.w.noteCommon(); err != nil {
+		return words{}, err
+	}
 	if err := c.slot.room.Prepare(c.task.Results); err != nil {
 		return words{}, err
 	}

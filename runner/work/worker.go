@@ -56,6 +56,7 @@ type Worker struct {
 	host    *command.Host
 	zipper  *result.Zipper
 	source  *workspace.Source
+	common  *workspace.Common
 	base    []string // of every environment
 	limit   int64    // of arguments and environment
 	scratch string
@@ -92,7 +93,7 @@ func New(launch task.Launch, o Options) (*Worker, error) {
 	w := &Worker{
 		launch: launch, log: o.Log, now: o.Now, client: &transfer.Client{HTTP: o.HTTP}, zipper: result.NewZipper(),
 		base: argv.Base(launch.Env, o.Path), limit: argv.Limit(), uploads: make(chan struct{}, 4),
-		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}),
+		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}), common: workspace.NewCommon(launch.Common),
 		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes), backlog: newBacklog(o.Behind),
 	}
 	if w.log == nil {
@@ -326,7 +327,7 @@ func (w *Worker) toClean() {
 
 // clean makes a slot free again, after toClean. What cannot be cleaned stays shut, and the worker drains.
 func (w *Worker) clean(s *slot) {
-	err := s.room.Clean()
+	err := errors.Join(s.room.Clean(), w.cleanCommon())
 	if err != nil {
 		w.log.Error("workspace cannot be cleaned", "cause", err)
 	}

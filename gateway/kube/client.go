@@ -1,0 +1,70 @@
+package kube
+
+import (
+	"errors"
+	"fmt"
+
+	batchv1 "k8s.io/client-go/kubernetes/typed/batch/v1"
+	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// What a gateway may ask of the API server. A burst of calls is a burst of Jobs, and
+// the server itself sees to it that its clients get their share.
+const (
+	queriesPerSecond = 500
+	queryBurst       = 1000
+)
+
+// Clients are the ways to one cluster.
+type Clients struct {
+	Batch  batchv1.BatchV1Interface
+	Core   corev1.CoreV1Interface
+	Leases coordinationv1.CoordinationV1Interface
+}
+
+// Connect returns clients for the cluster that the kubeconfig file names, without
+// one for the cluster that this process runs in. It does not talk to it yet.
+func Connect(kubeconfig string) (*Clients, error) {
+	config, err := access(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = queriesPerSecond, queryBurst
+	config.UserAgent = managedBy
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
+	}
+	c := &Clients{}
+	if c.Batch, err = batchv1.NewForConfigAndClient(config, client); err != nil {
+		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
+	}
+	if c.Core, err = corev1.NewForConfigAndClient(config, client); err != nil {
+		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
+	}
+	if c.Leases, err = coordinationv1.NewForConfigAndClient(config, client); err != nil {
+		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
+	}
+	return c, nil
+}
+
+func access(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig != "" {
+		config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("read kubeconfig %s: %w", kubeconfig, err)
+		}
+		return config, nil
+	}
+	config, err := rest.InClusterConfig()
+	if errors.Is(err, rest.ErrNotInCluster) {
+		return nil, errors.New("this process runs in no cluster, and no kubeconfig is set (DAVIT_KUBECONFIG, or KUBECONFIG)")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the access that the cluster gave this pod: %w", err)
+	}
+	return config, nil
+}

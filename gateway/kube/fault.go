@@ -1,0 +1,40 @@
+package kube
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"davit/gateway/faas"
+)
+
+// retryAfter is when it is worth another try after the cluster refused something or was away.
+const retryAfter = 5 * time.Second
+
+// refusal is an error of the API server as callers may read it: what the cluster
+// does not allow, or that it is away.
+func refusal(what string, err error) error {
+	var known *faas.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	var status apierrors.APIStatus
+	e := &faas.Error{Kind: faas.Unavailable, RetryAfter: retryAfter, Err: err}
+	switch {
+	case !errors.As(err, &status):
+		e.Detail = what + ": the Kubernetes API server does not answer"
+	case isQuota(err.Error()):
+		e.Detail = what + ": the cluster's quota is used up: " + status.Status().Message
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		e.Detail = what + ": the cluster refuses it: " + status.Status().Message
+	case apierrors.IsNotFound(err):
+		e.Detail = what + ": the namespace of functions is not there: " + status.Status().Message
+	default:
+		e.Detail = what + ": the Kubernetes API server cannot do it now"
+	}
+	return e
+}
+
+func isQuota(message string) bool { return strings.Contains(message, "exceeded quota") }

@@ -1,0 +1,109 @@
+package kube
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/gateway/faas"
+)
+
+// The labels of Jobs, pods and Secrets. Network policies select pods by LabelEgress.
+const (
+	LabelFunction   = "davit.dev/function"
+	LabelRevision   = "davit.dev/revision"
+	LabelStart      = "davit.dev/start"      // job, standby or warm
+	LabelInvocation = "davit.dev/invocation" // that it was launched for; not on standby and warm
+	LabelEgress     = "davit.dev/egress"     // none or internet
+
+	labelName      = "app.kubernetes.io/name"
+	labelPartOf    = "app.kubernetes.io/part-of"
+	labelComponent = "app.kubernetes.io/component"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+
+	nameRunner = "davit-runner"
+	partOf     = "davit"
+	component  = "runner"
+	managedBy  = "davit-gateway"
+
+	// selector finds every Job and pod of this package, and nothing else.
+	selector = labelManagedBy + "=" + managedBy + "," + labelComponent + "=" + component
+)
+
+// labelsOf are the labels of a runner's Job and pod.
+func labelsOf(rev *faas.Revision, start faas.Start, id faas.InvocationID) map[string]string {
+	labels := map[string]string{
+		labelName: nameRunner, labelPartOf: partOf, labelComponent: component, labelManagedBy: managedBy,
+		LabelFunction: string(rev.Function), LabelRevision: strconv.Itoa(int(rev.Number)),
+		LabelStart: string(start), LabelEgress: egressOf(&rev.Spec),
+	}
+	if id != "" {
+		labels[LabelInvocation] = string(id)
+	}
+	return labels
+}
+
+func egressOf(spec *faas.FunctionSpec) string {
+	if spec.Egress == faas.EgressInternet {
+		return faas.EgressInternet
+	}
+	return faas.EgressNone
+}
+
+// identity is what the labels of a Job or pod tell.
+type identity struct {
+	ref        faas.RevisionRef
+	start      faas.Start
+	invocation faas.InvocationID
+}
+
+var errForeign = errors.New("it is not labelled as a runner")
+
+// identify reads the labels; others may have written them.
+func identify(o metav1.Object) (identity, error) {
+	labels := o.GetLabels()
+	number, err := strconv.Atoi(labels[LabelRevision])
+	if err != nil || labels[LabelFunction] == "" {
+		return identity{}, fmt.Errorf("identify %s: %w", o.GetName(), errForeign)
+	}
+	return identity{
+		ref:        faas.RevisionRef{Function: faas.FunctionName(labels[LabelFunction]), Number: faas.RevisionNumber(number)},
+		start:      faas.Start(labels[LabelStart]),
+		invocation: faas.InvocationID(labels[LabelInvocation]),
+	}, nil
+}
+
+// kept is which standby or warm runners of a revision are meant.
+func (i identity) kept() string { return keptKey(i.ref, i.start) }
+
+func keptKey(ref faas.RevisionRef, start faas.Start) string {
+	return string(start) + "/" + ref.String()
+}
+
+// callJob is the name of the Job of an invocation: creating it twice makes one.
+func callJob(id faas.InvocationID) string { return "call-" + string(id) }
+
+// keptJob is the name of the nth Job of a revision's standby or warm runners: gateways that
+// want the same one make one.
+func keptJob(ref faas.RevisionRef, start faas.Start, n int) string {
+	return fmt.Sprintf("%s-%s-%d-%d", start, ref.Function, ref.Number, n)
+}
+
+// tokenSecret is the name of the Secret with the token of a revision's runners.
+func tokenSecret(ref faas.RevisionRef) string {
+	return fmt.Sprintf("runner-%s-%d", ref.Function, ref.Number)
+}
+
+// valueSecret is the name of the Secret with a user's value, whose own name may
+// hold capitals and underscores.
+func valueSecret(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	readable := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	readable = strings.Trim(readable[:min(len(readable), 40)], "-")
+	return strings.Trim("value-"+readable, "-") + "-" + hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,182 @@
+package kube
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// What an image holds, and where a pod's volumes are.
+const (
+	RunnerPath = "/davit/runner" // the runner's program, the image's entry point
+	SourceDir  = "/function"     // of an image that was built from a source
+
+	containerName = "runner"
+	workDir       = "/davit/work" // workspaces, scratch, shared
+	tempDir       = "/tmp"
+	memoryDir     = "/dev/shm"
+	queueDir      = "/dev/mqueue" // POSIX message queues: every container has it
+
+	tokenKey = "token" // in a token Secret
+	valueKey = "value" // in a value Secret
+
+	gpuResource = "nvidia.com/gpu"
+)
+
+// graceSeconds is how long a runner has between SIGTERM and SIGKILL: longer than
+// it gives running commands (park.Terms.Drain).
+const graceSeconds = 40
+
+// maxLaunchBytes is the most that a pod's environment holds in one variable,
+// less its name (MAX_ARG_STRLEN of the kernel).
+const maxLaunchBytes = 128<<10 - 64
+
+// podOptions are what pods have in common.
+type podOptions struct {
+	gateways   []string // host:port each, where runners dial in
+	pullPolicy corev1.PullPolicy
+	pullSecret string // of the nodes, for function images; "": none
+}
+
+// podOf is the pod of a runner. What a function's owner sets goes into it here
+// and nowhere else, field by field.
+func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOptions) (*corev1.PodTemplateSpec, error) {
+	env, err := environment(rev, start, id, o)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := resourcesOf(rev)
+	if err != nil {
+		return nil, err
+	}
+	spec := corev1.PodSpec{
+		RestartPolicy:                 corev1.RestartPolicyNever,
+		AutomountServiceAccountToken:  pointer(false),
+		EnableServiceLinks:            pointer(false),
+		TerminationGracePeriodSeconds: pointer(int64(graceSeconds)),
+		SecurityContext:               podSecurity(&rev.Spec),
+		Volumes:                       volumesOf(rev.Spec.Resources),
+		Containers: []corev1.Container{{
+			Name:                     containerName,
+			Image:                    rev.Image,
+			ImagePullPolicy:          o.pullPolicy,
+			Command:                  []string{RunnerPath},
+			Env:                      env,
+			Resources:                resources,
+			SecurityContext:          containerSecurity(&rev.Spec),
+			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+			VolumeMounts: []corev1.VolumeMount{
+				{Name: "work", MountPath: workDir}, {Name: "tmp", MountPath: tempDir}, {Name: "memory", MountPath: memoryDir},
+			},
+		}},
+	}
+	if inUserNamespace(&rev.Spec) {
+		spec.HostUsers = pointer(false)
+	}
+	if o.pullSecret != "" {
+		spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: o.pullSecret}}
+	}
+	return &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(rev, start, id)}, Spec: spec}, nil
+}
+
+func pointer[T any](v T) *T { return &v }
+
+// inUserNamespace reports whether root may be in the pod: that of an image, whose
+// user is not known here, or the one that was asked for. It is nobody outside.
+func inUserNamespace(spec *faas.FunctionSpec) bool {
+	return spec.RunAs == faas.RunAsRoot || spec.RunAs == faas.RunAsImage
+}
+
+func podSecurity(spec *faas.FunctionSpec) *corev1.PodSecurityContext {
+	s := &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}
+	switch spec.RunAs {
+	case faas.RunAsImage:
+	case faas.RunAsRoot:
+		s.RunAsUser, s.RunAsGroup = pointer(int64(0)), pointer(int64(0))
+	default:
+		uid, err := strconv.ParseInt(string(spec.RunAs), 10, 64)
+		if err != nil || uid <= 0 { // Check lets nothing else through
+			uid, _ = strconv.ParseInt(string(faas.DefaultUID), 10, 64)
+		}
+		s.RunAsNonRoot, s.RunAsUser, s.RunAsGroup = pointer(true), pointer(uid), pointer(uid)
+	}
+	return s
+}
+
+func containerSecurity(spec *faas.FunctionSpec) *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: pointer(false),
+		Privileged:               pointer(false),
+		ReadOnlyRootFilesystem:   pointer(!spec.WritableRoot),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+// resourcesOf are requests and limits at once: what a runner gets does not
+// depend on its neighbours.
+func resourcesOf(rev *faas.Revision) (corev1.ResourceRequirements, error) {
+	r := rev.Spec.Resources
+	if r == nil {
+		return corev1.ResourceRequirements{}, errors.New("the revision's resources are not filled in")
+	}
+	milli, err := faas.ParseCPU(r.CPU)
+	if err != nil {
+		return corev1.ResourceRequirements{}, fmt.Errorf("read cpu: %w", err)
+	}
+	list := corev1.ResourceList{
+		corev1.ResourceCPU:              *resource.NewMilliQuantity(milli, resource.DecimalSI),
+		corev1.ResourceMemory:           *bytesOf(int64(r.Memory)),
+		corev1.ResourceEphemeralStorage: *bytesOf(int64(r.Disk)),
+	}
+	if r.GPU > 0 {
+		list[gpuResource] = *resource.NewQuantity(int64(r.GPU), resource.DecimalSI)
+	}
+	return corev1.ResourceRequirements{Requests: list, Limits: list.DeepCopy()}, nil
+}
+
+func bytesOf(n int64) *resource.Quantity { return resource.NewQuantity(n, resource.BinarySI) }
+
+// volumesOf are the places that can be written. Those on disk share the limit of
+// the pod's disk, that in memory counts as the container's memory.
+func volumesOf(r *faas.Resources) []corev1.Volume {
+	empty := func(name string, medium corev1.StorageMedium, size int64) corev1.Volume {
+		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+			EmptyDir: &corev1.EmptyDirVolumeSource{Medium: medium, SizeLimit: bytesOf(size)},
+		}}
+	}
+	return []corev1.Volume{
+		empty("work", corev1.StorageMediumDefault, int64(r.Disk)),
+		empty("tmp", corev1.StorageMediumDefault, int64(r.Disk)),
+		empty("memory", corev1.StorageMediumMemory, int64(r.Memory)/2),
+	}
+}
+
+// environment is the launch, with what must not stand in a pod's description by reference.
+func environment(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOptions) ([]corev1.EnvVar, error) {
+	launch, err := launchText(rev, start, id, o.gateways)
+	if err != nil {
+		return nil, err
+	}
+	secret := func(variable, name, key string) corev1.EnvVar {
+		return corev1.EnvVar{Name: variable, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key,
+		}}}
+	}
+	env := []corev1.EnvVar{
+		{Name: task.EnvLaunch, Value: launch},
+		{Name: task.EnvRunner, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"}}},
+		secret(task.EnvToken, tokenSecret(rev.Ref()), tokenKey),
+	}
+	for _, name := range rev.Spec.Secrets {
+		env = append(env, secret(name, valueSecret(name), valueKey))
+	}
+	return env, nil
+}

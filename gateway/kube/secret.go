@@ -1,0 +1,85 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"davit/gateway/faas"
+)
+
+// Secrets are written and removed here, and never read: what is in them is known
+// elsewhere, and a gateway needs no right to see what else a namespace holds.
+
+// ensureToken writes the Secret that a revision's pods take their token from, once a process.
+func (l *Launcher) ensureToken(ctx context.Context, ref faas.RevisionRef) error {
+	l.mu.Lock()
+	written := l.tokens[ref]
+	l.mu.Unlock()
+	if written {
+		return nil
+	}
+	labels := map[string]string{
+		labelPartOf: partOf, labelManagedBy: managedBy, labelComponent: "token",
+		LabelFunction: string(ref.Function), LabelRevision: fmt.Sprint(int(ref.Number)),
+	}
+	if err := write(ctx, l.secrets(), tokenSecret(ref), labels, tokenKey, l.o.Token(ref)); err != nil {
+		return fmt.Errorf("write the token of %s: %w", ref, err)
+	}
+	l.mu.Lock()
+	l.tokens[ref] = true
+	l.mu.Unlock()
+	return nil
+}
+
+// Forget removes what the cluster holds for a revision that is deleted and has no
+// runner: the Secret of its token.
+func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
+	l.mu.Lock()
+	delete(l.tokens, ref)
+	l.mu.Unlock()
+	if err := remove(ctx, l.secrets(), tokenSecret(ref)); err != nil {
+		return refusal(fmt.Sprintf("the token of %s is not removed", ref), err)
+	}
+	return nil
+}
+
+func (l *Launcher) secrets() typedv1.SecretInterface { return l.o.Clients.Core.Secrets(l.o.Namespace) }
+
+// PutValue writes the Secret that pods take a user's secret from; runners that start
+// after it get the new value.
+func (l *Launcher) PutValue(ctx context.Context, name, value string) error {
+	labels := map[string]string{labelPartOf: partOf, labelManagedBy: managedBy, labelComponent: "value"}
+	return refusal(fmt.Sprintf("secret %q is not kept", name), write(ctx, l.secrets(), valueSecret(name), labels, valueKey, value))
+}
+
+// RemoveValue removes it. Removing what is not there is no error.
+func (l *Launcher) RemoveValue(ctx context.Context, name string) error {
+	return refusal(fmt.Sprintf("secret %q is not removed", name), remove(ctx, l.secrets(), valueSecret(name)))
+}
+
+// write creates a Secret, or replaces all of it.
+func write(ctx context.Context, secrets typedv1.SecretInterface, name string, labels map[string]string, key, value string) error {
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+		Type:       corev1.SecretTypeOpaque,
+		Data:       map[string][]byte{key: []byte(value)},
+	}
+	_, err := secrets.Create(ctx, secret, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+	}
+	return err
+}
+
+func remove(ctx context.Context, secrets typedv1.SecretInterface, name string) error {
+	err := secrets.Delete(ctx, name, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

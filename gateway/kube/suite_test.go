@@ -1,0 +1,384 @@
+package kube
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/gateway/faas"
+)
+
+// The functions of the suite are named after what becomes of their runners.
+const (
+	kindRuns        = "runs"
+	kindEnds        = "ends"
+	kindLost        = "lost"
+	kindStartFailed = "start-failed"
+	kindMemory      = "memory"
+	kindNoImage     = "no-image"
+	kindNoSecret    = "no-secret"
+	kindHuge        = "huge"
+	kindRefused     = "refused"
+)
+
+const testNamespace = "davit-kube-test"
+
+// world is a cluster that the suite runs on: client-go's fake one, or a real one.
+type world struct {
+	clients *Clients
+	within  time.Duration // what may take how long here
+	now     func() time.Time
+	// revision is ready, and becomes what its function is called after.
+	revision func(kind string) *faas.Revision
+}
+
+// TestSuite runs on the fake cluster, see cluster_test.go for a real one.
+func TestSuite(t *testing.T) {
+	suite(t, func(t *testing.T) *world {
+		began := time.Now()
+		quick := func() time.Time { return began.Add(20 * time.Since(began)) }
+		return &world{clients: newFakeCluster(t).clients, within: 15 * time.Second, now: quick, revision: func(kind string) *faas.Revision {
+			r := revision(nil)
+			r.Function = faas.FunctionName(kind)
+			return r
+		}}
+	})
+}
+
+func suite(t *testing.T, begin func(*testing.T) *world) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *world)
+	}{
+		{"Launch", testLaunch},
+		{"Stop", testStop},
+		{"Endings", testEndings},
+		{"DeletedByHand", testDeletedByHand},
+		{"Scale", testScale},
+		{"Retire", testRetire},
+		{"Restart", testRestart},
+		{"Sweep", testSweep},
+		{"Secrets", testSecrets},
+		{"Lease", testLease},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, begin(t)) })
+	}
+}
+
+// gateway is one with a Launcher that runs.
+type gateway struct {
+	*Launcher
+
+	mu    sync.Mutex
+	exits []Exit
+	stop  func()
+}
+
+func (w *world) gateway(t *testing.T, change func(*Options)) *gateway {
+	t.Helper()
+	g := &gateway{}
+	o := Options{
+		Clients: w.clients, Namespace: testNamespace, Gateway: "gw-test", Gateways: []string{"127.0.0.1:8082"},
+		Token: func(ref faas.RevisionRef) string { return "token of " + ref.String() }, TTL: time.Minute, Now: w.now,
+		Log: slog.New(slog.NewTextHandler(logged{t}, nil)),
+		OnExit: func(e Exit) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.exits = append(g.exits, e)
+		},
+	}
+	if change != nil {
+		change(&o)
+	}
+	var err error
+	if g.Launcher, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	g.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(g.stop)
+	w.until(t, "the view of the cluster", func() bool { return g.Ready(t.Context()) == nil })
+	return g
+}
+
+// logged writes a log to a test that may have ended.
+type logged struct{ t *testing.T }
+
+func (l logged) Write(p []byte) (int, error) {
+	if l.t.Context().Err() == nil {
+		l.t.Log(strings.TrimSpace(string(p)))
+	}
+	return len(p), nil
+}
+
+var _ io.Writer = logged{}
+
+func (w *world) until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(w.within)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("%s: not within %s", what, w.within)
+		}
+	}
+}
+
+// exit waits for the exit of a runner of a function.
+func (w *world) exit(t *testing.T, g *gateway, kind string) (exit Exit) {
+	t.Helper()
+	w.until(t, "the exit of "+kind, func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		i := slices.IndexFunc(g.exits, func(e Exit) bool { return string(e.Ref.Function) == kind })
+		if i >= 0 {
+			exit = g.exits[i]
+			g.exits = slices.Delete(g.exits, i, i+1)
+		}
+		return i >= 0
+	})
+	return exit
+}
+
+func (w *world) jobs(t *testing.T) []batchv1.Job {
+	t.Helper()
+	list, err := w.clients.Batch.Jobs(testNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Items
+}
+
+// pods returns those that are not over.
+func (w *world) pods(t *testing.T) []corev1.Pod {
+	t.Helper()
+	list, err := w.clients.Core.Pods(testNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return isOver(&p) || p.DeletionTimestamp != nil })
+}
+
+// running waits for so many pods that run.
+func (w *world) running(t *testing.T, n int) (pods []corev1.Pod) {
+	t.Helper()
+	w.until(t, "pods that run", func() bool {
+		pods = slices.DeleteFunc(w.pods(t), func(p corev1.Pod) bool { return p.Status.Phase != corev1.PodRunning })
+		return len(pods) == n
+	})
+	return pods
+}
+
+func newID(t *testing.T) faas.InvocationID {
+	t.Helper()
+	id, err := faas.NewInvocationID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+const usualTimeout = time.Minute
+
+// testLaunch: launching an invocation twice, here or elsewhere, starts one runner.
+func testLaunch(t *testing.T, w *world) {
+	g, other := w.gateway(t, nil), w.gateway(t, nil)
+	rev, id := w.revision(kindRuns), newID(t)
+	for _, l := range []*gateway{g, g, other} {
+		must(t, l.Launch(t.Context(), rev, id, usualTimeout))
+	}
+	pods := w.running(t, 1)
+	if got, err := identify(&pods[0]); err != nil || got != (identity{rev.Ref(), faas.StartJob, id}) {
+		t.Errorf("the pod is labelled %+v (%v)", got, err)
+	}
+	if jobs := w.jobs(t); len(jobs) != 1 || jobs[0].Name != callJob(id) {
+		t.Errorf("%d Jobs", len(jobs))
+	}
+}
+
+// testStop: what is stopped is gone, is not its invocation's any more, and can be launched anew at once.
+func testStop(t *testing.T, w *world) {
+	g := w.gateway(t, nil)
+	rev, id := w.revision(kindRuns), newID(t)
+	must(t, g.Launch(t.Context(), rev, id, usualTimeout))
+	first := w.running(t, 1)[0]
+	must(t, g.Stop(t.Context(), id))
+	must(t, g.Launch(t.Context(), rev, id, usualTimeout))
+	if e := w.exit(t, g, kindRuns); e.Invocation != "" || e.Reason != "" || string(e.Runner) != first.Name {
+		t.Errorf("a stopped runner: %+v", e)
+	}
+	second := w.running(t, 1)[0]
+	if second.Name == first.Name {
+		t.Error("it was not launched anew")
+	}
+	must(t, g.Stop(t.Context(), id))
+	must(t, g.Stop(t.Context(), id))
+	must(t, g.Stop(t.Context(), newID(t)))
+	w.until(t, "no Job", func() bool { return len(w.jobs(t)) == 0 })
+}
+
+// testEndings: each way to end has its reason, and one that never starts does not stay.
+func testEndings(t *testing.T, w *world) {
+	g := w.gateway(t, nil)
+	for kind, want := range map[string]faas.Reason{
+		kindEnds:        "",
+		kindLost:        faas.ReasonRunnerLost,
+		kindStartFailed: faas.ReasonStartFailed,
+		kindMemory:      faas.ReasonOutOfMemory,
+		kindNoImage:     faas.ReasonImagePull,
+		kindNoSecret:    faas.ReasonStartFailed,
+		kindHuge:        faas.ReasonUnschedulable,
+		kindRefused:     faas.ReasonUnschedulable,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			id, rev := newID(t), w.revision(kind)
+			must(t, g.Launch(t.Context(), rev, id, usualTimeout))
+			e := w.exit(t, g, kind)
+			if e.Reason != want || e.Invocation != id || e.Start != faas.StartJob || e.Ref != rev.Ref() || (e.Detail == "") != (want == "") {
+				t.Errorf("%+v, want %q", e, want)
+			}
+			if reason, detail, known := g.Explain(e.Runner); known != (want != "") || reason != want || detail != e.Detail {
+				t.Errorf("explained: %q, %q, %v", reason, detail, known)
+			}
+			switch kind {
+			case kindNoImage, kindNoSecret, kindHuge, kindRefused:
+				w.until(t, "the Job to be deleted", func() bool {
+					_, err := w.clients.Batch.Jobs(testNamespace).Get(t.Context(), callJob(id), metav1.GetOptions{})
+					return apierrors.IsNotFound(err)
+				})
+			}
+			must(t, g.Launch(t.Context(), rev, id, usualTimeout)) // a further attempt
+			if again := w.exit(t, g, kind); again.Reason != want || again.Invocation != id {
+				t.Errorf("a further attempt: %+v", again)
+			}
+		})
+	}
+}
+
+// testDeletedByHand: whoever deletes a Job or a pod makes a runner that is lost.
+func testDeletedByHand(t *testing.T, w *world) {
+	g := w.gateway(t, nil)
+	rev := w.revision(kindRuns)
+	for _, remove := range []func(p *corev1.Pod, id faas.InvocationID) error{
+		func(_ *corev1.Pod, id faas.InvocationID) error {
+			o := metav1.DeleteOptions{PropagationPolicy: pointer(metav1.DeletePropagationBackground)}
+			return w.clients.Batch.Jobs(testNamespace).Delete(t.Context(), callJob(id), o)
+		},
+		func(p *corev1.Pod, _ faas.InvocationID) error {
+			return w.clients.Core.Pods(testNamespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{})
+		},
+	} {
+		id := newID(t)
+		must(t, g.Launch(t.Context(), rev, id, usualTimeout))
+		p := w.running(t, 1)[0]
+		must(t, remove(&p, id))
+		if e := w.exit(t, g, kindRuns); e.Reason != faas.ReasonRunnerLost || e.Invocation != id || string(e.Runner) != p.Name {
+			t.Errorf("deleted by hand: %+v", e)
+		}
+		must(t, g.Stop(t.Context(), id))
+	}
+}
+
+// testScale: gateways that want the same make the same, and what ended is replaced.
+func testScale(t *testing.T, w *world) {
+	g, other := w.gateway(t, nil), w.gateway(t, nil)
+	for _, start := range []faas.Start{faas.StartStandby, faas.StartWarm} {
+		rev := w.revision(kindRuns)
+		var both sync.WaitGroup
+		for _, l := range []*gateway{g, other} {
+			both.Go(func() {
+				if err := l.Scale(t.Context(), rev, start, 3); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		must(t, g.Scale(t.Context(), rev, start, 2))
+		w.until(t, "three of them", func() bool { return g.Running(rev.Ref(), start) == 3 && other.Running(rev.Ref(), start) == 3 })
+		pods := w.running(t, 3)
+		if got, err := identify(&pods[0]); err != nil || got.start != start || got.invocation != "" {
+			t.Errorf("%s: the pod is labelled %+v (%v)", start, got, err)
+		}
+		must(t, w.clients.Core.Pods(testNamespace).Delete(t.Context(), pods[0].Name, metav1.DeleteOptions{}))
+		w.until(t, "the other two", func() bool { return g.Running(rev.Ref(), start) == 2 })
+		must(t, g.Scale(t.Context(), rev, start, 3))
+		if n := g.Running(rev.Ref(), start); n != 3 {
+			t.Errorf("%s: %d are running after one was replaced", start, n)
+		}
+		w.running(t, 3)
+		g.Retire(rev.Ref())
+		w.running(t, 0)
+	}
+}
+
+// testRetire: runners that have dialled in are left to the hub.
+func testRetire(t *testing.T, w *world) {
+	g := w.gateway(t, nil)
+	rev := w.revision(kindRuns)
+	must(t, g.Scale(t.Context(), rev, faas.StartWarm, 2))
+	pods := w.running(t, 2)
+	w.until(t, "the pods in view", func() bool { return len(g.podView.GetStore().List()) >= 2 })
+	g.Joined(faas.RunnerID(pods[0].Name))
+	g.Retire(rev.Ref())
+	if n := g.Running(rev.Ref(), faas.StartWarm); n != 1 {
+		t.Errorf("%d are running", n)
+	}
+	if left := w.running(t, 1); left[0].Name != pods[0].Name {
+		t.Errorf("%s is left, not %s", left[0].Name, pods[0].Name)
+	}
+	if e := w.exit(t, g, kindRuns); e.Reason != "" || string(e.Runner) != pods[1].Name {
+		t.Errorf("the retired one: %+v", e)
+	}
+}
+
+// testRestart: a gateway that starts sees what runs, and hears how it ends.
+func testRestart(t *testing.T, w *world) {
+	first := w.gateway(t, nil)
+	rev, id := w.revision(kindRuns), newID(t)
+	must(t, first.Launch(t.Context(), rev, id, usualTimeout))
+	must(t, first.Scale(t.Context(), rev, faas.StartStandby, 2))
+	w.running(t, 3)
+	first.stop()
+	w.running(t, 3)
+
+	second := w.gateway(t, nil)
+	if n := second.Running(rev.Ref(), faas.StartStandby); n != 2 {
+		t.Errorf("%d standby runners are running", n)
+	}
+	must(t, second.Launch(t.Context(), rev, id, usualTimeout))
+	if jobs := w.jobs(t); len(jobs) != 3 {
+		t.Errorf("%d Jobs", len(jobs))
+	}
+	must(t, w.clients.Batch.Jobs(testNamespace).Delete(t.Context(), callJob(id), metav1.DeleteOptions{PropagationPolicy: pointer(metav1.DeletePropagationBackground)}))
+	if e := w.exit(t, second, kindRuns); e.Reason != faas.ReasonRunnerLost || e.Invocation != id {
+		t.Errorf("%+v", e)
+	}
+}

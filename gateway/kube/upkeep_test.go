@@ -1,0 +1,113 @@
+package kube
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/gateway/faas"
+)
+
+// known are the invocations and revisions that are of use.
+type known struct {
+	invocation faas.InvocationID
+	revision   faas.RevisionRef
+}
+
+func (k known) WantsRunner(_ context.Context, id faas.InvocationID) (bool, error) {
+	return id == k.invocation, nil
+}
+
+func (k known) HasRevision(_ context.Context, ref faas.RevisionRef) (bool, error) {
+	return ref == k.revision, nil
+}
+
+// testSweep: what nobody needs is removed, by the gateway that holds the lease, and nothing else.
+func testSweep(t *testing.T, w *world) {
+	id, rev, gone := newID(t), w.revision(kindRuns), w.revision(kindHuge)
+	g := w.gateway(t, func(o *Options) { o.Unschedulable = time.Hour })
+	must(t, g.Launch(t.Context(), rev, id, usualTimeout))
+	must(t, g.Launch(t.Context(), rev, newID(t), usualTimeout))
+	must(t, g.Scale(t.Context(), rev, faas.StartStandby, 1))
+	w.running(t, 3)
+	g.stop()
+	must(t, g.Scale(t.Context(), gone, faas.StartStandby, 1))
+
+	later := w.gateway(t, func(o *Options) {
+		o.Wanted = known{id, rev.Ref()}
+		o.Now = func() time.Time { return time.Now().Add(sweepAfter + time.Minute) }
+	})
+	w.until(t, "the Jobs in view", func() bool { return len(later.jobs.GetStore().List()) == 4 })
+	later.sweep(t.Context())
+	w.until(t, "only what is of use", func() bool { return len(w.jobs(t)) == 2 })
+	for _, job := range w.jobs(t) {
+		if job.Name != callJob(id) && job.Name != keptJob(rev.Ref(), faas.StartStandby, 1) {
+			t.Errorf("%s is left", job.Name)
+		}
+	}
+}
+
+// testSecrets: a revision's token and users' values are written, replaced and removed.
+func testSecrets(t *testing.T, w *world) {
+	g, restarted := w.gateway(t, nil), w.gateway(t, func(o *Options) { o.Token = func(faas.RevisionRef) string { return "another" } })
+	rev := w.revision(kindRuns)
+	value := func(name, key string) string {
+		t.Helper()
+		s, err := w.clients.Core.Secrets(testNamespace).Get(t.Context(), name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return "none"
+		}
+		must(t, err)
+		return string(s.Data[key])
+	}
+	for _, step := range []struct {
+		do          func() error
+		token, user string
+	}{
+		{func() error { return g.Prepare(t.Context(), rev) }, "token of runs@3", "none"},
+		{func() error { return g.PutValue(t.Context(), "API_KEY", "s3cret") }, "token of runs@3", "s3cret"},
+		{func() error { return restarted.Prepare(t.Context(), rev) }, "another", "s3cret"},
+		{func() error { return g.PutValue(t.Context(), "API_KEY", "newer") }, "another", "newer"},
+		{func() error { return g.Forget(t.Context(), rev.Ref()) }, "none", "newer"},
+		{func() error { return g.Forget(t.Context(), rev.Ref()) }, "none", "newer"},
+		{func() error { return g.RemoveValue(t.Context(), "API_KEY") }, "none", "none"},
+		{func() error { return g.RemoveValue(t.Context(), "API_KEY") }, "none", "none"},
+		{func() error { return g.Prepare(t.Context(), rev) }, "token of runs@3", "none"},
+	} {
+		must(t, step.do())
+		token, user := value(tokenSecret(rev.Ref()), tokenKey), value(valueSecret("API_KEY"), valueKey)
+		if token != step.token || user != step.user {
+			t.Fatalf("token %q, value %q; want %q, %q", token, user, step.token, step.user)
+		}
+	}
+}
+
+// testLease: one holds it, another one when that one gave it up or is silent for its term.
+func testLease(t *testing.T, w *world) {
+	now := time.Now()
+	log := slog.New(slog.NewTextHandler(logged{t}, nil))
+	member := func(name string) *lease {
+		return &lease{leases: w.clients.Leases.Leases(testNamespace), name: "davit-test", holder: name, now: func() time.Time { return now }}
+	}
+	a, b := member("a"), member("b")
+	hold := func(who *lease, want bool) {
+		t.Helper()
+		if got := who.hold(t.Context(), log); got != want {
+			t.Fatalf("%s holds it: %v", who.holder, got)
+		}
+	}
+	hold(a, true)
+	hold(b, false)
+	hold(a, true)
+	a.giveUp(t.Context(), log)
+	hold(b, true)
+	hold(a, false)
+	now = now.Add(leaseFor + time.Second) // b is paused
+	hold(a, true)
+	hold(b, false)
+	must(t, w.clients.Leases.Leases(testNamespace).Delete(t.Context(), "davit-test", metav1.DeleteOptions{}))
+}

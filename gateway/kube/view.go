@@ -1,0 +1,214 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"davit/gateway/faas"
+)
+
+// The indexes of the views.
+const (
+	byKept  = "kept"  // Jobs of standby and warm runners, by keptKey
+	byOwner = "owner" // pods, by the uid of their Job
+)
+
+// failedCreate finds the events that tell why a Job has no pod.
+const failedCreate = "reason=FailedCreate,involvedObject.kind=Job"
+
+// watchAll makes the views of the cluster, one watch each. A watch that breaks is taken up again.
+func (l *Launcher) watchAll() error {
+	ns, c := l.o.Namespace, l.o.Clients
+	jobs := func(o *metav1.ListOptions) { o.LabelSelector = selector }
+	events := func(o *metav1.ListOptions) { o.FieldSelector = failedCreate }
+	l.jobs = cache.NewSharedIndexInformer(listWatch(jobs, c.Batch, c.Batch.Jobs(ns).List, c.Batch.Jobs(ns).Watch),
+		&batchv1.Job{}, 0, cache.Indexers{byKept: keptIndex})
+	l.podView = cache.NewSharedIndexInformer(listWatch(jobs, c.Core, c.Core.Pods(ns).List, c.Core.Pods(ns).Watch),
+		&corev1.Pod{}, 0, cache.Indexers{byOwner: ownerIndex})
+	l.events = cache.NewSharedIndexInformer(listWatch(events, c.Core, c.Core.Events(ns).List, c.Core.Events(ns).Watch),
+		&corev1.Event{}, 0, cache.Indexers{})
+	for _, view := range []struct {
+		of      cache.SharedIndexInformer
+		slim    cache.TransformFunc
+		changed func(any)
+		gone    func(any)
+	}{
+		{l.jobs, slimJob, func(o any) { l.jobSeen(o.(*batchv1.Job)) }, func(o any) { l.jobGone(o.(*batchv1.Job)) }},
+		{l.podView, slimPod, func(o any) { l.podSeen(o.(*corev1.Pod)) }, func(o any) { l.podGone(o.(*corev1.Pod)) }},
+		{l.events, nil, func(o any) { l.refused(o.(*corev1.Event)) }, func(any) {}},
+	} {
+		if err := follow(view.of, view.slim, view.changed, view.gone); err != nil {
+			return fmt.Errorf("watch the cluster: %w", err)
+		}
+	}
+	return nil
+}
+
+func listWatch[L runtime.Object](
+	pick func(*metav1.ListOptions), client any,
+	list func(context.Context, metav1.ListOptions) (L, error), follow func(context.Context, metav1.ListOptions) (watch.Interface, error),
+) cache.ListerWatcher {
+	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			pick(&o)
+			return list(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			pick(&o)
+			return follow(ctx, o)
+		},
+	}, client)
+}
+
+func follow(view cache.SharedIndexInformer, slim cache.TransformFunc, changed, gone func(any)) error {
+	var errs []error
+	if slim != nil {
+		errs = append(errs, view.SetTransform(slim))
+	}
+	_, err := view.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    changed,
+		UpdateFunc: func(_, now any) { changed(now) },
+		DeleteFunc: func(o any) {
+			if missed, is := o.(cache.DeletedFinalStateUnknown); is { // while the watch was broken
+				o = missed.Obj
+			}
+			gone(o)
+		},
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// slimPod keeps of a pod what is asked of it here: there may be thousands.
+func slimPod(o any) (any, error) {
+	p, is := o.(*corev1.Pod)
+	if !is {
+		return o, nil
+	}
+	slim := &corev1.Pod{ObjectMeta: slimMeta(&p.ObjectMeta), Status: p.Status}
+	slim.Spec.NodeName = p.Spec.NodeName
+	return slim, nil
+}
+
+func slimJob(o any) (any, error) {
+	j, is := o.(*batchv1.Job)
+	if !is {
+		return o, nil
+	}
+	slim := &batchv1.Job{ObjectMeta: slimMeta(&j.ObjectMeta), Status: j.Status}
+	slim.Spec.ActiveDeadlineSeconds = j.Spec.ActiveDeadlineSeconds
+	return slim, nil
+}
+
+func slimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
+	slim := *m
+	slim.ManagedFields, slim.Annotations = nil, nil
+	return slim
+}
+
+func keptIndex(o any) ([]string, error) {
+	job, is := o.(*batchv1.Job)
+	if !is {
+		return nil, nil
+	}
+	who, err := identify(job)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is none of ours
+	}
+	return []string{who.kept()}, nil
+}
+
+func ownerIndex(o any) ([]string, error) {
+	if p, is := o.(*corev1.Pod); is {
+		return []string{string(jobOfPod(p))}, nil
+	}
+	return nil, nil
+}
+
+// jobOfPod is the uid of the Job that a pod belongs to.
+func jobOfPod(p *corev1.Pod) types.UID {
+	if owner := metav1.GetControllerOf(p); owner != nil {
+		return owner.UID
+	}
+	return ""
+}
+
+// jobsOf returns a revision's Jobs of one start, with those that the watch has not told of.
+func (l *Launcher) jobsOf(kept string) []*batchv1.Job {
+	objects, _ := l.jobs.GetIndexer().ByIndex(byKept, kept) // the index is there
+	jobs := make([]*batchv1.Job, 0, len(objects))
+	for _, o := range objects {
+		jobs = append(jobs, o.(*batchv1.Job))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for uid, job := range l.created {
+		if who, err := identify(job); err != nil || who.kept() != kept {
+			continue
+		}
+		if _, told := l.viewedJob(job.Name, uid); !told {
+			jobs = append(jobs, job.Job)
+		}
+	}
+	return jobs
+}
+
+func (l *Launcher) podsOf(job types.UID) []*corev1.Pod {
+	objects, _ := l.podView.GetIndexer().ByIndex(byOwner, string(job)) // the index is there
+	pods := make([]*corev1.Pod, 0, len(objects))
+	for _, o := range objects {
+		pods = append(pods, o.(*corev1.Pod))
+	}
+	return pods
+}
+
+// viewedJob returns the Job of that name that the watch has told of, if it is that one.
+func (l *Launcher) viewedJob(name string, uid types.UID) (*batchv1.Job, bool) {
+	o, there, err := l.jobs.GetIndexer().GetByKey(l.o.Namespace + "/" + name)
+	if err != nil || !there {
+		return nil, false
+	}
+	job := o.(*batchv1.Job)
+	return job, uid == "" || job.UID == uid
+}
+
+// findJob returns that Job, whether the watch has told of it or not; nil: it is not there.
+func (l *Launcher) findJob(name string, uid types.UID) *batchv1.Job {
+	if job, there := l.viewedJob(name, uid); there {
+		return job
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.created[uid].Job
+}
+
+// awaitView waits until the cluster was seen once.
+func (l *Launcher) awaitView(ctx context.Context) error {
+	if l.hasView() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, viewWithin)
+	defer cancel()
+	if !cache.WaitForCacheSync(ctx.Done(), l.jobs.HasSynced, l.podView.HasSynced) {
+		return errors.New("the cluster has not told what runs yet")
+	}
+	return nil
+}
+
+func (l *Launcher) hasView() bool { return l.jobs.HasSynced() && l.podView.HasSynced() }
+
+// Ready is nil once the cluster was seen; what is away after that comes back by itself.
+func (l *Launcher) Ready(context.Context) error {
+	if !l.hasView() {
+		return faas.Errorf(faas.Unavailable, "the Kubernetes API server has not told what runs")
+	}
+	return nil
+}

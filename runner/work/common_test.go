@@ -1,0 +1,33 @@
+package work
+
+import (
+	"testing"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// TestCommonFolders: a call finds a common folder as new, with what the start process
+// keeps there.
+func TestCommonFolders(t *testing.T) {
+	for _, service := range []bool{false, true} {
+		dir := t.TempDir()
+		w := newWorker(t, func(l *task.Launch, _ *Options) {
+			l.Common = []string{dir}
+			if service {
+				script := "echo s > " + dir + "/service; touch $DAVIT_SHARED/up; exec sleep 600"
+				l.StartProcess = &faas.StartProcess{Command: faas.Command{"sh", "-c", script}, Ready: &faas.Ready{File: "up"}}
+			}
+		})
+		want := "\n"
+		if service {
+			want = "service\n"
+		}
+		for range 2 {
+			tk := newTask(t, "echo $(ls "+dir+") >&2; touch "+dir+"/mine; mkdir -p "+dir+"/d/e", nil)
+			if got := call(t, w, tk, ""); got.log != want {
+				t.Errorf("with a start process %v: a call finds %q, want %q", service, got.log, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package workspace
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestCommon: what a call leaves in common folders is gone, whatever its modes; what
+// was there before it stays.
+func TestCommon(t *testing.T) {
+	dir := t.TempDir()
+	c := NewCommon([]string{dir, filepath.Join(dir, "missing")})
+	write := func(path string, mode os.FileMode) {
+		t.Helper()
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("x"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("socket-of-the-start-process", 0o600)
+	if err := c.Note(); err != nil {
+		t.Fatal(err)
+	}
+	write("left", 0o400)
+	write(".hidden/deep/er", 0o600)
+	if err := os.Chmod(filepath.Join(dir, ".hidden"), 0o100); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Clean(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{"socket-of-the-start-process"}; !reflect.DeepEqual(names, want) {
+		t.Errorf("left: %q, want %q", names, want)
+	}
+}
+
+// TestCommonObjects: System V objects go, in an IPC namespace of the test's own, which
+// root can make.
+func TestCommonObjects(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("making an IPC namespace needs root: run the tests as root")
+	}
+	done := make(chan struct{})
+	go func() { // its thread ends with it, and the namespace
+		defer close(done)
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
+			t.Errorf("make an IPC namespace: %v", err)
+			return
+		}
+		checkObjects(t)
+	}()
+	<-done
+}
+
+func checkObjects(t *testing.T) {
+	c := &Common{kinds: ipcKinds()}
+	before, err := unix.SysvShmGet(unix.IPC_PRIVATE, 4096, unix.IPC_CREAT|0o600)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if err := c.Note(); err != nil {
+		t.Error(err)
+	}
+	if _, err := unix.SysvShmGet(unix.IPC_PRIVATE, 4096, unix.IPC_CREAT|0o600); err != nil {
+		t.Error(err)
+	}
+	for _, get := range []uintptr{unix.SYS_SEMGET, unix.SYS_MSGGET} {
+		args := [3]uintptr{unix.IPC_PRIVATE, 1, unix.IPC_CREAT | 0o600}
+		if get == unix.SYS_MSGGET {
+			args = [3]uintptr{unix.IPC_PRIVATE, unix.IPC_CREAT | 0o600}
+		}
+		if _, _, errno := unix.Syscall(get, args[0], args[1], args[2]); errno != 0 {
+			t.Error(errno)
+		}
+	}
+	if err := c.Clean(); err != nil {
+		t.Error(err)
+	}
+	left := map[string]int{}
+	for _, kind := range c.kinds {
+		kind.remove = func(id int) error {
+			left[kind.name] += id + 1
+			return nil
+		}
+		if err := eachObject(kind, func(_ string, count func() error) error { return count() }); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := map[string]int{"shm": before + 1}; !reflect.DeepEqual(left, want) {
+		t.Errorf("left: %v, want %v", left, want)
+	}
+}
