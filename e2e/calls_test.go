@@ -129,13 +129,16 @@ func TestStopLeavesNothing(t *testing.T) {
 	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh"]}`)
 	r := decode[record](t, post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}).Body)
 	until(t, "it runs", wait, func() bool { return len(processes("sleep", "61")) > 0 })
+	if len(w.runners()) == 0 {
+		t.Fatal("no runner is found")
+	}
 	if err := g.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if left := processes("sleep", "61"); len(left) > 0 {
 		t.Errorf("commands are left: %v", left)
 	}
-	if left := processes("davit-runner", w.dir); len(left) > 0 {
+	if left := w.runners(); len(left) > 0 {
 		t.Errorf("runners are left: %v", left)
 	}
 	again := w.start("data")

@@ -181,7 +181,7 @@ func TestStopWithWaitingCallers(t *testing.T) {
 	if err := g.Stop(); err != nil {
 		t.Error(err)
 	}
-	if left := processes("davit-runner", w.dir); len(left) > 0 {
+	if left := w.runners(); len(left) > 0 {
 		t.Errorf("runners are left: %v", left)
 	}
 	again := w.start("data")

@@ -194,15 +194,3 @@ func watchMemory(gateway int) (peak func() map[string]int64) {
 		return peaks
 	}
 }
-
-// statusKiB reads a number from a process's status; 0 if it is gone.
-func statusKiB(pid int, field string) int64 {
-	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	for line := range strings.Lines(string(b)) {
-		if text, found := strings.CutPrefix(line, field); found {
-			n, _ := strconv.ParseInt(strings.Fields(text)[0], 10, 64)
-			return n
-		}
-	}
-	return 0
-}

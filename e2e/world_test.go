@@ -63,8 +63,10 @@ type logFile struct{ *os.File }
 func newWorld(t *testing.T, env ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
+	for _, d := range []string{dir, filepath.Dir(dir)} { // runners are another user
+		if err := os.Chmod(d, 0o711); err != nil {
+			t.Fatal(err)
+		}
 	}
 	f, err := os.Create(filepath.Join(dir, "gateway.log"))
 	if err != nil {
@@ -296,4 +298,29 @@ func processes(words ...string) []int {
 		}
 	}
 	return found
+}
+
+// runners returns the ids of the runner processes of the world's gateways, whoever their parent is by now.
+func (w *world) runners() []int {
+	var found []int
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		program, err := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
+		if pid, no := strconv.Atoi(e.Name()); err == nil && no == nil && strings.HasPrefix(program, w.dir+"/") {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// statusKiB reads a number from a process's status; 0 if it is gone.
+func statusKiB(pid int, field string) int64 {
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	for line := range strings.Lines(string(b)) {
+		if text, found := strings.CutPrefix(line, field); found {
+			n, _ := strconv.ParseInt(strings.Fields(text)[0], 10, 64)
+			return n
+		}
+	}
+	return 0
 }

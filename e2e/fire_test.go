@@ -1,0 +1,309 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"davit/e2e/rig"
+	"davit/internal/testenv"
+)
+
+var fireSeed = flag.Uint64("seed", 0, "of TestRunnersUnderFire; 0: another one each time")
+
+const (
+	fireCallers = 8
+	fireCalls   = 24               // of each caller at most
+	fireFor     = 12 * time.Second // in which calls are begun
+)
+
+// fire is two gateways that race for the same runners, whose connections are cut,
+// slowed down and left half open, and which are killed, while callers call.
+type fire struct {
+	t        *testing.T
+	seed     uint64
+	w        *world
+	ledger   *ledger
+	gateways [2]*rig.Gateway
+	proxies  [2]*proxy
+	calm     atomic.Bool
+	kills    atomic.Int64
+
+	mu       sync.Mutex
+	dice     *rand.Rand // of what comes in no order: connections
+	answered map[string]*rig.Answer
+}
+
+// TestRunnersUnderFire: whatever happens to connections and runners, an invocation
+// runs at most once, exactly once when anybody is told that it succeeded, and is settled once.
+func TestRunnersUnderFire(t *testing.T) {
+	f := lightFire(t)
+	for mode, spec := range modes {
+		function(t, f.gateways[0], mode, strings.TrimSuffix(spec, "}")+`, "max_concurrency": 4}`, f.ledger.script(`sleep "$1"; wc -c < "$2" > out.txt`+"\n"))
+		trigger(t, f.gateways[0], mode, `{"function": "`+mode+`", "methods": ["POST"], "path": "/`+mode+`", "timeout": "20s", "results": ["out.txt"],
+			"command": ["bash", "tool.sh", "{field:s}", "{file:in}"], "fields": [{"name": "s", "kind": "number", "default": "0"}, {"name": "in", "kind": "file", "required": true}]}`)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var callers, arson sync.WaitGroup
+	arson.Go(func() { f.strikes(ctx) })
+	end := time.Now().Add(fireFor)
+	for i := range fireCallers {
+		callers.Go(func() {
+			dice := rand.New(rand.NewPCG(f.seed, uint64(i))) //nolint:gosec // a test's
+			for n := 0; n < fireCalls && time.Now().Before(end); n++ {
+				f.call(dice, i)
+			}
+		})
+	}
+	callers.Wait()
+	cancel()
+	arson.Wait()
+	f.calm.Store(true)
+	f.judge()
+}
+
+func lightFire(t *testing.T) *fire {
+	f := &fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}}
+	if f.seed == 0 {
+		f.seed = rand.Uint64() //nolint:gosec // a test's
+	}
+	t.Logf("go test ./e2e -run %s -seed %d", t.Name(), f.seed)
+	f.dice = rand.New(rand.NewPCG(f.seed, 1<<32)) //nolint:gosec // a test's
+	f.ledger = newLedger(t)
+	store := testenv.MinIO(t)
+	f.w = newWorld(t, append(s3(store), redisURL(testenv.StartRedis(t)), "DAVIT_RUNNER_GRACE=5s", "DAVIT_LOG_LEVEL=debug")...)
+	for i := range f.gateways {
+		address := freePort(t)
+		f.proxies[i] = newProxy(t, address, f.mishap)
+		f.gateways[i] = f.w.start("data"+strconv.Itoa(i), "DAVIT_RUNNER_ADDR="+address, "DAVIT_RUNNER_PUBLIC="+f.proxies[i].address)
+	}
+	return f
+}
+
+// mishap decides what happens to a new connection.
+func (f *fire) mishap() mishap {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := mishap{after: -1, half: f.dice.IntN(6) == 0, delay: time.Duration(max(0, f.dice.IntN(9)-5)) * time.Millisecond}
+	if f.dice.IntN(3) == 0 {
+		m.after = 100 + f.dice.Int64N(1<<(6+f.dice.IntN(13)))
+	}
+	if f.calm.Load() {
+		return mishap{after: -1}
+	}
+	return m
+}
+
+// strikes spoils a part of the connections now and then until ctx ends.
+func (f *fire) strikes(ctx context.Context) {
+	dice := rand.New(rand.NewPCG(f.seed, 1<<33)) //nolint:gosec // a test's
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Duration(100+dice.IntN(900)) * time.Millisecond):
+			f.proxies[dice.IntN(2)].strike(func() bool { return dice.IntN(4) == 0 })
+		}
+	}
+}
+
+// kill ends a runner as the kernel's killer would.
+func (f *fire) kill(dice *rand.Rand) {
+	pids := slices.DeleteFunc(f.w.runners(), func(pid int) bool { // what a runner has just forked looks like it
+		parent := int(statusKiB(pid, "PPid:"))
+		return parent != f.gateways[0].Process.Pid && parent != f.gateways[1].Process.Pid
+	})
+	if len(pids) > 0 && syscall.Kill(pids[dice.IntN(len(pids))], syscall.SIGKILL) == nil {
+		f.kills.Add(1)
+	}
+}
+
+// call makes one call, on either gateway, in any mode, of any kind.
+func (f *fire) call(dice *rand.Rand, caller int) {
+	g := f.gateways[dice.IntN(2)]
+	path := "/" + []string{"job", "standby", "warm"}[dice.IntN(3)]
+	size, seconds, header := dice.IntN(3000), "0", http.Header{}
+	killBefore, killAfter := dice.IntN(14) == 0, dice.IntN(14) == 0
+	switch dice.IntN(7) {
+	case 0:
+		header.Set("Prefer", "respond-async")
+	case 1:
+		header.Set("Prefer", "wait=1")
+		seconds = "1.5"
+	case 2, 3:
+		size = 100<<10 + dice.IntN(400<<10)
+	case 4:
+		seconds = "0.3"
+	}
+	if killBefore {
+		size += 200 << 10 // not whole before a runner took it
+	}
+	body, contentType, err := rig.Form(rig.Part{Name: "s", Data: []byte(seconds)}, rig.Part{Name: "in", Filename: "in", Data: make([]byte, size)})
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	header.Set("Content-Type", contentType)
+	var over chan struct{}
+	if killAfter {
+		over = make(chan struct{})
+		defer close(over)
+		victim := rand.New(rand.NewPCG(dice.Uint64(), 0)) //nolint:gosec // a test's
+		before := f.ledger.total()
+		go f.killWhenMoreRun(victim, before, over)
+	}
+	var input io.Reader = body
+	if killBefore {
+		input = &hurdle{r: body, at: body.Len() / 2, then: func() { f.kill(dice) }}
+	}
+	a, err := g.Call(f.t.Context(), http.MethodPost, path, input, header)
+	f.take(a, err, size, caller)
+}
+
+// killWhenMoreRun kills a runner as soon as another command has begun.
+func (f *fire) killWhenMoreRun(dice *rand.Rand, before int, over <-chan struct{}) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for f.ledger.total() == before {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+		}
+	}
+	f.kill(dice)
+}
+
+// hurdle is a body in whose midst something happens.
+type hurdle struct {
+	r    io.Reader
+	at   int
+	then func()
+}
+
+func (h *hurdle) Read(p []byte) (int, error) {
+	if h.at == 0 && h.then != nil {
+		h.then()
+		h.then = nil
+	}
+	if h.at > 0 {
+		p = p[:min(len(p), h.at)]
+	}
+	n, err := h.r.Read(p)
+	h.at -= min(n, h.at)
+	return n, err
+}
+
+// take looks at an answer and keeps it for the judgement.
+func (f *fire) take(a *rig.Answer, err error, size, caller int) {
+	if a == nil {
+		f.t.Errorf("caller %d got no answer: %v", caller, err)
+		return
+	}
+	id := a.Header.Get("Davit-Invocation")
+	switch {
+	case err != nil && a.Status == http.StatusOK: // its runner was killed while it gave the result, and the part does not look whole
+	case err != nil:
+		f.t.Errorf("%s was answered %d, and then: %v", id, a.Status, err)
+	case a.Status == http.StatusOK:
+		if got := unzip(f.t, a.Body)["out.txt"]; got != strconv.Itoa(size)+"\n" {
+			f.t.Errorf("%s counted %q, want %d", id, got, size)
+		}
+	case a.Status == http.StatusAccepted, a.Status == http.StatusServiceUnavailable, a.Status == http.StatusTooManyRequests, a.Status == http.StatusGatewayTimeout:
+	default:
+		f.t.Errorf("%s was answered %d: %.300s", id, a.Status, a.Body)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if id != "" {
+		f.answered[id] = a
+	}
+}
+
+// judge holds what was answered against the records, and these against the ledger and the metrics.
+func (f *fire) judge() {
+	t := f.t
+	records := map[string]record{}
+	until(t, "all are final", 2*wait, func() bool {
+		for mode := range modes {
+			for _, r := range list(t, f.gateways[0], mode) {
+				if records[r.ID] = r; !final(r) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	ends := map[string]int{}
+	for id, r := range records {
+		ends[r.State+" "+r.reason()]++
+		if ran := f.ledger.count(id); ran > 1 || r.State == "succeeded" && ran != 1 {
+			t.Errorf("%s %s %s: ran %d times", id, r.State, r.reason(), ran)
+		}
+	}
+	statuses := map[int]int{}
+	for id, a := range f.answered {
+		statuses[a.Status]++
+		f.agree(a, id, records)
+	}
+	for _, id := range f.ledger.ids() {
+		if _, recorded := records[id]; !recorded {
+			t.Errorf("%s ran and has no record", id)
+		}
+	}
+	t.Logf("%d records %v, answers %v, %d runners killed, %d+%d connections cut, %d+%d half open", len(records), ends, statuses,
+		f.kills.Load(), f.proxies[0].cuts.Load(), f.proxies[1].cuts.Load(), f.proxies[0].halves.Load(), f.proxies[1].halves.Load())
+	if f.kills.Load() == 0 || f.proxies[0].cuts.Load()+f.proxies[1].cuts.Load() == 0 {
+		t.Error("nothing burned")
+	}
+	f.settledOnce(len(records))
+	for mode := range modes {
+		for _, g := range f.gateways {
+			status(t, post(t, g, "/"+mode, nil, rig.Part{Name: "in", Filename: "in", Data: []byte("after")}), http.StatusOK)
+		}
+	}
+}
+
+func final(r record) bool {
+	return r.State == "succeeded" || r.State == "failed" || r.State == "cancelled"
+}
+
+// agree fails the test unless the record says what the caller was told.
+func (f *fire) agree(a *rig.Answer, id string, records map[string]record) {
+	r, recorded := records[id]
+	reason := a.Header.Get("Davit-Reason")
+	switch {
+	case !recorded:
+		f.t.Errorf("%s was answered %d and has no record", id, a.Status)
+	case a.Status == http.StatusOK && r.State != "succeeded", reason != "" && r.reason() != reason:
+		f.t.Errorf("%s was answered %d %s, its record is %+v, reason %q", id, a.Status, reason, r, r.reason())
+	}
+}
+
+// settledOnce: what the gateways took on and made final, together, are the records.
+func (f *fire) settledOnce(records int) {
+	var accepted, made, flying float64
+	defer func() {
+		if f.t.Failed() {
+			f.t.Logf("accepted %g, final %g, in flight %g, records %d", accepted, made, flying, records)
+		}
+	}()
+	until(f.t, "the metrics are those of the records", wait, func() bool {
+		accepted, made, flying = 0, 0, 0
+		for _, g := range f.gateways {
+			a, b, c := balance(f.t, g)
+			accepted, made, flying = accepted+a, made+b, flying+c
+		}
+		return accepted == float64(records) && made == accepted && flying == 0
+	})
+}
