@@ -35,7 +35,7 @@ func main() {
 	}
 }
 
-const usage = "usage: davit-setup secrets|store|policies [flags], or davit-setup --version; -h after a command lists its flags"
+const usage = "usage: davit-setup secrets|store|await|policies [flags], or davit-setup --version; -h after a command lists its flags"
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
@@ -52,6 +52,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		err = runSecrets(ctx, flags, args[1:], getenv, log)
 	case "store":
 		err = runStore(ctx, flags, args[1:], log)
+	case "await":
+		err = runAwait(ctx, flags, args[1:], log)
 	case "policies":
 		err = runPolicies(flags, args[1:], stdout)
 	case "-version", "--version":

@@ -149,6 +149,6 @@ func (s *store) try(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("try the gateway's key on the bucket %q: %w", s.bucket, err)
 	}
-	s.log.Info("the store is set up", "bucket", s.bucket)
+	s.log.Info("the gateway's key works", "bucket", s.bucket)
 	return nil
 }

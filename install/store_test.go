@@ -150,6 +150,43 @@ func list(t *testing.T, client *minio.Client, bucket string) error {
 	return nil
 }
 
+// TestAwait: it returns once Redis and the bucket are there, and says what it waited for in vain, without the password.
+func TestAwait(t *testing.T) {
+	server := testenv.MinIO(t)
+	address := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(address, []byte("redis://:the-password@"+testenv.Redis(t)+"/0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, gateway := key{server.AccessKey, server.SecretKey}, key{"gateway-key", string(random(20))}
+	args := []string{"await", "-redis", address, "-endpoint", server.Endpoint, "-key", folder(t, gateway)}
+	hasty, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := run(hasty, args, nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "the store at http://"+server.Endpoint) {
+		t.Errorf("a store that is not set up: %v", err)
+	}
+	found := make(chan error, 1)
+	go func() { found <- run(t.Context(), args, nil, io.Discard, io.Discard) }()
+	s := store{
+		endpoint: "http://" + server.Endpoint, region: server.Region, bucket: "davit", log: discard(),
+		root: root, gateway: gateway, download: key{"download-key", string(random(20))},
+	}
+	if err := s.setUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-found; err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(address, []byte("redis://:the-password@127.0.0.1:1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hasty, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := run(hasty, args, nil, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "Redis at 127.0.0.1:1") || strings.Contains(err.Error(), "the-password") {
+		t.Errorf("a Redis that is away: %v", err)
+	}
+}
+
 // TestStoreFaults: a wrong password, and what is no MinIO, are told with what to do; what is away is waited for.
 func TestStoreFaults(t *testing.T) {
 	server := testenv.MinIO(t)
