@@ -43,6 +43,8 @@ type programs struct {
 	registry   string
 	minio      string
 	pause      string
+	policy     string
+	plugin     string
 }
 
 // build compiles what is not in the cache, one after the other: each build takes all cores.
@@ -74,6 +76,10 @@ func (c *Cluster) build(ctx context.Context) error {
 		}},
 		{&c.tools.minio, tools.Recipe{Name: "minio", Version: minioVersion, Packages: []string{"github.com/minio/minio"}}},
 		{&c.tools.pause, tools.Recipe{Name: "pause", Version: ownVersion, Dir: source, Packages: []string{"./cmd/pause"}}},
+		{&c.tools.plugin, tools.Recipe{Name: "davit-policy-cni", Version: ownVersion, Dir: source, Packages: []string{"./cmd/davit-policy-cni"}}},
+		{&c.tools.policy, tools.Recipe{
+			Name: "davit-policy", Version: ownVersion, Dir: source, Packages: []string{"./cmd/davit-policy"}, Sources: []string{"./policy"},
+		}},
 	} {
 		if *each.folder, err = cache.Build(ctx, each.recipe); err != nil {
 			return err

@@ -28,7 +28,7 @@ var manifests embed.FS
 
 // processes are all that the cluster starts, in that order.
 func processes() []string {
-	return []string{"containerd", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"}
+	return []string{"containerd", "etcd", "kube-apiserver", "davit-policy", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"}
 }
 
 func (c *Cluster) up(ctx context.Context) error {
@@ -77,7 +77,9 @@ func (c *Cluster) whole(ctx context.Context) bool {
 func (c *Cluster) start(ctx context.Context, all imageSet) error {
 	err := c.log.Run("prepare the machine", func(func(string)) error {
 		shim := filepath.Join(c.tools.containerd, "containerd-shim-runc-v2")
-		programs := node.Programs{Shim: shim, Runc: filepath.Join(c.tools.runc, "runc"), PauseImage: images.Pause}
+		programs := node.Programs{
+			Shim: shim, Runc: filepath.Join(c.tools.runc, "runc"), PolicyPlugin: c.tools.plugin, PauseImage: images.Pause,
+		}
 		if err := node.Prepare(ctx, c.layout, programs); err != nil {
 			return err
 		}
@@ -185,17 +187,26 @@ func (c *Cluster) startServer(ctx context.Context) error {
 	return nil
 }
 
+// startWorkers applies the manifests first: among them are the roles of what is started.
 func (c *Cluster) startWorkers(ctx context.Context) error {
-	for _, command := range c.plane.Workers() {
-		if err := c.table.Start(command); err != nil {
-			return err
-		}
-	}
 	text, err := c.manifests()
 	if err != nil {
 		return err
 	}
-	return c.kubectl(ctx, text, "apply", "--filename=-")
+	if err := c.kubectl(ctx, text, "apply", "--filename=-"); err != nil {
+		return err
+	}
+	enforcer := process.Command{
+		Name: "davit-policy", Path: filepath.Join(c.tools.policy, "davit-policy"), Env: []string{"PATH=" + searchPath}, Args: []string{
+			"-kubeconfig", c.plane.KubeconfigOf("policy"), "-socket", c.layout.PolicySocket(), "-table", node.PolicyTable,
+		},
+	}
+	for _, command := range append([]process.Command{enforcer}, c.plane.Workers()...) {
+		if err := c.table.Start(command); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) waitNode(ctx context.Context) error {

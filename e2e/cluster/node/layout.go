@@ -65,7 +65,7 @@ func (l Layout) Lock() (release func(), err error) {
 }
 
 func (l Layout) makeFolders() error {
-	private := []string{"pki", "processes", "conf", "conf/certs.d", "conf/cni", "bin", "log", "log/pods", "kubelet", "etcd", "volumes"}
+	private := []string{"pki", "processes", "conf", "conf/certs.d", "conf/cni", "log", "log/pods", "kubelet", "etcd", "volumes"}
 	// Pods in user namespaces go through these as somebody else than root.
 	passable := []string{"", "containerd", "containerd/root"}
 	for _, dir := range passable {

@@ -16,6 +16,8 @@ import (
 type Programs struct {
 	Shim string
 	Runc string
+	// PolicyPlugin is the folder of the network plugin davit-policy-cni.
+	PolicyPlugin string
 	// PauseImage is what holds a pod's namespaces.
 	PauseImage string
 }

@@ -89,8 +89,16 @@ func (t *Table) recordFile(name string) string {
 
 // Alive tells whether the process that was started under that name still runs.
 func (t *Table) Alive(name string) bool {
+	return t.PID(name) != 0
+}
+
+// PID is the id of the process that was started under that name, 0 if it does not run any more.
+func (t *Table) PID(name string) int {
 	id, err := t.read(name)
-	return err == nil && id.alive()
+	if err != nil || !id.alive() {
+		return 0
+	}
+	return id.PID
 }
 
 func (t *Table) read(name string) (identity, error) {
