@@ -18,6 +18,7 @@ const mostLost = 3
 // first waits for a revision's first runner. Dispatcher.mu guards it.
 type first struct {
 	ref    faas.RevisionRef
+	others map[faas.RunnerID]bool // that were there before
 	log    io.Writer
 	ended  int // runners, before they parked
 	cancel context.CancelCauseFunc
@@ -44,6 +45,17 @@ func (d *Dispatcher) Ready(ctx context.Context, rev *faas.Revision, log io.Write
 	return release, nil
 }
 
+// runnersOf returns the runners of a revision that have dialled in.
+func (d *Dispatcher) runnersOf(ref faas.RevisionRef) map[faas.RunnerID]bool {
+	there := map[faas.RunnerID]bool{}
+	for _, r := range d.hub.Runners() {
+		if r.Hello.Ref() == ref {
+			there[r.Hello.Runner] = true
+		}
+	}
+	return there
+}
+
 // keptStart is how runners of a function are started that are there before calls are.
 func keptStart(spec *faas.FunctionSpec) (start faas.Start, kept bool) {
 	switch spec.LooseMode() {
@@ -64,7 +76,7 @@ func (d *Dispatcher) awaitFirst(ctx context.Context, rev *faas.Revision, start f
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	f := &first{ref: rev.Ref(), log: log, cancel: cancel}
+	f := &first{ref: rev.Ref(), others: d.runnersOf(rev.Ref()), log: log, cancel: cancel}
 	if !d.enterFirst(f) {
 		return stopping()
 	}
@@ -122,10 +134,17 @@ func (d *Dispatcher) leaveFirst(f *first) {
 	delete(d.firsts, f)
 }
 
+// lostFirst tells those who wait for a first runner of one that ended; d.mu is held.
+func (d *Dispatcher) lostFirst(e *Exit) {
+	for f := range d.firsts {
+		f.lost(e)
+	}
+}
+
 // lost takes note of a runner that ended. A start process that failed would fail
 // again; other runners get another try.
 func (f *first) lost(e *Exit) {
-	if e.Ref != f.ref || e.Start == faas.StartJob || e.Reason == "" {
+	if e.Ref != f.ref || e.Start == faas.StartJob || e.Reason == "" || f.others[e.Runner] {
 		return
 	}
 	if e.Reason == faas.ReasonStartFailed {

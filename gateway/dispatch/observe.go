@@ -137,7 +137,7 @@ func (e *Exit) words() string {
 
 // Exited tells the dispatcher that a runner's process or pod is gone, and why.
 func (d *Dispatcher) Exited(e Exit) {
-	d.scaler.exited(e)
+	news := d.scaler.exited(e)
 	d.mu.Lock()
 	var bound []*call
 	var waiting *call
@@ -152,8 +152,8 @@ func (d *Dispatcher) Exited(e Exit) {
 			c.cancel(&loss{e.Reason, e.words()})
 		}
 	}
-	for f := range d.firsts {
-		f.lost(&e)
+	if news {
+		d.lostFirst(&e)
 	}
 	d.mu.Unlock()
 	if waiting != nil && e.Reason != "" {

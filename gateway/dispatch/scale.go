@@ -15,6 +15,8 @@ const (
 	// strayFor is how long a runner may be idle whose revision is not wanted here:
 	// another gateway may be about to make it live.
 	strayFor = 5 * time.Second
+	// toldFor is within what time an end is told that was told before: by an event, then by the launcher.
+	toldFor = time.Minute
 )
 
 // scaler keeps as many ready runners as functions ask for: standby ones parked,
@@ -29,6 +31,7 @@ type scaler struct {
 	demand  map[faas.RevisionRef]*demand     // wanted by calls, or to become live
 	idle    map[faas.RunnerID]time.Time      // since when a warm runner has had nothing to do
 	failing map[faas.RevisionRef]*backoffRun // whose runners ended before they parked
+	ended   map[faas.RunnerID]time.Time      // standby and warm ones, when that was told first
 }
 
 type demand struct {
@@ -50,6 +53,7 @@ func newScaler(d *Dispatcher) *scaler {
 		demand:  make(map[faas.RevisionRef]*demand),
 		idle:    make(map[faas.RunnerID]time.Time),
 		failing: make(map[faas.RevisionRef]*backoffRun),
+		ended:   make(map[faas.RunnerID]time.Time),
 	}
 }
 
@@ -119,10 +123,18 @@ func (s *scaler) touch(ref faas.RevisionRef, leave bool) {
 	}
 }
 
-// exited slows the starts of a revision down whose runners fail.
-func (s *scaler) exited(e Exit) {
+// exited slows the starts of a revision down whose runners fail, and reports
+// whether that end is news.
+func (s *scaler) exited(e Exit) (news bool) {
 	s.mu.Lock()
 	delete(s.idle, e.Runner)
+	if _, told := s.ended[e.Runner]; told {
+		s.mu.Unlock()
+		return false
+	}
+	if e.Runner != "" && e.Start != faas.StartJob {
+		s.ended[e.Runner] = s.d.Now()
+	}
 	if e.Reason == "" || e.Start == faas.StartJob {
 		delete(s.failing, e.Ref)
 	} else {
@@ -137,6 +149,7 @@ func (s *scaler) exited(e Exit) {
 	}
 	s.mu.Unlock()
 	s.touch(e.Ref, false)
+	return true
 }
 
 func (s *scaler) slowed(ref faas.RevisionRef) bool {
@@ -312,6 +325,8 @@ func (s *scaler) forget(runners []hub.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.idle, func(id faas.RunnerID, _ time.Time) bool { return !there[id] })
+	now := s.d.Now()
+	maps.DeleteFunc(s.ended, func(_ faas.RunnerID, told time.Time) bool { return now.Sub(told) > toldFor })
 }
 
 func (s *scaler) markBusy(id faas.RunnerID) {
