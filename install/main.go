@@ -135,9 +135,11 @@ func parse(flags *flag.FlagSet, args []string) error {
 
 // persist tries until it works, is known not to (final), or the time is over.
 func persist(ctx context.Context, log *slog.Logger, what string, try func(context.Context) (final bool, err error)) error {
-	const pause = time.Second
+	const pause, once = time.Second, 5 * time.Second // what drops packets answers nothing at all
 	for {
-		final, err := try(ctx)
+		attempt, cancel := context.WithTimeout(ctx, once)
+		final, err := try(attempt)
+		cancel()
 		if err == nil || final {
 			return err
 		}

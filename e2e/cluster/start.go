@@ -225,7 +225,7 @@ func (c *Cluster) manifests() ([]byte, error) {
 		return nil, fmt.Errorf("read the manifests: %w", err)
 	}
 	values := map[string]any{
-		"CoreDNS": images.CoreDNS, "DNSAddress": node.DNSAddress, "Volumes": c.layout.Path("volumes"), "Numbers": []int{1, 2, 3, 4, 5, 6, 7, 8},
+		"CoreDNS": images.CoreDNS, "DNSAddress": node.DNSAddress, "Volumes": c.layout.Path("volumes"), "Numbers": node.Volumes(),
 	}
 	var out bytes.Buffer
 	for _, each := range templates.Templates() {

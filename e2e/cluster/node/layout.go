@@ -83,8 +83,17 @@ func (l Layout) makeFolders() error {
 			return err
 		}
 	}
+	// The kubelet gives a folder of the node to no group, so whoever a pod runs as must be able to write.
+	for _, number := range Volumes() {
+		if err := makeFolder(l.Path("volumes", number), 0o777); err != nil {
+			return err
+		}
+	}
 	return nil
 }
+
+// Volumes are the names of the folders below volumes that claims get.
+func Volumes() []string { return []string{"1", "2", "3", "4", "5", "6", "7", "8"} }
 
 func makeFolder(path string, mode os.FileMode) error {
 	if err := os.MkdirAll(path, mode); err != nil {
