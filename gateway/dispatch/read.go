@@ -13,14 +13,15 @@ import (
 )
 
 const (
-	youngFor    = 5 * time.Second        // a record this young may still be on its way to Redis
-	youngPoll   = 25 * time.Millisecond  // how often it is looked for
-	youngTries  = 40                     // and how many times
-	waitPoll    = 500 * time.Millisecond // for records that another gateway leads
-	settleSoon  = 2 * time.Second        // within which an answered call is settled
-	settleBrief = 150 * time.Millisecond // within which other gateways hear of an end
-	uploadWait  = 30 * time.Second       // for an upload under way
-	logPoll     = 100 * time.Millisecond // for a log that is not there yet
+	youngFor     = 5 * time.Second        // a record this young may still be on its way to Redis
+	youngPoll    = 25 * time.Millisecond  // how often it is looked for
+	youngTries   = 40                     // and how many times
+	waitPoll     = 500 * time.Millisecond // for records that another gateway leads
+	settleSoon   = 2 * time.Second        // within which an answered call is settled
+	settleBrief  = 150 * time.Millisecond // within which other gateways hear of an end
+	listPatience = time.Second            // of a list for ends that callers know of already
+	uploadWait   = 30 * time.Second       // for an upload under way
+	logPoll      = 100 * time.Millisecond // for a log that is not there yet
 )
 
 // Find returns an invocation's record. With wait > 0 it waits until that is final, at most so long.
@@ -120,7 +121,7 @@ func (d *Dispatcher) List(ctx context.Context, f faas.InvocationFilter) ([]*faas
 // awaitEnds waits until the runners' events have told what their answers to
 // callers have told already: lists by state read Redis's index of states.
 func (d *Dispatcher) awaitEnds(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, settleBrief)
+	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	d.mu.Lock()
 	var ending []*call
