@@ -1,0 +1,212 @@
+package docker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"davit/gateway/faas"
+	"davit/internal/archive"
+)
+
+// Options are the settings of a Builder. Host, Registry and Runner are required.
+type Options struct {
+	Host          string   // of the Docker daemon: unix:///path or tcp://host:port
+	Certs         string   // folder with ca.pem, cert.pem and key.pem, to speak TLS; "": without
+	Registry      string   // host[:port][/path] to push to, as the daemon reaches it
+	RegistryPull  string   // the same as nodes reach it; "": Registry
+	RegistryLogin string   // to push with, see [Builder.Build]; "": none
+	BaseImage     string   // that functions get which name none; only to tell it from one that was named
+	BaseImages    []string // names that base images may have, "*" stands for anything; none: all are allowed
+	Runner        string   // path of the davit-runner program
+	Dir           string   // for sources while they are read; "": the system's
+
+	Limits  archive.Limits // of sources
+	Memory  faas.Bytes     // of a step; 0: unbounded
+	Disk    faas.Bytes     // that a step may write; 0: unbounded
+	Output  faas.Bytes     // that a build may write to its log; 0: unbounded
+	Longest time.Duration  // of a build; what a daemon has of an older one is removed. 0: an hour
+
+	// Secret returns the value of a function's registry_secret; nil: there are none.
+	Secret func(ctx context.Context, name string) (string, error)
+	// Known tells whether a revision is still registered; the images of others are removed. nil: all are kept.
+	Known func(ctx context.Context, ref faas.RevisionRef) (bool, error)
+
+	Log *slog.Logger
+	Now func() time.Time
+}
+
+// Builder builds images. Its methods may be called at the same time.
+type Builder struct {
+	o        Options
+	docker   *client.Client
+	registry address // to push to
+	pull     address // that nodes pull from
+	allowed  allowList
+
+	pushWait time.Duration // before the second try of a push
+
+	life    context.Context //nolint:containedctx // of what goes on after a build
+	stop    context.CancelFunc
+	tidying sync.WaitGroup
+
+	building sync.RWMutex // held to read by builds, to write by who removes what they may be about to use
+
+	mu     sync.Mutex
+	pulled map[string]*pulled   // by reference: what this process brought to the daemon
+	stray  map[string]bool      // images that steps made and nobody may need
+	gone   map[string]time.Time // tags of revisions that are not registered, with when that was first seen
+}
+
+// New returns a Builder. It does not ask the daemon for anything yet.
+func New(o Options) (*Builder, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Longest <= 0 {
+		o.Longest = time.Hour
+	}
+	b := &Builder{o: o, pushWait: firstWait, pulled: map[string]*pulled{}, stray: map[string]bool{}, gone: map[string]time.Time{}}
+	b.life, b.stop = context.WithCancel(context.Background())
+	var err error
+	if b.registry, err = parseAddress(o.Registry); err != nil {
+		return nil, fmt.Errorf("read the registry's address: %w", err)
+	}
+	b.pull = b.registry
+	if o.RegistryPull != "" {
+		if b.pull, err = parsePullAddress(o.RegistryPull, b.registry); err != nil {
+			return nil, fmt.Errorf("read the address to pull from: %w", err)
+		}
+	}
+	if b.allowed, err = newAllowList(o.BaseImages); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(o.Runner); err != nil {
+		return nil, fmt.Errorf("find the runner: %w", err)
+	}
+	opts := []client.Opt{client.WithHost(o.Host)}
+	if o.Certs != "" {
+		in := func(name string) string { return filepath.Join(o.Certs, name) }
+		opts = append(opts, client.WithTLSClientConfig(in("ca.pem"), in("cert.pem"), in("key.pem")))
+	}
+	if b.docker, err = client.New(opts...); err != nil {
+		return nil, fmt.Errorf("use the Docker daemon %s: %w", o.Host, err)
+	}
+	return b, nil
+}
+
+// Close gives the connections to the daemon back, when nothing is built any more.
+func (b *Builder) Close() error {
+	b.stop()
+	b.tidying.Wait()
+	return b.docker.Close()
+}
+
+// Build makes a revision's image, of source or, where that is nil, of the image that its spec names, pushes it, and
+// returns it by digest once the registry has it. What people want to read goes to log: the steps and their output. It
+// ends with ctx, and then nothing goes on in the daemon. It may be repeated.
+//
+// Errors are *faas.Error: BuildFailed where the source, the image or the login is at fault, or the build needed more
+// than the limits; Unavailable where daemon or registry are away; or they are ctx's.
+//
+// A registry_secret is "USER:PASSWORD", or what `docker login` writes (config.json); it is only used for pulling.
+func (b *Builder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
+	w, err := b.begin(ctx, rev, log)
+	if err != nil {
+		return faas.Built{}, explain(ctx, "prepare", err)
+	}
+	defer w.end() //nolint:contextcheck // what it tidies goes on after the build, on a context of its own
+	built, err := w.build(ctx, source)
+	if err != nil {
+		return faas.Built{}, explain(ctx, "build", err)
+	}
+	return built, nil
+}
+
+// work is one build.
+type work struct {
+	*Builder
+	rev   *faas.Revision
+	log   io.Writer
+	mark  string // a host name that the containers of this build know, and no others
+	os    string // that the daemon runs
+	arch  string
+	login *login // of the function; nil: none
+
+	uses []string // images that were fetched for it
+	made []string // images that its steps made
+}
+
+// helloWithin is how long a daemon may take to say what it is.
+const helloWithin = 20 * time.Second
+
+// begin asks the daemon what it is, and for the function's login.
+func (b *Builder) begin(ctx context.Context, rev *faas.Revision, log io.Writer) (*work, error) {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	w := &work{Builder: b, rev: rev, log: log, mark: hex.EncodeToString(id[:]) + markSuffix}
+	hello, cancel := context.WithTimeout(ctx, helloWithin)
+	defer cancel()
+	version, err := b.docker.ServerVersion(hello, client.ServerVersionOptions{})
+	switch {
+	case err != nil && ctx.Err() == nil && hello.Err() != nil:
+		return nil, faas.Errorf(faas.Unavailable, "the Docker daemon does not answer; send the function again when it does")
+	case err != nil && toldBy(err) != nil:
+		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the Docker daemon does not let the gateway in: " + sayable(err.Error()), Err: err}
+	case err != nil:
+		return nil, fmt.Errorf("ask the daemon for its version: %w", err)
+	}
+	w.os, w.arch = version.Os, version.Arch
+	if w.login, err = b.loginOf(ctx, rev.Spec.RegistrySecret); err != nil {
+		return nil, err
+	}
+	b.building.RLock()
+	return w, nil
+}
+
+// end gives back what the build held.
+func (w *work) end() {
+	w.mu.Lock()
+	for _, ref := range w.uses {
+		w.pulled[ref].users--
+	}
+	for _, id := range w.made {
+		w.stray[id] = true
+	}
+	w.mu.Unlock()
+	w.building.RUnlock()
+	w.tidying.Go(func() { w.tidyAfter(w.rev.Ref()) })
+}
+
+// build makes the image, pushes it and pins it.
+func (w *work) build(ctx context.Context, source io.Reader) (built faas.Built, err error) {
+	tag := w.registry.tag(w.rev.Ref())
+	if source == nil {
+		built.Command, err = w.ofImage(ctx, tag)
+	} else {
+		built.Command, err = w.ofSource(ctx, tag, source)
+	}
+	if err != nil {
+		return built, err
+	}
+	digest, err := w.push(ctx, tag)
+	if err != nil {
+		return built, err
+	}
+	built.Image = w.pull.pinned(w.rev.Function, digest)
+	return built, nil
+}
+
+func (w *work) say(format string, args ...any) { _, _ = fmt.Fprintf(w.log, format+"\n", args...) }

@@ -1,0 +1,84 @@
+package docker
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"davit/internal/archive"
+)
+
+// contextFile is the name of the Dockerfile in what is sent to the daemon.
+const contextFile = "Dockerfile"
+
+// pack writes what is sent to the daemon.
+type pack func(ctx context.Context, t *tar.Writer) error
+
+// packing streams what pack writes. The reader must be closed; wait then tells how the writing went, where it is at fault.
+func packing(ctx context.Context, p pack) (r *io.PipeReader, wait func() error) {
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		t := tar.NewWriter(w)
+		err := p(ctx, t)
+		if err == nil {
+			err = t.Close()
+		}
+		done <- err
+		_ = w.CloseWithError(err) // never fails
+	}()
+	return r, func() error {
+		if err := <-done; err != nil && !errors.Is(err, io.ErrClosedPipe) {
+			return err
+		}
+		return nil
+	}
+}
+
+// wrapping packs the runner and what a Dockerfile says of it, and the source, where there is one.
+func (w *work) wrapping(dockerfile string, source func() io.Reader) pack {
+	return func(ctx context.Context, t *tar.Writer) error {
+		if err := packText(t, contextFile, dockerfile); err != nil {
+			return err
+		}
+		if err := packRunner(t, w.o.Runner); err != nil {
+			return err
+		}
+		if source == nil {
+			return nil
+		}
+		_, err := archive.Tar(ctx, source(), t, sourceFolder, w.o.Limits)
+		return err
+	}
+}
+
+func packText(t *tar.Writer, name, text string) error {
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(text)), ModTime: time.Unix(0, 0)}
+	if err := t.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err := io.WriteString(t, text)
+	return err
+}
+
+func packRunner(t *tar.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read the runner: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read the runner: %w", err)
+	}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: runnerFile, Mode: 0o755, Size: info.Size(), ModTime: time.Unix(0, 0)}
+	if err := t.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.Copy(t, f)
+	return err
+}

@@ -1,0 +1,129 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/moby/moby/client"
+
+	"davit/gateway/faas"
+	"davit/internal/archive"
+)
+
+// streamError is what a daemon says within an answer that began with 200.
+type streamError struct {
+	message string
+	code    int // exit code of the step that failed; 0: it was none
+}
+
+func (e *streamError) Error() string { return e.message }
+
+// codeKilled is the exit code of a command that SIGKILL ended.
+const codeKilled = 128 + 9
+
+// explain makes what went wrong into what users may read. An end of ctx stays what it is.
+func explain(ctx context.Context, what string, err error) error {
+	var known *faas.Error
+	var refusal *archive.Refusal
+	switch {
+	case errors.As(err, &known):
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	case errors.As(err, &refusal):
+		return &faas.Error{Kind: faas.BuildFailed, Detail: refusal.Error(), Err: err}
+	case isGone(err):
+		return &faas.Error{Kind: faas.Unavailable, Detail: "the Docker daemon is away; send the function again when it is back", Err: err}
+	}
+	if told := toldBy(err); told != nil {
+		return &faas.Error{Kind: faas.BuildFailed, Detail: sayable(told.message), Err: err}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// byDaemon begins the errors that a daemon answers a request with.
+const byDaemon = "Error response from daemon: "
+
+// toldBy is what the daemon says is wrong with what it was asked for, nil where the error is another's.
+func toldBy(err error) *streamError {
+	var told *streamError
+	if errors.As(err, &told) {
+		return told
+	}
+	if text := err.Error(); strings.Contains(text, byDaemon) {
+		return &streamError{message: text}
+	}
+	return nil
+}
+
+// unknownID is in what a daemon says of an image that another removes at the same time.
+const unknownID = "unrecognized image ID"
+
+// isVanished reports whether a build failed since an image was removed meanwhile, as another gateway may do.
+func isVanished(err error) bool {
+	told := toldBy(err)
+	return told != nil && containsAny(told.message, []string{"No such image", "unable to find image", "layer does not exist", "no such layer", unknownID})
+}
+
+// isGone reports whether the daemon is away, or went away in the middle of an answer.
+func isGone(err error) bool {
+	var n net.Error
+	return client.IsErrConnectionFailed(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, net.ErrClosed) || errors.As(err, &n)
+}
+
+// sayable is a daemon's message without what says nothing to users.
+func sayable(message string) string {
+	if i := strings.LastIndex(message, byDaemon); i >= 0 {
+		message = message[i+len(byDaemon):]
+	}
+	return strings.TrimSpace(message)
+}
+
+// awayMarks are in what a daemon says when it cannot reach a registry.
+func awayMarks() []string {
+	return []string{
+		"connection refused", "connection reset", "no such host", "i/o timeout", "TLS handshake timeout", "Client.Timeout",
+		"context deadline exceeded", "network is unreachable", "no route to host", "server misbehaving", ": EOF", "unexpected EOF",
+		"Temporary failure in name resolution", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway", "500 Internal Server Error",
+		"received unexpected HTTP status: 5", "server gave HTTP response to HTTPS client",
+	}
+}
+
+func isRegistryAway(message string) bool { return containsAny(message, awayMarks()) }
+
+func containsAny(text string, marks []string) bool {
+	for _, mark := range marks {
+		if strings.Contains(text, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// noSpace tells a full disk of the daemon's from other errors.
+const noSpace = "no space left on device"
+
+// stepFault is why a step failed; command is what the step is called.
+func (w *work) stepFault(command string, err error) error {
+	told := toldBy(err)
+	if told == nil {
+		return err
+	}
+	detail := fmt.Sprintf("%s failed: %s", command, sayable(told.message))
+	switch {
+	case strings.Contains(told.message, noSpace):
+		detail = command + " failed: there is no space left where images are built"
+	case told.code == codeKilled && w.o.Memory > 0:
+		detail = fmt.Sprintf("%s was killed: it may have needed more than the %s of memory that a build has", command, w.o.Memory)
+	case told.code != 0 && strings.Contains(told.message, "returned a non-zero code"):
+		detail = fmt.Sprintf("%s failed with exit code %d: the end of the build log says why (%s)", command, told.code, sayable(told.message))
+	case strings.Contains(told.message, "/bin/sh") && strings.Contains(told.message, "no such file"):
+		detail = command + " failed: the image has no /bin/sh to run it"
+	}
+	return &faas.Error{Kind: faas.BuildFailed, Detail: detail, Err: err}
+}

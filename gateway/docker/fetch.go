@@ -1,0 +1,198 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
+
+	"davit/gateway/faas"
+)
+
+// freshFor is how long an image that was pulled counts as what its name stands for, and how long it is kept
+// beyond the builds that used it.
+const freshFor = time.Hour
+
+// pulled is an image that the daemon has because of this process.
+type pulled struct {
+	at     time.Time
+	secret string // the registry_secret that it was pulled with
+	users  int    // builds
+}
+
+// fetch sees to it that the daemon has an image, and returns what it says of it. A base image must be allowed; one that the
+// daemon had of itself is used as it is, and one that was pulled with the same login within the hour. Any other image is
+// pulled, and if its registry cannot give it, one that the daemon had of itself is good, too.
+func (w *work) fetch(ctx context.Context, name string, base bool) (*image.InspectResponse, error) {
+	named, err := w.mayUse(name, base)
+	if err != nil {
+		return nil, err
+	}
+	ref := named.String()
+	found, err := w.look(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	ours, fresh := w.use(ref)
+	if found == nil || ours && !fresh || !ours && !base {
+		had := found
+		if ours {
+			had = nil
+		}
+		if found, err = w.renew(ctx, named, had); err != nil {
+			return nil, err
+		}
+	}
+	short := reference.FamiliarString(named)
+	w.say("using %s (%s)", short, found.ID)
+	return found, w.fits("the image "+short, found)
+}
+
+// renew pulls an image. Where the daemon had one of itself and the registry cannot give it, that one is good enough, unless
+// it once came from a registry, which lets only others have it.
+func (w *work) renew(ctx context.Context, named reference.Named, had *image.InspectResponse) (*image.InspectResponse, error) {
+	err := w.pullImage(ctx, named, had != nil)
+	if err != nil && (had == nil || ctx.Err() != nil || isGone(err) || errors.Is(err, errDenied) && len(had.RepoDigests) > 0) {
+		return nil, err
+	}
+	if err != nil {
+		w.say("%s; the one that is there is used", detailOf(err))
+	}
+	found, err := w.look(ctx, named.String())
+	if err == nil && found == nil {
+		err = faas.Errorf(faas.Unavailable, "the image %s was removed while it was used; send the function again", reference.FamiliarString(named))
+	}
+	return found, err
+}
+
+// detailOf is what users read of an error.
+func detailOf(err error) string {
+	var e *faas.Error
+	if errors.As(err, &e) {
+		return e.Detail
+	}
+	return err.Error()
+}
+
+// mayUse reads the name of an image, and refuses those that this function must not build on.
+func (w *work) mayUse(name string, base bool) (reference.Named, error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil, faas.Errorf(faas.BuildFailed, "%q is no name of an image: %v", name, err)
+	}
+	named = reference.TagNameOnly(named)
+	if w.registry.holds(named.Name()) && named.Name() != w.registry.repository(w.rev.Function) {
+		return nil, faas.Errorf(faas.BuildFailed, "%s is the image of another function, which cannot be built on", reference.FamiliarString(named))
+	}
+	if base {
+		if err := w.allowed.check(named); err != nil {
+			return nil, err
+		}
+	}
+	return named, nil
+}
+
+// look returns what the daemon says of an image, nil where it has none of that name.
+func (w *work) look(ctx context.Context, name string) (*image.InspectResponse, error) {
+	found, err := w.inspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // none is a good answer
+	}
+	return &found, err
+}
+
+func (w *work) inspect(ctx context.Context, name string) (image.InspectResponse, error) {
+	found, err := w.docker.ImageInspect(ctx, name)
+	return found.InspectResponse, err
+}
+
+// use notes that this build needs an image which this process pulled; fresh tells that it need not be pulled again.
+func (w *work) use(ref string) (ours, fresh bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.pulled[ref]
+	if p == nil {
+		return false, false
+	}
+	p.users++
+	w.uses = append(w.uses, ref)
+	return true, p.secret == w.rev.Spec.RegistrySecret && w.o.Now().Sub(p.at) < freshFor
+}
+
+// notePull remembers an image that the daemon has because of this build.
+func (w *work) notePull(ref string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.pulled[ref]
+	if p == nil {
+		p = &pulled{users: 1}
+		w.pulled[ref] = p
+		w.uses = append(w.uses, ref)
+	}
+	p.at, p.secret = w.o.Now(), w.rev.Spec.RegistrySecret
+}
+
+// pullImage pulls an image. One that the daemon had of itself stays its own.
+func (w *work) pullImage(ctx context.Context, named reference.Named, own bool) error {
+	ref, short := named.String(), reference.FamiliarString(named)
+	w.say("pulling %s", short)
+	auth, err := w.login.header(reference.Domain(named))
+	if err != nil {
+		return err
+	}
+	answer, err := w.docker.ImagePull(ctx, ref, client.ImagePullOptions{RegistryAuth: auth})
+	if err == nil {
+		defer func() { _ = answer.Close() }()
+		err = follow(ctx, answer, func(m *message) error {
+			if m.ID != "" && (m.Status == "Pull complete" || m.Status == "Already exists") {
+				w.say("  %s: %s", m.ID, m.Status)
+			}
+			return nil
+		})
+	}
+	if err != nil && (ctx.Err() != nil || isGone(err)) {
+		return err
+	}
+	if err != nil {
+		return w.pullFault(short, err)
+	}
+	if !own {
+		w.notePull(ref)
+	}
+	return nil
+}
+
+// deniedMarks are in what a registry says to those that it does not let in.
+func deniedMarks() []string {
+	return []string{"unauthorized", "no basic auth credentials", "authentication required", "denied"}
+}
+
+var errDenied = errors.New("the registry asks for a login")
+
+// pullFault is why an image cannot be pulled.
+func (w *work) pullFault(short string, err error) error {
+	text := err.Error()
+	fault := func(kind faas.Kind, cause error, detail string) error {
+		return &faas.Error{Kind: kind, Detail: "the image " + short + " " + detail, Err: cause}
+	}
+	switch {
+	case strings.Contains(text, "pull access denied"):
+		return fault(faas.BuildFailed, errors.Join(errDenied, err), "is not there, or needs a login: check its name, or name a registry_secret")
+	case containsAny(text, deniedMarks()):
+		return fault(faas.BuildFailed, errors.Join(errDenied, err), "needs a login that its registry accepts: name a registry_secret with one")
+	case strings.Contains(text, "no matching manifest"):
+		return fault(faas.BuildFailed, err, "is not there for "+w.os+"/"+w.arch+", on which functions run here")
+	case strings.Contains(text, noSpace):
+		return fault(faas.BuildFailed, err, "does not fit: there is no space left where images are built")
+	case isRegistryAway(text):
+		return fault(faas.Unavailable, err, "cannot be pulled: its registry does not answer ("+sayable(text)+")")
+	case errdefs.IsNotFound(err), strings.Contains(text, "not found"), strings.Contains(text, "manifest unknown"):
+		return fault(faas.BuildFailed, err, "was not found: check its name")
+	}
+	return fault(faas.BuildFailed, err, "cannot be pulled: "+sayable(text))
+}

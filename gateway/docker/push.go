@@ -1,0 +1,102 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/moby/moby/client"
+
+	"davit/gateway/faas"
+)
+
+// pushTries is how often a push is tried while the registry is away; between them it waits longer each time.
+const (
+	pushTries = 4
+	firstWait = time.Second
+)
+
+// push brings an image to the registry and returns its digest, once the registry has it by that.
+func (w *work) push(ctx context.Context, tag string) (digest string, err error) {
+	named, err := reference.ParseNormalizedNamed(tag)
+	if err != nil {
+		return "", fmt.Errorf("read the tag: %w", err)
+	}
+	var own *login
+	if w.o.RegistryLogin != "" {
+		own, _ = parseLogin(w.o.RegistryLogin)
+	}
+	auth, err := own.header(reference.Domain(named))
+	if err != nil {
+		return "", err
+	}
+	w.say("pushing %s", tag)
+	wait := w.pushWait
+	for try := 1; ; try++ {
+		digest, err = w.pushOnce(ctx, tag, auth)
+		if err == nil || try == pushTries || faas.KindOf(err) != faas.Unavailable {
+			break
+		}
+		w.say("the registry does not answer; trying again")
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(wait):
+			wait *= 2
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	w.say("pushed: %s", digest)
+	return digest, nil
+}
+
+func (w *work) pushOnce(ctx context.Context, tag, auth string) (digest string, err error) {
+	answer, err := w.docker.ImagePush(ctx, tag, client.ImagePushOptions{RegistryAuth: auth})
+	if err == nil {
+		defer func() { _ = answer.Close() }()
+		err = follow(ctx, answer, func(m *message) error {
+			if m.Aux != nil && m.Aux.Digest != "" {
+				digest = m.Aux.Digest
+			}
+			return nil
+		})
+	}
+	if err == nil && digest == "" {
+		err = fmt.Errorf("the daemon did not say under which digest it pushed %s", tag)
+	}
+	if err == nil {
+		err = w.confirm(ctx, tag, digest, auth)
+	}
+	return digest, w.pushFault(ctx, err)
+}
+
+// confirm asks the registry, through the daemon, for what was pushed.
+func (w *work) confirm(ctx context.Context, tag, digest, auth string) error {
+	held, err := w.docker.DistributionInspect(ctx, w.registry.pinned(w.rev.Function, digest), client.DistributionInspectOptions{EncodedRegistryAuth: auth})
+	if err != nil {
+		return fmt.Errorf("ask the registry for %s: %w", tag, err)
+	}
+	if got := held.Descriptor.Digest.String(); got != digest {
+		return fmt.Errorf("the registry has %s instead of %s", got, digest)
+	}
+	return nil
+}
+
+// pushFault is why an image cannot be pushed: never the source's fault.
+func (w *work) pushFault(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if isGone(err) {
+		return err
+	}
+	text := err.Error()
+	detail := "the image could not be pushed: " + sayable(text)
+	if isRegistryAway(text) {
+		detail = "the registry does not answer; send the function again when it does"
+	}
+	return &faas.Error{Kind: faas.Unavailable, Detail: detail, Err: err}
+}

@@ -1,0 +1,124 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/client"
+
+	"davit/gateway/faas"
+)
+
+// markSuffix ends the host name by which the containers of builds are told from others.
+const markSuffix = ".davit-build.invalid"
+
+var (
+	errNoImage = errors.New("the daemon did not say which image it built")
+	errDisk    = errors.New("a step wrote too much")
+)
+
+// run builds what p packs, under a tag or none, and returns the image's id. p may be called twice.
+func (w *work) run(ctx context.Context, tag string, p pack) (id string, err error) {
+	for range 2 {
+		if id, err = w.runOnce(ctx, tag, p); err == nil || !isVanished(err) {
+			return id, err
+		}
+	}
+	return "", &faas.Error{Kind: faas.Unavailable, Detail: "an image was removed while it was built on; send the function again", Err: err}
+}
+
+func (w *work) runOnce(ctx context.Context, tag string, p pack) (string, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		w.watch(ctx, stop)
+	}()
+	s := newSteps(w.log, w.o.Output)
+	err := w.request(ctx, tag, p, s)
+	cause := context.Cause(ctx)
+	stop(nil)
+	<-watched
+	w.made = append(w.made, s.made...)
+	switch {
+	case errors.Is(err, errOutput):
+		return "", faas.Errorf(faas.BuildFailed, "the build wrote more than %s to its log, which is the limit", w.o.Output)
+	case errors.Is(cause, errDisk):
+		return "", faas.Errorf(faas.BuildFailed, "a step of the build wrote more than %s to its disk, which is the limit", w.o.Disk)
+	case err != nil:
+		return "", err
+	case s.image == "":
+		return "", errNoImage
+	}
+	return s.image, nil
+}
+
+// request asks the daemon to build, and follows what it says.
+func (w *work) request(ctx context.Context, tag string, p pack, s *steps) error {
+	body, packed := packing(ctx, p)
+	o := client.ImageBuildOptions{
+		Version: build.BuilderV1, Dockerfile: contextFile, Remove: true, ForceRemove: true,
+		Memory: int64(w.o.Memory), MemorySwap: int64(w.o.Memory),
+		ExtraHosts: []string{w.mark + ":127.0.0.1"},
+	}
+	if tag != "" {
+		o.Tags = []string{tag}
+	}
+	answer, err := w.docker.ImageBuild(ctx, body, o)
+	if err == nil {
+		err = follow(ctx, answer.Body, s.message)
+		_ = answer.Body.Close()
+	}
+	_ = body.Close() // where the daemon did not want all of it
+	if fault := packed(); fault != nil {
+		return fmt.Errorf("pack what is built: %w", fault)
+	}
+	return err
+}
+
+// watchEvery is how often the disk of a step is looked at.
+const watchEvery = 2 * time.Second
+
+// watch stops a build one of whose steps writes too much.
+func (w *work) watch(ctx context.Context, stop context.CancelCauseFunc) {
+	if w.o.Disk <= 0 {
+		return
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if size, err := w.written(ctx); err == nil && size > int64(w.o.Disk) { // a look that failed is followed by another
+			stop(errDisk)
+			return
+		}
+	}
+}
+
+// written is what the step that runs now has written.
+func (w *work) written(ctx context.Context) (int64, error) {
+	running, err := w.docker.ContainerList(ctx, client.ContainerListOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("list the running steps: %w", err)
+	}
+	for _, c := range running.Items {
+		mark, err := w.markOf(ctx, c.ID)
+		if err != nil || mark != w.mark {
+			continue
+		}
+		sized, err := w.docker.ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{Size: true})
+		if err != nil || sized.Container.SizeRw == nil {
+			return 0, err
+		}
+		return *sized.Container.SizeRw, nil
+	}
+	return 0, nil
+}

@@ -1,0 +1,109 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"davit/gateway/faas"
+)
+
+// message is one of a daemon's answer to a build, pull or push.
+type message struct {
+	Stream string `json:"stream"`
+	Status string `json:"status"`
+	ID     string `json:"id"`
+	Error  string `json:"error"`
+	Detail *struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	} `json:"errorDetail"`
+	Aux *struct {
+		ID     string `json:"ID"`     // of the image that was built
+		Digest string `json:"Digest"` // of what was pushed
+	} `json:"aux"`
+}
+
+// failure is the error in a message. Some have only one of the two ways to tell it.
+func (m *message) failure() error {
+	if m.Detail != nil && (m.Detail.Message != "" || m.Detail.Code != 0) {
+		return &streamError{message: m.Detail.Message, code: m.Detail.Code}
+	}
+	if m.Error != "" {
+		return &streamError{message: m.Error}
+	}
+	return nil
+}
+
+// follow reads messages to the end of the answer, or to the error among them. An answer that
+// breaks off is an error too.
+func follow(ctx context.Context, r io.Reader, each func(*message) error) error {
+	d := json.NewDecoder(r)
+	for {
+		var m message
+		err := d.Decode(&m)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil && ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("read the daemon's answer: %w", err)
+		}
+		if err := m.failure(); err != nil {
+			return err
+		}
+		if err := each(&m); err != nil {
+			return err
+		}
+	}
+}
+
+// steps reads the answer to a build: output goes to the log, and what the daemon says of its own images is noted.
+type steps struct {
+	log     io.Writer
+	left    faas.Bytes // that may be written to the log
+	bounded bool
+	from    bool // the step is a FROM, whose image nobody made
+	image   string
+	made    []string
+}
+
+// chatter are the lines by which the daemon tells of its images and containers.
+var chatter = regexp.MustCompile(`^(?: ---> (?:\[Warning\] IPv4 forwarding is disabled.*|Running in |Using cache)?([0-9a-f]{12})?|Removing intermediate container [0-9a-f]{12}|Successfully (?:built|tagged) \S+)\n$`)
+
+func newSteps(log io.Writer, most faas.Bytes) *steps {
+	return &steps{log: log, left: most, bounded: most > 0}
+}
+
+var errOutput = errors.New("the log is full")
+
+func (s *steps) message(m *message) error {
+	if m.Aux != nil && m.Aux.ID != "" {
+		s.image = m.Aux.ID
+	}
+	if found := chatter.FindStringSubmatch(m.Stream); found != nil {
+		if found[1] != "" && !s.from && !strings.Contains(m.Stream, "Running in") {
+			s.made = append(s.made, found[1])
+		}
+		return nil
+	}
+	text := m.Stream
+	if m.Status != "" && m.ID == "" {
+		text = m.Status + "\n"
+	}
+	if step, is := strings.CutPrefix(text, "Step "); is {
+		_, instruction, _ := strings.Cut(step, " : ")
+		s.from = strings.HasPrefix(strings.ToUpper(instruction), "FROM")
+	}
+	if s.bounded && faas.Bytes(len(text)) > s.left {
+		return errOutput
+	}
+	s.left -= faas.Bytes(len(text))
+	_, _ = io.WriteString(s.log, text)
+	return nil
+}

@@ -1,0 +1,277 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
+	"davit/gateway/faas"
+)
+
+const (
+	tidyEvery  = 15 * time.Minute
+	tidyWithin = 2 * time.Minute
+	// goneFor is how long a revision must not be registered before its image is removed: what runs on it may still start.
+	goneFor = 20 * time.Minute
+)
+
+// Run removes, now and then until ctx ends, what builds left in the daemon and what deleted functions left in daemon and
+// registry. What cannot be removed is tried again the next time.
+func (b *Builder) Run(ctx context.Context) error {
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := b.Tidy(ctx); err != nil && ctx.Err() == nil {
+			b.o.Log.Warn("what builds left could not all be removed", "error", err)
+		}
+	}
+}
+
+// Tidy does once what Run does.
+func (b *Builder) Tidy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tidyWithin)
+	defer cancel()
+	err := errors.Join(b.removeContainers(ctx), b.removeUnused(ctx), b.forgetImages(ctx))
+	if err != nil {
+		return fmt.Errorf("tidy up: %w", err)
+	}
+	return nil
+}
+
+// tidyAfter is what one build does for the next: of its function only the newest image stays, as what the next can build on.
+func (b *Builder) tidyAfter(ref faas.RevisionRef) {
+	ctx, cancel := context.WithTimeout(b.life, tidyWithin)
+	defer cancel()
+	err := errors.Join(b.removeOlder(ctx, ref), b.removeUnused(ctx))
+	if err != nil && b.life.Err() == nil {
+		b.o.Log.Info("what a build left is removed later", "revision", ref.String(), "error", err)
+	}
+}
+
+// removeOlder removes the daemon's images of a function's older revisions.
+func (b *Builder) removeOlder(ctx context.Context, newest faas.RevisionRef) error {
+	tags, err := b.tags(ctx, b.registry.repository(newest.Function))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for tag, ref := range tags {
+		if ref.Number < newest.Number {
+			errs = append(errs, b.untag(ctx, tag))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tags lists the names of functions' images that the daemon has.
+func (b *Builder) tags(ctx context.Context, repository string) (map[string]faas.RevisionRef, error) {
+	list, err := b.docker.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("reference", repository)})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	found := map[string]faas.RevisionRef{}
+	for i := range list.Items {
+		for _, tag := range list.Items[i].RepoTags {
+			if ref, is := b.registry.revision(tag); is {
+				found[tag] = ref
+			}
+		}
+	}
+	return found, nil
+}
+
+// untag takes a name away; an image without any goes, with its parents that nothing else needs.
+func (b *Builder) untag(ctx context.Context, tag string) error {
+	_, err := b.docker.ImageRemove(ctx, tag, client.ImageRemoveOptions{PruneChildren: true})
+	if err == nil || errdefs.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("remove the image %s: %w", tag, err)
+}
+
+// unusedWithin is how long builds may have to wait for room to be made.
+const unusedWithin = 20 * time.Second
+
+// removeUnused removes what no build needs any more, but not while something is built, which may be about to use it.
+func (b *Builder) removeUnused(ctx context.Context) error {
+	if !b.building.TryLock() {
+		return nil
+	}
+	defer b.building.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, unusedWithin)
+	defer cancel()
+	return errors.Join(b.releasePulled(ctx), b.removeStray(ctx))
+}
+
+// releasePulled takes away the images that were pulled and that no build has used for a while.
+func (b *Builder) releasePulled(ctx context.Context) error {
+	b.mu.Lock()
+	var idle []string
+	for ref, p := range b.pulled {
+		if p.users == 0 && b.o.Now().Sub(p.at) >= freshFor {
+			idle = append(idle, ref)
+			delete(b.pulled, ref)
+		}
+	}
+	b.mu.Unlock()
+	var errs []error
+	for _, ref := range idle {
+		errs = append(errs, b.untag(ctx, ref))
+	}
+	return errors.Join(errs...)
+}
+
+// removeStray removes the images that steps made and that no image is built on: stages, and what a build that failed left.
+func (b *Builder) removeStray(ctx context.Context) error {
+	b.mu.Lock()
+	ids := slices.Collect(maps.Keys(b.stray))
+	b.mu.Unlock()
+	// Those that others are built on cannot go before them: as many rounds as there are layers.
+	for left := len(ids) + 1; len(ids) > 0 && len(ids) < left; {
+		left = len(ids)
+		var kept []string
+		for _, id := range ids {
+			removed, err := b.removeUnnamed(ctx, id)
+			if err != nil {
+				return err
+			}
+			if !removed {
+				kept = append(kept, id)
+			}
+		}
+		ids = kept
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.stray) // what has a name goes with that
+	return nil
+}
+
+// removeUnnamed removes an image, unless it has a name or something is built on it.
+func (b *Builder) removeUnnamed(ctx context.Context, id string) (removed bool, err error) {
+	found, err := b.docker.ImageInspect(ctx, id)
+	switch {
+	case errdefs.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("inspect the image %s: %w", id, err)
+	case len(found.RepoTags)+len(found.RepoDigests) > 0:
+		return false, nil
+	}
+	_, err = b.docker.ImageRemove(ctx, found.ID, client.ImageRemoveOptions{})
+	switch {
+	case err == nil, errdefs.IsNotFound(err), strings.Contains(err.Error(), unknownID):
+		return true, nil
+	case errdefs.IsConflict(err): // something is built on it
+		return false, nil
+	}
+	return false, fmt.Errorf("remove the image %s: %w", id, err)
+}
+
+// removeContainers removes the containers of builds that are over: a daemon that was killed leaves them.
+func (b *Builder) removeContainers(ctx context.Context) error {
+	list, err := b.docker.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		return fmt.Errorf("list containers: %w", err)
+	}
+	var errs []error
+	for i := range list.Items {
+		c := &list.Items[i]
+		if c.State == container.StateRunning || b.o.Now().Sub(time.Unix(c.Created, 0)) < b.o.Longest {
+			continue
+		}
+		if mark, err := b.markOf(ctx, c.ID); err != nil || mark == "" {
+			continue
+		}
+		_, err := b.docker.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		if err != nil && !errdefs.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("remove the container %s: %w", c.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// markOf is the mark of the build that a container is of; "" for others.
+func (b *Builder) markOf(ctx context.Context, id string) (string, error) {
+	found, err := b.docker.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil || found.Container.HostConfig == nil {
+		return "", err
+	}
+	for _, host := range found.Container.HostConfig.ExtraHosts {
+		if name, _, _ := strings.Cut(host, ":"); strings.HasSuffix(name, markSuffix) {
+			return name, nil
+		}
+	}
+	return "", nil
+}
+
+// forgetImages removes the images of revisions that are no longer registered, from daemon and registry.
+func (b *Builder) forgetImages(ctx context.Context) error {
+	if b.o.Known == nil {
+		return nil
+	}
+	local, err := b.tags(ctx, b.registry.host+"/"+b.registry.path+"/*")
+	if err != nil {
+		return err
+	}
+	registry, err := b.registryOf(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := b.held(ctx, registry)
+	errs := []error{err}
+	maps.Copy(all, local)
+	gone, err := b.unknown(ctx, all)
+	errs = append(errs, err)
+	for _, tag := range gone {
+		if _, is := local[tag]; is {
+			errs = append(errs, b.untag(ctx, tag))
+		}
+	}
+	return errors.Join(append(errs, b.removeHeld(ctx, registry, gone))...)
+}
+
+// unknown lists the tags whose revisions have not been registered for a while.
+func (b *Builder) unknown(ctx context.Context, tags map[string]faas.RevisionRef) ([]string, error) {
+	b.mu.Lock()
+	before := b.gone
+	b.mu.Unlock()
+	now := b.o.Now()
+	seen := map[string]time.Time{}
+	var gone []string
+	var errs []error
+	for tag, ref := range tags {
+		known, err := b.o.Known(ctx, ref)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if err != nil || known {
+			continue
+		}
+		since, is := before[tag]
+		if !is {
+			since = now
+		}
+		seen[tag] = since
+		if now.Sub(since) >= goneFor {
+			gone = append(gone, tag)
+		}
+	}
+	b.mu.Lock()
+	b.gone = seen
+	b.mu.Unlock()
+	return gone, errors.Join(errs...)
+}
