@@ -46,6 +46,14 @@ type Config struct {
 	S3DownloadSecretKey string `env:"DAVIT_S3_DOWNLOAD_SECRET_KEY" secret:"1"` // and its secret
 	S3RunnerEndpoint    string `env:"DAVIT_S3_RUNNER_ENDPOINT"`                // address under which runners reach the store; default: the endpoint
 
+	Launcher       string        `env:"DAVIT_LAUNCHER" envDefault:"local"`                 // what brings runners up: "local", as processes of this machine, or "kube", as pods
+	Kubeconfig     string        `env:"DAVIT_KUBECONFIG"`                                  // kube: file with the access to the cluster; default: KUBECONFIG, else the cluster that the gateway runs in
+	KubeNamespace  string        `env:"DAVIT_KUBE_NAMESPACE" envDefault:"davit-functions"` // kube: namespace of the pods, Davit's alone
+	KubePullPolicy string        `env:"DAVIT_KUBE_PULL_POLICY" envDefault:"IfNotPresent"`  // kube: when nodes pull function images: IfNotPresent, Always or Never
+	KubePullSecret string        `env:"DAVIT_KUBE_PULL_SECRET"`                            // kube: Secret in that namespace with which nodes pull them; default: none
+	KubeJobTTL     time.Duration `env:"DAVIT_KUBE_JOB_TTL" envDefault:"5m"`                // kube: how long Jobs stay after their end
+	KubeRoom       time.Duration `env:"DAVIT_KUBE_ROOM" envDefault:"45s"`                  // kube: how long a pod waits for a node with room, while none is freed
+
 	RunnerBinary string `env:"DAVIT_RUNNER_BINARY"`              // the davit-runner program; default: beside the gateway's own, else in PATH
 	Landlock     bool   `env:"DAVIT_LANDLOCK" envDefault:"true"` // confine local runners with Landlock where the kernel has it
 
@@ -55,7 +63,7 @@ type Config struct {
 	MaxLog             string `env:"DAVIT_MAX_LOG" envDefault:"10Mi"`               // bytes of one invocation's log
 	MaxResult          string `env:"DAVIT_MAX_RESULT" envDefault:"16Gi"`            // bytes of one invocation's result
 
-	RunnerGrace time.Duration `env:"DAVIT_RUNNER_GRACE" envDefault:"20s"` // how long a runner may be out of touch before its calls count as lost
+	RunnerGrace time.Duration `env:"DAVIT_RUNNER_GRACE" envDefault:"20s"` // how long a runner may be out of touch before its calls count as lost; with kube 75s unless set, for the cluster takes 50s to notice that a node is gone
 	Lease       time.Duration `env:"DAVIT_LEASE" envDefault:"10s"`        // how long accepted invocations wait for a gateway that died
 	Drain       time.Duration `env:"DAVIT_DRAIN" envDefault:"10s"`        // how long a stopping gateway waits for running calls
 	BodyIdle    time.Duration `env:"DAVIT_BODY_IDLE" envDefault:"60s"`    // how long a caller may stall in its upload or download
@@ -85,9 +93,15 @@ func loadConfig(environ []string) (*Config, error) {
 	}
 	faults = append(faults, c.complete()...)
 	for _, pair := range environ {
-		if path, is := strings.CutPrefix(pair, "PATH="); is {
-			c.path = path
+		switch name, value, _ := strings.Cut(pair, "="); {
+		case name == "PATH":
+			c.path = value
+		case name == "KUBECONFIG" && c.Kubeconfig == "":
+			c.Kubeconfig = value
 		}
+	}
+	if c.Launcher == launcherKube && vars["DAVIT_RUNNER_GRACE"] == "" {
+		c.RunnerGrace = kubeGrace
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("the settings have faults:\n%w", errors.Join(faults...))
@@ -140,7 +154,7 @@ func knownSettings() (all, secret []string) {
 
 // complete checks what the types do not, and fills in what depends on the machine.
 func (c *Config) complete() []error {
-	faults := slices.Concat(c.readSizes(), c.checkAddresses(), c.checkDurations())
+	faults := slices.Concat(c.readSizes(), c.checkAddresses(), c.checkDurations(), c.checkLauncher())
 	if c.S3Endpoint != "" && (c.S3AccessKey == "" || c.S3SecretKey == "") {
 		faults = append(faults, errors.New("DAVIT_S3_ENDPOINT needs DAVIT_S3_ACCESS_KEY and DAVIT_S3_SECRET_KEY"))
 	}
@@ -205,7 +219,7 @@ func (c *Config) checkDurations() (faults []error) {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"DAVIT_RUNNER_GRACE", c.RunnerGrace}, {"DAVIT_LEASE", c.Lease}, {"DAVIT_DRAIN", c.Drain}, {"DAVIT_BODY_IDLE", c.BodyIdle}} {
+	}{{"DAVIT_RUNNER_GRACE", c.RunnerGrace}, {"DAVIT_LEASE", c.Lease}, {"DAVIT_DRAIN", c.Drain}, {"DAVIT_BODY_IDLE", c.BodyIdle}, {"DAVIT_KUBE_JOB_TTL", c.KubeJobTTL}, {"DAVIT_KUBE_ROOM", c.KubeRoom}} {
 		if d.value <= 0 {
 			faults = append(faults, fmt.Errorf("%s: %s must be above 0", d.name, d.value))
 		}

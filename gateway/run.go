@@ -86,7 +86,8 @@ type gateway struct {
 	catalog  *register.Catalog
 	register *register.Service
 	hub      *hub.Hub
-	launcher *local.Launcher
+	launcher launcher
+	builder  register.Builder
 	dispatch *dispatch.Dispatcher
 	console  *api.Server
 	calls    *api.Server
@@ -154,7 +155,7 @@ func (g *gateway) loadRegistrations(ctx context.Context) error {
 	g.meter = meter.New(version.String(), runtime.Version(), g.slotTotals)
 	g.register = register.New(register.Options{
 		Gateway: g.id, Registry: registry{g.records}, Objects: g.objects.store, Builder: lateBuilder{g}, Readier: lateReadier{g}, Catalog: g.catalog,
-		Gateways: g.records, Capabilities: capabilities(),
+		Gateways: g.records, Capabilities: g.cfg.capabilities(),
 		Limits: archiveLimits(g.cfg), SpoolDir: g.runDir, Log: g.log, Now: time.Now,
 	})
 	if err := g.register.Restore(ctx); err != nil {
@@ -176,20 +177,8 @@ func (g *gateway) startRunners(ctx context.Context) error {
 		Parts: g.dispatch,
 	})
 	g.dispatch.Attach(g.hub)
-	binary, err := findRunner(g.cfg)
-	if err != nil {
-		return err
-	}
-	g.launcher, err = local.New(local.Options{
-		RunnerBinary: binary, Dir: g.runDir, Path: g.cfg.path, NoLandlock: !g.cfg.Landlock, Gateways: func() []string { return []string{g.net.runnerAddr()} },
-		Token: tokens.of, Source: g.register.OpenSource, Limits: archiveLimits(g.cfg), Keep: g.catalog.UsesSource,
-		Hide: []string{g.cfg.DataDir}, Log: g.log,
-		OnExit: func(e local.Exit) { g.dispatch.Exited(exitOf(e)) },
-	})
-	if err != nil {
-		return err
-	}
-	return nil
+	g.launcher, err = g.newLauncher(tokens)
+	return err
 }
 
 // startDispatch starts what runs calls. Runners end first and the hub last, so
@@ -205,7 +194,7 @@ func (g *gateway) startDispatch(context.Context) error {
 		defer unsubscribe()
 		return g.hear(ctx, messages)
 	})
-	g.life.start("local launcher", g.launcher.Run)
+	g.life.start("launcher", g.launcher.Run)
 	return nil
 }
 

@@ -12,22 +12,15 @@ import (
 	"davit/gateway/api"
 	"davit/gateway/dispatch"
 	"davit/gateway/faas"
-	"davit/gateway/local"
 	"davit/gateway/meter"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
 	"davit/internal/blob"
-	"davit/internal/task"
 	"davit/internal/version"
 )
 
 // The types in this file join parts that do not know each other: each turns
 // the words of one into those of the other and decides nothing.
-
-// capabilities are what local processes cannot do.
-func capabilities() faas.Capabilities {
-	return faas.Capabilities{Why: "it needs a cluster, and this installation runs functions as local processes"}
-}
 
 func (g *gateway) newDispatcher() *dispatch.Dispatcher {
 	return dispatch.New(dispatch.Options{
@@ -41,54 +34,11 @@ func (g *gateway) newDispatcher() *dispatch.Dispatcher {
 	})
 }
 
-// lateLauncher is the launcher, which is made after the dispatcher that it reports to.
-type lateLauncher struct{ g *gateway }
-
-func (l lateLauncher) Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID) error {
-	return l.g.launcher.Launch(ctx, rev, id)
-}
-
-func (l lateLauncher) Stop(ctx context.Context, id faas.InvocationID) error {
-	return l.g.launcher.Stop(ctx, id)
-}
-
-func (l lateLauncher) Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error {
-	return l.g.launcher.Scale(ctx, rev, start, n)
-}
-
-func (l lateLauncher) Retire(ref faas.RevisionRef) { l.g.launcher.Retire(ref) }
-
-func (l lateLauncher) Running(ref faas.RevisionRef, start faas.Start) int {
-	return l.g.launcher.Running(ref, start)
-}
-
-// observer tells the dispatcher what runners do, and the launcher that they dialled in.
-type observer struct {
-	*dispatch.Dispatcher
-	g *gateway
-}
-
-func (o observer) Joined(hello task.Hello) {
-	o.g.launcher.Joined(hello.Runner)
-	o.Dispatcher.Joined(hello)
-}
-
-// lateBuilder is the launcher again, as the registrations see it.
-type lateBuilder struct{ g *gateway }
-
-func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
-	return b.g.launcher.Build(ctx, rev, source, log)
-}
-
 // lateReadier is the dispatcher, which is made after the registrations.
 type lateReadier struct{ g *gateway }
 
 func (r lateReadier) Ready(ctx context.Context, rev *faas.Revision, log io.Writer) (func(), error) {
 	return r.g.dispatch.Ready(ctx, rev, log)
-}
-
-func exitOf(e local.Exit) dispatch.Exit {
-	return dispatch.Exit{Runner: e.Runner, Invocation: e.Invocation, Start: e.Start, Ref: e.Ref, Reason: e.Reason, Detail: e.Detail}
 }
 
 // beat says that this gateway lives and which registrations it serves.
@@ -313,11 +263,20 @@ func (g *gateway) newConsole(page fs.FS) *api.Server {
 	return api.NewConsole(api.ConsoleOptions{
 		Functions: g.records, Triggers: g.records, Register: r, Change: g.register, SetTriggers: g.register, Forms: r,
 		Invocations: invocations{g.dispatch}, Changes: changes{g.records}, Slots: g.slots,
-		Ready:   map[string]api.Prober{"redis": g.records, "store": g.objects.store},
+		Ready:   g.dependencies(),
 		Metrics: g.meter.Handler(), Requests: requests{g.meter}, Page: page, Info: g.info,
 		Token: g.token.value, Secret: secret, Hosts: g.cfg.ConsoleHosts, CallsURL: "http://" + g.net.calls.Addr().String(),
 		TempDir: g.runDir, Limits: g.limits(), Log: g.log, Now: time.Now,
 	})
+}
+
+// dependencies are what has to be there for calls.
+func (g *gateway) dependencies() map[string]api.Prober {
+	all := map[string]api.Prober{"redis": g.records, "store": g.objects.store}
+	if cluster, is := g.launcher.(api.Prober); is {
+		all["kubernetes"] = cluster
+	}
+	return all
 }
 
 func (g *gateway) newCalls() *api.Server {
@@ -346,12 +305,13 @@ func (g *gateway) info() api.Info {
 		redis = "external"
 	}
 	mode := "embedded"
-	if g.cfg.RedisURL != "" || g.objects.kind != "folder" {
+	if g.cfg.RedisURL != "" || g.objects.kind != "folder" || g.cfg.Launcher != launcherLocal {
 		mode = "configured"
 	}
 	return api.Info{
 		Version: version.String(), Mode: mode, Sandbox: g.launcher.Sandbox(),
-		Parts: map[string]string{"redis": redis, "store": g.objects.kind, "launcher": "local"},
+		Parts:        map[string]string{"redis": redis, "store": g.objects.kind, "launcher": g.cfg.Launcher},
+		Capabilities: g.cfg.capabilities(),
 		Limits: map[string]any{
 			"max_archive": g.cfg.sizes.maxArchive, "max_archive_unpacked": g.cfg.sizes.maxUnpacked, "max_archive_entries": g.cfg.MaxArchiveEntries,
 			"max_log": g.cfg.sizes.maxLog, "max_result": g.cfg.sizes.maxResult, "runner_grace": faas.Duration(g.cfg.RunnerGrace),

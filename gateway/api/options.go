@@ -88,6 +88,8 @@ type Info struct {
 	Version string            `json:"version"`
 	Mode    string            `json:"mode"`    // "embedded", or "configured" when a part is a real one
 	Parts   map[string]string `json:"parts"`   // e.g. "store": "folder"
-	Sandbox string            `json:"sandbox"` // what confines commands on this machine
+	Sandbox string            `json:"sandbox"` // what confines commands
 	Limits  map[string]any    `json:"limits"`  // in force, by name
+
+	Capabilities faas.Capabilities `json:"capabilities"` // what functions can ask for
 }

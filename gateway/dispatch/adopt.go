@@ -104,9 +104,17 @@ func (d *Dispatcher) settleMissed() {
 	for _, c := range late {
 		c.found()
 		d.work.Go(func() {
-			d.resolve(d.base, c, &loss{faas.ReasonRunnerLost, "its runner is out of touch since " + d.Limits.Grace.String()})
+			d.resolve(d.base, c, d.silence(c))
 		})
 	}
+}
+
+// silence is why a runner is out of touch for so long.
+func (d *Dispatcher) silence(c *call) *loss {
+	if reason, detail, known := d.Launcher.Explain(c.current().Inner.Runner); known {
+		return &loss{reason, detail}
+	}
+	return &loss{faas.ReasonRunnerLost, "its runner is out of touch since " + d.Limits.Grace.String()}
 }
 
 func (c *call) missedFor(now time.Time) time.Duration {

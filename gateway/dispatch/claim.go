@@ -108,7 +108,7 @@ func (d *Dispatcher) launch(wait context.Context, c *call, before <-chan struct{
 		return false
 	}
 	c.asked(d.Now())
-	if err := d.Launcher.Launch(wait, c.rev, c.id); err != nil {
+	if err := d.Launcher.Launch(wait, c.rev, c.id, c.task.Timeout.Std()); err != nil {
 		if wait.Err() == nil {
 			cancel(launchLoss(err))
 		}

@@ -120,6 +120,9 @@ func (d *Dispatcher) InFlight() int {
 	return n
 }
 
+// Leads reports whether this gateway leads an invocation.
+func (d *Dispatcher) Leads(id faas.InvocationID) bool { return d.find(id) != nil }
+
 // Slots returns the slots of a revision by how they were started.
 func (d *Dispatcher) Slots(ref faas.RevisionRef) map[faas.Start]hub.Counts { return d.hub.Slots(ref) }
 

@@ -138,6 +138,7 @@ func (e *Exit) words() string {
 // Exited tells the dispatcher that a runner's process or pod is gone, and why.
 func (d *Dispatcher) Exited(e Exit) {
 	news := d.scaler.exited(e)
+	hopeless := d.isHopeless(&e)
 	d.mu.Lock()
 	var bound []*call
 	var waiting *call
@@ -148,7 +149,7 @@ func (d *Dispatcher) Exited(e Exit) {
 			bound = append(bound, c)
 		case e.Invocation == c.id && !c.isCommitted() && (inv.Inner.Runner == "" || inv.Inner.Runner == e.Runner):
 			waiting = c
-		case e.Reason == faas.ReasonStartFailed && e.Start == faas.StartWarm && c.inLane && c.rev.Ref() == e.Ref && inv.Mode == faas.ModeWarm:
+		case hopeless && c.inLane && c.rev.Ref() == e.Ref && inv.Mode == faas.ModeWarm:
 			c.cancel(&loss{e.Reason, e.words()})
 		}
 	}
@@ -162,6 +163,21 @@ func (d *Dispatcher) Exited(e Exit) {
 	for _, c := range bound {
 		d.work.Go(func() { d.resolve(d.base, c, lossOf(e)) })
 	}
+}
+
+// isHopeless reports whether the calls that wait for a warm runner would wait in
+// vain: further ones would end like this one, and none is there.
+func (d *Dispatcher) isHopeless(e *Exit) bool {
+	if e.Start != faas.StartWarm {
+		return false
+	}
+	switch e.Reason { //nolint:exhaustive // the others may not come again
+	case faas.ReasonStartFailed:
+		return true
+	case faas.ReasonImagePull, faas.ReasonUnschedulable:
+		return d.hub.Slots(e.Ref)[faas.StartWarm].Runners == 0
+	}
+	return false
 }
 
 func lossOf(e Exit) *loss {

@@ -63,10 +63,14 @@ type Gateways interface {
 // Launcher brings runners up.
 type Launcher interface {
 	// Launch starts a runner for one invocation; twice for the same one starts one.
-	Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID) error
+	// The command's timeout is the runner's to keep, and may serve as a bound on the runner's own life.
+	Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID, timeout time.Duration) error
 	// Stop ends the runner that was launched for the invocation, whose exit is not
 	// the invocation's any more; another one may be launched for it at once.
 	Stop(ctx context.Context, id faas.InvocationID) error
+	// Explain tells what is known of a runner that is out of touch; nothing is when it
+	// seems well, or the launcher sees no more of it than others do.
+	Explain(runner faas.RunnerID) (reason faas.Reason, detail string, known bool)
 	Keeper
 }
 

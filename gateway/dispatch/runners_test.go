@@ -26,13 +26,14 @@ type runners struct {
 	onePut int64
 	apart  bool // each in a process of its own: one that runs commands takes all children for its own
 
-	mu      sync.Mutex
-	running map[faas.RunnerID]*inProcess
-	broken  map[faas.RevisionRef]error // what launching fails with
-	crashes map[faas.RevisionRef]bool  // runners end before they dial in
-	mute    map[faas.RevisionRef]bool  // runners never dial in
-	started map[faas.RevisionRef]int
-	wg      sync.WaitGroup
+	mu        sync.Mutex
+	running   map[faas.RunnerID]*inProcess
+	broken    map[faas.RevisionRef]error // what launching fails with
+	crashes   map[faas.RevisionRef]bool  // runners end before they dial in
+	mute      map[faas.RevisionRef]bool  // runners never dial in
+	started   map[faas.RevisionRef]int
+	explained map[faas.RunnerID]loss
+	wg        sync.WaitGroup
 }
 
 type inProcess struct {
@@ -41,7 +42,7 @@ type inProcess struct {
 	stop   context.CancelFunc
 }
 
-func (l *runners) Launch(_ context.Context, rev *faas.Revision, id faas.InvocationID) error {
+func (l *runners) Launch(_ context.Context, rev *faas.Revision, id faas.InvocationID, _ time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.running {
@@ -89,6 +90,14 @@ func (l *runners) Running(ref faas.RevisionRef, start faas.Start) int {
 		}
 	}
 	return n
+}
+
+// Explain knows what explained says.
+func (l *runners) Explain(runner faas.RunnerID) (faas.Reason, string, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	told, known := l.explained[runner]
+	return told.reason, told.detail, known
 }
 
 // Retire ends those that never dial in; the rig's others dial in at once.

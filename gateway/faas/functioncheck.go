@@ -10,14 +10,14 @@ import (
 // Capabilities are what an installation can do beyond running uploaded sources
 // as they are. The zero value is the embedded default without a cluster.
 type Capabilities struct {
-	Images       bool   // image; with Secrets, registry_secret
-	Builds       bool   // base_image, setup
-	Secrets      bool   // secrets
-	Root         bool   // run_as other than DefaultUID
-	WritableRoot bool   // writable_root
-	Egress       bool   // egress "internet"
-	GPU          bool   // resources.gpu
-	Why          string // ends the refusal of what cannot be done, e.g. "it needs a cluster, and this installation runs functions as local processes"
+	Images       bool   `json:"images"`        // image; with Secrets, registry_secret
+	Builds       bool   `json:"builds"`        // base_image, setup
+	Secrets      bool   `json:"secrets"`       // secrets
+	Root         bool   `json:"run_as"`        // run_as other than DefaultUID
+	WritableRoot bool   `json:"writable_root"` // writable_root
+	Egress       bool   `json:"egress"`        // egress "internet"
+	GPU          bool   `json:"gpu"`           // resources.gpu
+	Why          string `json:"-"`             // ends the refusal of what cannot be done, e.g. "it needs a cluster, and this installation runs functions as local processes"
 }
 
 // imageRef is the reference grammar of github.com/distribution/reference, for names in lower case.

@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	batchv1 "k8s.io/client-go/kubernetes/typed/batch/v1"
 	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
@@ -25,7 +26,7 @@ type Clients struct {
 	Leases coordinationv1.CoordinationV1Interface
 }
 
-// Connect returns clients for the cluster that the kubeconfig file names, without
+// Connect returns clients for the cluster that the kubeconfig file names (or several, as in KUBECONFIG), without
 // one for the cluster that this process runs in. It does not talk to it yet.
 func Connect(kubeconfig string) (*Clients, error) {
 	config, err := access(kubeconfig)
@@ -53,7 +54,8 @@ func Connect(kubeconfig string) (*Clients, error) {
 
 func access(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig != "" {
-		config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+		files := &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(kubeconfig)}
+		config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(files, nil).ClientConfig()
 		if err != nil {
 			return nil, fmt.Errorf("read kubeconfig %s: %w", kubeconfig, err)
 		}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -35,7 +36,7 @@ func (l *Launcher) jobOf(name string, rev *faas.Revision, start faas.Start, id f
 		},
 	}
 	if start == faas.StartJob {
-		job.Spec.ActiveDeadlineSeconds = pointer(int64((timeout + spareTime) / time.Second))
+		job.Spec.ActiveDeadlineSeconds = pointer(int64((cmp.Or(timeout, rev.Spec.Timeout.Std()) + spareTime) / time.Second))
 	}
 	return job, nil
 }

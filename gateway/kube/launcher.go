@@ -140,10 +140,10 @@ func (l *Launcher) complete() {
 // Prepare checks that a revision can be launched, and writes what its pods refer to. It is
 // to be called before the revision goes live; a Launcher that was not asked does it at the first launch.
 func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
-	if _, err := podOf(rev, faas.StartJob, "", &l.pods); err != nil {
+	if _, err := podOf(rev, faas.StartWarm, "", &l.pods); err != nil {
 		return fmt.Errorf("describe the pod of %s: %w", rev.Ref(), err)
 	}
-	return l.ensureToken(ctx, rev.Ref())
+	return refusal(fmt.Sprintf("%s cannot be made ready to be launched", rev.Ref()), l.ensureToken(ctx, rev.Ref()))
 }
 
 // Launch creates the Job of an invocation. While its pod is not over, and Stop was not
