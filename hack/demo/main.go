@@ -23,7 +23,8 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of the programs")
 	example := flag.String("example", "examples/wordcount", "folder of the example")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE) // the gateway is ended also when nobody reads any more
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := demo(ctx, *bin, *example, *stay, os.Stdout)
 	stop()
 	if err != nil {

@@ -1,0 +1,227 @@
+package e2e
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestReadme types the README's commands, exactly as written, in a fresh copy of
+// what git tracks: `make run` in one shell, the rest in another.
+func TestReadme(t *testing.T) {
+	for _, port := range []string{"8080", "8081", "8082", "8083"} {
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatalf("the README is about the default ports, but %v; end what listens there, which may be a `make run`", err)
+		}
+		_ = l.Close()
+	}
+	clone := copyTracked(t)
+	readme, err := os.ReadFile(filepath.Join(clone, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, own := section(t, readme, "## The first minute"), section(t, readme, "## Your own function")
+	data := filepath.Join(t.TempDir(), "data")
+	run := newTerminal(t, clone, data)
+	run.typed(blocks(start, "sh")[0])
+	run.await("Sign in once: ")
+	for _, said := range []string{"HTTP/1.1 200 OK", "counts.csv", "sample.txt,3,26,114", "http://127.0.0.1:8080", "http://127.0.0.1:8081"} {
+		if !strings.Contains(run.out.String(), said) {
+			t.Errorf("`make run` does not say %q", said)
+		}
+	}
+	commands, prints := blocks(own, "sh"), blocks(own, "text")
+	second := newTerminal(t, clone, data)
+	second.typed(run.line("DAVIT_TOKEN_FILE=") + "\n" + commands[0])
+	second.await(prints[0])
+	second.typed(commands[1])
+	second.await("202 Accepted")
+	second.await(`"items"`)
+	if got := second.out.String(); strings.Count(got, `"trigger":"hello"`) < 4 { // the answer of 202, and three in the list
+		t.Error("the list does not show the calls")
+	}
+	run.interrupt()
+
+	again := newTerminal(t, clone, data)
+	again.typed(blocks(start, "sh")[0])
+	again.await("Sign in once: ")
+	second.typed("curl http://127.0.0.1:8081/hello/again\n")
+	second.await("Hello, again!\n")
+	again.interrupt()
+	demo := newTerminal(t, clone, data)
+	demo.typed("make demo; echo exit code $?\n")
+	demo.await("exit code 0")
+	if t.Failed() {
+		t.Logf("in the first terminal:\n%s\nin the second:\n%s", run.all(), second.all())
+	}
+}
+
+// copyTracked copies the tree's tracked files as they are now to a folder of their own.
+func copyTracked(t *testing.T) string {
+	t.Helper()
+	list, err := exec.Command("git", "-C", "..", "ls-files", "-z", "--cached").Output()
+	if err != nil {
+		t.Fatalf("list what git tracks (this test needs a clone of the repository): %v", err)
+	}
+	clone := filepath.Join(t.TempDir(), "davit")
+	for name := range strings.SplitSeq(strings.Trim(string(list), "\x00"), "\x00") {
+		from, to := filepath.Join("..", name), filepath.Join(clone, name)
+		info, err := os.Stat(from)
+		if os.IsNotExist(err) {
+			continue // removed, not yet committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // a clone is no secret
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, b, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return clone
+}
+
+// section returns what is under a heading.
+func section(t *testing.T, readme []byte, heading string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(string(readme), heading+"\n")
+	if !found {
+		t.Fatalf("the README has no %q", heading)
+	}
+	text, _, _ := strings.Cut(rest, "\n## ")
+	return text
+}
+
+// blocks returns the code blocks of a language.
+func blocks(text, language string) []string {
+	var found []string
+	for _, part := range strings.Split(text, "\n```"+language+"\n")[1:] {
+		block, _, _ := strings.Cut(part, "```")
+		found = append(found, block)
+	}
+	return found
+}
+
+// terminal is a shell that is typed into, and what it prints.
+type terminal struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	gone chan struct{}
+
+	out, errs said // curl shows its progress among the latter, on anything but a real terminal
+}
+
+// said is what was printed so far.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+func newTerminal(t *testing.T, dir, data string) *terminal {
+	t.Helper()
+	x := &terminal{t: t, cmd: exec.Command("bash"), gone: make(chan struct{})}
+	x.cmd.Dir = dir
+	x.cmd.Env = append(goEnv(t), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "DAVIT_DATA_DIR="+data)
+	x.cmd.Stdout, x.cmd.Stderr = &x.out, &x.errs
+	x.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	x.cmd.WaitDelay = wait
+	var err error
+	if x.in, err = x.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(x.gone)
+		_ = x.cmd.Wait()
+	}()
+	t.Cleanup(x.interrupt)
+	return x
+}
+
+// goEnv has the toolchain keep using this machine's caches under another HOME.
+func goEnv(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GONOSUMDB", "GOSUMDB").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(out), "\n")
+	return []string{"GOCACHE=" + lines[0], "GOMODCACHE=" + lines[1], "GOPROXY=" + lines[2], "GOFLAGS=" + lines[3], "GONOSUMDB=" + lines[4], "GOSUMDB=" + lines[5]}
+}
+
+func (x *terminal) typed(commands string) {
+	x.t.Helper()
+	if _, err := io.WriteString(x.in, commands); err != nil {
+		x.t.Fatalf("type %q: %v; it said\n%s", commands, err, x.all())
+	}
+}
+
+// all is everything that it printed, for people.
+func (x *terminal) all() string {
+	return x.out.String() + "\nand on standard error:\n" + x.errs.String()
+}
+
+// await waits until the shell has printed something.
+func (x *terminal) await(said string) {
+	x.t.Helper()
+	deadline := time.After(4 * time.Minute) // most of it to build everything, if need be
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(x.out.String(), said) {
+		select {
+		case <-tick.C:
+		case <-x.gone:
+			x.t.Fatalf("the shell ended without saying %q:\n%s", said, x.all())
+		case <-deadline:
+			x.t.Fatalf("it did not say %q:\n%s", said, x.all())
+		}
+	}
+}
+
+// line returns the line that begins so.
+func (x *terminal) line(beginning string) string {
+	for line := range strings.Lines(x.out.String()) {
+		if strings.HasPrefix(line, beginning) {
+			return strings.TrimSpace(line)
+		}
+	}
+	x.t.Fatalf("no line begins with %q:\n%s", beginning, x.all())
+	return ""
+}
+
+// interrupt is Ctrl-C, and the end of the shell.
+func (x *terminal) interrupt() {
+	_ = x.in.Close()
+	_ = syscall.Kill(-x.cmd.Process.Pid, syscall.SIGINT) // it may be gone
+	<-x.gone
+}
