@@ -49,7 +49,7 @@ func runAwait(ctx context.Context, flags *flag.FlagSet, args []string, log *slog
 
 // redisAddress is host:port of a URL that no message may show: it holds the password.
 func redisAddress(file string) (string, error) {
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {
 		return "", fmt.Errorf("read the URL of Redis: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 
 func TestLandlockCanBeSwitchedOff(t *testing.T) {
 	b := newBench(t, openDir(t))
-	b.Launcher.o.NoLandlock, b.landlock = true, landlockABI(true)
+	b.o.NoLandlock, b.landlock = true, landlockABI(true)
 	if err := b.Launch(t.Context(), revision("stay"), "inv"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,64 @@
+package work
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"testing"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// sameOutcome holds an outcome in the store to the one that was told.
+func sameOutcome(t testing.TB, stored string, told *task.Outcome) {
+	t.Helper()
+	var o task.Outcome
+	must(t, json.Unmarshal([]byte(stored), &o))
+	if fmt.Sprint(o.Reason, o.Result, o.Input, o.LogStored) != fmt.Sprint(told.Reason, told.Result, told.Input, told.LogStored) {
+		t.Errorf("outcome.json %+v, told %+v", o, told)
+	}
+}
+
+// What no gateway settles is described in the store.
+func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
+	w := newWorker(t, nil)
+	s := newStore(t)
+	events := watch(t, w)
+	c := start(t, w, newTask(t, "true", func(tk *task.Task) { tk.Put, tk.Keep = s.puts(), faas.KeepAll }), "")
+	a, err := c.Answer(t.Context())
+	must(t, err)
+	must(t, a.Body.Close())
+	told := await(t, events, task.EventStored)
+	eventually(t, "the outcome to be stored", func() bool { return s.names() == "/result /outcome" })
+	text, _ := s.get("/outcome")
+	sameOutcome(t, text, told.Outcome)
+	if held := w.Held(); len(held) != 1 || !held[0].Uploaded {
+		t.Errorf("held: %+v", held)
+	}
+	c.Ack()
+	eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+}
+
+// A call that is settled and stored at once is not forgotten before who posted it has read its answer.
+func TestNotForgottenBeforeItsAnswerIsRead(t *testing.T) {
+	w := newWorker(t, nil)
+	c := start(t, w, newTask(t, "echo hi", func(tk *task.Task) { tk.Keep = faas.KeepNone }), "")
+	eventually(t, "the end", func() bool { return c.held().Uploaded })
+	c.Ack()
+	if len(w.Held()) != 1 {
+		t.Fatal("it is forgotten")
+	}
+	a, err := c.Answer(t.Context())
+	must(t, err)
+	b, err := io.ReadAll(a.Body)
+	must(t, err)
+	if d := (&done{body: b}); d.files(t)["stdout"] != "hi\n" {
+		t.Errorf("%q", d.files(t))
+	}
+	if len(w.Held()) != 1 {
+		t.Fatal("it is forgotten while it is read")
+	}
+	must(t, a.Body.Close())
+	eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+}
