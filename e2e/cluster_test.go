@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -34,21 +33,14 @@ func twoGateways(t *testing.T, env ...string) (a, b *rig.Gateway, store *testenv
 	return w.start("a"), w.start("b"), store
 }
 
-// freePort is an address that a gateway can be started on again: not among those
-// that the kernel gives to connections meanwhile.
+// freePort is an address that a gateway can be started on again.
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(15_000)) //nolint:gosec // a test's
-		if l, err := net.Listen("tcp", address); err == nil {
-			if err := l.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return address
-		}
+	address, err := testenv.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	return address
 }
 
 // async calls a trigger and returns the record that came with its 202.

@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -41,7 +42,7 @@ func (p *process) open() {
 	p.t.Cleanup(p.end)
 	var err error
 	for range startTries {
-		if p.addr, err = freeAddress(p.t.Context()); err != nil {
+		if p.addr, err = FreeAddress(p.t.Context()); err != nil {
 			break
 		}
 		if err = p.start(); err == nil {
@@ -186,15 +187,18 @@ func (p *process) log() string {
 	return string(text[max(0, len(text)-most):])
 }
 
-func freeAddress(ctx context.Context) (string, error) {
+// FreeAddress is an address of this machine that can be listened on, and later
+// again: it is not among those that the kernel gives to connections meanwhile.
+func FreeAddress(ctx context.Context) (string, error) {
+	const first, last, tries = 15_000, 30_000, 100
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var err error
+	for range tries {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first))) //nolint:gosec // nobody gains from guessing it
+		var listener net.Listener
+		if listener, err = config.Listen(ctx, "tcp", address); err == nil {
+			return address, listener.Close()
+		}
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
-		return "", err
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
+	return "", err
 }
