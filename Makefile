@@ -81,6 +81,10 @@ cluster-test: ## the test of that Kubernetes: what it can do, and that it leaves
 bench: build ## measure calls against their floors; BENCH_JSON=file writes the figures as JSON lines
 	$(GO) run ./e2e/bench -json '$(BENCH_JSON)'
 
+.PHONY: picture
+picture: ## make docs/page.png anew, of the examples at work
+	DAVIT_SCREENSHOTS=$(CURDIR)/docs $(GO) test -count=1 -run '^TestReadmePicture$$' ./web
+
 .PHONY: settings
 settings: build ## print the table of settings
 	@$(BIN)/davit-gateway --settings
