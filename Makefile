@@ -52,6 +52,7 @@ fuzz: ## run each fuzz target for FUZZTIME (default 20s)
 .PHONY: lint
 lint: $(GOLANGCI) ## check style, imports and the rules of the house
 	$(GOLANGCI) run $(PACKAGES)
+	cd e2e/cluster && $(GOLANGCI) run ./...
 
 $(GOLANGCI):
 	@echo "building golangci-lint $(GOLANGCI_VERSION) (once, about 2 minutes)"
