@@ -46,5 +46,5 @@ func (c *Config) capabilities() faas.Capabilities {
 	if c.Launcher == launcherKube {
 		return faas.Capabilities{Images: true, Builds: true, Secrets: true, Root: true, WritableRoot: true, Egress: true, GPU: true}
 	}
-	return faas.Capabilities{Why: "it needs a cluster, and this installation runs functions as local processes"}
+	return faas.Capabilities{Secrets: true, Why: "it needs a cluster, and this installation runs functions as local processes"}
 }

@@ -19,6 +19,7 @@ import (
 	"davit/gateway/meter"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
+	"davit/gateway/vault"
 	"davit/internal/version"
 	"davit/web"
 )
@@ -88,6 +89,7 @@ type gateway struct {
 	hub      *hub.Hub
 	launcher launcher
 	builder  register.Builder
+	secrets  *vault.Vault
 	dispatch *dispatch.Dispatcher
 	console  *api.Server
 	calls    *api.Server
@@ -106,6 +108,7 @@ func build(ctx context.Context, cfg *Config, log *slog.Logger, l *life) (*gatewa
 		{"listen", g.listen},
 		{"open Redis", g.openRedis},
 		{"open the object store", g.openObjects},
+		{"open the secrets", g.openSecrets},
 		{"load the registrations", g.loadRegistrations},
 		{"set up runners", g.startRunners},
 		{"set up calls", g.startDispatch},
@@ -155,8 +158,7 @@ func (g *gateway) loadRegistrations(ctx context.Context) error {
 	g.meter = meter.New(version.String(), runtime.Version(), g.slotTotals)
 	g.register = register.New(register.Options{
 		Gateway: g.id, Registry: registry{g.records}, Objects: g.objects.store, Builder: lateBuilder{g}, Readier: lateReadier{g}, Catalog: g.catalog,
-		Gateways: g.records, Capabilities: g.cfg.capabilities(), Defaults: g.cfg.defaults(),
-		Builds: g.cfg.Builds, BuildTimeout: g.cfg.BuildTimeout,
+		Gateways: g.records, Capabilities: g.cfg.capabilities(), Secrets: g.secrets, Forget: g.forget,
 		Limits: archiveLimits(g.cfg), SpoolDir: g.runDir, Log: g.log, Now: time.Now,
 	})
 	if err := g.register.Restore(ctx); err != nil {

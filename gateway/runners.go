@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"davit/gateway/dispatch"
 	"davit/gateway/faas"
 	"davit/gateway/kube"
 	"davit/gateway/local"
+	"davit/gateway/vault"
 	"davit/internal/task"
 )
 
@@ -71,11 +74,46 @@ func (g *gateway) newLauncher(tokens runnerTokens) (launcher, error) {
 }
 
 // localLauncher is package local as the dispatcher sees it.
-type localLauncher struct{ *local.Launcher }
+type localLauncher struct {
+	*local.Launcher
+
+	secrets *vault.Vault
+}
 
 // Launch needs no bound: the runner ends with this gateway.
 func (l localLauncher) Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID, _ time.Duration) error {
+	rev, err := l.withSecrets(ctx, rev)
+	if err != nil {
+		return err
+	}
 	return l.Launcher.Launch(ctx, rev, id)
+}
+
+// Scale gives the runners their secrets, too.
+func (l localLauncher) Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error {
+	rev, err := l.withSecrets(ctx, rev)
+	if err != nil {
+		return err
+	}
+	return l.Launcher.Scale(ctx, rev, start, n)
+}
+
+// withSecrets returns the revision with its secrets among its variables.
+func (l localLauncher) withSecrets(ctx context.Context, rev *faas.Revision) (*faas.Revision, error) {
+	if len(rev.Spec.Secrets) == 0 {
+		return rev, nil
+	}
+	own := *rev
+	own.Spec.Env = make(map[string]string, len(rev.Spec.Env)+len(rev.Spec.Secrets))
+	maps.Copy(own.Spec.Env, rev.Spec.Env)
+	for _, name := range rev.Spec.Secrets {
+		value, err := l.secrets.Value(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		own.Spec.Env[name] = value
+	}
+	return &own, nil
 }
 
 // Explain knows nothing: a process that is gone was told of at once.
@@ -98,7 +136,7 @@ func (g *gateway) newLocal(tokens runnerTokens) (launcher, error) {
 		return nil, err
 	}
 	g.builder = l
-	return localLauncher{l}, nil
+	return localLauncher{l, g.secrets}, nil
 }
 
 // lateBuilder is the builder, which is made after the registrations; what it built
@@ -106,6 +144,9 @@ func (g *gateway) newLocal(tokens runnerTokens) (launcher, error) {
 type lateBuilder struct{ g *gateway }
 
 func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
+	if b.g.builder == nil {
+		return faas.Built{}, faas.Errorf(faas.BuildFailed, "this installation has no Docker daemon to build images with")
+	}
 	built, err := b.g.builder.Build(ctx, rev, source, log)
 	if err != nil {
 		return faas.Built{}, err
@@ -119,9 +160,6 @@ func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Re
 }
 
 func (g *gateway) newKube(tokens runnerTokens) (launcher, error) {
-	if err := g.newBuilder(); err != nil {
-		return nil, err
-	}
 	clients, err := kube.Connect(g.cfg.Kubeconfig)
 	if err != nil {
 		return nil, err
@@ -150,5 +188,49 @@ func (w wanted) WantsRunner(ctx context.Context, id faas.InvocationID) (bool, er
 }
 
 func (w wanted) HasRevision(ctx context.Context, ref faas.RevisionRef) (bool, error) {
-	return w.g.hasRevision(ctx, ref)
+	if live, err := w.g.catalog.Live(ref.Function); err == nil && live.Number == ref.Number {
+		return true, nil
+	}
+	_, err := w.g.records.FindRevision(ctx, ref)
+	if faas.KindOf(err) == faas.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// openSecrets makes the vault of users' secrets.
+func (g *gateway) openSecrets(ctx context.Context) error {
+	secret, err := g.records.Secret(ctx)
+	if err != nil {
+		return err
+	}
+	g.secrets, err = vault.New(vault.Options{Objects: g.objects.store, Secret: secret, Publisher: g.publisher, Users: g.usersOf, Log: g.log})
+	return err
+}
+
+// publisher is where pods find the values of secrets; nil where there are no pods.
+func (g *gateway) publisher() vault.Publisher {
+	if k, is := g.launcher.(*kube.Launcher); is {
+		return k
+	}
+	return nil
+}
+
+// usersOf returns the functions whose live revision names a secret.
+func (g *gateway) usersOf(name faas.SecretName) []faas.FunctionName {
+	var users []faas.FunctionName
+	for _, rev := range g.catalog.LiveRevisions() {
+		if rev.Spec.RegistrySecret == string(name) || slices.Contains(rev.Spec.Secrets, string(name)) {
+			users = append(users, rev.Function)
+		}
+	}
+	return users
+}
+
+// forget removes what the cluster holds for a revision that is deleted.
+func (g *gateway) forget(ctx context.Context, ref faas.RevisionRef) error {
+	if k, is := g.launcher.(*kube.Launcher); is {
+		return k.Forget(ctx, ref)
+	}
+	return nil
 }

@@ -261,7 +261,7 @@ func (g *gateway) newConsole(page fs.FS) *api.Server {
 	r := registrar{g.register}
 	secret := []byte(g.token.value)
 	return api.NewConsole(api.ConsoleOptions{
-		Functions: g.records, Triggers: g.records, Register: r, Change: g.register, SetTriggers: g.register, Forms: r,
+		Functions: g.records, Triggers: g.records, Register: r, Change: g.register, SetTriggers: g.register, Forms: r, Secrets: g.secrets,
 		Invocations: invocations{g.dispatch}, Changes: changes{g.records}, Slots: g.slots,
 		Ready:   g.dependencies(),
 		Metrics: g.meter.Handler(), Requests: requests{g.meter}, Page: page, Info: g.info,

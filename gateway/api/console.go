@@ -44,6 +44,7 @@ func NewConsole(o ConsoleOptions) *Server {
 	k.functionRoutes(app)
 	k.triggerRoutes(app)
 	k.invocationRoutes(app)
+	k.secretRoutes(app)
 	k.otherRoutes(app)
 	app.Use(k.pageOrNothing)
 	e.app = app.Handler()

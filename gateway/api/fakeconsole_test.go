@@ -242,6 +242,7 @@ type consoleUnderTest struct {
 	registry    *fakeRegistry
 	invocations *fakeInvocations
 	store       *fakeProber
+	secrets     *fakeSecrets
 	counted     *counted
 	mu          sync.Mutex
 	time        time.Time
@@ -263,11 +264,11 @@ func startConsole(t *testing.T, limits Limits) *consoleUnderTest {
 	t.Helper()
 	log, buffer := newLog()
 	u := &consoleUnderTest{
-		registry: newFakeRegistry(), invocations: newFakeInvocations(), store: &fakeProber{}, counted: &counted{}, time: time.Now(),
+		registry: newFakeRegistry(), invocations: newFakeInvocations(), secrets: newFakeSecrets(), store: &fakeProber{}, counted: &counted{}, time: time.Now(),
 	}
 	r := u.registry
 	u.served = serve(t, NewConsole(ConsoleOptions{
-		Functions: r, Triggers: r, Register: r, Change: r, SetTriggers: r, Forms: r, Invocations: u.invocations, Changes: r,
+		Functions: r, Triggers: r, Register: r, Change: r, SetTriggers: r, Forms: r, Secrets: u.secrets, Invocations: u.invocations, Changes: r,
 		Slots: func(ref faas.RevisionRef) map[faas.Start]SlotCounts {
 			return map[faas.Start]SlotCounts{faas.StartWarm: {Runners: int(ref.Number), Free: 1, Busy: 1}}
 		},

@@ -51,6 +51,7 @@ type ConsoleOptions struct {
 	Change      FunctionChanger
 	SetTriggers TriggerRegistrar
 	Forms       FormRegistrar
+	Secrets     SecretKeeper
 	Invocations Invocations
 	Changes     Subscriber
 	Slots       func(faas.RevisionRef) map[faas.Start]SlotCounts

@@ -136,6 +136,16 @@ type FormRegistrar interface {
 	RegisterForm(ctx context.Context, form *Form) (*FormResult, error)
 }
 
+// SecretKeeper keeps the secrets of functions. Values are put and never come back.
+type SecretKeeper interface {
+	// Put keeps a value under a name; created is false when it replaced one.
+	Put(ctx context.Context, name faas.SecretName, value string) (created bool, err error)
+	Find(ctx context.Context, name faas.SecretName) (*faas.Secret, error)
+	List(ctx context.Context, limit int, cursor string) (items []*faas.Secret, next string, err error)
+	// Delete forgets a secret; Conflict while a function needs it.
+	Delete(ctx context.Context, name faas.SecretName) error
+}
+
 // Form is a filled-in form.
 type Form struct {
 	Values map[string][]string // as they arrived, trimmed of nothing

@@ -18,7 +18,7 @@ import (
 // deleted is deleted when it is back.
 func TestAway(t *testing.T) {
 	cluster := newFakeCluster(t)
-	w := &world{clients: cluster.clients, within: 15 * time.Second, now: time.Now}
+	w := &world{clients: cluster.clients, namespace: testNamespace, within: 15 * time.Second, now: time.Now}
 	g := w.gateway(t, nil)
 	rev, id := revision(func(*faas.FunctionSpec) {}), newID(t)
 	rev.Function = kindRuns

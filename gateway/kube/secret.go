@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,9 +38,15 @@ func (l *Launcher) ensureToken(ctx context.Context, ref faas.RevisionRef) error 
 	return nil
 }
 
-// Forget removes what the cluster holds for a revision that is deleted and has no
-// runner: the Secret of its token.
+// Forget removes what the cluster holds for a revision that is deleted: the Secret
+// of its token. While it has runners, that is done later, by the sweep.
 func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
+	l.mu.Lock()
+	l.tokens[ref] = true
+	l.mu.Unlock()
+	if l.hasRunner(ref) {
+		return nil
+	}
 	l.mu.Lock()
 	delete(l.tokens, ref)
 	l.mu.Unlock()
@@ -46,6 +54,15 @@ func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
 		return refusal(fmt.Sprintf("the token of %s is not removed", ref), err)
 	}
 	return nil
+}
+
+// hasRunner reports whether a Job of a revision is not done.
+func (l *Launcher) hasRunner(ref faas.RevisionRef) bool {
+	return slices.ContainsFunc(l.jobs.GetStore().List(), func(o any) bool {
+		job := o.(*batchv1.Job)
+		who, err := identify(job)
+		return err == nil && who.ref == ref && !l.isDone(job)
+	})
 }
 
 func (l *Launcher) secrets() typedv1.SecretInterface { return l.o.Clients.Core.Secrets(l.o.Namespace) }

@@ -35,9 +35,10 @@ const testNamespace = "davit-kube-test"
 
 // world is a cluster that the suite runs on: client-go's fake one, or a real one.
 type world struct {
-	clients *Clients
-	within  time.Duration // what may take how long here
-	now     func() time.Time
+	clients   *Clients
+	namespace string
+	within    time.Duration // what may take how long here
+	now       func() time.Time
 	// revision is ready, and becomes what its function is called after.
 	revision func(kind string) *faas.Revision
 }
@@ -47,7 +48,7 @@ func TestSuite(t *testing.T) {
 	suite(t, func(t *testing.T) *world {
 		began := time.Now()
 		quick := func() time.Time { return began.Add(20 * time.Since(began)) }
-		return &world{clients: newFakeCluster(t).clients, within: 15 * time.Second, now: quick, revision: func(kind string) *faas.Revision {
+		return &world{clients: newFakeCluster(t).clients, namespace: testNamespace, within: 15 * time.Second, now: quick, revision: func(kind string) *faas.Revision {
 			r := revision(nil)
 			r.Function = faas.FunctionName(kind)
 			return r
@@ -88,7 +89,7 @@ func (w *world) gateway(t *testing.T, change func(*Options)) *gateway {
 	t.Helper()
 	g := &gateway{}
 	o := Options{
-		Clients: w.clients, Namespace: testNamespace, Gateway: "gw-test", Gateways: []string{"127.0.0.1:8082"},
+		Clients: w.clients, Namespace: w.namespace, Gateway: "gw-test", Gateways: []string{"127.0.0.1:8082"},
 		Token: func(ref faas.RevisionRef) string { return "token of " + ref.String() }, TTL: time.Minute, Now: w.now,
 		Log: slog.New(slog.NewTextHandler(logged{t}, nil)),
 		OnExit: func(e Exit) {
@@ -162,7 +163,7 @@ func (w *world) exit(t *testing.T, g *gateway, kind string) (exit Exit) {
 
 func (w *world) jobs(t *testing.T) []batchv1.Job {
 	t.Helper()
-	list, err := w.clients.Batch.Jobs(testNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	list, err := w.clients.Batch.Jobs(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func (w *world) jobs(t *testing.T) []batchv1.Job {
 // pods returns those that are not over.
 func (w *world) pods(t *testing.T) []corev1.Pod {
 	t.Helper()
-	list, err := w.clients.Core.Pods(testNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	list, err := w.clients.Core.Pods(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +272,7 @@ func testEndings(t *testing.T, w *world) {
 			switch kind {
 			case kindNoImage, kindNoSecret, kindHuge, kindRefused:
 				w.until(t, "the Job to be deleted", func() bool {
-					_, err := w.clients.Batch.Jobs(testNamespace).Get(t.Context(), callJob(id), metav1.GetOptions{})
+					_, err := w.clients.Batch.Jobs(w.namespace).Get(t.Context(), callJob(id), metav1.GetOptions{})
 					return apierrors.IsNotFound(err)
 				})
 			}
@@ -290,10 +291,10 @@ func testDeletedByHand(t *testing.T, w *world) {
 	for _, remove := range []func(p *corev1.Pod, id faas.InvocationID) error{
 		func(_ *corev1.Pod, id faas.InvocationID) error {
 			o := metav1.DeleteOptions{PropagationPolicy: pointer(metav1.DeletePropagationBackground)}
-			return w.clients.Batch.Jobs(testNamespace).Delete(t.Context(), callJob(id), o)
+			return w.clients.Batch.Jobs(w.namespace).Delete(t.Context(), callJob(id), o)
 		},
 		func(p *corev1.Pod, _ faas.InvocationID) error {
-			return w.clients.Core.Pods(testNamespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{})
+			return w.clients.Core.Pods(w.namespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{})
 		},
 	} {
 		id := newID(t)
@@ -327,7 +328,7 @@ func testScale(t *testing.T, w *world) {
 		if got, err := identify(&pods[0]); err != nil || got.start != start || got.invocation != "" {
 			t.Errorf("%s: the pod is labelled %+v (%v)", start, got, err)
 		}
-		must(t, w.clients.Core.Pods(testNamespace).Delete(t.Context(), pods[0].Name, metav1.DeleteOptions{}))
+		must(t, w.clients.Core.Pods(w.namespace).Delete(t.Context(), pods[0].Name, metav1.DeleteOptions{}))
 		w.until(t, "the other two", func() bool { return g.Running(rev.Ref(), start) == 2 })
 		must(t, g.Scale(t.Context(), rev, start, 3))
 		if n := g.Running(rev.Ref(), start); n != 3 {
@@ -377,7 +378,7 @@ func testRestart(t *testing.T, w *world) {
 	if jobs := w.jobs(t); len(jobs) != 3 {
 		t.Errorf("%d Jobs", len(jobs))
 	}
-	must(t, w.clients.Batch.Jobs(testNamespace).Delete(t.Context(), callJob(id), metav1.DeleteOptions{PropagationPolicy: pointer(metav1.DeletePropagationBackground)}))
+	must(t, w.clients.Batch.Jobs(w.namespace).Delete(t.Context(), callJob(id), metav1.DeleteOptions{PropagationPolicy: pointer(metav1.DeletePropagationBackground)}))
 	if e := w.exit(t, second, kindRuns); e.Reason != faas.ReasonRunnerLost || e.Invocation != id {
 		t.Errorf("%+v", e)
 	}

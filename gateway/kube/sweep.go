@@ -2,6 +2,8 @@ package kube
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -38,12 +40,31 @@ func (l *Launcher) runSweep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !l.hasView() || !lead.hold(ctx, l.log) {
-			continue
-		}
-		if now := l.o.Now(); now.Sub(last) >= sweepEvery {
+		leads := l.hasView() && lead.hold(ctx, l.log)
+		if now := l.o.Now(); l.hasView() && now.Sub(last) >= sweepEvery {
 			last = now
-			l.sweep(ctx)
+			if leads {
+				l.sweep(ctx)
+			}
+			l.sweepTokens(ctx)
+		}
+	}
+}
+
+// sweepTokens removes the Secrets that this gateway wrote, or was to remove, of
+// revisions that are deleted and have no runner any more.
+func (l *Launcher) sweepTokens(ctx context.Context) {
+	l.mu.Lock()
+	refs := slices.Collect(maps.Keys(l.tokens))
+	l.mu.Unlock()
+	for _, ref := range refs {
+		there, err := l.o.Wanted.HasRevision(ctx, ref)
+		if err == nil && !there {
+			err = l.Forget(ctx, ref)
+		}
+		if err != nil {
+			l.log.Warn("remove the token of a revision that is deleted; again later", "revision", ref.String(), "error", err)
+			return
 		}
 	}
 }

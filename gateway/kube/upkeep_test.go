@@ -57,7 +57,7 @@ func testSecrets(t *testing.T, w *world) {
 	rev := w.revision(kindRuns)
 	value := func(name, key string) string {
 		t.Helper()
-		s, err := w.clients.Core.Secrets(testNamespace).Get(t.Context(), name, metav1.GetOptions{})
+		s, err := w.clients.Core.Secrets(w.namespace).Get(t.Context(), name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return "none"
 		}
@@ -91,7 +91,7 @@ func testLease(t *testing.T, w *world) {
 	now := time.Now()
 	log := slog.New(slog.NewTextHandler(logged{t}, nil))
 	member := func(name string) *lease {
-		return &lease{leases: w.clients.Leases.Leases(testNamespace), name: "davit-test", holder: name, now: func() time.Time { return now }}
+		return &lease{leases: w.clients.Leases.Leases(w.namespace), name: "davit-test", holder: name, now: func() time.Time { return now }}
 	}
 	a, b := member("a"), member("b")
 	hold := func(who *lease, want bool) {
@@ -109,5 +109,5 @@ func testLease(t *testing.T, w *world) {
 	now = now.Add(leaseFor + time.Second) // b is paused
 	hold(a, true)
 	hold(b, false)
-	must(t, w.clients.Leases.Leases(testNamespace).Delete(t.Context(), "davit-test", metav1.DeleteOptions{}))
+	must(t, w.clients.Leases.Leases(w.namespace).Delete(t.Context(), "davit-test", metav1.DeleteOptions{}))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -141,24 +143,23 @@ func jobOfPod(p *corev1.Pod) types.UID {
 	return ""
 }
 
-// jobsOf returns a revision's Jobs of one start, with those that the watch has not told of.
+// jobsOf returns a revision's Jobs of one start, with those that the watch has not
+// told of. Those are looked at first: they leave that list once they are in view.
 func (l *Launcher) jobsOf(kept string) []*batchv1.Job {
-	objects, _ := l.jobs.GetIndexer().ByIndex(byKept, kept) // the index is there
-	jobs := make([]*batchv1.Job, 0, len(objects))
-	for _, o := range objects {
-		jobs = append(jobs, o.(*batchv1.Job))
-	}
+	all := map[types.UID]*batchv1.Job{}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for uid, job := range l.created {
-		if who, err := identify(job); err != nil || who.kept() != kept {
-			continue
-		}
-		if _, told := l.viewedJob(job.Name, uid); !told {
-			jobs = append(jobs, job.Job)
+		if who, err := identify(job); err == nil && who.kept() == kept {
+			all[uid] = job.Job
 		}
 	}
-	return jobs
+	l.mu.Unlock()
+	objects, _ := l.jobs.GetIndexer().ByIndex(byKept, kept) // the index is there
+	for _, o := range objects {
+		job := o.(*batchv1.Job)
+		all[job.UID] = job
+	}
+	return slices.Collect(maps.Values(all))
 }
 
 func (l *Launcher) podsOf(job types.UID) []*corev1.Pod {
@@ -182,12 +183,13 @@ func (l *Launcher) viewedJob(name string, uid types.UID) (*batchv1.Job, bool) {
 
 // findJob returns that Job, whether the watch has told of it or not; nil: it is not there.
 func (l *Launcher) findJob(name string, uid types.UID) *batchv1.Job {
+	l.mu.Lock()
+	created := l.created[uid].Job
+	l.mu.Unlock()
 	if job, there := l.viewedJob(name, uid); there {
 		return job
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.created[uid].Job
+	return created
 }
 
 // awaitView waits until the cluster was seen once.

@@ -74,10 +74,10 @@ func TestOneInvocationIsOneProcess(t *testing.T) {
 	if err := b.Launch(t.Context(), revision("stay"), "inv"); err != nil { // whether the first is gone or not
 		t.Fatal(err)
 	}
-	b.reports(2)
 	if e := b.exit(0); e.Invocation != "" {
 		t.Errorf("the exit of a runner that was not wanted is the invocation's: %+v", e)
 	}
+	b.reports(1)
 	if n := b.Running(revision("").Ref(), faas.StartJob); n != 1 {
 		t.Fatalf("%d processes run", n)
 	}

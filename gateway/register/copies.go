@@ -74,7 +74,10 @@ type builder struct {
 }
 
 // copies are the truth about registrations, in the store.
-type copies struct{ objects Objects }
+type copies struct {
+	objects Objects
+	forget  func(ctx context.Context, ref faas.RevisionRef) error // nil: nothing else is kept of a revision
+}
 
 // put writes one copy.
 func (c copies) put(ctx context.Context, key blob.Key, thing any, o blob.PutOptions) error {
@@ -143,10 +146,17 @@ func (c copies) deleteRevisions(ctx context.Context, name faas.FunctionName, las
 		if err != nil {
 			return fmt.Errorf("list %s: %w", prefix, err)
 		}
-		if n, _, is := revisionObjectOf(strings.TrimPrefix(string(info.Key), prefix)); is && n <= last {
-			if err := c.delete(ctx, info.Key); err != nil {
-				return err
+		n, object, is := revisionObjectOf(strings.TrimPrefix(string(info.Key), prefix))
+		if !is || n > last {
+			continue
+		}
+		if object == revisionObject && c.forget != nil {
+			if err := c.forget(ctx, faas.RevisionRef{Function: name, Number: n}); err != nil {
+				return fmt.Errorf("forget revision %d of %s: %w", n, name, err)
 			}
+		}
+		if err := c.delete(ctx, info.Key); err != nil {
+			return err
 		}
 	}
 	return nil

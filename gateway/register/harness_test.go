@@ -41,6 +41,8 @@ type site struct {
 	next   int
 
 	capabilities faas.Capabilities
+	secrets      register.Secrets
+	forget       func(context.Context, faas.RevisionRef) error
 	buildTimeout time.Duration
 	memory       *memory // in place of the folder
 }
@@ -116,8 +118,8 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	}})
 	g.Service = register.New(register.Options{
 		Gateway: g.id, Registry: g.mortal, Objects: g.mortal, Builder: g.builder, Readier: g.readier, Catalog: g.catalog, Gateways: g.store,
-		Capabilities: s.capabilities,
-		Limits:       archive.Limits{PackedBytes: 1 << 20}, SpoolDir: t.TempDir(), BuildTimeout: s.buildTimeout, Log: log, Now: s.now,
+		Capabilities: s.capabilities, Secrets: s.secrets, Forget: s.forget,
+		Limits: archive.Limits{PackedBytes: 1 << 20}, SpoolDir: t.TempDir(), BuildTimeout: s.buildTimeout, Log: log, Now: s.now,
 	})
 	g.run(t)
 	return g

@@ -92,6 +92,12 @@ type Objects interface {
 	Delete(ctx context.Context, key blob.Key) error
 }
 
+// Secrets are the values that functions name.
+type Secrets interface {
+	// Missing returns those of the names that no secret has.
+	Missing(ctx context.Context, names []string) ([]string, error)
+}
+
 // Gateways tells which gateways live, so that a build whose gateway died is done again.
 type Gateways interface {
 	LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error)

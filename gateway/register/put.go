@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"davit/gateway/faas"
 	"davit/internal/archive"
@@ -27,7 +28,7 @@ func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec fa
 	if spec.Image != "" {
 		return nil, refused("function", []faas.FieldError{{Pointer: "/image", Detail: "goes without a source; send one of both"}})
 	}
-	spec, err := s.checked(name, spec)
+	spec, err := s.checked(ctx, name, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faa
 	if spec.Image == "" {
 		return nil, refused("function", []faas.FieldError{{Pointer: "/image", Detail: "is missing; name an image, or send a source"}})
 	}
-	spec, err := s.checked(name, spec)
+	spec, err := s.checked(ctx, name, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -56,16 +57,51 @@ func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faa
 }
 
 // checked returns the spec with its defaults when name and spec are good.
-func (s *Service) checked(name faas.FunctionName, spec faas.FunctionSpec) (faas.FunctionSpec, error) {
+func (s *Service) checked(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (faas.FunctionSpec, error) {
 	var faults []faas.FieldError
 	if why := name.Check(); why != "" {
 		faults = append(faults, faas.FieldError{Pointer: "/name", Detail: why})
 	}
 	spec = spec.Complete(s.o.Defaults)
-	if faults = append(faults, spec.Check(s.o.Capabilities)...); len(faults) > 0 {
+	faults = append(faults, spec.Check(s.o.Capabilities)...)
+	if len(faults) == 0 {
+		missing, err := s.missingSecrets(ctx, &spec)
+		if err != nil {
+			return spec, err
+		}
+		faults = missing
+	}
+	if len(faults) > 0 {
 		return spec, refused("function", faults)
 	}
 	return spec, nil
+}
+
+// missingSecrets tells of the secrets that a spec names and nobody has put.
+func (s *Service) missingSecrets(ctx context.Context, spec *faas.FunctionSpec) ([]faas.FieldError, error) {
+	names := slices.Clone(spec.Secrets)
+	if spec.RegistrySecret != "" {
+		names = append(names, spec.RegistrySecret)
+	}
+	if len(names) == 0 || s.o.Secrets == nil {
+		return nil, nil
+	}
+	missing, err := s.o.Secrets.Missing(ctx, names)
+	if err != nil {
+		return nil, away(fmt.Errorf("look for secrets: %w", err))
+	}
+	var faults []faas.FieldError
+	for i, name := range names {
+		if !slices.Contains(missing, name) {
+			continue
+		}
+		pointer := fmt.Sprintf("/secrets/%d", i)
+		if i >= len(spec.Secrets) {
+			pointer = "/registry_secret"
+		}
+		faults = append(faults, faas.FieldError{Pointer: pointer, Detail: fmt.Sprintf("there is no secret %q; PUT /v1/secrets/%s first", name, name)})
+	}
+	return faults, nil
 }
 
 // check refuses an archive that is not allowed, before it takes a number.

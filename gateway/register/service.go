@@ -27,10 +27,12 @@ type Options struct {
 	Gateways     Gateways
 	Defaults     faas.Defaults
 	Capabilities faas.Capabilities
-	Limits       archive.Limits // of sources; zero PackedBytes: 100 MiB
-	SpoolDir     string         // for uploads that are being checked; "": the system's
-	Builds       int            // at once; 0: 2
-	BuildTimeout time.Duration  // 0: 15 min
+	Secrets      Secrets                                               // nil: there are none
+	Forget       func(ctx context.Context, ref faas.RevisionRef) error // what others keep of a revision that is deleted, before its copies go; nil: nothing
+	Limits       archive.Limits                                        // of sources; zero PackedBytes: 100 MiB
+	SpoolDir     string                                                // for uploads that are being checked; "": the system's
+	Builds       int                                                   // at once; 0: 2
+	BuildTimeout time.Duration                                         // 0: 15 min
 	Log          *slog.Logger
 	Now          func() time.Time
 }
@@ -85,7 +87,7 @@ func New(o Options) *Service {
 		o.Now = time.Now
 	}
 	s := &Service{
-		o: o, copies: copies{o.Objects}, places: make(chan struct{}, o.Builds), soon: make(chan struct{}, 1),
+		o: o, copies: copies{o.Objects, o.Forget}, places: make(chan struct{}, o.Builds), soon: make(chan struct{}, 1),
 		builds: map[faas.RevisionRef]*build{}, tails: map[faas.FunctionName]*build{},
 	}
 	s.base, s.stop = context.WithCancelCause(context.Background())
