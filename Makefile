@@ -52,6 +52,7 @@ fuzz: ## run each fuzz target for FUZZTIME (default 20s)
 .PHONY: lint
 lint: $(GOLANGCI) ## check style, imports and the rules of the house
 	$(GOLANGCI) run $(PACKAGES)
+	cd e2e/cluster && $(GOLANGCI) run ./...
 
 $(GOLANGCI):
 	@echo "building golangci-lint $(GOLANGCI_VERSION) (once, about 2 minutes)"
@@ -77,9 +78,17 @@ cluster-down: ## take it down: processes, network, mounts, rules, files
 cluster-test: ## the test of that Kubernetes: what it can do, and that it leaves nothing
 	cd e2e/cluster && $(GO) test -timeout 60m -v ./...
 
+.PHONY: images
+images: ## build the images davit-gateway and davit-runner with the Docker of DOCKER_HOST; VERSION tags them
+	@GO='$(GO)' VERSION='$(VERSION)' ./hack/images
+
 .PHONY: bench
 bench: build ## measure calls against their floors; BENCH_JSON=file writes the figures as JSON lines
 	$(GO) run ./e2e/bench -json '$(BENCH_JSON)'
+
+.PHONY: picture
+picture: ## make docs/page.png anew, of the examples at work
+	DAVIT_SCREENSHOTS=$(CURDIR)/docs $(GO) test -count=1 -run '^TestReadmePicture$$' ./web
 
 .PHONY: settings
 settings: build ## print the table of settings
@@ -87,4 +96,4 @@ settings: build ## print the table of settings
 
 .PHONY: clean
 clean: ## remove what was built here
-	rm -rf $(BIN)
+	rm -rf $(BIN) dist

@@ -54,6 +54,19 @@ type Config struct {
 	KubeJobTTL     time.Duration `env:"DAVIT_KUBE_JOB_TTL" envDefault:"5m"`                // kube: how long Jobs stay after their end
 	KubeRoom       time.Duration `env:"DAVIT_KUBE_ROOM" envDefault:"45s"`                  // kube: how long a pod waits for a node with room, while none is freed
 
+	DockerHost    string        `env:"DAVIT_DOCKER_HOST"`                    // kube: the Docker daemon that builds images, tcp://host:port or unix:///path
+	DockerCerts   string        `env:"DAVIT_DOCKER_CERTS"`                   // folder with ca.pem, cert.pem and key.pem, to speak TLS to it; default: without
+	Registry      string        `env:"DAVIT_REGISTRY"`                       // host:port[/path] that images are pushed to, as that daemon reaches it
+	RegistryPull  string        `env:"DAVIT_REGISTRY_PULL"`                  // the same as nodes reach it, such as localhost:30500; default: DAVIT_REGISTRY
+	RegistryLogin string        `env:"DAVIT_REGISTRY_LOGIN" secret:"1"`      // user:password to push with; default: none
+	BaseImage     string        `env:"DAVIT_BASE_IMAGE"`                     // what functions are built on that name no base_image
+	BaseImages    []string      `env:"DAVIT_BASE_IMAGES"`                    // names that base images may have, comma-separated, with * for anything; default: all
+	Builds        int           `env:"DAVIT_BUILDS" envDefault:"2"`          // builds at once on one gateway, of different functions
+	BuildTimeout  time.Duration `env:"DAVIT_BUILD_TIMEOUT" envDefault:"15m"` // how long a build may take
+	BuildMemory   string        `env:"DAVIT_BUILD_MEMORY" envDefault:"2Gi"`  // bytes of memory of a build's step
+	BuildDisk     string        `env:"DAVIT_BUILD_DISK" envDefault:"10Gi"`   // bytes that a build's step may write
+	BuildLog      string        `env:"DAVIT_BUILD_LOG" envDefault:"16Mi"`    // bytes that a build may write to its log; the first 1Mi is kept
+
 	RunnerBinary string `env:"DAVIT_RUNNER_BINARY"`              // the davit-runner program; default: beside the gateway's own, else in PATH
 	Landlock     bool   `env:"DAVIT_LANDLOCK" envDefault:"true"` // confine local runners with Landlock where the kernel has it
 
@@ -77,6 +90,7 @@ type Config struct {
 
 type sizes struct {
 	maxArchive, maxUnpacked, maxLog, maxResult faas.Bytes
+	buildMemory, buildDisk, buildLog           faas.Bytes
 }
 
 // loadConfig reads the environment and reports all of its faults together.
@@ -154,7 +168,7 @@ func knownSettings() (all, secret []string) {
 
 // complete checks what the types do not, and fills in what depends on the machine.
 func (c *Config) complete() []error {
-	faults := slices.Concat(c.readSizes(), c.checkAddresses(), c.checkDurations(), c.checkLauncher())
+	faults := slices.Concat(c.readSizes(), c.checkAddresses(), c.checkDurations(), c.checkLauncher(), c.checkBuilder())
 	if c.S3Endpoint != "" && (c.S3AccessKey == "" || c.S3SecretKey == "") {
 		faults = append(faults, errors.New("DAVIT_S3_ENDPOINT needs DAVIT_S3_ACCESS_KEY and DAVIT_S3_SECRET_KEY"))
 	}
@@ -180,6 +194,9 @@ func (c *Config) readSizes() (faults []error) {
 		{"DAVIT_MAX_ARCHIVE_UNPACKED", c.MaxArchiveUnpacked, &c.sizes.maxUnpacked},
 		{"DAVIT_MAX_LOG", c.MaxLog, &c.sizes.maxLog},
 		{"DAVIT_MAX_RESULT", c.MaxResult, &c.sizes.maxResult},
+		{"DAVIT_BUILD_MEMORY", c.BuildMemory, &c.sizes.buildMemory},
+		{"DAVIT_BUILD_DISK", c.BuildDisk, &c.sizes.buildDisk},
+		{"DAVIT_BUILD_LOG", c.BuildLog, &c.sizes.buildLog},
 	} {
 		v, err := faas.ParseBytes(size.text)
 		if err == nil && v <= 0 {
@@ -219,7 +236,7 @@ func (c *Config) checkDurations() (faults []error) {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"DAVIT_RUNNER_GRACE", c.RunnerGrace}, {"DAVIT_LEASE", c.Lease}, {"DAVIT_DRAIN", c.Drain}, {"DAVIT_BODY_IDLE", c.BodyIdle}, {"DAVIT_KUBE_JOB_TTL", c.KubeJobTTL}, {"DAVIT_KUBE_ROOM", c.KubeRoom}} {
+	}{{"DAVIT_RUNNER_GRACE", c.RunnerGrace}, {"DAVIT_LEASE", c.Lease}, {"DAVIT_DRAIN", c.Drain}, {"DAVIT_BODY_IDLE", c.BodyIdle}, {"DAVIT_KUBE_JOB_TTL", c.KubeJobTTL}, {"DAVIT_KUBE_ROOM", c.KubeRoom}, {"DAVIT_BUILD_TIMEOUT", c.BuildTimeout}} {
 		if d.value <= 0 {
 			faults = append(faults, fmt.Errorf("%s: %s must be above 0", d.name, d.value))
 		}

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	_ "golang.org/x/crypto/x509roots/fallback" // roots for TLS, in images that have none
 )
 
 // gcPercent makes the garbage collector run a quarter as often as by default: what

@@ -158,7 +158,8 @@ func (g *gateway) loadRegistrations(ctx context.Context) error {
 	g.meter = meter.New(version.String(), runtime.Version(), g.slotTotals)
 	g.register = register.New(register.Options{
 		Gateway: g.id, Registry: registry{g.records}, Objects: g.objects.store, Builder: lateBuilder{g}, Readier: lateReadier{g}, Catalog: g.catalog,
-		Gateways: g.records, Capabilities: g.cfg.capabilities(), Secrets: g.secrets, Forget: g.forget,
+		Gateways: g.records, Capabilities: g.cfg.capabilities(), Secrets: g.secrets, Forget: g.forget, Defaults: g.cfg.defaults(),
+		Builds: g.cfg.Builds, BuildTimeout: g.cfg.BuildTimeout,
 		Limits: archiveLimits(g.cfg), SpoolDir: g.runDir, Log: g.log, Now: time.Now,
 	})
 	if err := g.register.Restore(ctx); err != nil {

@@ -144,9 +144,6 @@ func (g *gateway) newLocal(tokens runnerTokens) (launcher, error) {
 type lateBuilder struct{ g *gateway }
 
 func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
-	if b.g.builder == nil {
-		return faas.Built{}, faas.Errorf(faas.BuildFailed, "this installation has no Docker daemon to build images with")
-	}
 	built, err := b.g.builder.Build(ctx, rev, source, log)
 	if err != nil {
 		return faas.Built{}, err
@@ -160,6 +157,9 @@ func (b lateBuilder) Build(ctx context.Context, rev *faas.Revision, source io.Re
 }
 
 func (g *gateway) newKube(tokens runnerTokens) (launcher, error) {
+	if err := g.newBuilder(); err != nil {
+		return nil, err
+	}
 	clients, err := kube.Connect(g.cfg.Kubeconfig)
 	if err != nil {
 		return nil, err
@@ -191,11 +191,7 @@ func (w wanted) HasRevision(ctx context.Context, ref faas.RevisionRef) (bool, er
 	if live, err := w.g.catalog.Live(ref.Function); err == nil && live.Number == ref.Number {
 		return true, nil
 	}
-	_, err := w.g.records.FindRevision(ctx, ref)
-	if faas.KindOf(err) == faas.NotFound {
-		return false, nil
-	}
-	return err == nil, err
+	return w.g.hasRevision(ctx, ref)
 }
 
 // openSecrets makes the vault of users' secrets.

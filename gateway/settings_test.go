@@ -56,6 +56,16 @@ func TestSettings(t *testing.T) {
 			t.Error("the token is shown")
 		}
 	}
+	for name, environ := range map[string][]string{
+		"DAVIT_DOCKER_HOST": {"DAVIT_LAUNCHER=kube", "DAVIT_RUNNER_PUBLIC=runners:8082"},
+		"DAVIT_REGISTRY":    {"DAVIT_LAUNCHER=kube", "DAVIT_RUNNER_PUBLIC=runners:8082", "DAVIT_DOCKER_HOST=unix:///x"},
+		"DAVIT_LAUNCHER":    {"DAVIT_DOCKER_HOST=unix:///x", "DAVIT_REGISTRY=registry:5000"},
+		"DAVIT_BUILDS":      {"DAVIT_LAUNCHER=kube", "DAVIT_RUNNER_PUBLIC=runners:8082", "DAVIT_DOCKER_HOST=unix:///x", "DAVIT_REGISTRY=registry:5000", "DAVIT_BUILDS=0"},
+	} {
+		if _, err := loadConfig(environ); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%q: got %v, want one about %s", environ, err, name)
+		}
+	}
 	_, err = loadConfig([]string{"DAVIT_MAX_LOG=-1", "DAVIT_LEASE=0s", "DAVIT_CALLS_ADDR=nowhere", "DAVIT_TYPO=1", "DAVIT_LOG_LEVEL=loud", "DAVIT_S3_ENDPOINT=x"})
 	if err == nil {
 		t.Fatal("faults were not refused")

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // roots for TLS, in images that have none
+
 	"davit/internal/version"
 )
 

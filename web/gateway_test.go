@@ -13,8 +13,8 @@ import (
 	"davit/e2e/rig"
 )
 
-// newGateway builds and starts the programs, with the page as it is here.
-func newGateway(t *testing.T) *rig.Gateway {
+// newGateway builds and starts the programs, with the page as it is here, and with these settings.
+func newGateway(t *testing.T, settings ...string) *rig.Gateway {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "davit-web-") //nolint:usetesting // commands of another user must get into it
 	if err != nil {
@@ -33,10 +33,10 @@ func newGateway(t *testing.T) *rig.Gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := rig.Start(t.Context(), rig.Options{Bin: dir, Bare: true, Log: log, Env: []string{
+	g, err := rig.Start(t.Context(), rig.Options{Bin: dir, Bare: true, Log: log, Env: append([]string{
 		"DAVIT_DATA_DIR=" + filepath.Join(dir, "data"), "DAVIT_CONSOLE_ADDR=127.0.0.1:0", "DAVIT_CALLS_ADDR=127.0.0.1:0",
 		"DAVIT_RUNNER_ADDR=127.0.0.1:0", "DAVIT_DOWNLOAD_ADDR=127.0.0.1:0",
-	}})
+	}, settings...)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,25 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 	return c, nil
 }
 
+// Running returns the cluster that runs on this machine, of whatever versions, and fails where there is none. It starts and removes
+// nothing.
+func Running(ctx context.Context, options Options) (*Cluster, error) {
+	c, err := newCluster(options)
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	if c.foreign() {
+		return c, nil
+	}
+	if !c.table.Alive("kube-apiserver") {
+		return nil, errors.New("find the cluster: none runs on this machine: bring one up, as root")
+	}
+	if err := c.build(ctx); err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	return c, nil
+}
+
 // Down removes the cluster of this machine, whether it runs, or what is left of it: processes, mounts, network, rules, files. The
 // cache stays. None being there is no error.
 func Down(ctx context.Context, options Options) error {
@@ -111,6 +130,8 @@ func (c *Cluster) Import(ctx context.Context, archive io.Reader) error {
 		return errors.New("import an image: the cluster is your own: push it to a registry that the cluster pulls from")
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(c.tools.containerd, "ctr"), "--address", c.layout.Socket(), "--namespace", "k8s.io", "images", "import", "-")
+	// Where this program is killed, they are found and ended.
+	cmd.Env = append(cmd.Environ(), c.layout.Mark())
 	cmd.Stdin = archive
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("import an image: %w: %s", err, strings.TrimSpace(string(output)))

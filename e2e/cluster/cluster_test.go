@@ -45,14 +45,14 @@ func TestCluster(t *testing.T) {
 			t.Errorf("the API server was process %d and is %d", pid, again)
 		}
 	})
-	t.Run("up after a kill", func(t *testing.T) {
+	t.Run("up after kills", func(t *testing.T) {
 		for _, name := range []string{"etcd", "containerd", "kubelet"} {
 			if err := process.Kill(t.Context(), processID(t, c, name)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		u := user{c: up(t, options)}
-		u.runsJob(t)
+		killedHalfWayUp(t, c)
+		user{c: up(t, options)}.runsJob(t)
 	})
 	t.Run("down leaves nothing", func(t *testing.T) {
 		if err := c.Down(t.Context()); err != nil {
@@ -99,6 +99,31 @@ func up(t *testing.T, options Options) *Cluster {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// killedHalfWayUp brings the cluster up by the program, and kills that once it has started the API server.
+func killedHalfWayUp(t *testing.T, c *Cluster) {
+	t.Helper()
+	before := processID(t, c, "kube-apiserver")
+	program := filepath.Join(t.TempDir(), "davit-cluster")
+	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/davit-cluster").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "up")
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another API server runs", func() bool {
+		now := c.table.PID("kube-apiserver")
+		return now != 0 && now != before
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("it was up before it was killed")
+	}
 }
 
 func processID(t *testing.T, c *Cluster, name string) int {

@@ -239,6 +239,7 @@ func (c *Cluster) manifests() ([]byte, error) {
 
 func (c *Cluster) kubectl(ctx context.Context, input []byte, args ...string) error {
 	cmd := exec.CommandContext(ctx, c.Kubectl(), append([]string{"--kubeconfig=" + c.Kubeconfig()}, args...)...)
+	cmd.Env = append(cmd.Environ(), c.layout.Mark())
 	cmd.Stdin = bytes.NewReader(input)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(output)))

@@ -25,7 +25,7 @@ type Options struct {
 	Registry      string   // host[:port][/path] to push to, as the daemon reaches it
 	RegistryPull  string   // the same as nodes reach it; "": Registry
 	RegistryLogin string   // to push with, see [Builder.Build]; "": none
-	BaseImage     string   // that functions get which name none; only to tell it from one that was named
+	BaseImage     string   // that functions get which name none; always allowed
 	BaseImages    []string // names that base images may have, "*" stands for anything; none: all are allowed
 	Runner        string   // path of the davit-runner program
 	Dir           string   // for sources while they are read; "": the system's
@@ -92,6 +92,13 @@ func New(o Options) (*Builder, error) {
 	}
 	if b.allowed, err = newAllowList(o.BaseImages); err != nil {
 		return nil, err
+	}
+	if len(b.allowed) > 0 { // with a list, what is not on it but the default is refused
+		own, err := newAllowList([]string{o.BaseImage})
+		if err != nil {
+			return nil, err
+		}
+		b.allowed = append(b.allowed, own...)
 	}
 	if _, err := os.Stat(o.Runner); err != nil {
 		return nil, fmt.Errorf("find the runner: %w", err)

@@ -18,7 +18,7 @@ func launchText(rev *faas.Revision, start faas.Start, id faas.InvocationID, gate
 		Gateways: gateways, Slots: 1,
 		Env:          s.Env,
 		StartProcess: s.Start, StartTimeout: s.Timeout,
-		SourceDir: sourceDir(s), Dir: workDir, Sandbox: podSandbox,
+		SourceDir: task.WorkingDir, Dir: workDir, Sandbox: podSandbox,
 	}
 	if start == faas.StartWarm && s.Warm != nil {
 		l.Slots = max(1, s.Warm.Concurrency)
@@ -36,12 +36,4 @@ func launchText(rev *faas.Revision, start faas.Start, id faas.InvocationID, gate
 			rev.Function, len(text), maxLaunchBytes)
 	}
 	return string(text), nil
-}
-
-// sourceDir is where the files lie that calls find in their workspace: of an image, where it works.
-func sourceDir(s *faas.FunctionSpec) string {
-	if s.Image != "" {
-		return task.WorkingDir
-	}
-	return SourceDir
 }

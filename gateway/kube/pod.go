@@ -16,7 +16,6 @@ import (
 // What an image holds, and where a pod's volumes are.
 const (
 	RunnerPath = "/davit/runner" // the runner's program, the image's entry point
-	SourceDir  = "/function"     // of an image that was built from a source
 
 	containerName = "runner"
 	workDir       = "/davit/work" // workspaces, scratch, shared

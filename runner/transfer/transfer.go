@@ -5,12 +5,15 @@ package transfer
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 )
 
@@ -35,12 +38,24 @@ type Client struct {
 }
 
 // New returns a Client with an HTTP client of its own; Close it.
-func New() *Client {
+func New() *Client { return newClient(roots) }
+
+func newClient(roots func() (*x509.CertPool, error)) *Client {
 	dialer := &net.Dialer{Timeout: dialTime}
+	roots = sync.OnceValues(roots)
 	return &Client{HTTP: &http.Client{
 		Transport: &http.Transport{
-			DialContext:           dialer.DialContext,
-			TLSHandshakeTimeout:   dialTime,
+			DialContext: dialer.DialContext,
+			DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				known, err := roots()
+				if err != nil {
+					return nil, err
+				}
+				ctx, cancel := context.WithTimeout(ctx, 2*dialTime) // and the handshake
+				defer cancel()
+				d := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: known, MinVersion: tls.VersionTLS12}}
+				return d.DialContext(ctx, network, addr)
+			},
 			ResponseHeaderTimeout: stallTime,
 			MaxIdleConnsPerHost:   4,
 			IdleConnTimeout:       30 * time.Second,

@@ -124,7 +124,7 @@ func unmountBelow(dirs ...string) error {
 	points, err = mountsBelow(dirs)
 	if err == nil && len(points) > 0 {
 		// Removing files now would remove those of whatever is mounted.
-		err = fmt.Errorf("still mounted: %s", strings.Join(points, ", "))
+		err = fmt.Errorf("%d are still mounted, such as %s", len(points), points[0])
 	}
 	return err
 }

@@ -50,7 +50,7 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	e.factory.StartWithContext(ctx)
 	defer e.factory.Shutdown()
 	if err := e.synced(ctx); err != nil {
-		return err
+		return nil //nolint:nilerr // the context has ended before anything was there to enforce
 	}
 	const retry = time.Second
 	var again <-chan time.Time

@@ -52,7 +52,7 @@ func writeChain(tx *knftables.Transaction, direction, peer, address string, allo
 	for _, one := range *allowed {
 		for _, peers := range peerMatches(peer, one.Peers) {
 			for _, ports := range portMatches(one.Ports) {
-				tx.Add(&knftables.Rule{Chain: chain, Rule: knftables.Concat(peers, ports, "return")})
+				tx.Add(&knftables.Rule{Chain: chain, Rule: joined(peers, ports, "return")})
 			}
 		}
 	}
@@ -113,6 +113,11 @@ func portMatches(ports []Port) []string {
 		matches = append(matches, match)
 	}
 	return matches
+}
+
+// joined puts a space between the parts that are not empty.
+func joined(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), " ")
 }
 
 // set is an anonymous set of what may repeat in the list.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"davit/e2e/cluster/stage"
@@ -97,8 +98,12 @@ func (r Recipe) build(ctx context.Context, dir string, report func(string)) erro
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // programs are no secret
 		return err
 	}
-	made, err := os.MkdirTemp(filepath.Dir(dir), ".building-")
-	if err != nil {
+	made := dir + ".making"
+	// What an earlier build left that was cut off; two at a time there are not.
+	if err := os.RemoveAll(made); err != nil {
+		return err
+	}
+	if err := os.Mkdir(made, 0o755); err != nil { //nolint:gosec // as above
 		return err
 	}
 	defer os.RemoveAll(made)
@@ -109,9 +114,6 @@ func (r Recipe) build(ctx context.Context, dir string, report func(string)) erro
 		if err := os.Symlink(r.programs()[0], filepath.Join(made, alias)); err != nil {
 			return err
 		}
-	}
-	if err := os.Chmod(made, 0o755); err != nil { //nolint:gosec // programs are no secret
-		return err
 	}
 	// What is there is not whole, else there would have been nothing to build.
 	if err := os.RemoveAll(dir); err != nil {
@@ -186,7 +188,7 @@ func fingerprint(recipe Recipe) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		files = append(files, sources...)
+		files = append(files, slices.DeleteFunc(sources, func(file string) bool { return strings.HasSuffix(file, "_test.go") })...)
 	}
 	sum := sha256.New()
 	for _, file := range files {

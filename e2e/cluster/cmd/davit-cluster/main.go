@@ -3,7 +3,7 @@
 //
 //	davit-cluster up|down|import ARCHIVE
 //
-// With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down only say so.
+// Importing is into the cluster that runs. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down only say so.
 package main
 
 import (
@@ -53,7 +53,7 @@ func importArchive(ctx context.Context, options cluster.Options, path string) er
 		return err
 	}
 	defer archive.Close()
-	c, err := cluster.Up(ctx, options)
+	c, err := cluster.Running(ctx, options)
 	if err != nil {
 		return err
 	}
