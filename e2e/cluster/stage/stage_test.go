@@ -17,9 +17,9 @@ func TestAStageThatTakesLongIsHeardOf(t *testing.T) {
 		}
 		broken := errors.New("broken")
 		err := log.Run("slow", func(report func(string)) error {
-			time.Sleep(7 * time.Second)
+			<-time.After(7 * time.Second)
 			report("half of it")
-			time.Sleep(4 * time.Second)
+			<-time.After(4 * time.Second)
 			return broken
 		})
 		if !errors.Is(err, broken) {
