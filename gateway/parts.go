@@ -20,6 +20,7 @@ import (
 
 	"davit/gateway/embedded"
 	"davit/gateway/faas"
+	"davit/gateway/local"
 	"davit/gateway/redisstore"
 	"davit/internal/archive"
 	"davit/internal/blob"
@@ -37,6 +38,18 @@ func makeDataDir(dir string) error {
 		return fmt.Errorf("make %s (set DAVIT_DATA_DIR to choose another folder): %w", dir, err)
 	}
 	return nil
+}
+
+// makeRunDir makes the folder of what is on its way, and of local runners, who pass through it.
+func makeRunDir(dataDir string) (string, error) {
+	dir, err := local.ChooseDir(dataDir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // see above
+		return "", fmt.Errorf("make %s: %w", dir, err)
+	}
+	return dir, nil
 }
 
 // token is the admin token, and the file that holds it for programs on this machine.

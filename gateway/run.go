@@ -15,7 +15,6 @@ import (
 	"davit/gateway/dispatch"
 	"davit/gateway/faas"
 	"davit/gateway/hub"
-	"davit/gateway/local"
 	"davit/gateway/meter"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
@@ -121,10 +120,14 @@ func build(ctx context.Context, cfg *Config, log *slog.Logger, l *life) (*gatewa
 	return g, nil
 }
 
-// announce says where the gateway listens, for programs and for people.
+// announce says where the gateway listens, for programs and for people. Who gave
+// the token signs in with it; what is printed may be kept as a log.
 func (g *gateway) announce(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "DAVIT_CONSOLE=%s\nDAVIT_CALLS=%s\nDAVIT_TOKEN_FILE=%s\nSign in once: http://%s/sign-in?code=%s\n",
-		g.net.console.Addr(), g.net.calls.Addr(), g.token.file, g.net.console.Addr(), g.console.NewSignInCode())
+	text := fmt.Sprintf("DAVIT_CONSOLE=%s\nDAVIT_CALLS=%s\nDAVIT_TOKEN_FILE=%s\n", g.net.console.Addr(), g.net.calls.Addr(), g.token.file)
+	if g.cfg.Token == "" {
+		text += fmt.Sprintf("Sign in once: http://%s/sign-in?code=%s\n", g.net.console.Addr(), g.console.NewSignInCode())
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 
@@ -149,7 +152,7 @@ func (g *gateway) listen(ctx context.Context) error {
 
 // loadRegistrations rebuilds a Redis that lost them, and fills the catalog.
 func (g *gateway) loadRegistrations(ctx context.Context) error {
-	runDir, err := local.ChooseDir(g.cfg.DataDir)
+	runDir, err := makeRunDir(g.cfg.DataDir)
 	if err != nil {
 		return err
 	}
