@@ -129,12 +129,34 @@ func (c *Cluster) Import(ctx context.Context, archive io.Reader) error {
 	if c.foreign() {
 		return errors.New("import an image: the cluster is your own: push it to a registry that the cluster pulls from")
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(c.tools.containerd, "ctr"), "--address", c.layout.Socket(), "--namespace", "k8s.io", "images", "import", "-")
+	if err := c.ctr(ctx, archive, "import", "-"); err != nil {
+		return fmt.Errorf("import an image: %w", err)
+	}
+	return nil
+}
+
+// Push writes an image that the node has to a registry without TLS, under the name that it is to have there.
+func (c *Cluster) Push(ctx context.Context, image, name string) error {
+	if c.foreign() {
+		return errors.New("push an image: the cluster is your own: push to its registry yourself")
+	}
+	for _, args := range [][]string{{"tag", "--force", image, name}, {"push", "--plain-http", name}, {"remove", name}} {
+		if err := c.ctr(ctx, nil, args...); err != nil {
+			return fmt.Errorf("push %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// ctr does something with the images of the node.
+func (c *Cluster) ctr(ctx context.Context, input io.Reader, args ...string) error {
+	args = append([]string{"--address", c.layout.Socket(), "--namespace", "k8s.io", "images"}, args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(c.tools.containerd, "ctr"), args...)
 	// Where this program is killed, they are found and ended.
 	cmd.Env = append(cmd.Environ(), c.layout.Mark())
-	cmd.Stdin = archive
+	cmd.Stdin = input
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("import an image: %w: %s", err, strings.TrimSpace(string(output)))
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(output)))
 	}
 	return nil
 }

@@ -1,9 +1,9 @@
 // Command davit-cluster brings up a one-node Kubernetes on this machine and takes it down: see the package
 // davit/e2e/cluster.
 //
-//	davit-cluster up|down|import ARCHIVE
+//	davit-cluster up|down|import ARCHIVE|push IMAGE NAME
 //
-// Importing is into the cluster that runs. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down only say so.
+// Importing is into the cluster that runs; pushing is from there to a registry without TLS. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down only say so.
 package main
 
 import (
@@ -42,8 +42,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return cluster.Down(ctx, options)
 	case len(args) == 2 && args[0] == "import":
 		return importArchive(ctx, options, args[1])
+	case len(args) == 3 && args[0] == "push":
+		c, err := cluster.Running(ctx, options)
+		if err != nil {
+			return err
+		}
+		return c.Push(ctx, args[1], args[2])
 	default:
-		return errors.New("usage: davit-cluster up|down|import ARCHIVE")
+		return errors.New("usage: davit-cluster up|down|import ARCHIVE|push IMAGE NAME")
 	}
 }
 
