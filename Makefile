@@ -53,6 +53,7 @@ fuzz: ## run each fuzz target for FUZZTIME (default 20s)
 lint: $(GOLANGCI) ## check style, imports and the rules of the house
 	$(GOLANGCI) run $(PACKAGES)
 	cd e2e/cluster && $(GOLANGCI) run ./...
+	cd e2e/manifests && $(GOLANGCI) run ./...
 
 $(GOLANGCI):
 	@echo "building golangci-lint $(GOLANGCI_VERSION) (once, about 2 minutes)"
@@ -81,6 +82,11 @@ cluster-test: ## the test of that Kubernetes: what it can do, and that it leaves
 .PHONY: images
 images: ## build the images davit-gateway and davit-runner with the Docker of DOCKER_HOST; VERSION tags them
 	@GO='$(GO)' VERSION='$(VERSION)' ./hack/images
+
+.PHONY: deploy
+deploy: ## bring Davit to the cluster of the current kubeconfig; OVERLAY (default dev) and REGISTRY as docs/kubernetes.md says
+	@GO='$(GO)' ./hack/images files
+	@$(GO) run ./hack/deploy -overlay '$(or $(OVERLAY),dev)' -registry '$(REGISTRY)'
 
 .PHONY: bench
 bench: build ## measure calls against their floors; BENCH_JSON=file writes the figures as JSON lines

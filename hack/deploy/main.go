@@ -1,0 +1,55 @@
+// Command davit-deploy brings Davit to the cluster of the current kubeconfig: it gives the cluster the image of the
+// gateway, applies an overlay of the manifests, waits until all of it is ready, and says where it is. What does not
+// become ready it names, with what Kubernetes says about it.
+//
+// `make deploy` runs it. Start at steps in deploy.go; pack.go makes an image of what hack/images left in dist, carry.go
+// knows the ways that images go, state.go what is ready.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "deploy:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("davit-deploy", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	d := deployment{out: stderr}
+	flags.StringVar(&d.overlay, "overlay", "dev", "folder below manifests/overlays")
+	flags.StringVar(&d.registry, "registry", "", "host[:port][/path] to push it to; default: straight into a kind, k3d, minikube or test cluster")
+	flags.StringVar(&d.root, "root", ".", "folder of the repository")
+	flags.DurationVar(&d.patience, "wait", 10*time.Minute, "how long it may take until all is ready")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var err error
+	if d.root, err = filepath.Abs(d.root); err != nil {
+		return err
+	}
+	if d.kubectl, err = findKubectl(); err != nil {
+		return err
+	}
+	where, err := d.steps(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "DAVIT_CONSOLE=%s\nDAVIT_CALLS=%s\nDAVIT_TOKEN_FILE=%s\n", where.console, where.calls, where.tokenFile)
+	return err
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestPack: the archive holds the files as root's, and what the gateway's own Dockerfile says; the same files make the same name.
+func TestPack(t *testing.T) {
+	dir := t.TempDir()
+	root := filepath.Join(dir, "root")
+	if err := os.MkdirAll(filepath.Join(root, "var", "lib"), 0o755); err != nil { //nolint:gosec // the image's
+		t.Fatal(err)
+	}
+	put := func(text string) {
+		if err := os.WriteFile(filepath.Join(root, "davit-gateway"), []byte(text), 0o755); err != nil { //nolint:gosec // a program
+			t.Fatal(err)
+		}
+	}
+	build := func() string {
+		image, err := pack("../../Dockerfile.gateway", root, "davit-gateway", filepath.Join(dir, "image.tar"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return image
+	}
+	put("one")
+	first := build()
+	files := untar(t, filepath.Join(dir, "image.tar"))
+	var manifest []struct{ RepoTags []string }
+	var config struct {
+		Config containerSpec
+	}
+	if err := errors.Join(json.Unmarshal(files["manifest.json"], &manifest), json.Unmarshal(files["config.json"], &config)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(first, "davit-gateway:") || len(manifest) != 1 || !reflect.DeepEqual(manifest[0].RepoTags, []string{first}) {
+		t.Errorf("the image %s is named %v in its archive", first, manifest)
+	}
+	if c := config.Config; c.User != "65532:65532" || !reflect.DeepEqual(c.Entrypoint, []string{"/davit-gateway"}) || len(c.Env) == 0 {
+		t.Errorf("the image is to run as %+v", c)
+	}
+	layer := filepath.Join(dir, "layer.tar")
+	if err := os.WriteFile(layer, files["layer.tar"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inside := untar(t, layer)
+	if _, there := inside["var/lib/"]; !there || string(inside["davit-gateway"]) != "one" {
+		t.Errorf("the layer holds %d files", len(inside))
+	}
+	if again := build(); again != first {
+		t.Errorf("the same files make %s and %s", first, again)
+	}
+	if put("two"); build() == first {
+		t.Error("another program makes an image of the same name")
+	}
+}
+
+// untar reads an archive whose files must all be root's.
+func untar(t *testing.T, path string) map[string][]byte {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	files := map[string][]byte{}
+	for archive := tar.NewReader(file); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.Uid != 0 || header.Gid != 0 || header.Uname != "" {
+			t.Errorf("%s is %s's (%d:%d)", header.Name, header.Uname, header.Uid, header.Gid)
+		}
+		if files[header.Name], err = io.ReadAll(archive); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDockerfilesBeyondPack: what only Docker can do is refused, not left out.
+func TestDockerfilesBeyondPack(t *testing.T) {
+	for _, text := range []string{"FROM debian", "FROM scratch\nRUN true", "FROM scratch\nCOPY other/ /", "FROM scratch\nENTRYPOINT /davit-gateway"} {
+		if _, err := readDockerfile(text); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}
