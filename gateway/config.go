@@ -56,7 +56,7 @@ type Config struct {
 
 	DockerHost    string        `env:"DAVIT_DOCKER_HOST"`                    // kube: the Docker daemon that builds images, tcp://host:port or unix:///path
 	DockerCerts   string        `env:"DAVIT_DOCKER_CERTS"`                   // folder with ca.pem, cert.pem and key.pem, to speak TLS to it; default: without
-	Registry      string        `env:"DAVIT_REGISTRY"`                       // host:port[/path] that images are pushed to, as that daemon reaches it
+	Registry      string        `env:"DAVIT_REGISTRY"`                       // host:port[/path] that images are pushed to, as that daemon reaches it; the path, davit unless named, must be this installation's alone
 	RegistryPull  string        `env:"DAVIT_REGISTRY_PULL"`                  // the same as nodes reach it, such as localhost:30500; default: DAVIT_REGISTRY
 	RegistryLogin string        `env:"DAVIT_REGISTRY_LOGIN" secret:"1"`      // user:password to push with; default: none
 	BaseImage     string        `env:"DAVIT_BASE_IMAGE"`                     // what functions are built on that name no base_image

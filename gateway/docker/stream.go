@@ -74,7 +74,7 @@ type steps struct {
 }
 
 // chatter are the lines by which the daemon tells of its images and containers.
-var chatter = regexp.MustCompile(`^(?: ---> (?:\[Warning\] IPv4 forwarding is disabled.*|Running in |Using cache)?([0-9a-f]{12})?|Removing intermediate container [0-9a-f]{12}|Successfully (?:built|tagged) \S+)\n$`)
+var chatter = regexp.MustCompile(`^(?: ---> (?:\[Warning\] IPv4 forwarding is disabled.*|Running in |Using cache)?([0-9a-f]{12})?|(?: ---> Removed|Removing) intermediate container [0-9a-f]{12}|Successfully (?:built|tagged) \S+)\n$`)
 
 func newSteps(log io.Writer, most faas.Bytes) *steps {
 	return &steps{log: log, left: most, bounded: most > 0}

@@ -213,7 +213,7 @@ func TestSteps(t *testing.T) {
 	s := newSteps(&log, 0)
 	for _, text := range []string{
 		"Step 1/3 : FROM base:1\n", " ---> 111111111111\n", "Step 2/3 : RUN echo\n", " ---> Running in 222222222222\n",
-		"---> not ours\n", " ---> 1234\n", "out", "put\n", "Removing intermediate container 222222222222\n", " ---> 333333333333\n",
+		"---> not ours\n", " ---> 1234\n", "out", "put\n", "Removing intermediate container 222222222222\n", " ---> Removed intermediate container 222222222222\n", " ---> 333333333333\n",
 		"Step 3/3 : CMD [\"x\"]\n", " ---> Using cache\n", " ---> 444444444444\n", "Successfully built 444444444444\n", "Successfully tagged x:1\n",
 	} {
 		if err := s.message(&message{Stream: text}); err != nil {
