@@ -57,12 +57,12 @@ COPY . /srv/
 WORKDIR /srv
 ENTRYPOINT ["cat"]
 CMD ["made", "app.txt"]
-`), file("app.txt", "app"), file("z.txt", ""))
+`), file("app.txt", "app"), file("z.txt", ""), file("secret.txt", ""), file(".dockerignore", "# none\n*.txt\n!z.txt\n!app.*\n"))
 		built, log := b.mustMake(t, revision("own", 1, faas.FunctionSpec{Setup: "echo after >>made"}, own), own)
 		if !slices.Equal(built.Command, faas.Command{"cat", "made", "app.txt"}) {
 			t.Errorf("the command is %q", built.Command)
 		}
-		if got := s.sh(t, s.pull(t, built), "pwd; cat made app.txt; ls; ls /function"); got != "/srv\nbuilt\nafter\nappDockerfile\napp.txt\nmade\nz.txt\nDockerfile\napp.txt\nz.txt\n" {
+		if got := s.sh(t, s.pull(t, built), "pwd; cat made app.txt; ls; ls /function"); got != "/srv\nbuilt\nafter\nappDockerfile\napp.txt\nmade\nz.txt\nDockerfile\napp.txt\nsecret.txt\nz.txt\n" {
 			t.Errorf("got %q\n%s", got, log)
 		}
 	})

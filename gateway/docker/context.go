@@ -51,7 +51,7 @@ func (w *work) wrapping(dockerfile string, source func() io.Reader) pack {
 		if source == nil {
 			return nil
 		}
-		_, err := archive.Tar(ctx, source(), t, sourceFolder, w.o.Limits)
+		_, err := archive.Tar(ctx, source(), t, sourceFolder, nil, w.o.Limits)
 		return err
 	}
 }

@@ -22,7 +22,7 @@ func (w *work) ofSource(ctx context.Context, tag string, source io.Reader) (faas
 	}
 	defer func() { _ = file.Close() }()
 	again := func() io.Reader { return io.NewSectionReader(file, 0, 1<<62) }
-	own, held, err := archive.Peek(ctx, again(), contextFile, maxDockerfile, w.o.Limits)
+	found, held, err := archive.Peek(ctx, again(), maxDockerfile, w.o.Limits, contextFile, ignoreFile)
 	if err != nil {
 		return nil, err
 	}
@@ -32,10 +32,10 @@ func (w *work) ofSource(ctx context.Context, tag string, source io.Reader) (faas
 	w.say("the source: %d files, %d folders, %d links, together %s", held.Files, held.Dirs, held.Links, faas.Bytes(held.UnpackedBytes))
 	over := wrapper{source: true, setup: w.rev.Spec.Setup}
 	var command faas.Command
-	if own == nil {
+	if found[contextFile] == nil {
 		over.base, err = w.base(ctx, &over)
 	} else {
-		command, err = w.ownBase(ctx, own, again, &over)
+		command, err = w.ownBase(ctx, found, again, &over)
 	}
 	if err != nil {
 		return nil, err
@@ -81,11 +81,11 @@ func (w *work) base(ctx context.Context, over *wrapper) (string, error) {
 }
 
 // ownBase builds the source's own Dockerfile. What commands see is its working directory, unless that is "/".
-func (w *work) ownBase(ctx context.Context, own []byte, source func() io.Reader, over *wrapper) (faas.Command, error) {
+func (w *work) ownBase(ctx context.Context, files map[string][]byte, source func() io.Reader, over *wrapper) (faas.Command, error) {
 	if base := w.rev.Spec.BaseImage; base != "" && base != w.o.BaseImage {
 		return nil, faas.Errorf(faas.BuildFailed, "the archive has a Dockerfile, which names what it builds on: leave out base_image, or the Dockerfile")
 	}
-	names, err := references(own)
+	names, err := references(files[contextFile])
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +94,13 @@ func (w *work) ownBase(ctx context.Context, own []byte, source func() io.Reader,
 			return nil, err
 		}
 	}
+	skip, err := ignored(files[ignoreFile])
+	if err != nil {
+		return nil, err
+	}
 	w.say("building the archive's Dockerfile")
 	id, err := w.run(ctx, "", func(ctx context.Context, t *tar.Writer) error {
-		_, err := archive.Tar(ctx, source(), t, "", w.o.Limits)
+		_, err := archive.Tar(ctx, source(), t, "", skip, w.o.Limits)
 		return err
 	})
 	if err != nil {

@@ -5,17 +5,22 @@ import (
 	"context"
 	"io"
 	"path"
+	"slices"
 	"time"
 )
 
 // Tar writes what Unpack would make to t, below the folder prefix, "" for the
 // top: everything is root's, modes are those of Unpack, and symbolic links come
-// last. It does not close t. r is read to its end; what was written is worth
-// nothing when there is an error. The errors are Unpack's, or t's.
-func Tar(ctx context.Context, r io.Reader, t *tar.Writer, prefix string, l Limits) (Summary, error) {
-	to := &tarball{t: t, prefix: prefix, buffer: make([]byte, copyBytes)}
+// last. Entries that skip names are left out, folders one by one; nil is none. It
+// does not close t. r is read to its end; what was written is worth nothing when
+// there is an error. The errors are Unpack's, or t's.
+func Tar(ctx context.Context, r io.Reader, t *tar.Writer, prefix string, skip func(name string) bool, l Limits) (Summary, error) {
+	if skip == nil {
+		skip = func(string) bool { return false }
+	}
+	to := &tarball{t: t, prefix: prefix, skip: skip, buffer: make([]byte, copyBytes)}
 	if prefix != "" {
-		if err := to.dir("."); err != nil {
+		if err := to.folder("."); err != nil {
 			return Summary{}, wrap(err)
 		}
 	}
@@ -26,6 +31,7 @@ func Tar(ctx context.Context, r io.Reader, t *tar.Writer, prefix string, l Limit
 type tarball struct {
 	t      *tar.Writer
 	prefix string
+	skip   func(name string) bool
 	buffer []byte
 }
 
@@ -34,12 +40,23 @@ func (b *tarball) head(kind byte, name string, mode int64) *tar.Header {
 }
 
 func (b *tarball) dir(name string) error {
+	if b.skip(name) {
+		return nil
+	}
+	return b.folder(name)
+}
+
+func (b *tarball) folder(name string) error {
 	h := b.head(tar.TypeDir, name, 0o755)
 	h.Name += "/"
 	return onDisk(b.t.WriteHeader(h))
 }
 
 func (b *tarball) file(name string, head *fileHeader, r io.Reader) error {
+	if b.skip(name) {
+		_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, b.buffer)
+		return err
+	}
 	h := b.head(tar.TypeReg, name, int64(head.mode()))
 	h.Size, h.ModTime = head.size, head.modified
 	if err := b.t.WriteHeader(h); err != nil {
@@ -49,21 +66,30 @@ func (b *tarball) file(name string, head *fileHeader, r io.Reader) error {
 }
 
 func (b *tarball) link(old, name string) error {
+	if b.skip(name) {
+		return nil
+	}
+	if b.skip(old) {
+		return refuse(name, "is a hard link to %s, which is left out", quote(old))
+	}
 	h := b.head(tar.TypeLink, name, 0o644)
 	h.Linkname = path.Join(b.prefix, old)
 	return onDisk(b.t.WriteHeader(h))
 }
 
 func (b *tarball) symlink(target, name string) error {
+	if b.skip(name) {
+		return nil
+	}
 	h := b.head(tar.TypeSymlink, name, 0o777)
 	h.Linkname = target
 	return onDisk(b.t.WriteHeader(h))
 }
 
-// Peek is Check that also returns the contents of the regular file of that name:
-// nil when there is none, a *Refusal when it is larger than most bytes.
-func Peek(ctx context.Context, r io.Reader, name string, most int64, l Limits) ([]byte, Summary, error) {
-	to := &peek{nowhere: nowhere{buffer: make([]byte, copyBytes)}, name: name, most: most}
+// Peek is Check that also returns the contents of the regular files of those names,
+// without those that are not there; one larger than most bytes is a *Refusal.
+func Peek(ctx context.Context, r io.Reader, most int64, l Limits, names ...string) (map[string][]byte, Summary, error) {
+	to := &peek{nowhere: nowhere{buffer: make([]byte, copyBytes)}, names: names, most: most, found: map[string][]byte{}}
 	s, err := read(ctx, r, l, to)
 	if err != nil {
 		return nil, s, err
@@ -71,23 +97,23 @@ func Peek(ctx context.Context, r io.Reader, name string, most int64, l Limits) (
 	return to.found, s, nil
 }
 
-// peek keeps one file of those that it is given.
+// peek keeps some of the files that it is given.
 type peek struct {
 	nowhere
-	name  string
+	names []string
 	most  int64
-	found []byte
+	found map[string][]byte
 }
 
 func (p *peek) file(name string, h *fileHeader, r io.Reader) error {
-	if name != p.name {
+	if !slices.Contains(p.names, name) {
 		return p.nowhere.file(name, h, r)
 	}
 	if h.size > p.most {
 		return refuse(name, "is larger than %d bytes, which is the limit for it", p.most)
 	}
 	var err error
-	p.found, err = io.ReadAll(r)
+	p.found[name], err = io.ReadAll(r)
 	return err
 }
 

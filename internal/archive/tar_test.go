@@ -33,7 +33,7 @@ func TestTar(t *testing.T) {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
 		packed := rich(t)
-		got, err := Tar(t.Context(), bytes.NewReader(packed), w, prefix, roomy)
+		got, err := Tar(t.Context(), bytes.NewReader(packed), w, prefix, nil, roomy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,14 +72,32 @@ func entriesOf(t *testing.T, r io.Reader) (entries []string) {
 	}
 }
 
+func TestTarLeavesOut(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	skipped := map[string]bool{"bin": true, "again": true, "latest": true, "Dockerfile": true}
+	s, err := Tar(t.Context(), bytes.NewReader(rich(t)), w, "", func(name string) bool { return skipped[name] }, roomy)
+	if err = errors.Join(err, w.Close()); err != nil || s.Files != 2 {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	if got, want := entriesOf(t, &b), []string{"0 bin/run.sh 755 10", "5 empty/ 755 0"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	var refusal *Refusal
+	_, err = Tar(t.Context(), bytes.NewReader(rich(t)), tar.NewWriter(io.Discard), "", func(name string) bool { return name == "bin/run.sh" }, roomy)
+	if !errors.As(err, &refusal) || refusal.Entry != "again" {
+		t.Errorf("a hard link to what is left out: got %v", err)
+	}
+}
+
 func TestTarRefusesAndFails(t *testing.T) {
 	var refusal *Refusal
-	_, err := Tar(t.Context(), bytes.NewReader(tgz(t, file("a", "a"), link("out", "../b"))), tar.NewWriter(io.Discard), "source", roomy)
+	_, err := Tar(t.Context(), bytes.NewReader(tgz(t, file("a", "a"), link("out", "../b"))), tar.NewWriter(io.Discard), "source", nil, roomy)
 	if !errors.As(err, &refusal) {
 		t.Errorf("a link that leads out: got %v", err)
 	}
 	broken := errors.New("the pipe is closed")
-	_, err = Tar(t.Context(), bytes.NewReader(rich(t)), tar.NewWriter(failingWriter{broken}), "source", roomy)
+	_, err = Tar(t.Context(), bytes.NewReader(rich(t)), tar.NewWriter(failingWriter{broken}), "source", nil, roomy)
 	if !errors.Is(err, broken) || errors.As(err, &refusal) {
 		t.Errorf("a writer that fails: got %v", err)
 	}
@@ -98,7 +116,8 @@ func TestPeek(t *testing.T) {
 		{name: "empty", most: 100},
 	}
 	for _, c := range cases {
-		content, s, err := Peek(t.Context(), bytes.NewReader(rich(t)), c.name, c.most, roomy)
+		found, s, err := Peek(t.Context(), bytes.NewReader(rich(t)), c.most, roomy, "other", c.name)
+		content := found[c.name]
 		var refusal *Refusal
 		if string(content) != c.want || errors.As(err, &refusal) != c.refused || err != nil && !c.refused {
 			t.Errorf("%s: got %q, %v", c.name, content, err)
