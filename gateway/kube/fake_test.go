@@ -183,7 +183,7 @@ func fakeKinds() map[string]func(*corev1.Pod) {
 		kindStartFailed: ended(3, "Error", "davit-runner: it ended with exit code 4\n"),
 		kindMemory:      ended(137, "OOMKilled", ""),
 		kindNoImage:     wait("ErrImagePull", "failed to resolve reference: not found"),
-		kindNoSecret:    wait("CreateContainerConfigError", "secret \"value-x\" not found"),
+		kindNoSecret:    wait("CreateContainerConfigError", "secret \""+valueSecret("MISSING")+"\" not found"),
 		kindHuge: func(p *corev1.Pod) {
 			p.Spec.NodeName, p.Status.Phase = "", corev1.PodPending
 			p.Status.Conditions = []corev1.PodCondition{{

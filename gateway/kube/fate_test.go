@@ -27,7 +27,7 @@ func ended(code int32, reason, message string) func(*corev1.Pod) {
 			p.Status.Phase = corev1.PodSucceeded
 		}
 		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: containerName, State: corev1.ContainerState{
-			Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: message},
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: message, FinishedAt: metav1.Now()},
 		}}}
 	}
 }

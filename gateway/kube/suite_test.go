@@ -51,6 +51,9 @@ func TestSuite(t *testing.T) {
 		return &world{clients: newFakeCluster(t).clients, namespace: testNamespace, within: 15 * time.Second, now: quick, revision: func(kind string) *faas.Revision {
 			r := revision(nil)
 			r.Function = faas.FunctionName(kind)
+			if kind == kindNoSecret {
+				r.Spec.Secrets = []string{"MISSING"}
+			}
 			return r
 		}}
 	})
@@ -265,6 +268,9 @@ func testEndings(t *testing.T, w *world) {
 			e := w.exit(t, g, kind)
 			if e.Reason != want || e.Invocation != id || e.Start != faas.StartJob || e.Ref != rev.Ref() || (e.Detail == "") != (want == "") {
 				t.Errorf("%+v, want %q", e, want)
+			}
+			if kind == kindNoSecret && !strings.Contains(e.Detail, `secret "MISSING" not found`) {
+				t.Errorf("the detail names no secret that users know: %s", e.Detail)
 			}
 			if reason, detail, known := g.Explain(e.Runner); known != (want != "") || reason != want || detail != e.Detail {
 				t.Errorf("explained: %q, %q, %v", reason, detail, known)

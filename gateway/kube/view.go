@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -97,7 +98,22 @@ func slimPod(o any) (any, error) {
 	}
 	slim := &corev1.Pod{ObjectMeta: slimMeta(&p.ObjectMeta), Status: p.Status}
 	slim.Spec.NodeName = p.Spec.NodeName
+	if w := waitingFor(slim); w != nil {
+		w.Message = inUserWords(w.Message, p)
+	}
 	return slim, nil
+}
+
+// inUserWords names secrets as their users do.
+func inUserWords(message string, p *corev1.Pod) string {
+	for i := range p.Spec.Containers {
+		for _, v := range p.Spec.Containers[i].Env {
+			if v.ValueFrom != nil && v.ValueFrom.SecretKeyRef != nil {
+				message = strings.ReplaceAll(message, v.ValueFrom.SecretKeyRef.Name, v.Name)
+			}
+		}
+	}
+	return message
 }
 
 func slimJob(o any) (any, error) {

@@ -20,6 +20,8 @@ const (
 	lookEvery = time.Second
 	// rememberFor is how long the fate of a runner, and that a Job was stopped, is of use.
 	rememberFor = 10 * time.Minute
+	// newsFor is how old an end may be to be told when it is first seen.
+	newsFor = time.Minute
 	// createdFor is how long the watch may take to tell of a Job that was created.
 	createdFor = 30 * time.Second
 	// bareFor is how long it may take to tell of the pod of a Job that is gone.
@@ -190,18 +192,35 @@ func (l *Launcher) fateOf(p *corev1.Pod, now time.Time) fate {
 	return ending(p, job, now)
 }
 
-// end tells of a pod's end, once.
+// end tells of a pod's end, once. What was long over when it was first seen is no
+// news: whoever asks is told.
 func (l *Launcher) end(p *corev1.Pod, who identity, f fate) (first bool) {
+	now := l.o.Now()
 	l.mu.Lock()
 	s := l.sighted(p.UID)
 	first = !s.told
 	s.told = true
-	l.room = l.o.Now()
 	l.mu.Unlock()
-	if first {
-		l.tell(who, jobOfPod(p), faas.RunnerID(p.Name), f)
+	if !first {
+		return false
 	}
-	return first
+	if t := terminated(p); t != nil && now.Sub(t.FinishedAt.Time) > newsFor {
+		l.note(jobOfPod(p), faas.RunnerID(p.Name), f, now)
+		return true
+	}
+	l.mu.Lock()
+	l.room = now
+	l.mu.Unlock()
+	l.tell(who, jobOfPod(p), faas.RunnerID(p.Name), f)
+	return true
+}
+
+// note remembers the end of a runner.
+func (l *Launcher) note(job types.UID, runner faas.RunnerID, f fate, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended[job] = now
+	l.known[runner] = remembered{fate: f, at: now}
 }
 
 // tell reports the end of a runner. One that was stopped has ended as it was told
@@ -213,9 +232,8 @@ func (l *Launcher) tell(who identity, job types.UID, runner faas.RunnerID, f fat
 	if known && current == job {
 		delete(l.launched, who.invocation)
 	}
-	l.ended[job] = l.o.Now()
-	l.known[runner] = remembered{fate: f, at: l.o.Now()}
 	l.mu.Unlock()
+	l.note(job, runner, f, l.o.Now())
 	exit := Exit{Runner: runner, Ref: who.ref, Start: who.start, Invocation: who.invocation, Reason: f.reason, Detail: f.detail}
 	if stopped {
 		exit.Reason, exit.Detail = "", ""
