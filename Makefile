@@ -85,7 +85,7 @@ images: ## build the images davit-gateway and davit-runner with the Docker of DO
 
 .PHONY: deploy
 deploy: ## bring Davit to the cluster of the current kubeconfig; OVERLAY (default dev) and REGISTRY as docs/kubernetes.md says
-	@GO='$(GO)' ./hack/images files
+	@GO='$(GO)' ./hack/images files >&2
 	@$(GO) run ./hack/deploy -overlay '$(or $(OVERLAY),dev)' -registry '$(REGISTRY)'
 
 .PHONY: bench
