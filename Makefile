@@ -37,6 +37,10 @@ test: test-deps build ## all tests, with the race detector; needs root for what 
 	$(GO) test -timeout 20m ./e2e
 	$(GO) test -timeout 20m -tags large -run '^TestLarge' ./e2e/
 
+.PHONY: docker-test
+docker-test: test-deps build ## what builds images, on a Docker daemon and a registry of the tests' own; as root
+	$(GO) test -race -p 1 -tags cluster -timeout 20m ./gateway/docker ./e2e/images
+
 .PHONY: race-e2e
 race-e2e: test-deps ## the whole-system tests with programs under the race detector
 	$(GO) test -race -timeout 40m ./e2e

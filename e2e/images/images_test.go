@@ -1,4 +1,5 @@
-// Package images tests what `make images` builds, on a real Docker daemon.
+//go:build cluster
+
 package images
 
 import (
