@@ -19,8 +19,8 @@ func (d *Dispatcher) end(c *call, o *task.Outcome) {
 		c.closeStored()
 		d.freePlace(c.id)
 	}
+	d.recorder.save(c) // before the end is told: who hears of it may list
 	c.closeEnded()
-	d.recorder.save(c)
 }
 
 // keeps reports whether a runner stores what a call leaves that nobody was promised.
@@ -47,12 +47,12 @@ func (d *Dispatcher) uploaded(c *call, o *task.Outcome) {
 	c.closeStored()
 	c.closeInput()
 	d.freePlace(c.id)
-	c.closeEnded()
 	if c.hasAnswered() {
 		d.recorder.save(c) // nobody waits for its record
-		return
+	} else {
+		d.recorder.saveNow(c)
 	}
-	d.recorder.saveNow(c)
+	c.closeEnded()
 }
 
 // amend writes into a final record what is in the store by now; it changes nothing else.
@@ -80,8 +80,8 @@ func (d *Dispatcher) lose(c *call, reason faas.Reason, detail string) {
 	c.closeStored()
 	c.cancel(&loss{reason, detail})
 	d.freePlace(c.id)
-	c.closeEnded()
 	d.recorder.saveNow(c)
+	c.closeEnded()
 }
 
 // drop forgets a call that never was accepted; one that was seen by others is settled instead.
