@@ -225,9 +225,9 @@ func said(what, message string) string {
 	return what
 }
 
-// clip makes one line of a message, and not too long a one.
+// clip makes one line of a message, without a full stop and not too long.
 func clip(message string) string {
-	message = strings.Join(strings.Fields(message), " ")
+	message = strings.TrimSuffix(strings.Join(strings.Fields(message), " "), ".")
 	if len(message) > maxSaid {
 		message = strings.ToValidUTF8(message[:maxSaid], "") + "…"
 	}

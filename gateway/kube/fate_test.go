@@ -169,7 +169,7 @@ func TestNodeSilent(t *testing.T) {
 }
 
 func TestClip(t *testing.T) {
-	if got := clip("  a\n\tb  "); got != "a b" {
+	if got := clip("  a\n\tb.  "); got != "a b" {
 		t.Errorf("%q", got)
 	}
 	if got := clip(strings.Repeat("é", 2*maxSaid)); len(got) > maxSaid+8 || !strings.HasSuffix(got, "é…") {

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -130,10 +131,8 @@ func (l *Launcher) isDone(job *batchv1.Job) bool {
 	if stopped || ended || job.DeletionTimestamp != nil {
 		return true
 	}
-	for _, c := range job.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
-			return true
-		}
+	if hasEnded(job) {
+		return true
 	}
 	pods := l.podsOf(job.UID)
 	for _, p := range pods {
@@ -142,4 +141,11 @@ func (l *Launcher) isDone(job *batchv1.Job) bool {
 		}
 	}
 	return len(pods) > 0
+}
+
+// hasEnded reports whether a Job's own status says that it has ended.
+func hasEnded(job *batchv1.Job) bool {
+	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+	})
 }

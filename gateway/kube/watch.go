@@ -90,7 +90,7 @@ func (l *Launcher) jobGone(job *batchv1.Job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.created, job.UID)
-	if _, told := l.ended[job.UID]; !told {
+	if _, told := l.ended[job.UID]; !told && !hasEnded(job) {
 		l.bare[job.UID] = bareJob{who, job.Name, l.o.Now()}
 	}
 }

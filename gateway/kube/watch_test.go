@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -89,6 +90,9 @@ func TestBareJob(t *testing.T) {
 	rev := revision(nil)
 	job, err := l.jobOf(callJob(anInvocation), rev, faas.StartJob, anInvocation, time.Minute)
 	must(t, err)
+	done := job.DeepCopy()
+	done.UID, done.Status.Conditions = "uid-of-another", []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
+	l.jobGone(done) // its time after its end was over
 	job.UID = "uid-of-job"
 	l.noteLaunched(anInvocation, job.UID)
 	l.jobGone(job)
