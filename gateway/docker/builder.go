@@ -61,10 +61,12 @@ type Builder struct {
 
 	building sync.RWMutex // held to read by builds, to write by who removes what they may be about to use
 
-	mu     sync.Mutex
-	pulled map[string]*pulled   // by reference: what this process brought to the daemon
-	stray  map[string]bool      // images that steps made and nobody may need
-	gone   map[string]time.Time // tags of revisions that are not registered, with when that was first seen
+	mu      sync.Mutex
+	pulled  map[string]*pulled   // by reference: what this process brought to the daemon
+	stray   map[string]bool      // images that steps made and nobody may need
+	waiting map[string]bool      // those of them that something else was found to need
+	broken  []span               // when builds ran of which it is not known what they made
+	gone    map[string]time.Time // tags of revisions that are not registered, with when that was first seen
 }
 
 // New returns a Builder. It does not ask the daemon for anything yet.
@@ -78,7 +80,7 @@ func New(o Options) (*Builder, error) {
 	if o.Longest <= 0 {
 		o.Longest = time.Hour
 	}
-	b := &Builder{o: o, pushWait: firstWait, pulled: map[string]*pulled{}, stray: map[string]bool{}, gone: map[string]time.Time{}}
+	b := &Builder{o: o, pushWait: firstWait, pulled: map[string]*pulled{}, stray: map[string]bool{}, waiting: map[string]bool{}, gone: map[string]time.Time{}}
 	b.life, b.stop = context.WithCancel(context.Background())
 	var err error
 	if b.registry, err = parseAddress(o.Registry); err != nil {
@@ -152,8 +154,10 @@ type work struct {
 	arch  string
 	login *login // of the function; nil: none
 
-	uses []string // images that were fetched for it
-	made []string // images that its steps made
+	began  time.Time
+	uses   []string // images that were fetched for it
+	made   []string // images that its steps made
+	broken bool     // and some that are not known
 }
 
 // helloWithin is how long a daemon may take to say what it is.
@@ -163,7 +167,7 @@ const helloWithin = 20 * time.Second
 func (b *Builder) begin(ctx context.Context, rev *faas.Revision, log io.Writer) (*work, error) {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	w := &work{Builder: b, rev: rev, log: log, mark: hex.EncodeToString(id[:]) + markSuffix}
+	w := &work{Builder: b, rev: rev, log: log, began: b.o.Now(), mark: hex.EncodeToString(id[:]) + markSuffix}
 	hello, cancel := context.WithTimeout(ctx, helloWithin)
 	defer cancel()
 	version, err := b.docker.ServerVersion(hello, client.ServerVersionOptions{})
@@ -192,6 +196,9 @@ func (w *work) end() {
 	for _, id := range w.made {
 		w.stray[id] = true
 	}
+	if w.broken {
+		w.Builder.broken = append(w.Builder.broken, span{w.began, w.o.Now()})
+	}
 	w.mu.Unlock()
 	w.building.RUnlock()
 	w.tidying.Go(func() { w.tidyAfter(w.rev.Ref()) })
@@ -200,6 +207,13 @@ func (w *work) end() {
 // build makes the image, pushes it and pins it.
 func (w *work) build(ctx context.Context, source io.Reader) (built faas.Built, err error) {
 	tag := w.registry.tag(w.rev.Ref())
+	before, err := w.look(ctx, tag)
+	if err != nil {
+		return built, err
+	}
+	if before != nil { // an interrupted build's, which loses its name to this one
+		w.made = append(w.made, before.ID)
+	}
 	if source == nil {
 		built.Command, err = w.ofImage(ctx, tag)
 	} else {

@@ -21,6 +21,7 @@ const freshFor = time.Hour
 // pulled is an image that the daemon has because of this process.
 type pulled struct {
 	at     time.Time
+	id     string
 	secret string // the registry_secret that it was pulled with
 	users  int    // builds
 }
@@ -56,7 +57,7 @@ func (w *work) fetch(ctx context.Context, name string, base bool) (*image.Inspec
 // renew pulls an image. Where the daemon had one of itself and the registry cannot give it, that one is good enough, unless
 // it once came from a registry, which lets only others have it.
 func (w *work) renew(ctx context.Context, named reference.Named, had *image.InspectResponse) (*image.InspectResponse, error) {
-	err := w.pullImage(ctx, named, had != nil)
+	err := w.pullImage(ctx, named)
 	if err != nil && (had == nil || ctx.Err() != nil || isGone(err) || errors.Is(err, errDenied) && len(had.RepoDigests) > 0) {
 		return nil, err
 	}
@@ -66,6 +67,9 @@ func (w *work) renew(ctx context.Context, named reference.Named, had *image.Insp
 	found, err := w.look(ctx, named.String())
 	if err == nil && found == nil {
 		err = faas.Errorf(faas.Unavailable, "the image %s was removed while it was used; send the function again", reference.FamiliarString(named))
+	}
+	if err == nil && had == nil {
+		w.notePull(named.String(), found.ID)
 	}
 	return found, err
 }
@@ -125,7 +129,7 @@ func (w *work) use(ref string) (ours, fresh bool) {
 }
 
 // notePull remembers an image that the daemon has because of this build.
-func (w *work) notePull(ref string) {
+func (w *work) notePull(ref, id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.pulled[ref]
@@ -134,11 +138,11 @@ func (w *work) notePull(ref string) {
 		w.pulled[ref] = p
 		w.uses = append(w.uses, ref)
 	}
-	p.at, p.secret = w.o.Now(), w.rev.Spec.RegistrySecret
+	p.at, p.id, p.secret = w.o.Now(), id, w.rev.Spec.RegistrySecret
 }
 
-// pullImage pulls an image. One that the daemon had of itself stays its own.
-func (w *work) pullImage(ctx context.Context, named reference.Named, own bool) error {
+// pullImage pulls an image.
+func (w *work) pullImage(ctx context.Context, named reference.Named) error {
 	ref, short := named.String(), reference.FamiliarString(named)
 	w.say("pulling %s", short)
 	auth, err := w.login.header(reference.Domain(named))
@@ -161,15 +165,12 @@ func (w *work) pullImage(ctx context.Context, named reference.Named, own bool) e
 	if err != nil {
 		return w.pullFault(short, err)
 	}
-	if !own {
-		w.notePull(ref)
-	}
 	return nil
 }
 
 // deniedMarks are in what a registry says to those that it does not let in.
 func deniedMarks() []string {
-	return []string{"unauthorized", "no basic auth credentials", "authentication required", "denied"}
+	return []string{"unauthorized", "no basic auth credentials", "authentication required", "denied", "401 Unauthorized", "403 Forbidden"}
 }
 
 var errDenied = errors.New("the registry asks for a login")

@@ -2,7 +2,9 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/distribution/reference"
@@ -16,6 +18,8 @@ const (
 	pushTries = 4
 	firstWait = time.Second
 )
+
+var errAway = errors.New("the registry is away")
 
 // push brings an image to the registry and returns its digest, once the registry has it by that.
 func (w *work) push(ctx context.Context, tag string) (digest string, err error) {
@@ -35,7 +39,7 @@ func (w *work) push(ctx context.Context, tag string) (digest string, err error) 
 	wait := w.pushWait
 	for try := 1; ; try++ {
 		digest, err = w.pushOnce(ctx, tag, auth)
-		if err == nil || try == pushTries || faas.KindOf(err) != faas.Unavailable {
+		if err == nil || try == pushTries || !errors.Is(err, errAway) {
 			break
 		}
 		w.say("the registry does not answer; trying again")
@@ -53,11 +57,17 @@ func (w *work) push(ctx context.Context, tag string) (digest string, err error) 
 	return digest, nil
 }
 
+// pushedAs is how daemons that keep images in containerd tell of a digest.
+var pushedAs = regexp.MustCompile(`: digest: (sha256:[0-9a-f]{64}) size: `)
+
 func (w *work) pushOnce(ctx context.Context, tag, auth string) (digest string, err error) {
 	answer, err := w.docker.ImagePush(ctx, tag, client.ImagePushOptions{RegistryAuth: auth})
 	if err == nil {
 		defer func() { _ = answer.Close() }()
 		err = follow(ctx, answer, func(m *message) error {
+			if found := pushedAs.FindStringSubmatch(m.Status); found != nil {
+				digest = found[1]
+			}
 			if m.Aux != nil && m.Aux.Digest != "" {
 				digest = m.Aux.Digest
 			}
@@ -96,7 +106,7 @@ func (w *work) pushFault(ctx context.Context, err error) error {
 	text := err.Error()
 	detail := "the image could not be pushed: " + sayable(text)
 	if isRegistryAway(text) {
-		detail = "the registry does not answer; send the function again when it does"
+		detail, err = "the registry does not answer; send the function again when it does", errors.Join(errAway, err)
 	}
 	return &faas.Error{Kind: faas.Unavailable, Detail: detail, Err: err}
 }

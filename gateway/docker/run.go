@@ -44,6 +44,7 @@ func (w *work) runOnce(ctx context.Context, tag string, p pack) (string, error) 
 	stop(nil)
 	<-watched
 	w.made = append(w.made, s.made...)
+	w.broken = w.broken || err != nil && toldBy(err) == nil // the daemon may have done more than it told
 	switch {
 	case errors.Is(err, errOutput):
 		return "", faas.Errorf(faas.BuildFailed, "the build wrote more than %s to its log, which is the limit", w.o.Output)

@@ -167,6 +167,7 @@ func (b *Builder) make(ctx context.Context, rev *faas.Revision, packed []byte) (
 func (b *Builder) mustMake(t *testing.T, rev *faas.Revision, packed []byte) (faas.Built, string) {
 	t.Helper()
 	built, log, err := b.make(t.Context(), rev, packed)
+	b.tidying.Wait() // it removes images, as some tests do
 	if err != nil {
 		t.Fatalf("build %s: %v\n%s", rev.Ref(), err, log)
 	}

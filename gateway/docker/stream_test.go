@@ -81,6 +81,7 @@ func TestAnswers(t *testing.T) {
 		"no space to build":              {func(a *api) { a.build = `{"error":"write /x: no space left on device"}` }, faas.BuildFailed, "no space left"},
 		"an image vanished twice":        {func(a *api) { a.build = `{"error":"No such image: sha256:1"}` }, faas.Unavailable, "was removed while it was built on"},
 		"push fails within 200":          {func(a *api) { a.push = `{"errorDetail":{"message":"denied"},"error":"denied"}` }, faas.Unavailable, "could not be pushed: denied"},
+		"push tells the digest in words": {func(a *api) { a.push = `{"status":"1: digest: ` + goodDigest + ` size: 528"}` }, "", ""},
 		"push tells no digest":           {func(a *api) { a.push = `{"status":"Pushed"}` }, faas.Unavailable, "did not say under which digest"},
 		"push breaks off":                {func(a *api) { a.push = `{"status":"Pushing"}…` }, faas.Unavailable, "the Docker daemon is away"},
 		"registry away within 200":       {func(a *api) { a.push = `{"error":"dial tcp 10.0.0.1:5000: connect: connection refused"}` }, faas.Unavailable, "the registry does not answer"},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +43,7 @@ func (b *Builder) Run(ctx context.Context) error {
 func (b *Builder) Tidy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tidyWithin)
 	defer cancel()
-	err := errors.Join(b.removeContainers(ctx), b.removeUnused(ctx), b.forgetImages(ctx))
+	err := errors.Join(b.removeContainers(ctx), b.findStray(ctx), b.removeUnused(ctx, true), b.forgetImages(ctx))
 	if err != nil {
 		return fmt.Errorf("tidy up: %w", err)
 	}
@@ -55,7 +54,7 @@ func (b *Builder) Tidy(ctx context.Context) error {
 func (b *Builder) tidyAfter(ref faas.RevisionRef) {
 	ctx, cancel := context.WithTimeout(b.life, tidyWithin)
 	defer cancel()
-	err := errors.Join(b.removeOlder(ctx, ref), b.removeUnused(ctx))
+	err := errors.Join(b.removeOlder(ctx, ref), b.removeUnused(ctx, false))
 	if err != nil && b.life.Err() == nil {
 		b.o.Log.Info("what a build left is removed later", "revision", ref.String(), "error", err)
 	}
@@ -106,14 +105,14 @@ func (b *Builder) untag(ctx context.Context, tag string) error {
 const unusedWithin = 20 * time.Second
 
 // removeUnused removes what no build needs any more, but not while something is built, which may be about to use it.
-func (b *Builder) removeUnused(ctx context.Context) error {
+func (b *Builder) removeUnused(ctx context.Context, all bool) error {
 	if !b.building.TryLock() {
 		return nil
 	}
 	defer b.building.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, unusedWithin)
 	defer cancel()
-	return errors.Join(b.releasePulled(ctx), b.removeStray(ctx))
+	return errors.Join(b.releasePulled(ctx), b.removeStray(ctx, all))
 }
 
 // releasePulled takes away the images that were pulled and that no build has used for a while.
@@ -123,6 +122,7 @@ func (b *Builder) releasePulled(ctx context.Context) error {
 	for ref, p := range b.pulled {
 		if p.users == 0 && b.o.Now().Sub(p.at) >= freshFor {
 			idle = append(idle, ref)
+			b.stray[p.id] = true // where the daemon keeps it without its name
 			delete(b.pulled, ref)
 		}
 	}
@@ -132,53 +132,6 @@ func (b *Builder) releasePulled(ctx context.Context) error {
 		errs = append(errs, b.untag(ctx, ref))
 	}
 	return errors.Join(errs...)
-}
-
-// removeStray removes the images that steps made and that no image is built on: stages, and what a build that failed left.
-func (b *Builder) removeStray(ctx context.Context) error {
-	b.mu.Lock()
-	ids := slices.Collect(maps.Keys(b.stray))
-	b.mu.Unlock()
-	// Those that others are built on cannot go before them: as many rounds as there are layers.
-	for left := len(ids) + 1; len(ids) > 0 && len(ids) < left; {
-		left = len(ids)
-		var kept []string
-		for _, id := range ids {
-			removed, err := b.removeUnnamed(ctx, id)
-			if err != nil {
-				return err
-			}
-			if !removed {
-				kept = append(kept, id)
-			}
-		}
-		ids = kept
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	clear(b.stray) // what has a name goes with that
-	return nil
-}
-
-// removeUnnamed removes an image, unless it has a name or something is built on it.
-func (b *Builder) removeUnnamed(ctx context.Context, id string) (removed bool, err error) {
-	found, err := b.docker.ImageInspect(ctx, id)
-	switch {
-	case errdefs.IsNotFound(err):
-		return true, nil
-	case err != nil:
-		return false, fmt.Errorf("inspect the image %s: %w", id, err)
-	case len(found.RepoTags)+len(found.RepoDigests) > 0:
-		return false, nil
-	}
-	_, err = b.docker.ImageRemove(ctx, found.ID, client.ImageRemoveOptions{})
-	switch {
-	case err == nil, errdefs.IsNotFound(err), strings.Contains(err.Error(), unknownID):
-		return true, nil
-	case errdefs.IsConflict(err): // something is built on it
-		return false, nil
-	}
-	return false, fmt.Errorf("remove the image %s: %w", id, err)
 }
 
 // removeContainers removes the containers of builds that are over: a daemon that was killed leaves them.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"davit/gateway/faas"
 )
 
@@ -132,12 +134,15 @@ func TestSharedDigestStays(t *testing.T) {
 		o.Known = func(_ context.Context, ref faas.RevisionRef) (bool, error) { return ref.Number != gone, nil }
 	})
 	packed := source(t, file("app.txt", "app"))
-	one, _ := b.mustMake(t, revision("f", 1, faas.FunctionSpec{}, packed), packed)
-	two, _ := b.mustMake(t, revision("f", 2, faas.FunctionSpec{}, packed), packed)
-	if one.Image != two.Image {
-		t.Fatalf("the same source made %s and %s", one.Image, two.Image)
+	b.mustMake(t, revision("f", 1, faas.FunctionSpec{}, packed), packed)
+	tag := b.registry.tag(faas.RevisionRef{Function: "f", Number: 2})
+	if _, err := s.docker.ImageTag(t.Context(), client.ImageTagOptions{Source: s.registry.Addr + "/davit/f:1", Target: tag}); err != nil {
+		t.Fatal(err)
 	}
-	b.tidying.Wait()
+	s.push(t, tag)
+	if got := s.inRegistry(t, b); !slices.Equal(got, []string{"f@1", "f@2"}) {
+		t.Fatalf("the registry has %q", got)
+	}
 	for range 2 {
 		if err := b.Tidy(t.Context()); err != nil {
 			t.Fatal(err)
@@ -189,12 +194,23 @@ func TestPulledImagesAreGivenBack(t *testing.T) {
 	if err := b.Tidy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := s.images(t), []string{s.registry.Addr + "/davit/f:1", base}; !slices.Equal(got, want) {
-		t.Errorf("the daemon has %q, want %q", got, want)
+	if slices.Contains(s.images(t), name) || !slices.Contains(s.images(t), base) {
+		t.Errorf("the daemon has %q", s.images(t))
 	}
 	_, log := b.mustMake(t, revision("f", 2, faas.FunctionSpec{BaseImage: name}, packed), packed)
 	if !strings.Contains(log, "pulling "+name) {
 		t.Errorf("the base was not pulled again:\n%s", log)
+	}
+	// With the function's image goes what that was built on, whose name is gone already.
+	now = now.Add(freshFor)
+	if _, err := s.docker.ImageRemove(t.Context(), s.registry.Addr+"/davit/f:2", client.ImageRemoveOptions{PruneChildren: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.images(t), []string{base}; !slices.Equal(got, want) {
+		t.Errorf("the daemon has %q, want %q", got, want)
 	}
 }
 

@@ -1,0 +1,115 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+)
+
+// span is a time of the gateway's clock; the daemon's may be another by slack.
+type span struct{ from, to time.Time }
+
+const slack = time.Minute
+
+func (s span) holds(at time.Time) bool {
+	return at.After(s.from.Add(-slack)) && at.Before(s.to.Add(slack))
+}
+
+// findStray finds what a build made that ended without telling: images without a name, made while it ran. It waits until
+// nobody else can be building on them.
+func (b *Builder) findStray(ctx context.Context) error {
+	b.mu.Lock()
+	over := slices.DeleteFunc(slices.Clone(b.broken), func(s span) bool { return b.o.Now().Sub(s.to) < b.o.Longest })
+	b.mu.Unlock()
+	if len(over) == 0 {
+		return nil
+	}
+	list, err := b.docker.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("dangling", "true")})
+	if err != nil {
+		return fmt.Errorf("list images without a name: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range list.Items {
+		at := time.Unix(list.Items[i].Created, 0)
+		if slices.ContainsFunc(over, func(s span) bool { return s.holds(at) }) {
+			b.stray[list.Items[i].ID] = true
+		}
+	}
+	b.broken = slices.DeleteFunc(b.broken, func(s span) bool { return slices.Contains(over, s) })
+	return nil
+}
+
+// maxWaiting bounds what is remembered of images that others are built on.
+const maxWaiting = 2000
+
+// removeStray removes the images that steps made and that nothing needs: stages, and what a build that failed left. Those
+// that something is built on, or that a container still uses, wait; with all, they are tried again.
+func (b *Builder) removeStray(ctx context.Context, all bool) error {
+	b.mu.Lock()
+	ids := slices.Collect(maps.Keys(b.stray))
+	if all {
+		ids = slices.AppendSeq(ids, maps.Keys(b.waiting))
+	}
+	b.mu.Unlock()
+	left, err := b.removeAll(ctx, ids)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range ids {
+		delete(b.stray, id)
+		delete(b.waiting, id)
+	}
+	for _, id := range left {
+		if len(b.waiting) < maxWaiting {
+			b.waiting[id] = true
+		}
+	}
+	return err
+}
+
+// removeAll returns which of the images could not be removed and may be later. One that another is built on cannot go
+// before that: there are as many rounds as there are layers.
+func (b *Builder) removeAll(ctx context.Context, ids []string) (left []string, err error) {
+	for before := len(ids) + 1; len(ids) > 0 && len(ids) < before; {
+		before, left = len(ids), nil
+		for i, id := range ids {
+			over, err := b.removeUnnamed(ctx, id)
+			if err != nil {
+				return append(left, ids[i:]...), err
+			}
+			if !over {
+				left = append(left, id)
+			}
+		}
+		ids = left
+	}
+	return ids, nil
+}
+
+// removeUnnamed removes an image; over tells that it is gone, or has a name, and goes with that. What something is built
+// on, or a container uses, stays.
+func (b *Builder) removeUnnamed(ctx context.Context, id string) (over bool, err error) {
+	found, err := b.docker.ImageInspect(ctx, id)
+	switch {
+	case errdefs.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("inspect the image %s: %w", id, err)
+	case len(found.RepoTags)+len(found.RepoDigests) > 0:
+		return true, nil
+	}
+	_, err = b.docker.ImageRemove(ctx, found.ID, client.ImageRemoveOptions{})
+	switch {
+	case err == nil, errdefs.IsNotFound(err), strings.Contains(err.Error(), unknownID):
+		return true, nil
+	case errdefs.IsConflict(err):
+		return false, nil
+	}
+	return false, fmt.Errorf("remove the image %s: %w", id, err)
+}
