@@ -108,7 +108,6 @@ type lot struct {
 	accepting   map[faas.InvocationID]bool
 	answers     int                             // that are being given
 	served      map[net.Conn]time.Time          // slots' connections that stand, and when an answer was last given on it
-	last        int64                           // Seq of the last event
 	unacked     map[faas.InvocationID]time.Time // stored, and until when an acknowledgement is awaited
 }
 

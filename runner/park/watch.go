@@ -122,7 +122,6 @@ func (l *lot) follow(ctx context.Context) {
 		err := l.worker.Events(ctx, func(e task.Event) error {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			l.last = max(l.last, e.Seq)
 			switch e.Kind { //nolint:exhaustive // the others change nothing here
 			case task.EventStored:
 				l.unacked[e.Invocation] = time.Now().Add(l.opts.Terms.Unack)
@@ -175,10 +174,11 @@ func (l *lot) farewell() {
 }
 
 func (l *lot) allTold() bool {
+	last := l.worker.Seq()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, k := range l.links {
-		if k.gateway != "" && k.told < l.last {
+		if k.gateway != "" && k.told < last {
 			return false
 		}
 	}

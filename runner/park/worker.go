@@ -45,6 +45,8 @@ type Teller interface {
 	Held() []task.Held
 	// Events calls tell with an EventSlots first and then with each event, in order.
 	Events(ctx context.Context, tell func(task.Event) error) error
+	// Seq is the number of the last event.
+	Seq() int64
 }
 
 // Call is one invocation on the worker. Its methods are what the protocol's paths ask for.

@@ -111,3 +111,10 @@ func (w *Worker) drainTo(r *reader, tell func(task.Event) error) error {
 	}
 	return nil
 }
+
+// Seq returns the number of the last event.
+func (w *Worker) Seq() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.feed.seq
+}

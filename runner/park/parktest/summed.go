@@ -26,3 +26,10 @@ func (s *summed) Close() error { return nil }
 
 // Sum returns what was read.
 func (s *summed) Sum() (int64, string) { return s.size, hex.EncodeToString(s.sum.Sum(nil)) }
+
+// Seq returns the number of the last event.
+func (w *Worker) Seq() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seq
+}
