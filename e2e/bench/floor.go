@@ -14,6 +14,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/klauspost/compress/flate"
+	"github.com/valyala/fasthttp"
 )
 
 // serveFloor is the least that can answer the same calls over HTTP: a bare Fiber
@@ -28,6 +29,20 @@ func serveFloor(until io.Reader, ready io.Writer) error {
 		return answerZip(c, "stdout", out)
 	})
 	app.Post("/copy", copyFile)
+	return serve(app, until, ready)
+}
+
+// serveHop hands every call on to the floor at addr: what a second process on the way costs,
+// which a gateway with runners apart cannot do without.
+func serveHop(addr string, until io.Reader, ready io.Writer) error {
+	app := fiber.New(fiber.Config{DisableStartupMessage: true, BodyLimit: 1 << 30})
+	client := &fasthttp.HostClient{Addr: addr, MaxConns: 64}
+	app.Post("/*", func(c *fiber.Ctx) error { return client.Do(c.Request(), c.Response()) })
+	return serve(app, until, ready)
+}
+
+// serve serves on a free port, which it prints, until the input ends.
+func serve(app *fiber.App, until io.Reader, ready io.Writer) error {
 	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

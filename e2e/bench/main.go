@@ -21,9 +21,14 @@ func main() {
 	jsonFile := flag.String("json", "", "append the figures to this file")
 	seconds := flag.Duration("time", 4*time.Second, "for each figure and each floor")
 	floor := flag.Bool("floor", false, "serve the floor on a free port, print that, and run until standard input ends")
+	hop := flag.String("hop", "", "hand on to the floor at this `address`, in the same way")
 	flag.Parse()
 	if *floor {
 		exitOn(serveFloor(os.Stdin, os.Stdout))
+		return
+	}
+	if *hop != "" {
+		exitOn(serveHop(*hop, os.Stdin, os.Stdout))
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -44,7 +44,7 @@ func measureAll(ctx context.Context, bin string, each time.Duration) (rows []row
 	if err := registerAll(ctx, g); err != nil {
 		return nil, err
 	}
-	floor, stopFloor, err := startFloor(ctx)
+	floor, stopFloor, err := startSelf(ctx, "-floor")
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,11 @@ func measureAll(ctx context.Context, bin string, each time.Duration) (rows []row
 	if err != nil {
 		return nil, err
 	}
+	hops, err := measureHop(ctx, floor, each)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, hops...)
 	jobs, err := measureJobs(ctx, g, bin, each)
 	if err != nil {
 		return nil, err
@@ -85,13 +90,13 @@ func registerAll(ctx context.Context, g *rig.Gateway) error {
 	return nil
 }
 
-// startFloor runs the floor as a process of its own, as the gateway is one.
-func startFloor(ctx context.Context) (addr string, stop func(), err error) {
+// startSelf runs this program as a process of its own, as the gateway is one.
+func startSelf(ctx context.Context, args ...string) (addr string, stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-floor") //nolint:gosec // this program
+	cmd := exec.CommandContext(ctx, self, args...) //nolint:gosec // this program
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -138,6 +143,24 @@ func measureCalls(g *rig.Gateway, floor string, each time.Duration) ([]row, erro
 			}
 			rows = append(rows, rowsOf(fmt.Sprintf("%s, %d callers", w.name, callers), d, f, aim)...)
 		}
+	}
+	return rows, nil
+}
+
+// measureHop compares the floor behind another process with the floor.
+func measureHop(ctx context.Context, floor string, each time.Duration) ([]row, error) {
+	hop, stop, err := startSelf(ctx, "-hop", floor)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	var rows []row
+	for _, callers := range []int{1, 8} {
+		d, f, err := compare(target{url: "http://" + hop + "/true"}, target{url: "http://" + floor + "/true"}, callers, each)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, rowsOf(fmt.Sprintf("no Davit: true behind a bare proxy, %d callers", callers), d, f, "")...)
 	}
 	return rows, nil
 }
