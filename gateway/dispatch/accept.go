@@ -56,13 +56,13 @@ func (d *Dispatcher) secure(ctx context.Context, c *call) bool {
 		}
 	}
 	if !c.body.present() {
-		return !c.hasEnded()
+		return !c.ended.isSet()
 	}
 	select {
-	case <-c.input:
+	case <-c.input.done:
 		in := c.snapshot().Input
-		return in != nil && in.Stored && !c.hasEnded()
-	case <-c.ended:
+		return in != nil && in.Stored && !c.ended.isSet()
+	case <-c.ended.done:
 		return false
 	case <-ctx.Done():
 		return false
@@ -130,7 +130,7 @@ func (d *Dispatcher) lead(ctx context.Context, c *call) {
 		d.drive(ctx, c)
 	}
 	select {
-	case <-c.ended:
+	case <-c.ended.done:
 	case <-ctx.Done():
 	}
 }
@@ -239,7 +239,7 @@ func (d *Dispatcher) yield(c *call) {
 	c.cancel(errEnded)
 	d.forget(c)
 	d.freePlace(c.id)
-	c.closeEnded()
+	c.tellEnd()
 	d.Meter.Released()
 }
 

@@ -120,7 +120,7 @@ func (d *Dispatcher) silence(c *call) *loss {
 func (c *call) missedFor(now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.missedAt.IsZero() || c.isStored {
+	if c.missedAt.IsZero() || c.stored.isSet() {
 		return 0
 	}
 	return now.Sub(c.missedAt)
@@ -130,7 +130,7 @@ func (c *call) missedFor(now time.Time) time.Duration {
 // store, by the one that it told, else as lost. A runner that is merely thought to
 // be gone, and is connected, is left alone.
 func (d *Dispatcher) resolve(ctx context.Context, c *call, l *loss) {
-	if _, held := d.hub.Holder(c.id); held && l.reason == faas.ReasonRunnerLost || c.hasStored() {
+	if _, held := d.hub.Holder(c.id); held && l.reason == faas.ReasonRunnerLost || c.stored.isSet() {
 		return
 	}
 	o, err := d.storedOutcome(ctx, c.id, c.snapshot().Attempt)
@@ -162,12 +162,6 @@ func unstored(told *task.Outcome, promised bool) *task.Outcome {
 		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "the command succeeded, but its runner ended before the result was stored"
 	}
 	return &o
-}
-
-func (c *call) hasStored() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.isStored
 }
 
 func (c *call) outcomeKnown() *task.Outcome {

@@ -104,7 +104,7 @@ func (d *Dispatcher) rejoin(ctx context.Context, c *call) (*Reply, error) {
 		d.lose(c, faas.ReasonRunnerLost, "the runner never took the task, or forgot it")
 	}
 	select {
-	case <-c.ended:
+	case <-c.ended.done:
 		return d.endedUnheard(ctx, c)
 	case <-ctx.Done():
 		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the gateway is stopping", Invocation: c.snapshot(), RetryAfter: time.Second}
@@ -127,7 +127,7 @@ func (d *Dispatcher) endedUnheard(ctx context.Context, c *call) (*Reply, error) 
 	wait, cancel := context.WithTimeout(ctx, settleSoon)
 	defer cancel()
 	select {
-	case <-c.stored:
+	case <-c.stored.done:
 	case <-wait.Done():
 	}
 	inv := c.snapshot()

@@ -67,7 +67,7 @@ func (d *Dispatcher) cancelLater(ctx context.Context, c *call) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.ended:
+		case <-c.ended.done:
 			return
 		case <-tick.C:
 			if d.cancelHeld(ctx, c.id) == nil {

@@ -41,8 +41,8 @@ func (d *Dispatcher) leaveIfEnded(ctx context.Context, c *call) {
 	c.cancel(errEnded)
 	d.freePlace(c.id)
 	d.forget(c)
-	c.closeInput()
-	c.closeEnded()
+	c.input.set()
+	c.tellEnd()
 }
 
 // endsAs takes a final record over, unless the call has ended here: then the recorder finds out whose end stands.
@@ -53,9 +53,6 @@ func (c *call) endsAs(record *faas.Invocation) bool {
 		return false
 	}
 	c.inv, c.saved = record, true
-	if !c.isStored {
-		c.isStored = true
-		close(c.stored)
-	}
+	c.stored.set()
 	return true
 }

@@ -193,7 +193,9 @@ func TestNotReady(t *testing.T) {
 				t.Errorf("it failed with %v: %+v", err, e)
 			}
 			r.gone(next)
-			if n := r.started.launches(next.Ref()); n != c.started {
+			n := r.started.launches(next.Ref())
+			// A look between a runner's end and its report finds one missing.
+			if n != c.started && (c.started != mostLost || n != mostLost+1) {
 				t.Errorf("%d runners were started", n)
 			}
 			reply, err := r.Call(t.Context(), r.request(""))

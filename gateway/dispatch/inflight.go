@@ -24,9 +24,9 @@ type call struct {
 	ctx    context.Context //nolint:containedctx // ends when nothing is to wait for a slot for this call any more
 	cancel context.CancelCauseFunc
 
-	ended  chan struct{} // closed when the outcome is decided
-	stored chan struct{} // closed when the runner has said how the uploads went
-	input  chan struct{} // closed when the runner has stored the input
+	ended  *mark // the outcome is decided
+	stored *mark // the runner has said how the uploads went, and stores nothing more
+	input  *mark // the runner has stored the input
 
 	withdrawn <-chan struct{} // closed when a runner that was not needed is; of the goroutine that claims
 
@@ -38,17 +38,14 @@ type call struct {
 	launchAt time.Time        // when a runner was asked for
 	commit   bool             // the body was complete: it runs, or may run
 	reported bool             // counted by the meter
-	isEnded  bool
-	isStored bool
-	hasInput bool
-	saved    bool      // the final record is in Redis
-	missedAt time.Time // since when its runner is out of touch
+	saved    bool             // the final record is in Redis
+	missedAt time.Time        // since when its runner is out of touch
 }
 
 func newCall(d *Dispatcher, inv *faas.Invocation, rev *faas.Revision, t *task.Task) *call {
 	c := &call{
 		d: d, id: inv.ID, rev: rev, task: t, inv: inv, body: &body{},
-		ended: make(chan struct{}), stored: make(chan struct{}), input: make(chan struct{}),
+		ended: newMark(), stored: newMark(), input: newMark(),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(d.base)
 	return c
@@ -117,7 +114,7 @@ func (c *call) stopAtBudget(cancel context.CancelCauseFunc) {
 }
 
 // endedContext ends when the outcome is decided.
-func (c *call) endedContext() context.Context { return channelContext{c.ended} }
+func (c *call) endedContext() context.Context { return channelContext{c.ended.done} }
 
 // asked notes that a runner was asked for, for this call.
 func (c *call) asked(at time.Time) {

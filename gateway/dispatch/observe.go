@@ -96,7 +96,7 @@ func (c *call) inputStored(in *faas.Input) {
 		c.mu.Unlock()
 		c.d.recorder.save(c)
 	}
-	c.closeInput()
+	c.input.set()
 }
 
 // missed notes that the runner's connections are gone.

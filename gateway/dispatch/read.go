@@ -126,14 +126,14 @@ func (d *Dispatcher) awaitEnds(ctx context.Context) {
 	d.mu.Lock()
 	var ending []*call
 	for _, c := range d.calls {
-		if c.hasAnswered() && !c.hasEnded() {
+		if c.hasAnswered() && !c.ended.isSet() {
 			ending = append(ending, c)
 		}
 	}
 	d.mu.Unlock()
 	for _, c := range ending {
 		select {
-		case <-c.ended:
+		case <-c.ended.done:
 		case <-ctx.Done():
 			return
 		}
@@ -231,7 +231,7 @@ func (d *Dispatcher) awaitStored(ctx context.Context, id faas.InvocationID) (*fa
 // uploading reports whether the command has ended and what it left may still be on its way.
 func (d *Dispatcher) uploading(inv *faas.Invocation) bool {
 	if c := d.find(inv.ID); c != nil {
-		return c.hasEnded() && (!c.hasStored() || !c.isFinal())
+		return c.ended.isSet() && (!c.stored.isSet() || !c.isFinal())
 	}
 	if f := d.overheard(inv.ID); f != nil && f.outcome != nil && !inv.State.Final() {
 		return true

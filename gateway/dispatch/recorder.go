@@ -218,7 +218,7 @@ func (r *recorder) done(c *call) {
 	c.mu.Lock()
 	first := !c.saved
 	c.saved = true
-	over := c.isStored
+	over := c.stored.isSet()
 	runner := c.inv.Inner.Runner != ""
 	c.mu.Unlock()
 	if first && runner {

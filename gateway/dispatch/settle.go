@@ -16,11 +16,11 @@ func (d *Dispatcher) end(c *call, o *task.Outcome) {
 		c.change(o.Settle)
 	}
 	if !accepted && !c.keeps(o) { // else the runner tells when it has stored what it left
-		c.closeStored()
+		c.stored.set()
 		d.freePlace(c.id)
 	}
 	d.recorder.save(c) // before the end is told: who hears of it may list
-	c.closeEnded()
+	c.tellEnd()
 }
 
 // keeps reports whether a runner stores what a call leaves that nobody was promised.
@@ -44,15 +44,15 @@ func (d *Dispatcher) uploaded(c *call, o *task.Outcome) {
 	c.inv = next
 	c.outcome = o
 	c.mu.Unlock()
-	c.closeStored()
-	c.closeInput()
+	c.stored.set()
+	c.input.set()
 	d.freePlace(c.id)
 	if c.hasAnswered() {
 		d.recorder.save(c) // nobody waits for its record
 	} else {
 		d.recorder.saveNow(c)
 	}
-	c.closeEnded()
+	c.tellEnd()
 }
 
 // amend writes into a final record what is in the store by now; it changes nothing else.
@@ -77,11 +77,11 @@ func amend(i *faas.Invocation, o *task.Outcome) {
 func (d *Dispatcher) lose(c *call, reason faas.Reason, detail string) {
 	c.change(func(i *faas.Invocation) { i.End(reason, detail, d.Now().UTC()) })
 	c.count()
-	c.closeStored()
+	c.stored.set()
 	c.cancel(&loss{reason, detail})
 	d.freePlace(c.id)
 	d.recorder.saveNow(c)
-	c.closeEnded()
+	c.tellEnd()
 }
 
 // drop forgets a call that never was accepted; one that was seen by others is settled instead.
@@ -95,45 +95,14 @@ func (d *Dispatcher) drop(c *call) {
 	}
 	c.cancel(errEnded)
 	d.forget(c)
-	c.closeEnded()
+	c.tellEnd()
 }
 
-func (c *call) closeEnded() {
-	c.mu.Lock()
-	first := !c.isEnded
-	c.isEnded = true
-	c.mu.Unlock()
-	if first {
-		close(c.ended)
+// tellEnd lets those go on who wait for the outcome.
+func (c *call) tellEnd() {
+	if c.ended.set() {
 		c.d.announce()
 	}
-}
-
-// closeStored notes that the runner stores nothing more.
-func (c *call) closeStored() {
-	c.mu.Lock()
-	first := !c.isStored
-	c.isStored = true
-	c.mu.Unlock()
-	if first {
-		close(c.stored)
-	}
-}
-
-func (c *call) closeInput() {
-	c.mu.Lock()
-	first := !c.hasInput
-	c.hasInput = true
-	c.mu.Unlock()
-	if first {
-		close(c.input)
-	}
-}
-
-func (c *call) hasEnded() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.isEnded
 }
 
 func (c *call) isCommitted() bool {

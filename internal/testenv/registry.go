@@ -70,21 +70,5 @@ func startRegistry(t testing.TB, user, password string) *RegistryServer {
 
 // registryReady is nil when the server answers, also when it asks for a login.
 func registryReady(ctx context.Context, addr string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/v2/", http.NoBody)
-	if err != nil {
-		return err
-	}
-	request.Close = true
-	client := http.Client{Transport: &http.Transport{}}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	if err := response.Body.Close(); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusUnauthorized {
-		return fmt.Errorf("it answered %s", response.Status)
-	}
-	return nil
+	return healthy(ctx, "http://"+addr+"/v2/", http.StatusOK, http.StatusUnauthorized)
 }

@@ -3,7 +3,12 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
 )
 
 // S3Server is a running store on one folder, spoken to over plain HTTP, with no bucket
@@ -23,8 +28,41 @@ func newS3Server() *S3Server {
 	return &S3Server{AccessKey: "davit-test", SecretKey: "davit-test-secret", Region: "us-east-1"}
 }
 
-// healthy is nil when a health check answers that all is well.
-func healthy(ctx context.Context, url string) error {
+// s3Program is one that serves a folder.
+type s3Program struct {
+	name, version string
+	variable      string   // names another program in its place
+	health        string   // path that is answered well once objects can be read and written
+	env           []string // beside HOME and PATH; what this machine has set for another one must not reach it
+	args          func(addr, data string) []string
+}
+
+// start runs it on a folder of its own.
+func (s *S3Server) start(t testing.TB, p s3Program) {
+	t.Helper()
+	program, err := lookup(os.Getenv, p.variable, p.name, p.version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.process = &process{
+		t: t, name: p.name, program: program, dir: dir,
+		ready: func(ctx context.Context, addr string) error {
+			return healthy(ctx, "http://"+addr+p.health, http.StatusOK)
+		},
+		env:  append([]string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, p.env...),
+		args: func(host, port string) []string { return p.args(net.JoinHostPort(host, port), data) },
+	}
+	s.open()
+	s.Endpoint = s.addr
+}
+
+// healthy is nil when a GET is answered with one of these statuses.
+func healthy(ctx context.Context, url string, good ...int) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
@@ -38,7 +76,7 @@ func healthy(ctx context.Context, url string) error {
 	if err := response.Body.Close(); err != nil {
 		return err
 	}
-	if response.StatusCode != http.StatusOK {
+	if !slices.Contains(good, response.StatusCode) {
 		return fmt.Errorf("the health check answered %s", response.Status)
 	}
 	return nil

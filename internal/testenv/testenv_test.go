@@ -135,11 +135,11 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 func TestMinIORestarts(t *testing.T) {
 	server := MinIO(t)
 	server.Kill()
-	if err := minioReady(t.Context(), server.Endpoint); err == nil {
+	if err := server.ready(t.Context(), server.Endpoint); err == nil {
 		t.Fatal("it answers although it was killed")
 	}
 	server.Start()
-	if err := minioReady(t.Context(), server.Endpoint); err != nil {
+	if err := server.ready(t.Context(), server.Endpoint); err != nil {
 		t.Error(err)
 	}
 }
