@@ -31,11 +31,12 @@ demo: build ## the same, and exit: 0 only if the result was right
 	@exec $(BIN)/davit-demo
 
 .PHONY: test
-test: test-deps build ## all tests, with the race detector; needs root for what it installs
+test: test-deps build ## all tests, on a Kubernetes of this machine too; needs root
 	$(GO) test -race -p 1 -timeout 40m $$($(GO) list $(PACKAGES) | grep -v '^davit/e2e$$')
 	cd e2e/manifests && $(GO) test -count=1 ./... # the cache does not see the manifests
 	$(GO) test -timeout 20m ./e2e
 	$(GO) test -timeout 20m -tags large -run '^TestLarge' ./e2e/
+	@$(MAKE) --no-print-directory cluster-e2e
 
 .PHONY: docker-test
 docker-test: test-deps build ## what builds images, on a Docker daemon and a registry of the tests' own; as root
@@ -82,6 +83,11 @@ cluster-down: ## take it down: processes, network, mounts, rules, files
 .PHONY: cluster-test
 cluster-test: ## the test of that Kubernetes: what it can do, and that it leaves nothing
 	cd e2e/cluster && $(GO) test -timeout 60m -v ./...
+
+.PHONY: cluster-e2e
+cluster-e2e: test-deps build ## all tests that need a Kubernetes: up, deploy, test, down; DAVIT_E2E_KUBECONFIG (OVERLAY, REGISTRY) names one of yours
+	$(GO) build -o $(BIN)/davit-cluster-e2e ./hack/cluster-e2e
+	@exec $(BIN)/davit-cluster-e2e
 
 .PHONY: images
 images: ## build the images davit-gateway and davit-runner with the Docker of DOCKER_HOST; VERSION tags them

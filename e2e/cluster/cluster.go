@@ -62,6 +62,18 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 	return c, nil
 }
 
+// Build makes what Up needs and the cache does not have: programs and images. It starts nothing.
+func Build(ctx context.Context, options Options) error {
+	c, err := newCluster(options)
+	if err == nil && !c.foreign() {
+		_, err = c.make(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("build the cluster's programs: %w", err)
+	}
+	return nil
+}
+
 // Running returns the cluster that runs on this machine, of whatever versions, and fails where there is none. It starts and removes
 // nothing.
 func Running(ctx context.Context, options Options) (*Cluster, error) {

@@ -37,13 +37,7 @@ func (c *Cluster) up(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	if err := debian.Install(ctx, c.log, packages()...); err != nil {
-		return err
-	}
-	if err := c.build(ctx); err != nil {
-		return err
-	}
-	all, err := c.images(ctx)
+	all, err := c.make(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,6 +53,17 @@ func (c *Cluster) up(ctx context.Context) error {
 		return err
 	}
 	return os.WriteFile(c.layout.Path("whole"), []byte(c.spec()), 0o600)
+}
+
+// make installs, compiles and packs what a cluster consists of, where that is not done.
+func (c *Cluster) make(ctx context.Context) (imageSet, error) {
+	if err := debian.Install(ctx, c.log, packages()...); err != nil {
+		return imageSet{}, err
+	}
+	if err := c.build(ctx); err != nil {
+		return imageSet{}, err
+	}
+	return c.images(ctx)
 }
 
 // spec tells clusters of different versions apart.

@@ -1,9 +1,9 @@
 // Command davit-cluster brings up a one-node Kubernetes on this machine and takes it down: see the package
 // davit/e2e/cluster.
 //
-//	davit-cluster up|down|import ARCHIVE|push IMAGE NAME
+//	davit-cluster build|up|down|import ARCHIVE|push IMAGE NAME
 //
-// Importing is into the cluster that runs; pushing is from there to a registry without TLS. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down only say so.
+// Building only makes what bringing up needs; importing is into the cluster that runs; pushing is from there to a registry without TLS. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down only say so.
 package main
 
 import (
@@ -31,6 +31,8 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	options := cluster.Options{Kubeconfig: getenv("DAVIT_E2E_KUBECONFIG"), Progress: stderr}
 	switch {
+	case len(args) == 1 && args[0] == "build":
+		return cluster.Build(ctx, options)
 	case len(args) == 1 && args[0] == "up":
 		c, err := cluster.Up(ctx, options)
 		if err != nil {
@@ -49,7 +51,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		}
 		return c.Push(ctx, args[1], args[2])
 	default:
-		return errors.New("usage: davit-cluster up|down|import ARCHIVE|push IMAGE NAME")
+		return errors.New("usage: davit-cluster build|up|down|import ARCHIVE|push IMAGE NAME")
 	}
 }
 

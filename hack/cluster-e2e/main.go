@@ -1,0 +1,113 @@
+// Command davit-cluster-e2e runs all tests that need a Kubernetes: it brings up the one of this machine, deploys Davit there, runs
+// the tests, and takes the cluster down again, also when they fail or it is interrupted. A cluster that was up before stays up. With
+// DAVIT_E2E_KUBECONFIG, the tests run on the cluster of that file, which is neither brought up nor taken down; OVERLAY and REGISTRY
+// say then how Davit gets there.
+//
+// `make cluster-e2e` runs it. Start at run; stages.go runs programs and tells how long they took.
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	s := &stages{out: os.Stderr, env: os.Environ(), now: time.Now}
+	err := run(ctx, s, settings{
+		kubeconfig: os.Getenv("DAVIT_E2E_KUBECONFIG"), overlay: os.Getenv("OVERLAY"), registry: os.Getenv("REGISTRY"),
+	})
+	stop()
+	s.summary()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cluster-e2e:", err)
+		os.Exit(1)
+	}
+}
+
+// settings are where it runs, when that is not on the cluster of this machine.
+type settings struct{ kubeconfig, overlay, registry string }
+
+// isUp is what bringing the cluster up says when there is nothing to do.
+const isUp = "cluster: is up already"
+
+const programs = "e2e/cluster" // the folder of the cluster's own module
+
+func run(ctx context.Context, s *stages, at settings) (err error) {
+	if at.kubeconfig != "" {
+		return s.tests(ctx, at)
+	}
+	if err := s.run(ctx, "third-party programs and images", command{dir: programs, args: cluster("build")}); err != nil {
+		return err
+	}
+	var said bytes.Buffer
+	defer func() {
+		if strings.Contains(said.String(), isUp) {
+			s.say("the cluster was up before, and stays up: make cluster-down")
+			return
+		}
+		// Also after an interrupt: nothing else would remove it.
+		if down := s.run(context.WithoutCancel(ctx), "cluster down", command{dir: programs, args: cluster("down")}); err == nil {
+			err = down
+		}
+	}()
+	up := command{dir: programs, args: cluster("up"), stderr: &said}
+	if at.kubeconfig, err = s.read(ctx, "cluster up", "KUBECONFIG=", up); err != nil {
+		return err
+	}
+	at.overlay = "test"
+	return s.tests(ctx, at)
+}
+
+func cluster(what string) []string { return []string{"go", "run", "./cmd/davit-cluster", what} }
+
+// tests deploys and runs them; one that fails does not keep the others from telling what they find.
+func (s *stages) tests(ctx context.Context, at settings) error {
+	s.env = append(s.env, "KUBECONFIG="+at.kubeconfig)
+	var where bytes.Buffer
+	deploy := command{args: []string{"make", "--no-print-directory", "deploy", "OVERLAY=" + at.overlay, "REGISTRY=" + at.registry}, stdout: &where}
+	if err := s.run(ctx, "deploy", deploy); err != nil {
+		return err
+	}
+	s.env = append(s.env, strings.Fields(where.String())...)
+	s.say("%s", strings.Join(strings.Fields(where.String()), " "))
+	var failed error
+	for _, t := range []struct {
+		name string
+		args string
+	}{
+		{"launcher and builder", "-race -p 3 ./gateway/kube ./gateway/docker ./e2e/images"},
+		{"whole system", "-parallel 6 -run ^TestKube ./e2e"},
+	} {
+		args := append([]string{"go", "test", "-tags", "cluster", "-count=1", "-timeout", "20m"}, strings.Fields(t.args)...)
+		if err := s.run(ctx, t.name, command{args: args}); err != nil {
+			failed = err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return failed
+}
+
+// read runs a stage and returns the value of the line of its output that begins so.
+func (s *stages) read(ctx context.Context, name, beginning string, c command) (string, error) {
+	var out bytes.Buffer
+	c.stdout = &out
+	if err := s.run(ctx, name, c); err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(out.String()) {
+		if value, is := strings.CutPrefix(line, beginning); is {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", fmt.Errorf("%s: it prints no %s: %w", name, beginning, io.ErrUnexpectedEOF)
+}
