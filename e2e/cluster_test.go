@@ -29,8 +29,20 @@ func s3(m *testenv.S3Server) []string {
 func twoGateways(t *testing.T, env ...string) (a, b *rig.Gateway, store *testenv.S3Server) {
 	t.Helper()
 	store = testenv.MinIO(t)
-	w := newWorld(t, append(append(s3(store), redisURL(testenv.StartRedis(t))), env...)...)
-	return w.start("a"), w.start("b"), store
+	a, b, _ = gatewaysOn(t, store, env...)
+	return a, b, store
+}
+
+// gateways starts two gateways on one Redis and one store, in one world.
+func gateways(t *testing.T, env ...string) (a, b *rig.Gateway, w *world) {
+	t.Helper()
+	return gatewaysOn(t, testenv.MinIO(t), env...)
+}
+
+func gatewaysOn(t *testing.T, store *testenv.S3Server, env ...string) (a, b *rig.Gateway, w *world) {
+	t.Helper()
+	w = newWorld(t, append(append(s3(store), redisURL(testenv.StartRedis(t))), env...)...)
+	return w.start("a"), w.start("b"), w
 }
 
 // freePort is an address that a gateway can be started on again.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"davit/gateway/api"
@@ -93,6 +94,7 @@ type gateway struct {
 	console  *api.Server
 	calls    *api.Server
 	runDir   string
+	peers    atomic.Pointer[[]string] // where runners reach the live gateways
 }
 
 // build makes the parts from the ground up and starts each: stores, catalog,
@@ -158,7 +160,7 @@ func (g *gateway) loadRegistrations(ctx context.Context) error {
 	}
 	g.runDir = runDir
 	g.catalog = register.NewCatalog(register.CatalogOptions{Registry: registry{g.records}, Beat: g.beat, Log: g.log})
-	g.meter = meter.New(version.String(), runtime.Version(), g.slotTotals)
+	g.meter = meter.New(version.String(), runtime.Version(), g.slotTotals, func() bool { return g.dispatch != nil && g.dispatch.LeadsAll() })
 	g.register = register.New(register.Options{
 		Gateway: g.id, Registry: registry{g.records}, Objects: g.objects.store, Builder: lateBuilder{g}, Readier: lateReadier{g}, Catalog: g.catalog,
 		Gateways: g.records, Capabilities: g.cfg.capabilities(), Secrets: g.secrets, Forget: g.forget, Defaults: g.cfg.defaults(),

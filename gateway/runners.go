@@ -54,6 +54,8 @@ func (l lateLauncher) Running(ref faas.RevisionRef, start faas.Start) int {
 	return l.g.launcher.Running(ref, start)
 }
 
+func (l lateLauncher) Counts(runner faas.RunnerID) bool { return l.g.launcher.Counts(runner) }
+
 // observer tells the dispatcher what runners do, and the launcher that they dialled in.
 type observer struct {
 	*dispatch.Dispatcher
@@ -125,7 +127,7 @@ func (g *gateway) newLocal(tokens runnerTokens) (launcher, error) {
 		return nil, err
 	}
 	l, err := local.New(local.Options{
-		RunnerBinary: binary, Dir: g.runDir, Path: g.cfg.path, NoLandlock: !g.cfg.Landlock, Gateways: func() []string { return []string{g.net.runnerAddr()} },
+		RunnerBinary: binary, Dir: g.runDir, Path: g.cfg.path, NoLandlock: !g.cfg.Landlock, Gateways: g.gatewayAddrs,
 		Token: tokens.of, Source: g.register.OpenSource, Limits: archiveLimits(g.cfg), Keep: g.catalog.UsesSource,
 		Hide: []string{g.cfg.DataDir}, Log: g.log,
 		OnExit: func(e local.Exit) {

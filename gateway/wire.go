@@ -24,7 +24,7 @@ import (
 
 func (g *gateway) newDispatcher() *dispatch.Dispatcher {
 	return dispatch.New(dispatch.Options{
-		Gateway: g.id, Records: g.records, Archive: g.records, Queue: queue{g.records}, Places: g.records, Gateways: g.records,
+		Gateway: g.id, Records: g.records, Archive: g.records, Queue: queue{g.records}, Places: g.records, Gateways: g.records, Leader: g.records,
 		Launcher: lateLauncher{g}, Catalog: g.catalog, Objects: g.objects.store, Signer: g.objects.signer,
 		Meter: g.meter, Logger: g.log, Now: time.Now,
 		Limits: dispatch.Limits{
@@ -65,7 +65,23 @@ func (g *gateway) tellPeers(ctx context.Context) error {
 		}
 	}
 	g.hub.SetPeers(addrs)
+	g.peers.Store(&addrs)
 	return nil
+}
+
+// gatewayAddrs are where new runners of this machine dial in: here, and at the
+// other gateways, should this one die before it can name them.
+func (g *gateway) gatewayAddrs() []string {
+	own := g.net.runnerAddr()
+	addrs := []string{own}
+	if peers := g.peers.Load(); peers != nil {
+		for _, addr := range *peers {
+			if addr != own {
+				addrs = append(addrs, addr)
+			}
+		}
+	}
+	return addrs
 }
 
 // hear passes on what gateways tell each other.
@@ -91,6 +107,12 @@ func (g *gateway) hear(ctx context.Context, messages <-chan redisstore.Message) 
 				g.dispatch.Heard()
 			case redisstore.KindPlace:
 				g.dispatch.Heard()
+			case redisstore.KindDemand:
+				g.dispatch.DemandHeard()
+			case redisstore.KindLead:
+				g.dispatch.LeadHeard()
+			case redisstore.KindExit:
+				g.dispatch.ExitHeard(m.Text)
 			case redisstore.KindResync:
 				g.catalog.Wake()
 				g.dispatch.Heard()
@@ -245,7 +267,7 @@ func changeOf(m redisstore.Message) (api.Change, bool) {
 		return api.Change{Kind: "registrations"}, true
 	case redisstore.KindResync:
 		return api.Change{Kind: "resync"}, true
-	case redisstore.KindApplied, redisstore.KindPeers, redisstore.KindCancel, redisstore.KindPlace:
+	case redisstore.KindApplied, redisstore.KindPeers, redisstore.KindCancel, redisstore.KindPlace, redisstore.KindDemand, redisstore.KindLead, redisstore.KindExit:
 	}
 	return api.Change{}, false
 }

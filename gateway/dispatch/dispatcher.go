@@ -21,6 +21,7 @@ type Options struct {
 	Queue    Queue
 	Places   Places
 	Gateways Gateways
+	Leader   Leader
 	Launcher Launcher
 	Catalog  Catalog
 	Objects  blob.Store

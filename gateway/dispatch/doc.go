@@ -6,5 +6,6 @@
 // It does not know HTTP, Redis or Kubernetes; what it needs of them it declares
 // as small interfaces in ports.go. Start at Dispatcher.Call, which shows one
 // call on one screen; what happens to invocations that no caller waits for is
-// in lead.go, and what happens when things die in adopt.go.
+// in accept.go, what happens when things die in adopt.go, and how many runners
+// are kept, which one gateway decides for all, in scale.go and leader.go.
 package dispatch

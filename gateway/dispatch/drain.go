@@ -24,6 +24,7 @@ func (d *Dispatcher) Drain(ctx context.Context) {
 	for _, c := range waiting {
 		c.cancel(errShutdown)
 	}
+	d.scaler.wake()
 	ctx, cancel := context.WithTimeout(ctx, d.Limits.Drain)
 	defer cancel()
 	for d.running() > 0 {

@@ -9,7 +9,6 @@ import (
 
 	"davit/gateway/faas"
 	"davit/gateway/hub"
-	"davit/internal/blob"
 )
 
 // mostLost is how many runners may end before one has parked.
@@ -173,7 +172,7 @@ func (d *Dispatcher) notLaunched(ref faas.RevisionRef, err error) {
 	for f := range d.firsts {
 		switch {
 		case f.ref != ref:
-		case faas.KindOf(err) == faas.Unavailable, errors.Is(err, blob.ErrUnavailable):
+		case isAway(err):
 			f.cancel(err)
 		default:
 			f.again(launchLoss(err).Detail)

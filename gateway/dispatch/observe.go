@@ -137,8 +137,15 @@ func (e *Exit) words() string {
 
 // Exited tells the dispatcher that a runner's process or pod is gone, and why.
 func (d *Dispatcher) Exited(e Exit) {
-	news := d.scaler.exited(e)
-	hopeless := d.isHopeless(&e)
+	if d.ended(&e) {
+		d.tellExit(&e)
+	}
+}
+
+// ended does what the end of a runner asks for, and reports whether it is news.
+func (d *Dispatcher) ended(e *Exit) (news bool) {
+	news = d.scaler.exited(e)
+	hopeless := d.isHopeless(e)
 	d.mu.Lock()
 	var bound []*call
 	var waiting *call
@@ -154,7 +161,7 @@ func (d *Dispatcher) Exited(e Exit) {
 		}
 	}
 	if news {
-		d.lostFirst(&e)
+		d.lostFirst(e)
 	}
 	d.mu.Unlock()
 	if waiting != nil && e.Reason != "" {
@@ -163,6 +170,7 @@ func (d *Dispatcher) Exited(e Exit) {
 	for _, c := range bound {
 		d.work.Go(func() { d.resolve(d.base, c, lossOf(e)) })
 	}
+	return news
 }
 
 // isHopeless reports whether the calls that wait for a warm runner would wait in
@@ -180,7 +188,7 @@ func (d *Dispatcher) isHopeless(e *Exit) bool {
 	return false
 }
 
-func lossOf(e Exit) *loss {
+func lossOf(e *Exit) *loss {
 	if e.Reason == "" {
 		return &loss{faas.ReasonRunnerLost, "its runner ended without an outcome"}
 	}

@@ -60,6 +60,18 @@ type Gateways interface {
 	PublishCancel(ctx context.Context, id faas.InvocationID) error
 }
 
+// Leader has one gateway decide on the runners that are kept, from what all of them want.
+type Leader interface {
+	// ShareDemand tells what this gateway wants, and takes the lead for so long, or
+	// renews it, unless another one has it. term counts the leads; 0: another gateway
+	// leads. Who leads is given what the others want.
+	ShareDemand(ctx context.Context, gateway faas.GatewayID, own []faas.Demand, lead time.Duration) (term int64, others []faas.Demand, err error)
+	// LeaveLead takes that back; another gateway may lead at once.
+	LeaveLead(ctx context.Context, gateway faas.GatewayID) error
+	// PublishExit tells every gateway a line about the end of a kept runner.
+	PublishExit(ctx context.Context, line string) error
+}
+
 // Launcher brings runners up.
 type Launcher interface {
 	// Launch starts a runner for one invocation; twice for the same one starts one.
@@ -80,6 +92,8 @@ type Keeper interface {
 	Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error
 	// Running counts this launcher's runners, starting ones included.
 	Running(ref faas.RevisionRef, start faas.Start) int
+	// Counts reports whether a runner that has dialled in is among those.
+	Counts(runner faas.RunnerID) bool
 	// Retire ends the runners of a revision that were started here and have not
 	// dialled in yet; the others are drained through the hub.
 	Retire(ref faas.RevisionRef)

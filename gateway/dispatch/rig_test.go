@@ -79,7 +79,7 @@ func newRigOf(t *testing.T, launcher *runners, s3 *blob.S3, spec faas.FunctionSp
 	store := openRedis(t, dir)
 	log := slog.New(slog.DiscardHandler)
 	r.Dispatcher = New(Options{
-		Gateway: "gw-test", Records: store, Archive: store, Queue: testQueue{store, &r.trips}, Places: countedPlaces{store, &r.trips}, Gateways: store,
+		Gateway: "gw-test", Records: store, Archive: store, Queue: testQueue{store, &r.trips}, Places: countedPlaces{store, &r.trips}, Gateways: store, Leader: store,
 		Launcher: r.started, Catalog: r.catalog, Objects: countedStore{objects, &r.trips}, Signer: signer, Meter: r.meter,
 		Logger: log, Now: func() time.Time { return time.Now().Add(time.Duration(r.skew.Load())) },
 		Limits: Limits{

@@ -92,6 +92,12 @@ func (l *runners) Running(ref faas.RevisionRef, start faas.Start) int {
 	return n
 }
 
+func (l *runners) Counts(runner faas.RunnerID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running[runner] != nil
+}
+
 // Explain knows what explained says.
 func (l *runners) Explain(runner faas.RunnerID) (faas.Reason, string, bool) {
 	l.mu.Lock()

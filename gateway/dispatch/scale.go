@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"davit/gateway/faas"
-	"davit/gateway/hub"
 )
 
 const (
@@ -21,23 +20,23 @@ const (
 
 // scaler keeps as many ready runners as functions ask for: standby ones parked,
 // warm ones between min and max by the calls in flight and queued, and none of
-// revisions that are not live, once they have nothing to do.
+// revisions that are not live, once they have nothing to do. Of several gateways
+// one does so for all: the others only tell it what they want.
 type scaler struct {
 	d    *Dispatcher
 	kick chan struct{}
 
 	mu      sync.Mutex
-	touched map[faas.RevisionRef]bool        // to be looked at before the next tick; true: its runners go if nobody wants them
-	demand  map[faas.RevisionRef]*demand     // wanted by calls, or to become live
+	touched map[faas.RevisionRef]bool    // to be looked at before the next tick; true: its runners go if nobody wants them
+	demand  map[faas.RevisionRef]*demand // wanted by calls, or to become live
+	unsaid  bool                         // the leader is not told of it
+	stale   bool                         // others want something else by now, or nobody leads
+	lead    lead
+	others  map[faas.RevisionRef]*demand     // of other gateways, while this one leads
+	leaving map[faas.RevisionRef]time.Time   // which others were about to make live, until then
 	idle    map[faas.RunnerID]time.Time      // since when a warm runner has had nothing to do
 	failing map[faas.RevisionRef]*backoffRun // whose runners ended before they parked
 	ended   map[faas.RunnerID]time.Time      // standby and warm ones, when that was told first
-}
-
-type demand struct {
-	rev     *faas.Revision
-	waiting int // for a slot
-	keepers int // that are about to make it live
 }
 
 // backoffRun slows down the starts of runners that keep failing.
@@ -51,6 +50,7 @@ func newScaler(d *Dispatcher) *scaler {
 		d: d, kick: make(chan struct{}, 1),
 		touched: make(map[faas.RevisionRef]bool),
 		demand:  make(map[faas.RevisionRef]*demand),
+		leaving: make(map[faas.RevisionRef]time.Time),
 		idle:    make(map[faas.RunnerID]time.Time),
 		failing: make(map[faas.RevisionRef]*backoffRun),
 		ended:   make(map[faas.RunnerID]time.Time),
@@ -61,9 +61,11 @@ func newScaler(d *Dispatcher) *scaler {
 func (s *scaler) Run(ctx context.Context) error {
 	tick := time.NewTicker(scaleEvery)
 	defer tick.Stop()
+	s.all(ctx)
 	for {
 		select {
 		case <-ctx.Done():
+			s.resign(context.WithoutCancel(ctx))
 			return nil
 		case <-tick.C:
 			s.all(ctx)
@@ -73,50 +75,15 @@ func (s *scaler) Run(ctx context.Context) error {
 	}
 }
 
-// expect notes a call that waits for a warm slot; done takes it back.
-func (s *scaler) expect(rev *faas.Revision) (done func()) {
-	s.ask(rev, 1, 0)
-	s.touch(rev.Ref(), false)
-	return func() { s.ask(rev, -1, 0) }
-}
-
-// keep has a runner of a revision brought up and stay though it is not live, and
-// forgets how earlier ones failed. After release they go, unless it is live by then.
-func (s *scaler) keep(rev *faas.Revision) (release func()) {
-	ref := rev.Ref()
-	s.ask(rev, 0, 1)
-	s.mu.Lock()
-	delete(s.failing, ref)
-	s.mu.Unlock()
-	s.touch(ref, false)
-	return sync.OnceFunc(func() {
-		s.ask(rev, 0, -1)
-		s.touch(ref, true)
-	})
-}
-
-// ask changes the demand for a revision.
-func (s *scaler) ask(rev *faas.Revision, waiting, keepers int) {
-	ref := rev.Ref()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.demand[ref]
-	if w == nil {
-		w = &demand{rev: rev}
-		s.demand[ref] = w
-	}
-	w.waiting += waiting
-	w.keepers += keepers
-	if w.waiting == 0 && w.keepers == 0 {
-		delete(s.demand, ref)
-	}
-}
-
 // touch has a revision looked at soon; leave says that its runners are to go if nobody wants them.
 func (s *scaler) touch(ref faas.RevisionRef, leave bool) {
 	s.mu.Lock()
 	s.touched[ref] = s.touched[ref] || leave
 	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *scaler) wake() {
 	select {
 	case s.kick <- struct{}{}:
 	default:
@@ -125,7 +92,7 @@ func (s *scaler) touch(ref faas.RevisionRef, leave bool) {
 
 // exited slows the starts of a revision down whose runners fail, and reports
 // whether that end is news.
-func (s *scaler) exited(e Exit) (news bool) {
+func (s *scaler) exited(e *Exit) (news bool) {
 	s.mu.Lock()
 	delete(s.idle, e.Runner)
 	if _, told := s.ended[e.Runner]; told {
@@ -159,52 +126,75 @@ func (s *scaler) slowed(ref faas.RevisionRef) bool {
 	return f != nil && s.d.Now().Before(f.until)
 }
 
+// changed looks at what was touched. Who does not lead tells the leader of it, and
+// only ends what itself had brought up to become live.
 func (s *scaler) changed(ctx context.Context) {
+	if s.d.isStopping() {
+		s.resign(ctx)
+	} else if s.hasNews() {
+		s.confer(ctx)
+		defer pause(ctx, shareEvery)
+	}
 	s.mu.Lock()
 	refs := s.touched
 	s.touched = make(map[faas.RevisionRef]bool)
 	s.mu.Unlock()
+	leads := s.leads()
 	for ref, leaves := range refs {
 		switch rev, _ := s.wanted(ref); {
-		case rev != nil:
+		case rev != nil && leads:
 			s.one(ctx, rev)
-		case leaves:
+		case rev == nil && leaves:
 			s.retire(ctx, ref)
 		}
 	}
 }
 
-// wanted returns the revision when its runners are of use here, since it is live
-// or somebody waits for it, and how many are to stay however idle they are.
-func (s *scaler) wanted(ref faas.RevisionRef) (rev *faas.Revision, least int) {
+// hasNews reports whether the leader is to be told something, or to ask.
+func (s *scaler) hasNews() bool {
+	leads := s.leads()
 	s.mu.Lock()
-	if w := s.demand[ref]; w != nil {
-		rev, least = w.rev, min(w.keepers, 1)
-	}
-	s.mu.Unlock()
-	live, err := s.d.Catalog.Live(ref.Function)
-	if err == nil && live.Ref() == ref && live.Spec.LooseMode() != faas.ModeJob {
-		rev, least = live, max(least, live.Spec.Warm.Min)
-	}
-	return rev, least
+	defer s.mu.Unlock()
+	return s.stale || s.unsaid && !leads
 }
 
+func pause(ctx context.Context, long time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(long):
+	}
+}
+
+// all looks at every revision, if this gateway leads.
 func (s *scaler) all(ctx context.Context) {
+	if s.d.isStopping() {
+		s.resign(ctx)
+		return
+	}
+	s.confer(ctx)
+	if !s.leads() {
+		return
+	}
 	for _, rev := range s.d.Catalog.LiveRevisions() {
 		if rev.Spec.LooseMode() != faas.ModeJob {
 			s.one(ctx, rev)
 		}
 	}
-	s.mu.Lock()
-	asked := make([]*faas.Revision, 0, len(s.demand))
-	for _, w := range s.demand {
-		asked = append(asked, w.rev)
+	for _, ref := range s.refs() {
+		if rev, _ := s.wanted(ref); rev != nil {
+			s.one(ctx, rev)
+		}
 	}
-	s.mu.Unlock()
-	for _, rev := range asked {
-		s.one(ctx, rev)
+	for _, ref := range s.left(s.d.Now()) {
+		if rev, _ := s.wanted(ref); rev == nil {
+			s.retire(ctx, ref)
+		}
 	}
 	s.shrink(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.d.Now()
+	maps.DeleteFunc(s.ended, func(_ faas.RunnerID, told time.Time) bool { return now.Sub(told) > toldFor })
 }
 
 // one brings up what a revision lacks.
@@ -217,7 +207,7 @@ func (s *scaler) one(ctx context.Context, rev *faas.Revision) {
 	waiting, keepers := s.asked(ref)
 	if rev.Spec.Mode == faas.ModeWarm {
 		have := counts[faas.StartWarm]
-		s.scale(ctx, rev, faas.StartWarm, max(warmTarget(rev.Spec.Warm, have.Busy+waiting), min(keepers, 1)), have)
+		s.scale(ctx, rev, faas.StartWarm, max(warmTarget(rev.Spec.Warm, have.Busy+waiting), min(keepers, 1)))
 		return
 	}
 	if keep := rev.Spec.Standby; keep != nil && keep.Max > 0 {
@@ -226,18 +216,16 @@ func (s *scaler) one(ctx context.Context, rev *faas.Revision) {
 		if keepers > 0 {
 			used = 0 // it is the first one, as its keeper looks at it
 		}
-		s.scale(ctx, rev, faas.StartStandby, keep.Min+used, have)
+		s.scale(ctx, rev, faas.StartStandby, s.depth(rev)+used)
 	}
 }
 
-// asked returns who waits for a slot of a revision, and who is about to make it live.
-func (s *scaler) asked(ref faas.RevisionRef) (waiting, keepers int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w := s.demand[ref]; w != nil {
-		return w.waiting, w.keepers
+// depth is how many standby runners of a revision are to be parked.
+func (s *scaler) depth(rev *faas.Revision) int {
+	if rev.Spec.Standby == nil {
+		return 0
 	}
-	return 0, 0
+	return rev.Spec.Standby.Min
 }
 
 // warmTarget is how many warm runners so many calls in flight and queued need.
@@ -246,102 +234,22 @@ func warmTarget(w *faas.Warm, calls int) int {
 	return min(max((calls+per-1)/per, w.Min), w.Max)
 }
 
-// scale asks the launcher for what other gateways' launchers do not have already.
-func (s *scaler) scale(ctx context.Context, rev *faas.Revision, start faas.Start, target int, have hub.Counts) {
-	own := s.d.Launcher.Running(rev.Ref(), start)
-	elsewhere := max(0, have.Runners-own)
-	if target <= own+elsewhere {
+// scale asks the launcher for what is not there already, started by it or by another's.
+func (s *scaler) scale(ctx context.Context, rev *faas.Revision, start faas.Start, target int) {
+	ref := rev.Ref()
+	elsewhere := 0
+	for _, runner := range s.d.hub.Connected(ref, start) {
+		if !s.d.Launcher.Counts(runner) {
+			elsewhere++
+		}
+	}
+	if target <= s.d.Launcher.Running(ref, start)+elsewhere {
 		return
 	}
 	if err := s.d.Launcher.Scale(ctx, rev, start, target-elsewhere); err != nil && ctx.Err() == nil {
 		s.d.Logger.Warn("start runners", "function", rev.Function, "revision", rev.Number, "start", start, "error", err)
-		s.d.notLaunched(rev.Ref(), err)
-		s.exited(Exit{Start: start, Ref: rev.Ref(), Reason: faas.ReasonRunnerLost})
+		s.d.notLaunched(ref, err)
+		s.d.tellNotLaunched(ref, start, err)
+		s.exited(&Exit{Start: start, Ref: ref, Reason: faas.ReasonRunnerLost})
 	}
-}
-
-// shrink drains the runners that are of no use any more.
-func (s *scaler) shrink(ctx context.Context) {
-	now := s.d.Now()
-	left := make(map[faas.RevisionRef]int)
-	runners := s.d.hub.Runners()
-	for i := range runners {
-		r := &runners[i]
-		if r.Draining || r.Hello.Start == faas.StartJob {
-			continue
-		}
-		if s.stays(r, now, left[r.Hello.Ref()]) {
-			left[r.Hello.Ref()]++
-		} else {
-			s.drain(ctx, r.Hello.Runner)
-		}
-	}
-	s.forget(runners)
-}
-
-// stays reports whether a runner is still of use, or may be; others counts those
-// of its revision that are.
-func (s *scaler) stays(r *hub.Status, now time.Time, others int) bool {
-	if r.Busy > 0 || r.Free == 0 { // it works, or has not parked yet
-		s.markBusy(r.Hello.Runner)
-		return true
-	}
-	idle := now.Sub(s.idleSince(r.Hello.Runner, now))
-	rev, least := s.wanted(r.Hello.Ref())
-	switch {
-	case rev == nil:
-		return idle < strayFor
-	case r.Hello.Start == faas.StartStandby:
-		return true
-	}
-	return idle < rev.Spec.Warm.Idle.Std() || others < least
-}
-
-// retire ends the runners of a revision that nobody calls.
-func (s *scaler) retire(ctx context.Context, ref faas.RevisionRef) {
-	s.mu.Lock()
-	delete(s.failing, ref)
-	s.mu.Unlock()
-	s.d.Launcher.Retire(ref) // first: one that dials in meanwhile is drained below, or stopped all the same
-	for _, r := range s.d.hub.Runners() {
-		if r.Hello.Ref() == ref && r.Hello.Start != faas.StartJob && !r.Draining {
-			s.drain(ctx, r.Hello.Runner)
-		}
-	}
-}
-
-func (s *scaler) drain(ctx context.Context, id faas.RunnerID) {
-	if err := s.d.hub.Drain(ctx, id); err != nil {
-		s.d.Logger.Debug("drain a runner", "runner", id, "error", err)
-	}
-}
-
-// forget lets go of what is known of runners that are gone.
-func (s *scaler) forget(runners []hub.Status) {
-	there := make(map[faas.RunnerID]bool, len(runners))
-	for i := range runners {
-		there[runners[i].Hello.Runner] = true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	maps.DeleteFunc(s.idle, func(id faas.RunnerID, _ time.Time) bool { return !there[id] })
-	now := s.d.Now()
-	maps.DeleteFunc(s.ended, func(_ faas.RunnerID, told time.Time) bool { return now.Sub(told) > toldFor })
-}
-
-func (s *scaler) markBusy(id faas.RunnerID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.idle, id)
-}
-
-func (s *scaler) idleSince(id faas.RunnerID, now time.Time) time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	since, known := s.idle[id]
-	if !known {
-		s.idle[id] = now
-		return now
-	}
-	return since
 }

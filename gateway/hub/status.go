@@ -47,6 +47,23 @@ func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]Counts {
 	return all
 }
 
+// Connected returns the connected runners of a revision that were started that way.
+func (h *Hub) Connected(ref faas.RevisionRef, start faas.Start) []faas.RunnerID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.pools[ref]
+	if p == nil {
+		return nil
+	}
+	var all []faas.RunnerID
+	for r := range p.runners {
+		if r.control != nil && r.hello.Start == start {
+			all = append(all, r.hello.Runner)
+		}
+	}
+	return all
+}
+
 // count returns how many slots a claim would get, and how many are taken.
 func (r *runner) count() (free, busy int) {
 	return r.offers(), r.hello.Slots - r.open()

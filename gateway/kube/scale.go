@@ -89,6 +89,10 @@ func (l *Launcher) Running(ref faas.RevisionRef, start faas.Start) int {
 	return n
 }
 
+// Counts reports whether Running counts a runner that has dialled in: all of them,
+// whichever gateway had them started.
+func (l *Launcher) Counts(faas.RunnerID) bool { return true }
+
 // Retire ends the standby and warm runners of a revision that have not dialled in
 // here yet, as soon as that can be done; the others are drained through the hub.
 func (l *Launcher) Retire(ref faas.RevisionRef) {

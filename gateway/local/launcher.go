@@ -147,6 +147,13 @@ func (l *Launcher) running(ref faas.RevisionRef, start faas.Start) int {
 	return n
 }
 
+// Counts reports whether Running counts a runner.
+func (l *Launcher) Counts(runner faas.RunnerID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.runners[runner] != nil
+}
+
 // Joined notes that a runner has dialled in; it only makes Exit.Detail say more.
 func (l *Launcher) Joined(runner faas.RunnerID) {
 	l.mu.Lock()

@@ -43,15 +43,15 @@ type Meter struct {
 // Slots are the slots of all connected runners by state.
 type Slots struct{ Free, Busy int }
 
-// New returns a meter whose build_info tells version; slots is asked at each scrape.
-func New(version, goVersion string, slots func() Slots) *Meter {
+// New returns a meter whose build_info tells version; slots and leads are asked at each scrape.
+func New(version, goVersion string, slots func() Slots, leads func() bool) *Meter {
 	m := &Meter{registry: prometheus.NewRegistry(), functions: make(map[string]bool), triggers: make(map[string]bool)}
 	m.define()
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "davit_build_info", Help: "1, labelled with the versions of Davit and Go."}, []string{"version", "go_version"})
 	build.WithLabelValues(version, goVersion).Set(1)
 	m.registry.MustRegister(
 		m.accepted, m.invocations, m.phases, m.inFlight, m.queue, m.builds, m.buildTime, m.inputBytes, m.resultBytes,
-		m.storeErrors, m.requests, build, newSlotCollector(slots),
+		m.storeErrors, m.requests, build, newSlotCollector(slots), newLeader(leads),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.zero()
@@ -80,6 +80,16 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 
 func gauge(name, help string) prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+}
+
+// newLeader shows whether this gateway decides on the runners that are kept.
+func newLeader(leads func() bool) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "davit_leader", Help: "1 on the gateway that decides on standby and warm runners, 0 on the others."}, func() float64 {
+		if leads() {
+			return 1
+		}
+		return 0
+	})
 }
 
 // zero makes the series that are known in advance.

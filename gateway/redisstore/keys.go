@@ -12,6 +12,9 @@ func (k keys) ready() string    { return k.prefix + "ready" }    // string: over
 func (k keys) messages() string { return k.prefix + "messages" } // channel: see messages.go
 func (k keys) gateways() string { return k.prefix + "gateways" } // hash: id → "beat applied address", see gateways.go
 
+func (k keys) demand() string { return k.prefix + "demand" } // hash: gateway → "ms JSON", see demand.go
+func (k keys) lead() string   { return k.prefix + "lead" }   // hash: gateway, term, until (ms): who decides on the runners that are kept
+
 // Registrations.
 
 func (k keys) version() string            { return k.prefix + "registry:version" }         // counter; absent until Restore

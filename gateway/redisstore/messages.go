@@ -27,6 +27,9 @@ const (
 	KindInvocation MessageKind = "invocation" // Invocation of Function and Trigger is in State now
 	KindCancel     MessageKind = "cancel"     // Invocation is to be cancelled
 	KindPlace      MessageKind = "place"      // a place among Function's running jobs was given back
+	KindDemand     MessageKind = "demand"     // Gateway, which does not lead, wants other runners now
+	KindLead       MessageKind = "lead"       // nobody leads
+	KindExit       MessageKind = "exit"       // a runner ended: Text, as it was given to PublishExit
 	KindResync     MessageKind = "resync"     // messages may have been missed: look at everything
 )
 
@@ -40,6 +43,7 @@ type Message struct {
 	State      faas.State
 	Function   faas.FunctionName
 	Trigger    faas.TriggerName
+	Text       string
 }
 
 // parseMessage reads one line. ok is false for a line that says nothing that is known here.
@@ -60,7 +64,7 @@ func parseMessage(line string) (m Message, ok bool) {
 	case KindApplied:
 		m.Version, err = strconv.ParseInt(word(0), 10, 64)
 		m.Gateway = faas.GatewayID(word(1))
-	case KindPeers:
+	case KindPeers, KindDemand:
 		m.Gateway = faas.GatewayID(word(0))
 	case KindInvocation:
 		m.Invocation, m.State = faas.InvocationID(word(0)), faas.State(word(1))
@@ -69,6 +73,9 @@ func parseMessage(line string) (m Message, ok bool) {
 		m.Invocation = faas.InvocationID(word(0))
 	case KindPlace:
 		m.Function = faas.FunctionName(word(0))
+	case KindLead:
+	case KindExit:
+		m.Text = strings.Join(words, " ")
 	case KindResync: // never sent
 		return Message{}, false
 	default:

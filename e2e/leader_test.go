@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"davit/e2e/rig"
+)
+
+// kept counts the runners of the world's gateways that were started that way, by their folders.
+func (w *world) kept(start string) int {
+	folders := map[string]bool{}
+	for _, pid := range w.runners() {
+		dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+		if err == nil && strings.HasPrefix(filepath.Base(dir), "local-"+start+"-") {
+			folders[dir] = true
+		}
+	}
+	return len(folders)
+}
+
+// most watches how many runners of a start there are at once, until it is asked.
+func (w *world) most(start string) (asked func() int) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	var most int
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		for ctx.Err() == nil {
+			most = max(most, w.kept(start))
+			<-time.After(5 * time.Millisecond)
+		}
+	})
+	return func() int { cancel(); watcher.Wait(); return most }
+}
+
+// leader returns the gateway that leads and the other one, once one does.
+func leader(t *testing.T, a, b *rig.Gateway) (leads, other *rig.Gateway) {
+	t.Helper()
+	leading := func(g *rig.Gateway) bool {
+		return sumMetric(t, admin(t, g, http.MethodGet, "/metrics", "").Body, "davit_leader") == 1
+	}
+	until(t, "one of the two leads", wait, func() bool { return leading(a) != leading(b) })
+	if leading(a) {
+		return a, b
+	}
+	return b, a
+}
+
+// callers call a path of the gateways in turn until they are stopped; what is wrong with an answer is an error.
+func callers(t *testing.T, n int, path string, right func(a *rig.Answer, err error) bool, gateways ...*rig.Gateway) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				a, err := gateways[i%len(gateways)].Call(t.Context(), http.MethodPost, path, nil, nil)
+				if !right(a, err) {
+					t.Errorf("%s: %+v, %v", path, a, err)
+					return
+				}
+			}
+		})
+	}
+	return sync.OnceFunc(func() { cancel(); all.Wait() })
+}
+
+func answered(a *rig.Answer, err error) bool { return err == nil && a.Status == http.StatusOK }
+
+// TestOneLeaderScales: two gateways that are called at once keep no more runners than one would.
+func TestOneLeaderScales(t *testing.T) {
+	a, b, w := gateways(t)
+	leads, other := leader(t, a, b)
+	files := tool("sleep 0.05")
+	function(t, other, "warm", `{"mode": "warm", "warm": {"min": 0, "max": 2, "concurrency": 1, "idle": "1s"}}`, files)
+	function(t, leads, "standby", `{"standby": 3}`, files)
+	for _, name := range []string{"warm", "standby"} {
+		trigger(t, a, name, `{"function": "`+name+`", "methods": ["POST"], "path": "/`+name+`", "command": ["sh", "tool.sh"]}`)
+	}
+	until(t, "the standby runners are there", wait, func() bool { return w.kept("standby") == 3 })
+	until(t, "the warm one of the registration goes", wait, func() bool { return w.kept("warm") == 0 })
+	for range 3 { // from zero each time
+		most := w.most("warm")
+		stop := callers(t, 8, "/warm", answered, a, b)
+		until(t, "there are two", wait, func() bool { return w.kept("warm") == 2 })
+		<-time.After(500 * time.Millisecond) // in which there would be more
+		stop()
+		until(t, "none is left when nobody calls", wait, func() bool { return w.kept("warm") == 0 })
+		if n := most(); n != 2 {
+			t.Errorf("there were %d warm runners at once, with a max of 2", n)
+		}
+	}
+	stop := callers(t, 4, "/standby", answered, a, b)
+	<-time.After(time.Second)
+	stop()
+	until(t, "the standby runners are as many as before", wait, func() bool { return w.kept("standby") == 3 })
+	most := w.most("standby")
+	<-time.After(2 * time.Second)
+	if n := most(); n != 3 {
+		t.Errorf("there are %d standby runners, want 3", n)
+	}
+}
+
+// TestLeaderKilled: when the leader is killed under load the other one keeps the
+// runners, within seconds, and no call to it fails.
+func TestLeaderKilled(t *testing.T) {
+	a, b, w := gateways(t)
+	leads, other := leader(t, a, b)
+	l := newLedger(t)
+	function(t, a, "standby", `{"standby": 2}`, l.script("sleep 0.02\n"))
+	trigger(t, a, "standby", `{"function": "standby", "methods": ["POST"], "path": "/standby", "command": ["bash", "tool.sh"]}`)
+	var mu sync.Mutex
+	ids, starts := map[string]bool{}, map[string]int{}
+	right := func(a *rig.Answer, err error) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			ids[a.Header.Get("Davit-Invocation")] = true
+			starts[a.Header.Get("Davit-Start")]++
+		}
+		return answered(a, err)
+	}
+	standbys := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return starts["standby"]
+	}
+	stop := callers(t, 3, "/standby", right, other)
+	until(t, "standby runners take calls", wait, func() bool { return standbys() > 5 })
+	leads.Kill()
+	killed, before := time.Now(), standbys()
+	until(t, "the other one leads", wait, func() bool {
+		return sumMetric(t, admin(t, other, http.MethodGet, "/metrics", "").Body, "davit_leader") == 1
+	})
+	until(t, "new standby runners take calls", wait, func() bool { return standbys() > before+10 })
+	t.Logf("the other gateway's standby runners took calls %s after the kill", time.Since(killed))
+	stop()
+	function(t, other, "warm", `{"mode": "warm", "warm": {"min": 0, "max": 1}}`, tool("true"))
+	trigger(t, other, "warm", `{"function": "warm", "methods": ["POST"], "path": "/warm", "command": ["sh", "tool.sh"]}`)
+	status(t, post(t, other, "/warm", nil), http.StatusOK)
+	until(t, "two are parked", wait, func() bool { return w.kept("standby") == 2 })
+	mu.Lock()
+	defer mu.Unlock()
+	for id := range ids {
+		l.once(t, id)
+	}
+}
+
+// TestBrokenStartOnAllGateways: whichever gateway a function is registered at hears
+// that its runners cannot start, and soon.
+func TestBrokenStartOnAllGateways(t *testing.T) {
+	a, b, w := gateways(t)
+	files := tool("true")
+	files["start.sh"] = "echo the model is not there >&2; exit 7"
+	for i, g := range []*rig.Gateway{a, b} {
+		began := time.Now()
+		notBuilt(t, register(t, g, "f", `{"mode": "warm", "start": {"command": ["sh", "start.sh"], "ready": {"file": "ready"}}}`, files),
+			"its start process failed", "the model is not there")
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("gateway %d knew it only after %s", i, took)
+		}
+	}
+	until(t, "nothing is left", wait, func() bool { return w.kept("warm") == 0 })
+}

@@ -1,0 +1,13 @@
+package faas
+
+// Demand is what one gateway wants of the runners of a revision that are kept.
+type Demand struct {
+	Function FunctionName   `json:"function"`
+	Revision RevisionNumber `json:"revision"`
+	Waiting  int            `json:"waiting,omitempty"` // calls that wait for a warm slot
+	Keepers  int            `json:"keepers,omitempty"` // that are about to make it live
+	Of       *Revision      `json:"of,omitempty"`      // itself, unless it is live there
+}
+
+// Ref returns the revision's address.
+func (d *Demand) Ref() RevisionRef { return RevisionRef{Function: d.Function, Number: d.Revision} }
