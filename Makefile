@@ -102,6 +102,17 @@ deploy: ## bring Davit to the cluster of the current kubeconfig; OVERLAY (defaul
 bench: build ## measure calls against their floors; BENCH_JSON=file writes the figures as JSON lines
 	$(GO) run ./e2e/bench -json '$(BENCH_JSON)'
 
+.PHONY: build-bench
+build-bench: # the programs of bench-cluster, and what they run in pods
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/davit-bench ./e2e/bench
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/davit-bench-work ./e2e/bench/work
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/davit-bench-cluster ./e2e/bench/cluster
+
+.PHONY: bench-cluster
+bench-cluster: build-bench ## measure calls on a Kubernetes against bare Jobs and pods; BENCH_JSON=file, BENCH_FLAGS='-only jobs -peer NAME=URL'
+	@GO='$(GO)' OVERLAY='$(or $(OVERLAY),test)' ./hack/bench-cluster -json '$(BENCH_JSON)' $(BENCH_FLAGS)
+
 .PHONY: picture
 picture: ## make docs/page.png anew, of the examples at work
 	DAVIT_SCREENSHOTS=$(CURDIR)/docs $(GO) test -count=1 -run '^TestReadmePicture$$' ./web

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"davit/e2e/bench/figure"
+	"davit/e2e/bench/load"
 	"davit/e2e/rig"
 	"davit/gateway/faas"
 )
@@ -24,7 +26,7 @@ const (
 )
 
 // measureAll starts a gateway of its own and measures everything.
-func measureAll(ctx context.Context, bin string, each time.Duration) (rows []row, err error) {
+func measureAll(ctx context.Context, bin string, each time.Duration) (rows []figure.Row, err error) {
 	dir, err := os.MkdirTemp("/var/tmp", "davit-bench-")
 	if err != nil {
 		return nil, err
@@ -44,7 +46,7 @@ func measureAll(ctx context.Context, bin string, each time.Duration) (rows []row
 	if err := registerAll(ctx, g); err != nil {
 		return nil, err
 	}
-	floor, stopFloor, err := startSelf(ctx, "-floor")
+	floor, stopFloor, err := startSelf(ctx, "-floor", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -113,14 +115,14 @@ func startSelf(ctx context.Context, args ...string) (addr string, stop func(), e
 	return strings.TrimSpace(line), func() { _ = in.Close(); _ = cmd.Wait() }, err
 }
 
-func measureCalls(g *rig.Gateway, floor string, each time.Duration) ([]row, error) {
+func measureCalls(g *rig.Gateway, floor string, each time.Duration) ([]figure.Row, error) {
 	megabyte := make([]byte, 1<<20)
 	_, _ = crand.Read(megabyte)
 	body, contentType, err := rig.Form(rig.Part{Name: "file", Filename: "in.bin", ContentType: "application/octet-stream", Data: megabyte})
 	if err != nil {
 		return nil, err
 	}
-	var rows []row
+	var rows []figure.Row
 	for _, w := range []struct {
 		name, path, floor string
 		body              []byte
@@ -133,7 +135,7 @@ func measureCalls(g *rig.Gateway, floor string, each time.Duration) ([]row, erro
 		{"warm, 1 MB, keep none", "/warm/copy-unkept", "/copy", body.Bytes(), contentType, false},
 	} {
 		for _, callers := range []int{1, 8} {
-			d, f, err := compare(target{"http://" + g.Calls + w.path, w.contentType, w.body}, target{"http://" + floor + w.floor, w.contentType, w.body}, callers, each)
+			d, f, err := load.Compare(load.Target{URL: "http://" + g.Calls + w.path, ContentType: w.contentType, Body: w.body}, load.Target{URL: "http://" + floor + w.floor, ContentType: w.contentType, Body: w.body}, callers, each)
 			if err != nil {
 				return nil, err
 			}
@@ -141,43 +143,34 @@ func measureCalls(g *rig.Gateway, floor string, each time.Duration) ([]row, erro
 			if w.aims {
 				aim = map[int]string{1: "<= 1.25", 8: "<= 1.10"}[callers]
 			}
-			rows = append(rows, rowsOf(fmt.Sprintf("%s, %d callers", w.name, callers), d, f, aim)...)
+			rows = append(rows, figure.Calls(fmt.Sprintf("%s, %d callers", w.name, callers), d, f, aim)...)
 		}
 	}
 	return rows, nil
 }
 
 // measureHop compares the floor behind another process with the floor.
-func measureHop(ctx context.Context, floor string, each time.Duration) ([]row, error) {
+func measureHop(ctx context.Context, floor string, each time.Duration) ([]figure.Row, error) {
 	hop, stop, err := startSelf(ctx, "-hop", floor)
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
-	var rows []row
+	var rows []figure.Row
 	for _, callers := range []int{1, 8} {
-		d, f, err := compare(target{url: "http://" + hop + "/true"}, target{url: "http://" + floor + "/true"}, callers, each)
+		d, f, err := load.Compare(load.Target{URL: "http://" + hop + "/true"}, load.Target{URL: "http://" + floor + "/true"}, callers, each)
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, rowsOf(fmt.Sprintf("no Davit: true behind a bare proxy, %d callers", callers), d, f, "")...)
+		rows = append(rows, figure.Calls(fmt.Sprintf("no Davit: true behind a bare proxy, %d callers", callers), d, f, "")...)
 	}
 	return rows, nil
 }
 
-func rowsOf(name string, d, f *sample, aim string) []row {
-	p50, p99 := d.quantile(.5), d.quantile(.99)
-	return []row{
-		{name, "p50", p50, "ms", f.quantile(.5), p50 / f.quantile(.5), aim},
-		{name, "p99", p99, "ms", f.quantile(.99), p99 / f.quantile(.99), ""},
-		{name, "rate", d.rate(), "calls/s", f.rate(), d.rate() / f.rate(), ""},
-	}
-}
-
 // measureJobs compares a call that has a runner process started for it with
 // what starting that process costs.
-func measureJobs(ctx context.Context, g *rig.Gateway, bin string, each time.Duration) ([]row, error) {
-	davit, floor := &sample{}, &sample{}
+func measureJobs(ctx context.Context, g *rig.Gateway, bin string, each time.Duration) ([]figure.Row, error) {
+	davit, floor := &figure.Sample{}, &figure.Sample{}
 	for began := time.Now(); time.Since(began) < 2*each; {
 		at := time.Now()
 		a, err := g.Call(ctx, "POST", "/job/true", nil, nil)
@@ -187,21 +180,19 @@ func measureJobs(ctx context.Context, g *rig.Gateway, bin string, each time.Dura
 		if a.Status != 200 {
 			return nil, fmt.Errorf("job call: status %d: %s", a.Status, a.Body)
 		}
-		davit.times = append(davit.times, time.Since(at))
-		davit.wall += time.Since(at)
+		davit.Add(time.Since(at))
 		at = time.Now()
 		if err := exec.CommandContext(ctx, filepath.Join(bin, "davit-runner"), "--version").Run(); err != nil { //nolint:gosec // Davit's own
 			return nil, err
 		}
-		floor.times = append(floor.times, time.Since(at))
-		floor.wall += time.Since(at)
+		floor.Add(time.Since(at))
 	}
-	return rowsOf("local job, true, 1 caller, floor: exec of the runner", davit, floor, ""), nil
+	return figure.Calls("local job, true, 1 caller, floor: exec of the runner", davit, floor, ""), nil
 }
 
 // measureLookup compares finding a trigger among many with finding it among few:
 // the same ten triggers, as busy ones are, and any of all, which memory is too far away for.
-func measureLookup(each time.Duration) ([]row, error) {
+func measureLookup(each time.Duration) ([]figure.Row, error) {
 	few, err := table(10)
 	if err != nil {
 		return nil, err
@@ -210,7 +201,7 @@ func measureLookup(each time.Duration) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	var rows []row
+	var rows []figure.Row
 	for _, m := range []struct {
 		name, aim string
 		among     int
@@ -219,7 +210,7 @@ func measureLookup(each time.Duration) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row{m.name, "mean", value, "ns", floor, value / floor, m.aim})
+		rows = append(rows, figure.Of(m.name, "mean", value, "ns", floor, m.aim))
 	}
 	return rows, nil
 }

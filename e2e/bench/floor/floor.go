@@ -1,9 +1,13 @@
-package main
+// Package floor is the least that can answer the benchmarks' calls over HTTP: a bare Fiber handler that forks the
+// command itself and zips what it left. Start at [Serve].
+package floor
 
 import (
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -17,9 +21,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// serveFloor is the least that can answer the same calls over HTTP: a bare Fiber
-// handler that forks the command itself and zips what it left.
-func serveFloor(until io.Reader, ready io.Writer) error {
+// Serve serves at the address, writes the one that it got to ready, and ends when until does.
+func Serve(address string, until io.Reader, ready io.Writer) error {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, StreamRequestBody: true, DisablePreParseMultipartForm: true, BodyLimit: 1 << 30})
 	app.Post("/true", func(c *fiber.Ctx) error {
 		out, err := exec.CommandContext(c.Context(), "true").Output()
@@ -29,21 +32,21 @@ func serveFloor(until io.Reader, ready io.Writer) error {
 		return answerZip(c, "stdout", out)
 	})
 	app.Post("/copy", copyFile)
-	return serve(app, until, ready)
+	app.Post("/files/:kind", sendFiles)
+	return listen(app, address, until, ready)
 }
 
-// serveHop hands every call on to the floor at addr: what a second process on the way costs,
+// Hop hands every call on to the floor at addr, as Serve serves it: what a second process on the way costs,
 // which a gateway with runners apart cannot do without.
-func serveHop(addr string, until io.Reader, ready io.Writer) error {
+func Hop(addr, address string, until io.Reader, ready io.Writer) error {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, BodyLimit: 1 << 30})
 	client := &fasthttp.HostClient{Addr: addr, MaxConns: 64}
 	app.Post("/*", func(c *fiber.Ctx) error { return client.Do(c.Request(), c.Response()) })
-	return serve(app, until, ready)
+	return listen(app, address, until, ready)
 }
 
-// serve serves on a free port, which it prints, until the input ends.
-func serve(app *fiber.App, until io.Reader, ready io.Writer) error {
-	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+func listen(app *fiber.App, address string, until io.Reader, ready io.Writer) error {
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return err
 	}
@@ -87,6 +90,53 @@ func copyFile(c *fiber.Ctx) error {
 		return err
 	}
 	return answerZip(c, "out.bin", out)
+}
+
+// sendFiles has files made in a fresh folder by e2e/bench/work, which is beside this program, and writes them to the
+// socket as a zip that packs nothing.
+func sendFiles(c *fiber.Ctx) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "davit-bench-")
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(c.Context(), filepath.Join(filepath.Dir(self), "davit-bench-work"), "files", c.Params("kind")) //nolint:gosec // the benchmark's own
+	cmd.Dir = dir
+	if err := cmd.Run(); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	c.Set(fiber.HeaderContentType, "application/zip")
+	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer func() { _ = os.RemoveAll(dir) }()
+		_ = storeZip(w, filepath.Join(dir, "out")) // a reader that got no whole zip notices
+	})
+	return nil
+}
+
+func storeZip(w io.Writer, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	z := zip.NewWriter(w)
+	for _, entry := range entries {
+		into, err := z.CreateHeader(&zip.FileHeader{Name: "out/" + entry.Name(), Method: zip.Store})
+		if err != nil {
+			return err
+		}
+		f, err := os.Open(filepath.Join(dir, entry.Name())) //nolint:gosec // the benchmark's own
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(into, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return z.Close()
 }
 
 func answerZip(c *fiber.Ctx, name string, data []byte) error {

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+const (
+	// bareNamespace is the benchmark's own, without network policies.
+	bareNamespace = "davit-bench"
+	// workProgram is e2e/bench/work in the functions' image.
+	workProgram = "/function/davit-bench-work"
+	// patience is how long a single pod may take.
+	patience = 2 * time.Minute
+)
+
+// bareJobs are Jobs without Davit: the pods that Davit makes, with another command.
+type bareJobs struct {
+	*bench
+
+	count atomic.Int64
+}
+
+// newBareJobs makes their namespace.
+func newBareJobs(ctx context.Context, b *bench) (*bareJobs, error) {
+	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: bareNamespace,
+		// What admission does for Davit's pods it does for these.
+		Labels: map[string]string{"app.kubernetes.io/name": bareNamespace, "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"},
+	}}
+	_, err := b.core.Namespaces().Create(ctx, own, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("make the namespace of bare Jobs: %w", err)
+	}
+	return &bareJobs{bench: b}, nil
+}
+
+// like returns the Job of one of Davit's own runners of a function, for another command: same image, same pod.
+func (j *bareJobs) like(ctx context.Context, function string) (*batchv1.Job, error) {
+	jobs, err := j.batch.Jobs(j.functions).List(ctx, metav1.ListOptions{LabelSelector: labels.Set{labelFunction: function}.String()})
+	if err != nil {
+		return nil, err
+	}
+	if len(jobs.Items) == 0 {
+		return nil, fmt.Errorf("there is no Job of function %s to take for a pattern", function)
+	}
+	own := map[string]string{"app.kubernetes.io/name": bareNamespace}
+	spec := jobs.Items[0].Spec
+	spec.Selector, spec.ManualSelector = nil, nil
+	spec.Template.ObjectMeta = metav1.ObjectMeta{Labels: own}
+	spec.Template.Spec.Containers[0].Env = nil
+	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: bareNamespace, Labels: own}, Spec: spec}, nil
+}
+
+// named returns a copy of a pattern for one Job, with a name that no other has.
+func (j *bareJobs) named(pattern *batchv1.Job, command ...string) *batchv1.Job {
+	job := pattern.DeepCopy()
+	job.Name = fmt.Sprintf("bare-%d", j.count.Add(1))
+	job.Spec.Template.Spec.Containers[0].Command = command
+	return job
+}
+
+// firstByte creates a Job and returns what it took until its process was heard.
+func (j *bareJobs) firstByte(ctx context.Context, pattern *batchv1.Job) (took time.Duration, name string, err error) {
+	job := j.named(pattern)
+	job.Spec.Template.Spec.Containers[0].Command = j.dials(job.Name)
+	took, err = j.hear(ctx, job.Name, func() error {
+		_, err := j.batch.Jobs(bareNamespace).Create(ctx, job, metav1.CreateOptions{})
+		return err
+	})
+	return took, job.Name, err
+}
+
+// podsFirstByte is the same with a pod that no Job makes.
+func (j *bareJobs) podsFirstByte(ctx context.Context, pattern *batchv1.Job) (time.Duration, error) {
+	job := j.named(pattern)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: job.Name, Namespace: bareNamespace, Labels: job.Labels}, Spec: job.Spec.Template.Spec}
+	pod.Spec.Containers[0].Command = j.dials(pod.Name)
+	return j.hear(ctx, pod.Name, func() error {
+		_, err := j.core.Pods(bareNamespace).Create(ctx, pod, metav1.CreateOptions{})
+		return err
+	})
+}
+
+func (j *bareJobs) dials(name string) []string {
+	return []string{workProgram, "dial", j.desk.address(), name}
+}
+
+// hear creates something and returns what it took until its process was heard.
+func (j *bareJobs) hear(ctx context.Context, name string, create func() error) (time.Duration, error) {
+	heard := j.desk.expect(name)
+	began := time.Now()
+	if err := create(); err != nil {
+		return 0, fmt.Errorf("create %s: %w", name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case at := <-heard:
+		return at.Sub(began), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("hear of the process of %s at %s: %w", name, j.desk.address(), context.Cause(ctx))
+	}
+}
+
+// naive does what a client without Davit does at its best: it creates a Job, watches until it is complete, and reads its log.
+func (j *bareJobs) naive(ctx context.Context, pattern *batchv1.Job) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	job := j.named(pattern, workProgram, "true")
+	began := time.Now()
+	made, err := j.batch.Jobs(bareNamespace).Create(ctx, job, metav1.CreateOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("create a bare Job: %w", err)
+	}
+	if err := j.awaitComplete(ctx, made); err != nil {
+		return 0, fmt.Errorf("wait until Job %s is complete: %w", job.Name, err)
+	}
+	pods, err := j.core.Pods(bareNamespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Set{batchv1.JobNameLabel: job.Name}.String()})
+	if err != nil {
+		return 0, err
+	}
+	for i := range pods.Items {
+		log, err := j.core.Pods(bareNamespace).GetLogs(pods.Items[i].Name, &corev1.PodLogOptions{}).Stream(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("read the log of Job %s: %w", job.Name, err)
+		}
+		_, err = io.Copy(io.Discard, log)
+		_ = log.Close()
+		if err != nil {
+			return 0, fmt.Errorf("read the log of Job %s: %w", job.Name, err)
+		}
+	}
+	return time.Since(began), nil
+}
+
+func (j *bareJobs) awaitComplete(ctx context.Context, job *batchv1.Job) error {
+	w, err := j.batch.Jobs(bareNamespace).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + job.Name, ResourceVersion: job.ResourceVersion})
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	for event := range w.ResultChan() {
+		seen, ok := event.Object.(*batchv1.Job)
+		if !ok || event.Type == watch.Deleted {
+			return fmt.Errorf("the watch says %s", event.Type)
+		}
+		if isComplete(seen) {
+			return nil
+		}
+	}
+	return context.Cause(ctx)
+}
+
+func isComplete(job *batchv1.Job) bool {
+	for _, c := range job.Status.Conditions {
+		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) {
+			return true
+		}
+	}
+	return false
+}
+
+// remove removes the namespace with all that is in it, and waits until it is gone.
+func removeBare(ctx context.Context, p *place) error {
+	namespaces := p.core.Namespaces()
+	for {
+		err := namespaces.Delete(ctx, bareNamespace, metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil && !apierrors.IsConflict(err) {
+			return fmt.Errorf("remove the namespace %s: %w", bareNamespace, err)
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("wait until the namespace %s is gone: %w", bareNamespace, err)
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/e2e/rig"
+)
+
+const (
+	// ours begins the names of the functions of this program.
+	ours = "bench-"
+
+	labelFunction = "davit.dev/function"
+	labelStart    = "davit.dev/start"
+)
+
+// again is how soon something that is waited for is looked at again.
+const again = 20 * time.Millisecond
+
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(again):
+		return nil
+	}
+}
+
+// function is a function of this program with its triggers.
+type function struct {
+	*bench
+
+	name string
+}
+
+// trigger is a command and what is returned of it.
+type trigger struct {
+	name    string
+	command []string
+	results []string
+}
+
+func trueTrigger() trigger { return trigger{name: "true", command: []string{"true"}} }
+
+// register registers a function and its triggers, and waits until it is ready.
+func (b *bench) register(ctx context.Context, name, spec string, triggers ...trigger) (*function, error) {
+	f := &function{bench: b, name: ours + name}
+	files := map[string]string{}
+	for _, program := range []string{"davit-bench-work", "davit-bench"} {
+		text, err := os.ReadFile(filepath.Join(b.bin, program))
+		if err != nil {
+			return nil, fmt.Errorf("read a program for pods (run `make build-bench` first): %w", err)
+		}
+		files[program] = string(text)
+	}
+	source, err := rig.PackFiles(files)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.davit.RegisterSource(ctx, f.name, spec, source); err != nil {
+		return nil, fmt.Errorf("register function %s: %w", f.name, err)
+	}
+	if err := f.await(ctx, func(v *functionView) bool { return v.State != "building" }); err != nil {
+		return nil, err
+	}
+	for _, t := range triggers {
+		text, err := json.Marshal(map[string]any{
+			"function": f.name, "methods": []string{"POST"}, "path": f.path(t.name), "command": t.command, "results": append([]string{}, t.results...),
+			"retention": "1m", // nothing of this is kept
+		})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := b.davit.RegisterTrigger(ctx, f.name+"-"+t.name, string(text)); err != nil {
+			return nil, fmt.Errorf("register trigger %s of %s: %w", t.name, f.name, err)
+		}
+	}
+	return f, nil
+}
+
+// url is where a trigger is called.
+func (f *function) url(trigger string) string { return "http://" + f.davit.Calls + f.path(trigger) }
+
+func (f *function) path(trigger string) string { return "/" + f.name + "/" + trigger }
+
+// functionView is what Davit says of a function.
+type functionView struct {
+	State  string `json:"state"`
+	Detail string `json:"detail"`
+	Slots  map[string]struct {
+		Runners int `json:"runners"`
+		Free    int `json:"free"`
+		Busy    int `json:"busy"`
+	} `json:"slots"`
+}
+
+// await waits until what Davit says of a function is so.
+func (f *function) await(ctx context.Context, so func(*functionView) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		a, err := f.davit.Admin(ctx, http.MethodGet, "/v1/functions/"+f.name, "", nil)
+		if err != nil {
+			return err
+		}
+		var v functionView
+		if err := a.JSON(&v); err != nil {
+			return err
+		}
+		if v.State == "failed" {
+			return fmt.Errorf("function %s: %s", f.name, v.Detail)
+		}
+		if so(&v) {
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("wait for function %s, whose slots are %v: %w", f.name, v.Slots, err)
+		}
+	}
+}
+
+// call calls the trigger that does nothing, and returns what it took and its answer.
+func (f *function) call(ctx context.Context, header http.Header) (time.Duration, *rig.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	began := time.Now()
+	a, err := f.davit.Call(ctx, http.MethodPost, f.path("true"), nil, header)
+	took := time.Since(began)
+	if err == nil && a.Status != http.StatusOK {
+		err = fmt.Errorf("call %s: status %d: %.500s", f.path("true"), a.Status, a.Body)
+	}
+	return took, a, err
+}
+
+// asJob asks for a runner of the call's own.
+func asJob() http.Header { return http.Header{"Davit-Mode": {"job"}} }
+
+// timed is call, and checks in what way it got its runner.
+func (f *function) timed(ctx context.Context, start string, header http.Header) (time.Duration, error) {
+	took, a, err := f.call(ctx, header)
+	if err == nil && a.Header.Get("Davit-Start") != start {
+		err = fmt.Errorf("call %s: it was run on a %s runner, and not %s", f.path("true"), a.Header.Get("Davit-Start"), start)
+	}
+	return took, err
+}
+
+// awaitPods waits until so many pods of standby and warm runners of a function work.
+func (f *function) awaitPods(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		working, err := f.working(ctx, f.functions, labelFunction+"="+f.name+","+labelStart+"!=job")
+		if err != nil || working == n {
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("wait for %d pods of function %s, which has %d: %w", n, f.name, working, err)
+		}
+	}
+}
+
+// settle waits until no Job's pod of this program works any more: those of calls, and the bare ones.
+func (b *bench) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		calls, err := b.working(ctx, b.functions, labelStart+"=job")
+		if err != nil {
+			return err
+		}
+		bares, err := b.working(ctx, bareNamespace, "app.kubernetes.io/name="+bareNamespace)
+		if err != nil {
+			return err
+		}
+		if calls+bares == 0 {
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("wait for the end of %d pods: %w", calls+bares, err)
+		}
+	}
+}
+
+// working counts the pods of this program that have not ended.
+func (b *bench) working(ctx context.Context, namespace, selector string) (n int, err error) {
+	pods, err := b.core.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return 0, err
+	}
+	for i := range pods.Items {
+		if isOurs(&pods.Items[i]) && !isOver(&pods.Items[i]) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func isOurs(pod *corev1.Pod) bool {
+	return pod.Namespace == bareNamespace || strings.HasPrefix(pod.Labels[labelFunction], ours)
+}
+
+func isOver(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// clean removes the functions, Jobs and the namespace of this program, those of an earlier run too.
+func (b *bench) clean(ctx context.Context) error {
+	return errors.Join(b.removeFunctions(ctx), b.removeJobs(ctx), removeBare(ctx, b.place))
+}
+
+func (b *bench) removeFunctions(ctx context.Context) error {
+	a, err := b.davit.Admin(ctx, http.MethodGet, "/v1/functions?limit=1000", "", nil)
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Items []struct {
+			Name string `json:"name"`
+		} `json:"items"`
+	}
+	if err := a.JSON(&list); err != nil {
+		return err
+	}
+	for _, item := range list.Items {
+		if strings.HasPrefix(item.Name, ours) {
+			err = errors.Join(err, b.unregister(ctx, item.Name))
+		}
+	}
+	return err
+}
+
+func (b *bench) unregister(ctx context.Context, name string) error {
+	a, err := b.davit.Admin(ctx, http.MethodDelete, "/v1/functions/"+name+"?triggers=true", "", nil)
+	if err == nil && a.Status/100 != 2 && a.Status != http.StatusNotFound {
+		err = fmt.Errorf("remove function %s: status %d: %.300s", name, a.Status, a.Body)
+	}
+	return err
+}
+
+// removeJobs removes the Jobs that Davit made for the functions, which it leaves until their time is over.
+func (b *bench) removeJobs(ctx context.Context) error {
+	jobs, err := b.batch.Jobs(b.functions).List(ctx, metav1.ListOptions{LabelSelector: labelFunction})
+	if err != nil {
+		return err
+	}
+	background := metav1.DeletePropagationBackground
+	for i := range jobs.Items {
+		if job := &jobs.Items[i]; strings.HasPrefix(job.Labels[labelFunction], ours) {
+			if e := b.batch.Jobs(b.functions).Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: &background}); e != nil {
+				err = errors.Join(err, fmt.Errorf("remove Job %s: %w", job.Name, e))
+			}
+		}
+	}
+	return err
+}

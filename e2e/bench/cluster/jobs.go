@@ -1,0 +1,203 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/e2e/bench/figure"
+)
+
+// Aims of calls that have a Job each.
+const (
+	aimJob   = "<= 1.25"
+	aimNaive = "<= 0.20"
+	aimMany  = "<= 1.15"
+)
+
+// measureJobs measures a call with a Job of its own against that Job's process alone, and against a client that waits for
+// the Job's status. In the same turns what each costs the API server is counted.
+func measureJobs(ctx context.Context, b *bench) ([]figure.Row, error) {
+	f, err := b.register(ctx, "job", `{"mode": "job", "timeout": "1m"}`, trueTrigger())
+	if err != nil {
+		return nil, err
+	}
+	t, err := f.jobTurns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows := figure.Calls("job call, 1 caller, floor: a bare Job's first byte", &t.davit, &t.bare, aimJob)
+	rows = append(rows, figure.Of("job call, floor: naive client", "p50", t.davit.Quantile(.5), "ms", t.naive.Quantile(.5), aimNaive))
+	rows = append(rows, t.writes...)
+	return rows, b.unregister(ctx, f.name)
+}
+
+// jobTurns is what was measured in turns.
+type jobTurns struct {
+	davit, bare, naive figure.Sample
+	writes             []figure.Row
+}
+
+func (f *function) jobTurns(ctx context.Context) (*jobTurns, error) {
+	pattern, err := f.firstCalls(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var t jobTurns
+	calls, bares := map[string]bool{}, map[string]bool{}
+	mark, err := audit(f.audit).mark()
+	if err != nil {
+		return nil, err
+	}
+	const one = 300 * time.Millisecond
+	for range f.rounds(one, 100) {
+		took, a, err := f.call(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		t.davit.Add(took)
+		calls["call-"+a.Header.Get("Davit-Invocation")] = true
+		f.trace("job call %v: %s", took.Round(time.Millisecond), a.Header.Get("Server-Timing"))
+		if err := f.settle(ctx); err != nil {
+			return nil, err
+		}
+		took, name, err := f.bare.firstByte(ctx, pattern)
+		if err != nil {
+			return nil, err
+		}
+		t.bare.Add(took)
+		bares[name] = true
+		f.trace("bare Job %v", took.Round(time.Millisecond))
+		if err := f.settle(ctx); err != nil {
+			return nil, err
+		}
+		if took, err = f.bare.naive(ctx, pattern); err != nil {
+			return nil, err
+		}
+		t.naive.Add(took)
+		f.trace("naive client %v", took.Round(time.Millisecond))
+	}
+	t.writes, err = f.jobWrites(ctx, mark, calls, bares)
+	return &t, err
+}
+
+// firstCalls has each way gone once, so that the image is there and clients are connected, and returns the pattern of bare Jobs.
+func (f *function) firstCalls(ctx context.Context) (*batchv1.Job, error) {
+	if _, _, err := f.call(ctx, nil); err != nil {
+		return nil, err
+	}
+	pattern, err := f.bare.like(ctx, f.name)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := f.bare.firstByte(ctx, pattern); err != nil {
+		return nil, err
+	}
+	return pattern, f.settle(ctx)
+}
+
+// jobWrites counts what calls and bare Jobs cost the API server, once both are complete there.
+func (f *function) jobWrites(ctx context.Context, mark int64, calls, bares map[string]bool) ([]figure.Row, error) {
+	log := audit(f.audit)
+	if !log.isThere() {
+		f.say("there is no audit log %s to count writes in: see -audit", log)
+		return nil, nil
+	}
+	for namespace, jobs := range map[string]map[string]bool{f.functions: calls, bareNamespace: bares} {
+		for name := range jobs {
+			if err := f.awaitJob(ctx, namespace, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	entries, err := log.since(mark)
+	if err != nil {
+		return nil, err
+	}
+	each := func(namespace string, jobs map[string]bool, by string) float64 {
+		return float64(writes(entries, namespace, jobs, by)) / float64(len(jobs))
+	}
+	const name = "API-server writes per job call, floor: a bare Job's"
+	return []figure.Row{
+		figure.Of(name, "all", each(f.functions, calls, ""), "writes", each(bareNamespace, bares, ""), ""),
+		figure.Of(name, "the client's own", each(f.functions, calls, "davit-gateway"), "writes", each(bareNamespace, bares, userAgent), ""),
+	}, nil
+}
+
+// awaitJob waits until a Job's status is final.
+func (b *bench) awaitJob(ctx context.Context, namespace, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		job, err := b.batch.Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil || isComplete(job) {
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("wait until Job %s is complete: %w", name, err)
+		}
+	}
+}
+
+// measureMany measures many calls at once against as many bare Jobs at once.
+func measureMany(ctx context.Context, b *bench) (rows []figure.Row, err error) {
+	const most, spare = 40, 4
+	free, err := b.freeCPU(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// All of them have room at once: nobody waits for the scheduler.
+	spec := fmt.Sprintf(`{"mode": "job", "timeout": "1m", "max_concurrency": %d, "resources": {"cpu": "%dm", "memory": "128Mi", "disk": "256Mi"}}`, most, max(1, free/(most+spare)))
+	f, err := b.register(ctx, "many", spec, trueTrigger())
+	if err != nil {
+		return nil, err
+	}
+	pattern, err := f.firstCalls(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range []int{10, most} {
+		d, floor := &figure.Sample{}, &figure.Sample{}
+		for range b.rounds(2*time.Second, 5) {
+			if err := b.atOnce(ctx, n, d, func(ctx context.Context) error { _, _, err := f.call(ctx, nil); return err }); err != nil {
+				return nil, err
+			}
+			if err := b.atOnce(ctx, n, floor, func(ctx context.Context) error { _, _, err := b.bare.firstByte(ctx, pattern); return err }); err != nil {
+				return nil, err
+			}
+		}
+		aim := ""
+		if n == most {
+			aim = aimMany
+		}
+		rows = append(rows, figure.Of(fmt.Sprintf("%d job calls at once, all answered, floor: bare Jobs", n), "p50", d.Quantile(.5), "ms", floor.Quantile(.5), aim))
+	}
+	return rows, b.unregister(ctx, f.name)
+}
+
+// atOnce does something n times at once, notes how long all of them took, and waits until their pods are over.
+func (b *bench) atOnce(ctx context.Context, n int, into *figure.Sample, do func(context.Context) error) error {
+	if err := atOnce(ctx, n, into, do); err != nil {
+		return err
+	}
+	b.trace("%d at once %v", n, into.Times[len(into.Times)-1].Round(time.Millisecond))
+	return b.settle(ctx)
+}
+
+// atOnce does something n times at once and notes how long all of them took.
+func atOnce(ctx context.Context, n int, into *figure.Sample, do func(context.Context) error) error {
+	failed := make([]error, n)
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i := range n {
+		wg.Go(func() { failed[i] = do(ctx) })
+	}
+	wg.Wait()
+	into.Add(time.Since(began))
+	return cmp.Or(failed...)
+}

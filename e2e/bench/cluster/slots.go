@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"davit/e2e/bench/figure"
+	"davit/e2e/bench/load"
+)
+
+// Aims of calls that find a slot.
+const (
+	aimStandby     = "<= 1.30"
+	aimBesideWarm  = "<= 1.10"
+	aimWarm        = "<= 1.20"
+	aimWarmCrowded = "<= 1.10"
+	aimZero        = "<= 1.15"
+	aimRefill      = ">= 0.90"
+)
+
+// crowd is the most callers at once, and how many slots the warm runner has.
+const crowd = 16
+
+// sized is a function's spec with resources of which so many fit on the nodes at once.
+func (b *bench) sized(ctx context.Context, spec string, fit int64) (string, error) {
+	free, err := b.freeCPU(ctx)
+	return fmt.Sprintf(`{%s, "timeout": "1m", "max_concurrency": 64, "resources": {"cpu": "%dm", "memory": "512Mi", "disk": "1Gi"}}`, spec, max(1, free/fit)), err
+}
+
+// warm registers a function with one warm runner, starts a floor in a pod of the same size, and leaves room for so many more.
+func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...trigger) (f *function, floor *server, err error) {
+	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": %d}`, crowd), 2+more)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f, err = b.register(ctx, name, spec, triggers...); err != nil {
+		return nil, nil, err
+	}
+	pattern, err := b.bare.like(ctx, f.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	floor, err = b.bare.serve(ctx, pattern)
+	return f, floor, err
+}
+
+// measureWarm measures calls of a warm runner against a server that forks in a pod of the same size, and peers against that, too.
+func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
+	f, floor, err := b.warm(ctx, "warm", 0, trueTrigger())
+	if err != nil {
+		return nil, err
+	}
+	mark, err := audit(b.audit).mark()
+	if err != nil {
+		return nil, err
+	}
+	calls := 0
+	for _, callers := range []int{1, 4, crowd} {
+		aim := map[int]string{1: aimWarm, crowd: aimWarmCrowded}[callers]
+		d, fl, err := load.Compare(load.Target{URL: f.url("true")}, load.Target{URL: floor.url("true")}, callers, b.each)
+		if err != nil {
+			return rows, err
+		}
+		calls += len(d.Times)
+		rows = append(rows, figure.Calls(fmt.Sprintf("warm, %d callers, floor: fork in a server in a pod", callers), d, fl, aim)...)
+		for _, p := range b.peers {
+			d, fl, err := load.Compare(load.Target{URL: p.url}, load.Target{URL: floor.url("true")}, callers, b.each)
+			if err != nil {
+				return rows, err
+			}
+			rows = append(rows, figure.Calls(fmt.Sprintf("%s, %d callers, same floor", p.name, callers), d, fl, "")...)
+		}
+	}
+	more, err := f.warmWrites(mark, calls)
+	rows = append(rows, more...)
+	if err != nil {
+		return rows, err
+	}
+	return rows, b.end(ctx, f, floor)
+}
+
+// warmWrites counts what warm calls wrote at the API server: whatever it was of their function, by whomever.
+func (f *function) warmWrites(mark int64, calls int) ([]figure.Row, error) {
+	if !audit(f.audit).isThere() {
+		return nil, nil
+	}
+	entries, err := audit(f.audit).since(mark)
+	if err != nil {
+		return nil, err
+	}
+	runners := map[string]bool{"warm-" + f.name: true}
+	n := writes(entries, f.functions, runners, "")
+	return []figure.Row{figure.Of(fmt.Sprintf("API-server writes in %d warm calls", calls), "all", float64(n), "writes", 0, "0")}, nil
+}
+
+func (b *bench) end(ctx context.Context, f *function, floor *server) error {
+	if err := floor.stop(ctx); err != nil {
+		return err
+	}
+	return b.unregister(ctx, f.name)
+}
+
+// measureStandby measures calls that take a standby against a server that forks, a warm runner, and calls that have a Job made, in turns.
+func measureStandby(ctx context.Context, b *bench) ([]figure.Row, error) {
+	warm, floor, err := b.warm(ctx, "warm", 3, trueTrigger())
+	if err != nil {
+		return nil, err
+	}
+	spec, err := b.sized(ctx, `"mode": "job", "standby": 1`, 3)
+	if err != nil {
+		return nil, err
+	}
+	standby, err := b.register(ctx, "standby", spec, trueTrigger())
+	if err != nil {
+		return nil, err
+	}
+	var kept, forked, warmed, jobs figure.Sample
+	const one = 200 * time.Millisecond
+	for range b.rounds(one, 100) {
+		if err := standby.awaitParked(ctx, 1); err != nil {
+			return nil, err
+		}
+		for _, turn := range []struct {
+			into *figure.Sample
+			call func() (time.Duration, error)
+		}{
+			{&forked, func() (time.Duration, error) { return floor.call(ctx, "true") }},
+			{&warmed, func() (time.Duration, error) { return warm.timed(ctx, "warm", nil) }},
+			{&kept, func() (time.Duration, error) { return standby.timed(ctx, "standby", nil) }},
+			{&jobs, func() (time.Duration, error) { return standby.timed(ctx, "job", asJob()) }},
+		} {
+			took, err := turn.call()
+			if err != nil {
+				return nil, err
+			}
+			turn.into.Add(took)
+		}
+	}
+	rows := figure.Calls("standby, 1 caller, floor: fork in a server in a pod", &kept, &forked, aimStandby)
+	rows = append(rows,
+		figure.Of("standby, floor: our warm", "p50", kept.Quantile(.5), "ms", warmed.Quantile(.5), aimBesideWarm),
+		figure.Of("standby, floor: our job call", "p50", kept.Quantile(.5), "ms", jobs.Quantile(.5), ""))
+	if err := b.unregister(ctx, standby.name); err != nil {
+		return rows, err
+	}
+	return rows, b.end(ctx, warm, floor)
+}
+
+// awaitParked waits until so many standbys are parked, and nothing else of the function works any more.
+func (f *function) awaitParked(ctx context.Context, n int) error {
+	if err := f.await(ctx, func(v *functionView) bool { return v.Slots["standby"].Free == n && v.Slots["standby"].Runners == n }); err != nil {
+		return err
+	}
+	if err := f.awaitPods(ctx, n); err != nil {
+		return err
+	}
+	return f.settle(ctx)
+}
+
+// measureZero measures calls that have the warm runner of a function started that has none, against a bare pod's start.
+func measureZero(ctx context.Context, b *bench) ([]figure.Row, error) {
+	f, err := b.register(ctx, "zero", `{"mode": "warm", "warm": {"min": 0, "max": 1, "idle": "1s"}, "timeout": "1m"}`, trueTrigger())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.fromZero(ctx); err != nil { // once, for the image and the pattern
+		return nil, err
+	}
+	pattern, err := b.bare.like(ctx, f.name)
+	if err != nil {
+		return nil, err
+	}
+	var d, floor figure.Sample
+	const one = 300 * time.Millisecond
+	for range b.rounds(one, 100) {
+		took, err := f.fromZero(ctx)
+		if err != nil {
+			return nil, err
+		}
+		pod, err := b.bare.podsFirstByte(ctx, pattern)
+		if err != nil {
+			return nil, err
+		}
+		d.Add(took)
+		floor.Add(pod)
+		b.trace("from zero %v, bare pod %v", took.Round(time.Millisecond), pod.Round(time.Millisecond))
+		if err := b.settle(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return figure.Calls("warm from zero, floor: a bare pod's first connection", &d, &floor, aimZero), b.unregister(ctx, f.name)
+}
+
+// fromZero calls a function that has no runner, and waits until it has none again.
+func (f *function) fromZero(ctx context.Context) (time.Duration, error) {
+	took, err := f.timed(ctx, "warm", nil)
+	if err != nil {
+		return 0, err
+	}
+	return took, f.awaitPods(ctx, 0)
+}
+
+// depth is how many standbys are kept for bursts.
+const depth = 4
+
+// measureBursts measures as many calls at once as a part or a multiple of the standbys, and how soon those are there again.
+func measureBursts(ctx context.Context, b *bench) (rows []figure.Row, err error) {
+	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "job", "standby": %d`, depth), 6*depth)
+	if err != nil {
+		return nil, err
+	}
+	f, err := b.register(ctx, "bursts", spec, trueTrigger())
+	if err != nil {
+		return nil, err
+	}
+	if err := f.awaitParked(ctx, depth); err != nil {
+		return nil, err
+	}
+	pattern, err := b.bare.like(ctx, f.name)
+	if err != nil {
+		return nil, err
+	}
+	bare := func(ctx context.Context) error { _, _, err := b.bare.firstByte(ctx, pattern); return err }
+	for _, times := range []float64{.5, 1, 2, 4} {
+		n := int(times * depth)
+		var d, floor, refill figure.Sample
+		for range b.rounds(2*time.Second, 5) {
+			if err := f.burst(ctx, n, &d, &refill); err != nil {
+				return rows, err
+			}
+			if err := b.atOnce(ctx, n, &floor, bare); err != nil {
+				return rows, err
+			}
+		}
+		rows = append(rows, figure.Of(fmt.Sprintf("%d calls at once on %d standbys, all answered, floor: bare Jobs", n, depth), "p50", d.Quantile(.5), "ms", floor.Quantile(.5), ""))
+		if n == depth {
+			perSecond := func(s *figure.Sample) float64 { return depth * 1000 / s.Quantile(.5) }
+			rows = append(rows, figure.Of(fmt.Sprintf("%d standbys taken, all parked again, floor: bare Jobs", depth), "rate", perSecond(&refill), "pods/s", perSecond(&floor), aimRefill))
+		}
+	}
+	return rows, b.unregister(ctx, f.name)
+}
+
+// burst makes n calls at once and waits until the standbys are there again.
+func (f *function) burst(ctx context.Context, n int, into, refill *figure.Sample) error {
+	began := time.Now()
+	if err := atOnce(ctx, n, into, func(ctx context.Context) error { _, _, err := f.call(ctx, nil); return err }); err != nil {
+		return err
+	}
+	if err := f.await(ctx, func(v *functionView) bool { return v.Slots["standby"].Free >= depth }); err != nil {
+		return err
+	}
+	refill.Add(time.Since(began))
+	f.trace("burst of %d %v, parked again after %v", n, into.Times[len(into.Times)-1].Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	return f.awaitParked(ctx, depth)
+}
+
+// measureResults measures results of different sizes against a server in a pod that has the same files made and writes them to
+// the socket as a stored zip.
+func measureResults(ctx context.Context, b *bench) (rows []figure.Row, err error) {
+	kinds := []string{"1-kb", "1-mb", "100-mb", "1000-files"}
+	var triggers []trigger
+	for _, kind := range kinds {
+		triggers = append(triggers, trigger{name: kind, command: []string{"./davit-bench-work", "files", kind}, results: []string{"out/*"}})
+	}
+	f, floor, err := b.warm(ctx, "results", 0, triggers...)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range kinds {
+		d, fl, err := load.Compare(load.Target{URL: f.url(kind)}, load.Target{URL: floor.url("files/" + kind)}, 1, b.each)
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, figure.Calls(fmt.Sprintf("result of %s, warm, 1 caller, floor: stored zip on a socket", kind), d, fl, "")...)
+	}
+	return rows, b.end(ctx, f, floor)
+}
