@@ -56,6 +56,10 @@ func (l lateLauncher) Running(ref faas.RevisionRef, start faas.Start) int {
 
 func (l lateLauncher) Counts(runner faas.RunnerID) bool { return l.g.launcher.Counts(runner) }
 
+func (l lateLauncher) End(ctx context.Context, runner faas.RunnerID) error {
+	return l.g.launcher.End(ctx, runner)
+}
+
 // observer tells the dispatcher what runners do, and the launcher that they dialled in.
 type observer struct {
 	*dispatch.Dispatcher

@@ -25,7 +25,7 @@ import (
 func (g *gateway) newDispatcher() *dispatch.Dispatcher {
 	return dispatch.New(dispatch.Options{
 		Gateway: g.id, Records: g.records, Archive: g.records, Queue: queue{g.records}, Places: g.records, Gateways: g.records, Leader: g.records,
-		Launcher: lateLauncher{g}, Catalog: g.catalog, Objects: g.objects.store, Signer: g.objects.signer,
+		Launcher: lateLauncher{g}, Shared: g.cfg.Launcher == launcherKube, Catalog: g.catalog, Objects: g.objects.store, Signer: g.objects.signer,
 		Meter: g.meter, Logger: g.log, Now: time.Now,
 		Limits: dispatch.Limits{
 			MaxLog: g.cfg.sizes.maxLog, MaxResult: g.cfg.sizes.maxResult,

@@ -89,7 +89,8 @@ func (s *scaler) hear(others []faas.Demand) {
 			delete(s.leaving, ref)
 		}
 		if was.waiting != w.waiting || was.keepers != w.keepers {
-			s.touched[ref] = s.touched[ref] // to be looked at, no more than that
+			leaves := s.touched[ref]
+			s.touched[ref] = leaves
 		}
 	}
 	for ref, was := range before {

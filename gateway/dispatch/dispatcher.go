@@ -23,6 +23,7 @@ type Options struct {
 	Gateways Gateways
 	Leader   Leader
 	Launcher Launcher
+	Shared   bool // the launchers of all gateways have the same runners
 	Catalog  Catalog
 	Objects  blob.Store
 	Signer   blob.Signer

@@ -9,6 +9,7 @@ import (
 
 // Joined takes in what a runner holds, whoever led it before.
 func (d *Dispatcher) Joined(hello task.Hello) {
+	d.scaler.joined(hello.Runner)
 	d.scaler.touch(hello.Ref(), false)
 	for i := range hello.Held {
 		held := &hello.Held[i]
@@ -29,6 +30,7 @@ func (d *Dispatcher) Joined(hello task.Hello) {
 
 // Left starts the grace in which a runner may dial in again.
 func (d *Dispatcher) Left(hello task.Hello, held []faas.InvocationID) {
+	d.scaler.missed(&hello)
 	d.scaler.touch(hello.Ref(), false)
 	for _, id := range held {
 		if c := d.find(id); c != nil {
@@ -145,7 +147,7 @@ func (d *Dispatcher) Exited(e Exit) {
 // ended does what the end of a runner asks for, and reports whether it is news.
 func (d *Dispatcher) ended(e *Exit) (news bool) {
 	news = d.scaler.exited(e)
-	hopeless := d.isHopeless(e)
+	hopeless := news && d.isHopeless(e)
 	d.mu.Lock()
 	var bound []*call
 	var waiting *call
@@ -174,14 +176,14 @@ func (d *Dispatcher) ended(e *Exit) (news bool) {
 }
 
 // isHopeless reports whether the calls that wait for a warm runner would wait in
-// vain: further ones would end like this one, and none is there.
+// vain: further ones would end like this one, which was never ready, and none is there.
 func (d *Dispatcher) isHopeless(e *Exit) bool {
 	if e.Start != faas.StartWarm {
 		return false
 	}
 	switch e.Reason { //nolint:exhaustive // the others may not come again
 	case faas.ReasonStartFailed:
-		return true
+		return !d.hub.HasParked(e.Runner)
 	case faas.ReasonImagePull, faas.ReasonUnschedulable:
 		return d.hub.Slots(e.Ref)[faas.StartWarm].Runners == 0
 	}

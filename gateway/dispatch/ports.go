@@ -84,6 +84,7 @@ type Launcher interface {
 	// seems well, or the launcher sees no more of it than others do.
 	Explain(runner faas.RunnerID) (reason faas.Reason, detail string, known bool)
 	Keeper
+	Ender
 }
 
 // Keeper keeps standby and warm runners.
@@ -97,6 +98,12 @@ type Keeper interface {
 	// Retire ends the runners of a revision that were started here and have not
 	// dialled in yet; the others are drained through the hub.
 	Retire(ref faas.RevisionRef)
+}
+
+// Ender ends runners that hang.
+type Ender interface {
+	// End ends a standby or warm runner that Running counts, at once and whatever it does.
+	End(ctx context.Context, runner faas.RunnerID) error
 }
 
 // Exit tells that a runner's process or pod is gone, and why.

@@ -98,6 +98,15 @@ func (l *runners) Counts(runner faas.RunnerID) bool {
 	return l.running[runner] != nil
 }
 
+func (l *runners) End(_ context.Context, runner faas.RunnerID) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.running[runner]; p != nil {
+		p.stop()
+	}
+	return nil
+}
+
 // Explain knows what explained says.
 func (l *runners) Explain(runner faas.RunnerID) (faas.Reason, string, bool) {
 	l.mu.Lock()

@@ -36,6 +36,7 @@ type scaler struct {
 	leaving map[faas.RevisionRef]time.Time   // which others were about to make live, until then
 	idle    map[faas.RunnerID]time.Time      // since when a warm runner has had nothing to do
 	failing map[faas.RevisionRef]*backoffRun // whose runners ended before they parked
+	away    map[faas.RunnerID]time.Time      // since when a kept runner is out of touch
 	ended   map[faas.RunnerID]time.Time      // standby and warm ones, when that was told first
 }
 
@@ -53,6 +54,7 @@ func newScaler(d *Dispatcher) *scaler {
 		leaving: make(map[faas.RevisionRef]time.Time),
 		idle:    make(map[faas.RunnerID]time.Time),
 		failing: make(map[faas.RevisionRef]*backoffRun),
+		away:    make(map[faas.RunnerID]time.Time),
 		ended:   make(map[faas.RunnerID]time.Time),
 	}
 }
@@ -95,6 +97,7 @@ func (s *scaler) wake() {
 func (s *scaler) exited(e *Exit) (news bool) {
 	s.mu.Lock()
 	delete(s.idle, e.Runner)
+	delete(s.away, e.Runner)
 	if _, told := s.ended[e.Runner]; told {
 		s.mu.Unlock()
 		return false
@@ -172,7 +175,11 @@ func (s *scaler) all(ctx context.Context) {
 		return
 	}
 	s.confer(ctx)
-	if !s.leads() {
+	leads := s.leads()
+	if leads || !s.d.Shared {
+		s.endSilent(ctx)
+	}
+	if !leads {
 		return
 	}
 	for _, rev := range s.d.Catalog.LiveRevisions() {

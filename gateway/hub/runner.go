@@ -25,6 +25,7 @@ type runner struct {
 	pending  int // claims of this gateway that what was told last did not know of
 	fresh    int // slots that own calls just freed, whatever an event says that was sent before
 	draining bool
+	parked   bool                        // it was ready once
 	conns    map[*conn]struct{}          // all, idle or in use
 	idle     []*conn                     // the last used last
 	own      map[faas.InvocationID]*Slot // claimed by this gateway
@@ -204,6 +205,7 @@ func (h *Hub) park(r *runner, c *conn) bool {
 	}
 	r.conns[c] = struct{}{}
 	r.idle = append(r.idle, c)
+	r.parked = true
 	h.offer(r)
 	return true
 }

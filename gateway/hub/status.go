@@ -64,6 +64,14 @@ func (h *Hub) Connected(ref faas.RevisionRef, start faas.Start) []faas.RunnerID 
 	return all
 }
 
+// HasParked reports whether a runner was ready for calls once, as far as is known here.
+func (h *Hub) HasParked(id faas.RunnerID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.runners[id]
+	return r != nil && r.parked
+}
+
 // count returns how many slots a claim would get, and how many are taken.
 func (r *runner) count() (free, busy int) {
 	return r.offers(), r.hello.Slots - r.open()

@@ -93,6 +93,20 @@ func (l *Launcher) Running(ref faas.RevisionRef, start faas.Start) int {
 // whichever gateway had them started.
 func (l *Launcher) Counts(faas.RunnerID) bool { return true }
 
+// End has the Job of a standby or warm runner deleted as soon as that can be done,
+// whatever the runner does.
+func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
+	o, there, err := l.podView.GetStore().GetByKey(l.o.Namespace + "/" + string(runner))
+	if err != nil || !there {
+		return nil //nolint:nilerr // a key of that form is never an error
+	}
+	p := o.(*corev1.Pod)
+	if who, err := identify(p); err == nil && who.start != faas.StartJob {
+		l.discard(jobName(p), jobOfPod(p))
+	}
+	return nil
+}
+
 // Retire ends the standby and warm runners of a revision that have not dialled in
 // here yet, as soon as that can be done; the others are drained through the hub.
 func (l *Launcher) Retire(ref faas.RevisionRef) {

@@ -180,6 +180,17 @@ func (l *Launcher) Stop(_ context.Context, id faas.InvocationID) error {
 	return nil
 }
 
+// End kills a standby or warm runner and does not wait for its end.
+func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
+	l.mu.Lock()
+	p := l.runners[runner]
+	l.mu.Unlock()
+	if p == nil || p.record.Start == faas.StartJob {
+		return nil
+	}
+	return p.kill()
+}
+
 // Retire ends the standby and warm runners of a revision that this Launcher
 // started and that have not dialled in: SIGTERM now, SIGKILL 10 s later. It does
 // not wait for their end. Those that have dialled in are to be drained through the hub.

@@ -239,6 +239,20 @@ func (p *process) stop(grace time.Duration) {
 	p.killer = time.AfterFunc(grace, func() { _ = p.body.Signal(syscall.SIGKILL) })
 }
 
+// kill ends the process without asking it.
+func (p *process) kill() error {
+	<-p.begun
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil || p.gone {
+		return nil
+	}
+	if err := p.body.Signal(syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill runner %q: %w", p.record.Runner, err)
+	}
+	return nil
+}
+
 // end notes that the process is reaped.
 func (p *process) end() {
 	p.mu.Lock()
