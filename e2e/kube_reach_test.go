@@ -41,11 +41,16 @@ func kubectl() (string, error) {
 // forward makes ports of a pod, or of a Service's, reachable from here until the test ends, and returns their addresses here.
 func (k *kube) forward(t *testing.T, to string, ports ...int) []string {
 	t.Helper()
+	return k.forwardFrom(t, davitNamespace, to, ports...)
+}
+
+func (k *kube) forwardFrom(t *testing.T, namespace, to string, ports ...int) []string {
+	t.Helper()
 	program, err := kubectl()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"port-forward", "--namespace=" + davitNamespace, to}
+	args := []string{"port-forward", "--namespace=" + namespace, to}
 	for _, p := range ports {
 		args = append(args, ":"+strconv.Itoa(p))
 	}

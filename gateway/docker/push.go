@@ -13,10 +13,12 @@ import (
 	"davit/gateway/faas"
 )
 
-// pushTries is how often a push is tried while the registry is away; between them it waits longer each time.
+// pushTries is how often a push is tried while the registry is away; between them it waits longer each time. Where nothing even
+// refuses the connection, a try takes the daemon half a minute, and is not followed by another.
 const (
-	pushTries = 4
-	firstWait = time.Second
+	pushTries    = 4
+	firstWait    = time.Second
+	pushPatience = 20 * time.Second
 )
 
 var errAway = errors.New("the registry is away")
@@ -36,10 +38,10 @@ func (w *work) push(ctx context.Context, tag string) (digest string, err error) 
 		return "", err
 	}
 	w.say("pushing %s", tag)
-	wait := w.pushWait
+	wait, began := w.pushWait, time.Now()
 	for try := 1; ; try++ {
 		digest, err = w.pushOnce(ctx, tag, auth)
-		if err == nil || try == pushTries || !errors.Is(err, errAway) {
+		if err == nil || try == pushTries || !errors.Is(err, errAway) || time.Since(began) > pushPatience {
 			break
 		}
 		w.say("the registry does not answer; trying again")
