@@ -49,6 +49,7 @@ func (d *Dispatcher) Happened(runner faas.RunnerID, e task.Event) {
 	if e.Invocation == "" {
 		return
 	}
+	d.refill(runner, e.Kind)
 	c := d.find(e.Invocation)
 	if c == nil {
 		d.overhear(runner, e)
@@ -68,6 +69,18 @@ func (d *Dispatcher) Happened(runner faas.RunnerID, e task.Event) {
 			d.uploaded(c, e.Outcome)
 		}
 	case task.EventTaken, task.EventReleased, task.EventSlots, task.EventStartFailed, task.EventDraining:
+	}
+}
+
+// refill has a standby runner that was taken replaced at once: its pod is seen to be over long after it is of no use.
+func (d *Dispatcher) refill(runner faas.RunnerID, kind task.EventKind) {
+	switch kind {
+	case task.EventTaken, task.EventRunning, task.EventEnded: // whichever a short call tells first
+	default:
+		return
+	}
+	if hello, known := d.hub.Hello(runner); known && hello.Start == faas.StartStandby {
+		d.scaler.touch(hello.Ref(), false)
 	}
 }
 

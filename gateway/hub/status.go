@@ -72,6 +72,17 @@ func (h *Hub) HasParked(id faas.RunnerID) bool {
 	return r != nil && r.parked
 }
 
+// Hello returns what a connected runner says of itself, without Held and Free.
+func (h *Hub) Hello(id faas.RunnerID) (hello task.Hello, connected bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.runners[id]
+	if r == nil || r.control == nil {
+		return task.Hello{}, false
+	}
+	return r.hello, true
+}
+
 // count returns how many slots a claim would get, and how many are taken.
 func (r *runner) count() (free, busy int) {
 	return r.offers(), r.hello.Slots - r.open()
