@@ -324,3 +324,11 @@ func statusKiB(pid int, field string) int64 {
 	}
 	return 0
 }
+
+func touch(t *testing.T, name string) {
+	t.Helper()
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(name) })
+}

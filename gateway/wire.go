@@ -131,6 +131,7 @@ func (g *gateway) slotTotals() meter.Slots {
 		s.Free += r.Free
 		s.Busy += r.Busy
 	}
+	s.Starting = g.dispatch.Starting()
 	return s
 }
 
@@ -315,7 +316,7 @@ func (g *gateway) limits() api.Limits {
 func (g *gateway) slots(ref faas.RevisionRef) map[faas.Start]api.SlotCounts {
 	out := make(map[faas.Start]api.SlotCounts)
 	for start, c := range g.dispatch.Slots(ref) {
-		out[start] = api.SlotCounts(c)
+		out[start] = api.SlotCounts{Runners: c.Runners, Free: c.Free, Busy: c.Busy, Starting: c.Starting}
 	}
 	return out
 }

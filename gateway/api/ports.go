@@ -189,4 +189,6 @@ type SlotCounts struct {
 	Runners int `json:"runners"`
 	Free    int `json:"free"`
 	Busy    int `json:"busy"`
+
+	Starting int `json:"starting"`
 }

@@ -13,6 +13,7 @@ import (
 // brought up. The error is a cause of this package, a *loss or a *faas.Error.
 func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 	want := d.want(c)
+	d.scaler.calls(c)
 	if slot := d.hub.TryClaim(want); slot != nil {
 		return slot, nil
 	}
@@ -36,6 +37,7 @@ func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 		}
 		return nil, err
 	}
+	d.Meter.ColdStart(slot.Runner().Start)
 	return slot, nil
 }
 

@@ -1,6 +1,9 @@
 package dispatch
 
 import (
+	"math"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +15,7 @@ type demand struct {
 	rev     *faas.Revision
 	waiting int // for a slot
 	keepers int // that are about to make it live
+	rate    float64
 }
 
 // expect notes a call that waits for a warm slot; done takes it back.
@@ -64,7 +68,12 @@ func (s *scaler) own() []faas.Demand {
 		own = append(own, faas.Demand{Function: ref.Function, Revision: ref.Number, Waiting: w.waiting, Keepers: w.keepers})
 		revs = append(revs, w.rev)
 	}
+	for ref, p := range s.paces {
+		own = append(own, faas.Demand{Function: ref.Function, Revision: ref.Number, Rate: math.Round(p.rate*10) / 10})
+		revs = append(revs, p.rev)
+	}
 	s.mu.Unlock()
+	slices.SortStableFunc(own, func(a, b faas.Demand) int { return strings.Compare(string(a.Function), string(b.Function)) })
 	for i := range own {
 		live, err := s.d.Catalog.Live(own[i].Function)
 		if err != nil || live.Number != own[i].Revision {
@@ -111,6 +120,7 @@ func sumOf(all []faas.Demand) map[faas.RevisionRef]*demand {
 		}
 		w.waiting += one.Waiting
 		w.keepers += one.Keepers
+		w.rate += one.Rate
 		if one.Of != nil {
 			w.rev = one.Of
 		}

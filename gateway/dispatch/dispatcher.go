@@ -125,8 +125,24 @@ func (d *Dispatcher) InFlight() int {
 // Leads reports whether this gateway leads an invocation.
 func (d *Dispatcher) Leads(id faas.InvocationID) bool { return d.find(id) != nil }
 
-// Slots returns the slots of a revision by how they were started.
-func (d *Dispatcher) Slots(ref faas.RevisionRef) map[faas.Start]hub.Counts { return d.hub.Slots(ref) }
+// Slots returns the slots of a revision by how they were started, with those of
+// runners that this gateway's launcher has started and that have not dialled in.
+func (d *Dispatcher) Slots(ref faas.RevisionRef) map[faas.Start]hub.Counts {
+	all := d.hub.Slots(ref)
+	for _, start := range []faas.Start{faas.StartStandby, faas.StartWarm} {
+		silent := d.Launcher.Running(ref, start)
+		for _, runner := range d.hub.Connected(ref, start) {
+			if d.Launcher.Counts(runner) {
+				silent--
+			}
+		}
+		if c := all[start]; silent > 0 {
+			c.Starting += silent * d.slotsEach(ref, start)
+			all[start] = c
+		}
+	}
+	return all
+}
 
 func (d *Dispatcher) find(id faas.InvocationID) *call {
 	d.mu.Lock()
@@ -152,4 +168,26 @@ func (d *Dispatcher) forget(c *call) {
 // background runs f until it returns; Run waits for it.
 func (d *Dispatcher) background(f func(ctx context.Context)) {
 	d.work.Go(func() { f(d.base) })
+}
+
+// Starting counts the slots of the live revisions' kept runners that are being started.
+func (d *Dispatcher) Starting() int {
+	n := 0
+	for _, rev := range d.Catalog.LiveRevisions() {
+		if rev.Spec.LooseMode() != faas.ModeJob {
+			for _, c := range d.Slots(rev.Ref()) {
+				n += c.Starting
+			}
+		}
+	}
+	return n
+}
+
+// slotsEach is how many slots a runner of a live revision has.
+func (d *Dispatcher) slotsEach(ref faas.RevisionRef, start faas.Start) int {
+	live, err := d.Catalog.Live(ref.Function)
+	if err != nil || live.Ref() != ref || live.Spec.Warm == nil || start != faas.StartWarm {
+		return 1
+	}
+	return max(live.Spec.Warm.Concurrency, 1)
 }

@@ -40,6 +40,18 @@ func (d *Dispatcher) Left(hello task.Hello, held []faas.InvocationID) {
 	}
 }
 
+// Parked notes that a runner is ready for calls.
+func (d *Dispatcher) Parked(hello task.Hello) {
+	if hello.Start == faas.StartJob {
+		return
+	}
+	of := group{hello.Ref(), hello.Start}
+	if took, known := d.scaler.filled(of, true); known {
+		d.Meter.Refilled(hello.Start, took)
+	}
+	d.scaler.touch(hello.Ref(), false)
+}
+
 // Happened moves the invocation that the event is about.
 func (d *Dispatcher) Happened(runner faas.RunnerID, e task.Event) {
 	if e.Kind == task.EventStartFailed {
@@ -160,6 +172,9 @@ func (d *Dispatcher) Exited(e Exit) {
 // ended does what the end of a runner asks for, and reports whether it is news.
 func (d *Dispatcher) ended(e *Exit) (news bool) {
 	news = d.scaler.exited(e)
+	if news && e.Start != faas.StartJob && !d.hub.HasParked(e.Runner) {
+		d.scaler.filled(group{e.Ref, e.Start}, false)
+	}
 	hopeless := news && d.isHopeless(e)
 	d.mu.Lock()
 	var bound []*call

@@ -84,7 +84,6 @@ type Launcher interface {
 	// seems well, or the launcher sees no more of it than others do.
 	Explain(runner faas.RunnerID) (reason faas.Reason, detail string, known bool)
 	Keeper
-	Ender
 }
 
 // Keeper keeps standby and warm runners.
@@ -93,15 +92,16 @@ type Keeper interface {
 	Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error
 	// Running counts this launcher's runners, starting ones included.
 	Running(ref faas.RevisionRef, start faas.Start) int
-	// Counts reports whether a runner that has dialled in is among those.
-	Counts(runner faas.RunnerID) bool
 	// Retire ends the runners of a revision that were started here and have not
 	// dialled in yet; the others are drained through the hub.
 	Retire(ref faas.RevisionRef)
+	Ender
 }
 
 // Ender ends runners that hang.
 type Ender interface {
+	// Counts reports whether Running counts a runner that has dialled in.
+	Counts(runner faas.RunnerID) bool
 	// End ends a standby or warm runner that Running counts, at once and whatever it does.
 	End(ctx context.Context, runner faas.RunnerID) error
 }
@@ -129,8 +129,15 @@ type Catalog interface {
 // Meter counts; implementations must not block.
 type Meter interface {
 	Leading
+	Runners
 	Queued(delta int)
 	StoreError(store string)
+}
+
+// Runners measures how calls and gaps get their runners.
+type Runners interface {
+	ColdStart(start faas.Start)                     // of a call that found no slot ready and waited for this one
+	Refilled(start faas.Start, after time.Duration) // a kept runner is ready, so long after it was started
 }
 
 // Leading counts the invocations that this gateway leads.

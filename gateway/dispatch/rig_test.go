@@ -215,6 +215,9 @@ func (c *counts) Released()                 { c.released.Add(1) }
 func (c *counts) Queued(delta int)          { c.queued.Add(int64(delta)) }
 func (c *counts) StoreError(string)         {}
 
+func (c *counts) ColdStart(faas.Start)               {}
+func (c *counts) Refilled(faas.Start, time.Duration) {}
+
 // testQueue is the durable queue of the real store, counted.
 type testQueue struct {
 	*redisstore.Store

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -36,8 +35,10 @@ type scaler struct {
 	leaving map[faas.RevisionRef]time.Time   // which others were about to make live, until then
 	idle    map[faas.RunnerID]time.Time      // since when a warm runner has had nothing to do
 	failing map[faas.RevisionRef]*backoffRun // whose runners ended before they parked
-	away    map[faas.RunnerID]time.Time      // since when a kept runner is out of touch
-	ended   map[faas.RunnerID]time.Time      // standby and warm ones, when that was told first
+	paces   map[faas.RevisionRef]*pace       // of functions whose standby depth follows demand
+	fills   map[group]*fill
+	away    map[faas.RunnerID]time.Time // since when a kept runner is out of touch
+	ended   map[faas.RunnerID]time.Time // standby and warm ones, when that was told first
 }
 
 // backoffRun slows down the starts of runners that keep failing.
@@ -54,6 +55,8 @@ func newScaler(d *Dispatcher) *scaler {
 		leaving: make(map[faas.RevisionRef]time.Time),
 		idle:    make(map[faas.RunnerID]time.Time),
 		failing: make(map[faas.RevisionRef]*backoffRun),
+		paces:   make(map[faas.RevisionRef]*pace),
+		fills:   make(map[group]*fill),
 		away:    make(map[faas.RunnerID]time.Time),
 		ended:   make(map[faas.RunnerID]time.Time),
 	}
@@ -174,6 +177,7 @@ func (s *scaler) all(ctx context.Context) {
 		s.resign(ctx)
 		return
 	}
+	s.tickPaces()
 	s.confer(ctx)
 	leads := s.leads()
 	if leads || !s.d.Shared {
@@ -198,10 +202,7 @@ func (s *scaler) all(ctx context.Context) {
 		}
 	}
 	s.shrink(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.d.Now()
-	maps.DeleteFunc(s.ended, func(_ faas.RunnerID, told time.Time) bool { return now.Sub(told) > toldFor })
+	s.tidy()
 }
 
 // one brings up what a revision lacks.
@@ -227,14 +228,6 @@ func (s *scaler) one(ctx context.Context, rev *faas.Revision) {
 	}
 }
 
-// depth is how many standby runners of a revision are to be parked.
-func (s *scaler) depth(rev *faas.Revision) int {
-	if rev.Spec.Standby == nil {
-		return 0
-	}
-	return rev.Spec.Standby.Min
-}
-
 // warmTarget is how many warm runners so many calls in flight and queued need.
 func warmTarget(w *faas.Warm, calls int) int {
 	per := max(w.Concurrency, 1)
@@ -250,9 +243,11 @@ func (s *scaler) scale(ctx context.Context, rev *faas.Revision, start faas.Start
 			elsewhere++
 		}
 	}
-	if target <= s.d.Launcher.Running(ref, start)+elsewhere {
+	missing := target - elsewhere - s.d.Launcher.Running(ref, start)
+	if missing <= 0 {
 		return
 	}
+	s.started(group{ref, start}, missing)
 	if err := s.d.Launcher.Scale(ctx, rev, start, target-elsewhere); err != nil && ctx.Err() == nil {
 		s.d.Logger.Warn("start runners", "function", rev.Function, "revision", rev.Number, "start", start, "error", err)
 		s.d.notLaunched(ref, err)

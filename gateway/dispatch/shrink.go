@@ -79,6 +79,15 @@ func (s *scaler) drain(ctx context.Context, id faas.RunnerID) {
 	}
 }
 
+// tidy lets go of what was long ago.
+func (s *scaler) tidy() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.d.Now()
+	maps.DeleteFunc(s.ended, func(_ faas.RunnerID, told time.Time) bool { return now.Sub(told) > toldFor })
+	maps.DeleteFunc(s.fills, func(_ group, f *fill) bool { return now.Sub(f.last) > fillsFor })
+}
+
 // forget lets go of what is known of runners that are gone.
 func (s *scaler) forget(runners []hub.Status) {
 	there := make(map[faas.RunnerID]bool, len(runners))

@@ -6,6 +6,7 @@ type Demand struct {
 	Revision RevisionNumber `json:"revision"`
 	Waiting  int            `json:"waiting,omitempty"` // calls that wait for a warm slot
 	Keepers  int            `json:"keepers,omitempty"` // that are about to make it live
+	Rate     float64        `json:"rate,omitempty"`    // calls a second that take standby slots
 	Of       *Revision      `json:"of,omitempty"`      // itself, unless it is live there
 }
 

@@ -36,6 +36,8 @@ type Observer interface {
 	// Left says that the control connection is gone. The process may be alive and
 	// join again within seconds: held is what it was last known to hold, sorted.
 	Left(hello task.Hello, held []faas.InvocationID)
+	// Parked says that a runner has parked a slot for the first time.
+	Parked(hello task.Hello)
 	// Happened passes on an event of the runner.
 	Happened(runner faas.RunnerID, e task.Event)
 }

@@ -218,6 +218,8 @@ func (h *Hub) enter(hello *task.Hello, kind task.LinkKind, nc net.Conn) {
 	if err == nil && kind == task.LinkSlot {
 		if !h.park(r, newConn(nc, r)) {
 			err = errors.New("no place for another slot")
+		} else if h.firstParked(r) {
+			h.opts.Observer.Parked(r.hello)
 		}
 	} else if err == nil {
 		err = h.join(r, hello, nc)

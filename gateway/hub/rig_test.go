@@ -116,6 +116,8 @@ func (g *gateway) Left(h task.Hello, held []faas.InvocationID) {
 	g.told(func() { g.left[h.Runner] = append(g.left[h.Runner], held) })
 }
 
+func (*gateway) Parked(task.Hello) {}
+
 func (g *gateway) Happened(r faas.RunnerID, e task.Event) {
 	g.told(func() { g.events[r] = append(g.events[r], e) })
 }

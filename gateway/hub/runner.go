@@ -16,22 +16,23 @@ import (
 // them is heard there. It stays known for a while after it left, so that one that
 // comes back can be asked what became of what it held.
 type runner struct {
-	hello    task.Hello // without Held and Free
-	pool     *pool
-	control  *control // nil: not connected
-	latest   *control // the last that came, perhaps still waiting for the one before it to be gone
-	since    time.Time
-	free     int // as told last
-	pending  int // claims of this gateway that what was told last did not know of
-	fresh    int // slots that own calls just freed, whatever an event says that was sent before
-	draining bool
-	parked   bool                        // it was ready once
-	conns    map[*conn]struct{}          // all, idle or in use
-	idle     []*conn                     // the last used last
-	own      map[faas.InvocationID]*Slot // claimed by this gateway
-	late     map[faas.InvocationID]bool  // own calls that were over before the events about them came
-	held     map[faas.InvocationID]bool
-	place    *list.Element // in its lane's list of those that can offer
+	hello     task.Hello // without Held and Free
+	pool      *pool
+	control   *control // nil: not connected
+	latest    *control // the last that came, perhaps still waiting for the one before it to be gone
+	since     time.Time
+	free      int // as told last
+	pending   int // claims of this gateway that what was told last did not know of
+	fresh     int // slots that own calls just freed, whatever an event says that was sent before
+	draining  bool
+	parked    bool                        // it was ready once
+	announced bool                        // the observer knows that
+	conns     map[*conn]struct{}          // all, idle or in use
+	idle      []*conn                     // the last used last
+	own       map[faas.InvocationID]*Slot // claimed by this gateway
+	late      map[faas.InvocationID]bool  // own calls that were over before the events about them came
+	held      map[faas.InvocationID]bool
+	place     *list.Element // in its lane's list of those that can offer
 }
 
 // held's values: whether the runner itself said so in this connection's events or
@@ -185,6 +186,15 @@ func (h *Hub) drop(c *conn) {
 	_ = c.net.Close()
 	delete(c.runner.conns, c)
 	c.runner.pool.rank(c.runner)
+}
+
+// firstParked reports, once, that the runner has parked.
+func (h *Hub) firstParked(r *runner) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first := !r.announced
+	r.announced = true
+	return first
 }
 
 // park lists a connection as idle. One more than the runner has slots replaces an

@@ -14,6 +14,8 @@ type Counts struct {
 	Runners int // connected
 	Free    int // slots that a claim would get
 	Busy    int // slots that are taken, by whichever gateway
+
+	Starting int // slots of runners that have dialled in and were never ready yet
 }
 
 // Status is what the hub knows of one connected runner.
@@ -22,6 +24,7 @@ type Status struct {
 	Free     int
 	Busy     int
 	Draining bool
+	Parked   bool                // it was ready once
 	Held     []faas.InvocationID // sorted
 }
 
@@ -42,6 +45,9 @@ func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]Counts {
 		c := all[r.hello.Start]
 		free, busy := r.count()
 		c.Runners, c.Free, c.Busy = c.Runners+1, c.Free+free, c.Busy+busy
+		if !r.parked {
+			c.Starting += r.hello.Slots
+		}
 		all[r.hello.Start] = c
 	}
 	return all
@@ -97,7 +103,7 @@ func (h *Hub) Runners() []Status {
 		if r.control == nil {
 			continue
 		}
-		s := Status{Hello: r.hello, Draining: r.draining, Held: slices.Sorted(maps.Keys(r.held))}
+		s := Status{Hello: r.hello, Draining: r.draining, Parked: r.parked, Held: slices.Sorted(maps.Keys(r.held))}
 		s.Free, s.Busy = r.count()
 		all = append(all, s)
 	}

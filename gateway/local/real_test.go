@@ -42,6 +42,7 @@ type quiet struct{}
 
 func (quiet) Joined(task.Hello)                    {}
 func (quiet) Left(task.Hello, []faas.InvocationID) {}
+func (quiet) Parked(task.Hello)                    {}
 func (quiet) Happened(faas.RunnerID, task.Event)   {}
 
 // serveHub lets runners in at an address, until stop is called or the test ends.

@@ -34,6 +34,8 @@ type Meter struct {
 	resultBytes prometheus.Histogram
 	storeErrors *prometheus.CounterVec
 	requests    *prometheus.CounterVec
+	coldStarts  *prometheus.CounterVec
+	refills     *prometheus.HistogramVec
 
 	mu        sync.Mutex
 	functions map[string]bool
@@ -41,7 +43,7 @@ type Meter struct {
 }
 
 // Slots are the slots of all connected runners by state.
-type Slots struct{ Free, Busy int }
+type Slots struct{ Free, Busy, Starting int }
 
 // New returns a meter whose build_info tells version; slots and leads are asked at each scrape.
 func New(version, goVersion string, slots func() Slots, leads func() bool) *Meter {
@@ -51,7 +53,7 @@ func New(version, goVersion string, slots func() Slots, leads func() bool) *Mete
 	build.WithLabelValues(version, goVersion).Set(1)
 	m.registry.MustRegister(
 		m.accepted, m.invocations, m.phases, m.inFlight, m.queue, m.builds, m.buildTime, m.inputBytes, m.resultBytes,
-		m.storeErrors, m.requests, build, newSlotCollector(slots), newLeader(leads),
+		m.storeErrors, m.requests, m.coldStarts, m.refills, build, newSlotCollector(slots), newLeader(leads),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.zero()
@@ -71,6 +73,8 @@ func (m *Meter) define() {
 	m.inputBytes = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "davit_input_bytes", Help: "Bytes of inputs.", Buckets: bytes})
 	m.resultBytes = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "davit_result_bytes", Help: "Bytes of results.", Buckets: bytes})
 	m.storeErrors = counter("davit_store_errors_total", "Failed requests to a store.", "store")
+	m.coldStarts = counter("davit_cold_starts_total", "Calls that found no slot ready and waited for one, by how its runner was started.", "start")
+	m.refills = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "davit_refill_seconds", Help: "Seconds from the start of a standby or warm runner until it was ready.", Buckets: seconds}, []string{"start"})
 	m.requests = counter("davit_http_requests_total", "HTTP requests.", "listener", "route", "method", "code")
 }
 
@@ -96,6 +100,12 @@ func newLeader(leads func() bool) prometheus.Collector {
 func (m *Meter) zero() {
 	for _, start := range []faas.Start{faas.StartJob, faas.StartStandby, faas.StartWarm} {
 		m.invocations.WithLabelValues("", "", string(start), string(faas.Succeeded))
+	}
+	for _, start := range []faas.Start{faas.StartJob, faas.StartStandby, faas.StartWarm} {
+		m.coldStarts.WithLabelValues(string(start))
+	}
+	for _, start := range []faas.Start{faas.StartStandby, faas.StartWarm} {
+		m.refills.WithLabelValues(string(start))
 	}
 	for _, phase := range []string{"queue", "start", "input", "run", "zip", "store"} {
 		m.phases.WithLabelValues(phase)
@@ -153,6 +163,14 @@ func (m *Meter) Adopted() { m.inFlight.Inc() }
 // Queued moves the number of calls that wait for a slot.
 func (m *Meter) Queued(delta int) { m.queue.Add(float64(delta)) }
 
+// ColdStart counts a call that found no slot ready and got one that was started so.
+func (m *Meter) ColdStart(start faas.Start) { m.coldStarts.WithLabelValues(string(start)).Inc() }
+
+// Refilled notes how long after its start a standby or warm runner was ready.
+func (m *Meter) Refilled(start faas.Start, after time.Duration) {
+	m.refills.WithLabelValues(string(start)).Observe(after.Seconds())
+}
+
 // StoreError counts a failed request to "redis" or "objects".
 func (m *Meter) StoreError(store string) { m.storeErrors.WithLabelValues(store).Inc() }
 
@@ -201,4 +219,5 @@ func (c *slotCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.slots()
 	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(s.Free), "free")
 	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(s.Busy), "busy")
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(s.Starting), "starting")
 }

@@ -1,0 +1,83 @@
+package e2e
+
+import (
+	"net/http"
+	"testing"
+
+	"davit/e2e/rig"
+)
+
+// slotCounts are a function's slots as the API tells them.
+type slotCounts struct{ Runners, Free, Busy, Starting int }
+
+func slotsOf(t *testing.T, g *rig.Gateway, name string) (invocable string, slots map[string]slotCounts) {
+	t.Helper()
+	a := admin(t, g, http.MethodGet, "/v1/functions/"+name, "")
+	status(t, a, http.StatusOK)
+	f := decode[struct {
+		Invocable string
+		Slots     map[string]slotCounts
+	}](t, a.Body)
+	return f.Invocable, f.Slots
+}
+
+// TestSlotsAreTold: the API and the metrics tell the slots by state, the cold starts, and how long refills took.
+func TestSlotsAreTold(t *testing.T) {
+	g := newWorld(t).start("data", "DAVIT_DRAIN=1s")
+	metric := func(name string, words ...string) float64 {
+		return sumMetric(t, admin(t, g, http.MethodGet, "/metrics", "").Body, name, words...)
+	}
+	for _, state := range []string{"free", "busy", "starting"} {
+		if n := metric("davit_slots", `state="`+state+`"`); n != 0 {
+			t.Errorf("at the beginning %g slots are %s", n, state)
+		}
+	}
+	files := tool("sleep $1")
+	files["start.sh"] = `[ ! -e ` + bin + `/slow ] || sleep 601; touch "$DAVIT_SHARED/ready"; exec sleep 600`
+	spec := `{"mode": "warm", "warm": {"min": 1, "max": 2, "concurrency": 2}, "timeout": "1m", "start": {"command": ["sh", "start.sh"], "ready": {"file": "ready"}}}`
+	function(t, g, "f", spec, files)
+	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh", "{field:s}"]}`)
+	if invocable, slots := slotsOf(t, g, "f"); invocable != "ready, 2 of 2 warm" || slots["warm"] != (slotCounts{Runners: 1, Free: 2}) {
+		t.Errorf("one is ready: %q, %+v", invocable, slots)
+	}
+	if n := metric("davit_refill_seconds_count", `start="warm"`); n != 1 {
+		t.Errorf("%g refills", n)
+	}
+	status(t, post(t, g, "/t", nil, rig.Part{Name: "s", Data: []byte("0")}), http.StatusOK)
+	if n := metric("davit_cold_starts_total"); n != 0 {
+		t.Errorf("%g cold starts", n)
+	}
+	touch(t, bin+"/slow")
+	for range 3 {
+		async(t, g, "/t", rig.Part{Name: "s", Data: []byte("30")})
+	}
+	until(t, "two slots are taken, and two are being started", wait, func() bool {
+		_, slots := slotsOf(t, g, "f")
+		return slots["warm"].Busy == 2 && slots["warm"].Free == 0 && slots["warm"].Starting == 2 &&
+			metric("davit_slots", `state="busy"`) == 2 && metric("davit_slots", `state="starting"`) == 2
+	})
+	function(t, g, "g", `{"mode": "job"}`, tool("true"))
+	trigger(t, g, "g", `{"function": "g", "methods": ["POST"], "path": "/g", "command": ["sh", "tool.sh"]}`)
+	status(t, post(t, g, "/g", nil), http.StatusOK)
+	if n := metric("davit_cold_starts_total", `start="job"`); n != 1 {
+		t.Errorf("%g cold starts of jobs", n)
+	}
+}
+
+// TestStandbyDepthFollowsDemand: more are parked while calls come, and as few as before after that.
+func TestStandbyDepthFollowsDemand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.start("data")
+	function(t, g, "f", `{"standby": {"min": 1, "max": 8}}`, tool("true"))
+	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh"]}`)
+	parked := func() int {
+		_, slots := slotsOf(t, g, "f")
+		return slots["standby"].Free
+	}
+	until(t, "min is parked", wait, func() bool { return parked() == 1 })
+	stop := callers(t, 4, "/t", answered, g)
+	until(t, "many are kept", wait, func() bool { return w.kept("standby") > 4 })
+	stop()
+	until(t, "what is parked is min again", wait, func() bool { return parked() == 1 && w.kept("standby") == 1 })
+}
