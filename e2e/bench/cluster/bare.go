@@ -152,6 +152,9 @@ func (j *bareJobs) awaitComplete(ctx context.Context, job *batchv1.Job) error {
 	defer w.Stop()
 	for event := range w.ResultChan() {
 		seen, ok := event.Object.(*batchv1.Job)
+		if ctx.Err() != nil {
+			break
+		}
 		if !ok || event.Type == watch.Deleted {
 			return fmt.Errorf("the watch says %s", event.Type)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/rig"
@@ -19,7 +20,7 @@ import (
 
 const (
 	// ours begins the names of the functions of this program.
-	ours = "bench-"
+	ours = "davit-bench-"
 
 	labelFunction = "davit.dev/function"
 	labelStart    = "davit.dev/start"
@@ -49,9 +50,13 @@ type trigger struct {
 	name    string
 	command []string
 	results []string
+	keep    string // "": all
 }
 
 func trueTrigger() trigger { return trigger{name: "true", command: []string{"true"}} }
+
+// unkeptTrigger is the same with nothing kept in the store.
+func unkeptTrigger() trigger { return trigger{name: "unkept", command: []string{"true"}, keep: "none"} }
 
 // register registers a function and its triggers, and waits until it is ready.
 func (b *bench) register(ctx context.Context, name, spec string, triggers ...trigger) (*function, error) {
@@ -77,7 +82,7 @@ func (b *bench) register(ctx context.Context, name, spec string, triggers ...tri
 	for _, t := range triggers {
 		text, err := json.Marshal(map[string]any{
 			"function": f.name, "methods": []string{"POST"}, "path": f.path(t.name), "command": t.command, "results": append([]string{}, t.results...),
-			"retention": "1m", // nothing of this is kept
+			"keep": firstOf(t.keep, "all"), "retention": "1m", // nothing of this is of use later
 		})
 		if err != nil {
 			return nil, err
@@ -257,7 +262,7 @@ func (b *bench) removeJobs(ctx context.Context) error {
 	background := metav1.DeletePropagationBackground
 	for i := range jobs.Items {
 		if job := &jobs.Items[i]; strings.HasPrefix(job.Labels[labelFunction], ours) {
-			if e := b.batch.Jobs(b.functions).Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: &background}); e != nil {
+			if e := b.batch.Jobs(b.functions).Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: &background}); e != nil && !apierrors.IsNotFound(e) {
 				err = errors.Join(err, fmt.Errorf("remove Job %s: %w", job.Name, e))
 			}
 		}

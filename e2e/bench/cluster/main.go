@@ -2,7 +2,7 @@
 // run, in turns: the same work in bare Jobs of the same pods, or in a server that forks in a pod. It prints a table of
 // ratios, and with -json appends one JSON object a line to a file.
 //
-// It finds Davit by the kubeconfig, works with functions whose names begin with "bench-" and in a namespace of its own, and
+// It finds Davit by the kubeconfig, works with functions whose names begin with "davit-bench-" and in a namespace of its own, and
 // removes both when it ends, also when it is interrupted. Start at measure in bench.go.
 package main
 

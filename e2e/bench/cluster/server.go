@@ -11,6 +11,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -34,6 +35,8 @@ func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job) (*server, er
 	c := &spec.Containers[0]
 	c.Command = []string{"/function/davit-bench", "-floor", ":" + strconv.Itoa(serverPort)}
 	c.Stdin = true // it runs until that ends
+	// It may use as much as a runner, and leaves that its room on the node.
+	c.Resources.Requests[corev1.ResourceCPU] = *resource.NewMilliQuantity(1, resource.DecimalSI)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: serverName, Namespace: bareNamespace, Labels: named}, Spec: spec}
 	if _, err := j.core.Pods(bareNamespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 		return nil, fmt.Errorf("start the floor: %w", err)

@@ -30,7 +30,7 @@ func (b *bench) sized(ctx context.Context, spec string, fit int64) (string, erro
 
 // warm registers a function with one warm runner, starts a floor in a pod of the same size, and leaves room for so many more.
 func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...trigger) (f *function, floor *server, err error) {
-	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": %d}`, crowd), 2+more)
+	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": %d}`, crowd), 1+more)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,7 +47,7 @@ func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...t
 
 // measureWarm measures calls of a warm runner against a server that forks in a pod of the same size, and peers against that, too.
 func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
-	f, floor, err := b.warm(ctx, "warm", 0, trueTrigger())
+	f, floor, err := b.warm(ctx, "warm", 0, trueTrigger(), unkeptTrigger())
 	if err != nil {
 		return nil, err
 	}
@@ -55,21 +55,23 @@ func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	contests := []contest{{"warm", f.url("true"), true}, {"warm, keep none", f.url("unkept"), false}}
+	for _, p := range b.peers {
+		contests = append(contests, contest{p.name, p.url, false})
+	}
 	calls := 0
 	for _, callers := range []int{1, 4, crowd} {
-		aim := map[int]string{1: aimWarm, crowd: aimWarmCrowded}[callers]
-		d, fl, err := load.Compare(load.Target{URL: f.url("true")}, load.Target{URL: floor.url("true")}, callers, b.each)
-		if err != nil {
-			return rows, err
-		}
-		calls += len(d.Times)
-		rows = append(rows, figure.Calls(fmt.Sprintf("warm, %d callers, floor: fork in a server in a pod", callers), d, fl, aim)...)
-		for _, p := range b.peers {
-			d, fl, err := load.Compare(load.Target{URL: p.url}, load.Target{URL: floor.url("true")}, callers, b.each)
+		for _, c := range contests {
+			d, fl, err := load.Compare(load.Target{URL: c.url}, load.Target{URL: floor.url("true")}, callers, b.each)
 			if err != nil {
 				return rows, err
 			}
-			rows = append(rows, figure.Calls(fmt.Sprintf("%s, %d callers, same floor", p.name, callers), d, fl, "")...)
+			calls += len(d.Times)
+			aim := ""
+			if c.aims {
+				aim = map[int]string{1: aimWarm, crowd: aimWarmCrowded}[callers]
+			}
+			rows = append(rows, figure.Calls(fmt.Sprintf("%s, %d callers, floor: fork in a server in a pod", c.name, callers), d, fl, aim)...)
 		}
 	}
 	more, err := f.warmWrites(mark, calls)
@@ -78,6 +80,12 @@ func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 		return rows, err
 	}
 	return rows, b.end(ctx, f, floor)
+}
+
+// contest is what is measured against the floor.
+type contest struct {
+	name, url string
+	aims      bool
 }
 
 // warmWrites counts what warm calls wrote at the API server: whatever it was of their function, by whomever.
@@ -103,11 +111,11 @@ func (b *bench) end(ctx context.Context, f *function, floor *server) error {
 
 // measureStandby measures calls that take a standby against a server that forks, a warm runner, and calls that have a Job made, in turns.
 func measureStandby(ctx context.Context, b *bench) ([]figure.Row, error) {
-	warm, floor, err := b.warm(ctx, "warm", 3, trueTrigger())
+	warm, floor, err := b.warm(ctx, "warm", 2, trueTrigger())
 	if err != nil {
 		return nil, err
 	}
-	spec, err := b.sized(ctx, `"mode": "job", "standby": 1`, 3)
+	spec, err := b.sized(ctx, `"mode": "job", "standby": 1`, 4)
 	if err != nil {
 		return nil, err
 	}

@@ -92,6 +92,7 @@ func Append(file string, rows []Row) error {
 		return err
 	}
 	e := json.NewEncoder(f)
+	e.SetEscapeHTML(false)
 	for _, r := range rows {
 		if err := e.Encode(r); err != nil {
 			_ = f.Close()
