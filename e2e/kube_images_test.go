@@ -247,24 +247,4 @@ func TestKubeImages(t *testing.T) {
 			}
 		}
 	})
-	t.Run("form", func(t *testing.T) {
-		t.Parallel()
-		name := unique("form")
-		t.Cleanup(func() { k.remove(t, name) })
-		image := r.push(t, shellImage(t))
-		status(t, registerForm(t, k.Gateway, map[string][]string{
-			"kind": {"image"}, "name": {name}, "image": {image}, "command": {""}, "arguments": {""},
-		}, nil), http.StatusSeeOther)
-		until(t, "the function is ready", kubeWait, func() bool {
-			return strings.Contains(string(admin(t, k.Gateway, http.MethodGet, "/v1/functions/"+name, "").Body), `"ready"`)
-		})
-		status(t, registerForm(t, k.Gateway, map[string][]string{ // which is named by its image, as the original's are
-			"kind": {"trigger"}, "url": {"/" + name}, "image": {image}, "method": {"get"}, "command": {"sh -c echo"}, "files": {""},
-		}, nil), http.StatusSeeOther)
-		a := get(t, k.Gateway, "/"+name+"?a=b", nil)
-		status(t, a, http.StatusOK)
-		if got := unzip(t, a.Body)["stdout"]; got != "1 b 0\n" {
-			t.Errorf("it says %q", got)
-		}
-	})
 }

@@ -36,7 +36,7 @@ const (
 	functionsNamespace = "davit-functions"
 
 	// small is what functions of tests ask for, so that several have room on one node.
-	small = `"resources": {"cpu": "150m", "memory": "64Mi", "disk": "64Mi"}`
+	small = `"resources": {"cpu": "100m", "memory": "64Mi", "disk": "64Mi"}`
 
 	// kubeWait is how long a cluster may take for what it does not do at once.
 	kubeWait = 2 * time.Minute

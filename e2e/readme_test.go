@@ -30,7 +30,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	start, own := section(t, readme, "## The first minute"), section(t, readme, "## Your own function")
-	data := filepath.Join(t.TempDir(), "data")
+	data := "DAVIT_DATA_DIR=" + filepath.Join(t.TempDir(), "data")
 	run := newTerminal(t, clone, data)
 	run.typed(blocks(start, "sh")[0])
 	run.await("Sign in once: ")
@@ -68,11 +68,17 @@ func TestReadme(t *testing.T) {
 // copyTracked copies the tree's tracked files as they are now to a folder of their own.
 func copyTracked(t *testing.T) string {
 	t.Helper()
+	clone := filepath.Join(t.TempDir(), "davit")
+	copyTrackedTo(t, clone)
+	return clone
+}
+
+func copyTrackedTo(t *testing.T, clone string) {
+	t.Helper()
 	list, err := exec.Command("git", "-C", "..", "ls-files", "-z", "--cached").Output()
 	if err != nil {
 		t.Fatalf("list what git tracks (this test needs a clone of the repository): %v", err)
 	}
-	clone := filepath.Join(t.TempDir(), "davit")
 	for name := range strings.SplitSeq(strings.Trim(string(list), "\x00"), "\x00") {
 		from, to := filepath.Join("..", name), filepath.Join(clone, name)
 		info, err := os.Stat(from)
@@ -93,7 +99,6 @@ func copyTracked(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	return clone
 }
 
 // section returns what is under a heading.
@@ -145,11 +150,12 @@ func (s *said) String() string {
 	return s.text.String()
 }
 
-func newTerminal(t *testing.T, dir, data string) *terminal {
+func newTerminal(t *testing.T, dir string, env ...string) *terminal {
 	t.Helper()
 	x := &terminal{t: t, cmd: exec.Command("bash"), gone: make(chan struct{})}
 	x.cmd.Dir = dir
-	x.cmd.Env = append(goEnv(t), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "DAVIT_DATA_DIR="+data)
+	x.cmd.Env = append(goEnv(t), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir())
+	x.cmd.Env = append(x.cmd.Env, env...)
 	x.cmd.Stdout, x.cmd.Stderr = &x.out, &x.errs
 	x.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	x.cmd.WaitDelay = wait

@@ -39,7 +39,8 @@ func (l *Launcher) ensureToken(ctx context.Context, ref faas.RevisionRef) error 
 }
 
 // Forget removes what the cluster holds for a revision that is deleted: the Secret
-// of its token. While it has runners, that is done later, by the sweep.
+// of its token, and the Jobs that are done, which nobody will ask about. While it has
+// runners, that is done later, by the sweep.
 func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
 	l.mu.Lock()
 	l.tokens[ref] = true
@@ -50,6 +51,9 @@ func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
 	l.mu.Lock()
 	delete(l.tokens, ref)
 	l.mu.Unlock()
+	for _, job := range l.jobsOfRevision(ref) {
+		l.discard(job.Name, job.UID)
+	}
 	if err := remove(ctx, l.secrets(), tokenSecret(ref)); err != nil {
 		return refusal(fmt.Sprintf("the token of %s is not removed", ref), err)
 	}
@@ -58,11 +62,17 @@ func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
 
 // hasRunner reports whether a Job of a revision is not done.
 func (l *Launcher) hasRunner(ref faas.RevisionRef) bool {
-	return slices.ContainsFunc(l.jobs.GetStore().List(), func(o any) bool {
+	return slices.ContainsFunc(l.jobsOfRevision(ref), func(job *batchv1.Job) bool { return !l.isDone(job) })
+}
+
+func (l *Launcher) jobsOfRevision(ref faas.RevisionRef) (found []*batchv1.Job) {
+	for _, o := range l.jobs.GetStore().List() {
 		job := o.(*batchv1.Job)
-		who, err := identify(job)
-		return err == nil && who.ref == ref && !l.isDone(job)
-	})
+		if who, err := identify(job); err == nil && who.ref == ref {
+			found = append(found, job)
+		}
+	}
+	return found
 }
 
 func (l *Launcher) secrets() typedv1.SecretInterface { return l.o.Clients.Core.Secrets(l.o.Namespace) }

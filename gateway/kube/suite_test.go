@@ -73,6 +73,7 @@ func suite(t *testing.T, begin func(*testing.T) *world) {
 		{"Restart", testRestart},
 		{"Sweep", testSweep},
 		{"Secrets", testSecrets},
+		{"Forget", testForget},
 		{"Lease", testLease},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, begin(t)) })

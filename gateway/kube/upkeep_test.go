@@ -86,6 +86,25 @@ func testSecrets(t *testing.T, w *world) {
 	}
 }
 
+// testForget: of a revision that is deleted the finished Jobs go, and not before all are finished.
+func testForget(t *testing.T, w *world) {
+	g, other := w.gateway(t, nil), w.gateway(t, nil)
+	rev, id := w.revision(kindRuns), newID(t)
+	must(t, other.Launch(t.Context(), rev, newID(t), usualTimeout))
+	must(t, w.clients.Core.Pods(w.namespace).Delete(t.Context(), w.running(t, 1)[0].Name, metav1.DeleteOptions{}))
+	w.exit(t, g, kindRuns)
+	must(t, g.Launch(t.Context(), rev, id, usualTimeout))
+	w.running(t, 1)
+	must(t, g.Forget(t.Context(), rev.Ref()))
+	g.look(t.Context())
+	if n := len(w.jobs(t)); n != 2 {
+		t.Errorf("while one runs, %d Jobs are left", n)
+	}
+	must(t, g.Stop(t.Context(), id))
+	must(t, g.Forget(t.Context(), rev.Ref()))
+	w.until(t, "no Job", func() bool { return len(w.jobs(t)) == 0 })
+}
+
 // testLease: one holds it, another one when that one gave it up or is silent for its term.
 func testLease(t *testing.T, w *world) {
 	now := time.Now()

@@ -1,0 +1,60 @@
+//go:build cluster
+
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestKubeDocs types the steps of README and docs/kubernetes.md that lead to a cluster of this machine, exactly as written, in a
+// fresh clone; what runs there already is found by them.
+func TestKubeDocs(t *testing.T) {
+	k := onKube(t)
+	if os.Getenv("DAVIT_E2E_KUBECONFIG") != "" {
+		t.Skip("the steps are those to the cluster of this machine; this one is another")
+	}
+	clone := filepath.Join(t.TempDir(), "davit")
+	tree, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// With its history, so that what is built is the same, and the gateways need not be replaced.
+	if out, err := exec.CommandContext(t.Context(), "git", "clone", "--quiet", "file://"+tree, clone).CombinedOutput(); err != nil {
+		t.Fatalf("clone the repository: %v: %s", err, out)
+	}
+	copyTrackedTo(t, clone)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name, heading string) []string {
+		text, err := os.ReadFile(filepath.Join(clone, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return blocks(section(t, text, heading), "sh")
+	}
+	readme, page := read("README.md", "## On Kubernetes"), read("docs/kubernetes.md", "## On a cluster of your own machine")
+	if len(readme) != 2 || len(page) != 3 || readme[0] != page[0] || readme[1] != page[1] {
+		t.Fatalf("README and docs/kubernetes.md do not begin with the same steps: %q, %q", readme, page)
+	}
+	t.Cleanup(func() { k.remove(t, "hello") })
+	shell := newTerminal(t, clone, "XDG_CACHE_HOME="+cache)
+	shell.typed(readme[1] + page[2] + "echo; echo exit code $?\n")
+	shell.await("exit code 0")
+	said := shell.out.String()
+	for _, line := range []string{"KUBECONFIG=" + os.Getenv("KUBECONFIG"), "Hello, world!"} {
+		if !strings.Contains(said, line+"\n") {
+			t.Errorf("it does not say %q:\n%s", line, shell.all())
+		}
+	}
+	if calls := list(t, k.Gateway, "hello"); len(calls) == 0 || calls[0].State != "succeeded" {
+		t.Errorf("the calls of hello: %+v", calls)
+	}
+	status(t, get(t, k.Gateway, "/hello/again", nil), http.StatusOK)
+}
