@@ -104,6 +104,10 @@ func TestDavitMode(t *testing.T) {
 		function(t, g, mode, spec, tool("true"))
 		trigger(t, g, mode, `{"function": "`+mode+`", "methods": ["GET"], "path": "/`+mode+`", "command": ["sh", "tool.sh"]}`)
 	}
+	function(t, g, "both", `{"mode": "warm", "warm": {"min": 0, "max": 1}, "standby": 1}`, tool("true"))
+	for name, mode := range map[string]string{"both": "warm", "strict": "standby"} {
+		trigger(t, g, name, `{"function": "both", "mode": "`+mode+`", "methods": ["GET"], "path": "/`+name+`", "command": ["sh", "tool.sh"]}`)
+	}
 	for _, c := range []struct {
 		function, asked, start string // no start: refused
 	}{
@@ -116,13 +120,19 @@ func TestDavitMode(t *testing.T) {
 		{"job", "warm", ""},
 		{"job", "standby", ""},
 		{"job", "none", ""},
+		{"both", "", "warm"},
+		{"both", "standby", "standby"},
+		{"both", "Job", "job"},
+		{"strict", "", "standby"},
+		{"strict", "job", "job"},
+		{"strict", "warm", ""},
 	} {
 		if c.start == "standby" {
-			awaitStandby(t, g)
+			awaitStandby(t, g, map[string]string{"both": "both", "strict": "both"}[c.function])
 		}
 		a := get(t, g, "/"+c.function, http.Header{"Davit-Mode": {c.asked}})
 		if c.start == "" {
-			if a.Status != http.StatusBadRequest {
+			if a.Status != http.StatusBadRequest || !strings.Contains(string(a.Body), "Davit-Mode is") {
 				t.Errorf("%s asked for %s: %d %.300q", c.function, c.asked, a.Status, a.Body)
 			}
 			continue
@@ -133,10 +143,14 @@ func TestDavitMode(t *testing.T) {
 	}
 }
 
-func awaitStandby(t *testing.T, g *rig.Gateway) {
+// awaitStandby waits for a parked standby runner of a function; "" is that of the name.
+func awaitStandby(t *testing.T, g *rig.Gateway, function string) {
 	t.Helper()
+	if function == "" {
+		function = "standby"
+	}
 	until(t, "a standby runner is parked", wait, func() bool {
-		a := admin(t, g, http.MethodGet, "/v1/functions/standby", "")
+		a := admin(t, g, http.MethodGet, "/v1/functions/"+function, "")
 		return decode[struct {
 			Slots map[string]struct {
 				Free int `json:"free"`

@@ -81,3 +81,41 @@ func TestStandbyDepthFollowsDemand(t *testing.T) {
 	stop()
 	until(t, "what is parked is min again", wait, func() bool { return parked() == 1 && w.kept("standby") == 1 })
 }
+
+// TestStandbyBurst: calls beyond the depth, at two gateways at once, get jobs;
+// whichever is ready first takes a call, each runs once, and no runner takes two.
+func TestStandbyBurst(t *testing.T) {
+	a, b, w := gateways(t)
+	l := newLedger(t)
+	function(t, a, "f", `{"standby": 3}`, l.script("echo $PPID > out.txt; sleep 0.1\n"))
+	trigger(t, a, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["bash", "tool.sh"], "results": ["out.txt"], "response": "file"}`)
+	starts := map[string]int{}
+	runners := map[string]bool{}
+	for range 3 {
+		until(t, "three are parked", wait, func() bool { return w.kept("standby") == 3 && w.kept("job") == 0 })
+		answers := make(chan *rig.Answer, 12)
+		for i := range cap(answers) {
+			go func() {
+				answer, err := []*rig.Gateway{a, b}[i%2].Call(t.Context(), http.MethodPost, "/t", nil, nil)
+				if !answered(answer, err) {
+					t.Errorf("%+v, %v", answer, err)
+					answer = &rig.Answer{Header: http.Header{}}
+				}
+				answers <- answer
+			}()
+		}
+		for range cap(answers) {
+			answer := <-answers
+			l.once(t, answer.Header.Get("Davit-Invocation"))
+			starts[answer.Header.Get("Davit-Start")]++
+			if runner := string(answer.Body); runners[runner] {
+				t.Errorf("runner %s ran two calls", runner)
+			} else {
+				runners[runner] = true
+			}
+		}
+	}
+	if starts["standby"] < 3*3 || starts["job"] == 0 || starts["standby"]+starts["job"] != 36 {
+		t.Errorf("the calls were started so: %v", starts)
+	}
+}

@@ -176,7 +176,7 @@ func readFormat(raw string) (rest string, zip bool, err error) {
 func readMode(v string) (faas.Mode, error) {
 	mode := faas.Mode(strings.ToLower(strings.TrimSpace(v)))
 	if v != "" && !mode.Known() {
-		return "", faas.Errorf(faas.Invalid, "Davit-Mode is %q; it must be job, standby or warm, and stricter than the trigger's", clip(v, 40))
+		return "", faas.Errorf(faas.Invalid, "Davit-Mode is %q; it must be warm, standby or job, and no looser than the trigger's mode", clip(v, 40))
 	}
 	return mode, nil
 }

@@ -61,7 +61,7 @@ func callMode(spec *faas.FunctionSpec, t *faas.Trigger, asked faas.Mode) (faas.M
 		return mode, nil
 	}
 	if !asked.Known() || mode.StricterThan(asked) {
-		return "", faas.Errorf(faas.Invalid, "Davit-Mode %q is not stricter than %q, the mode of this trigger; leave the header out, or ask for one of the later of warm, standby, job", asked, mode)
+		return "", faas.Errorf(faas.Invalid, "Davit-Mode is %q, which is looser than %q, the mode of this trigger; leave the header out, or ask for what is later in warm, standby, job", asked, mode)
 	}
 	return asked, nil
 }

@@ -216,7 +216,9 @@ func (s *scaler) one(ctx context.Context, rev *faas.Revision) {
 	if rev.Spec.Mode == faas.ModeWarm {
 		have := counts[faas.StartWarm]
 		s.scale(ctx, rev, faas.StartWarm, max(warmTarget(rev.Spec.Warm, have.Busy+waiting), min(keepers, 1)))
-		return
+		if keepers > 0 {
+			return // it is the warm one that is waited for
+		}
 	}
 	if keep := rev.Spec.Standby; keep != nil && keep.Max > 0 {
 		have := counts[faas.StartStandby]
