@@ -1,0 +1,80 @@
+//go:build cluster
+
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/e2e/rig"
+)
+
+// TestKubePodLost: who ends a call's pod while its command runs is told to the caller, and it is not run again.
+func TestKubePodLost(t *testing.T) {
+	t.Parallel()
+	k := onKube(t)
+	now := int64(0)
+	soft := metav1.DeletePropagationBackground
+	for name, c := range map[string]struct {
+		command string
+		end     func(t *testing.T, pod *corev1.Pod) error
+		want    failure
+	}{
+		"deleted": {"echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
+			return k.clients.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+		}, failure{http.StatusServiceUnavailable, "runner_lost", "", 0}},
+		"job-deleted": {"echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
+			return k.clients.BatchV1().Jobs(pod.Namespace).Delete(t.Context(), pod.Labels["job-name"], metav1.DeleteOptions{GracePeriodSeconds: &now, PropagationPolicy: &soft})
+		}, failure{http.StatusServiceUnavailable, "runner_lost", "", 0}},
+		"evicted": {"echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
+			return k.clients.PolicyV1().Evictions(pod.Namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}})
+		}, failure{http.StatusServiceUnavailable, "evicted", "evicted", 0}},
+		"disk": {
+			"echo started; head -c 200000000 /dev/zero > large; sleep 300", func(*testing.T, *corev1.Pod) error { return nil },
+			failure{http.StatusServiceUnavailable, "evicted", "evicted", 0},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := k.function(t, "lost-"+name, "", tool(c.command))
+			path := k.trigger(t, f, `"methods": ["GET"], "command": ["sh", "tool.sh"], "wait": "5m"`)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				k.fails(t, path, c.want)
+			}()
+			if err := c.end(t, k.podAtWork(t, f)); err != nil {
+				t.Error(err)
+			}
+			<-done
+			if all := list(t, k.Gateway, f); len(all) != 1 || all[0].Attempt != 1 {
+				t.Errorf("records: %+v", all)
+			}
+		})
+	}
+}
+
+// podAtWork waits for the pod of a function's only call to run its command.
+func (k *kube) podAtWork(t *testing.T, function string) *corev1.Pod {
+	t.Helper()
+	until(t, "the call of "+function+" runs", kubeWait, func() bool {
+		all := list(t, k.Gateway, function)
+		return len(all) == 1 && strings.HasPrefix(string(logOf(t, k.Gateway, all[0].ID)), "started")
+	})
+	pods, err := k.clients.CoreV1().Pods(functionsNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "davit.dev/function=" + function})
+	if err != nil || len(pods.Items) != 1 {
+		t.Fatalf("pods of %s: %+v, %v", function, pods, err)
+	}
+	return &pods.Items[0]
+}
+
+// logOf returns what there is of a call's log.
+func logOf(t *testing.T, g *rig.Gateway, id string) []byte {
+	t.Helper()
+	return admin(t, g, http.MethodGet, "/v1/invocations/"+id+"/log", "").Body
+}
