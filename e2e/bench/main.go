@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -21,14 +22,14 @@ func main() {
 	jsonFile := flag.String("json", "", "append the figures to this file")
 	seconds := flag.Duration("time", 4*time.Second, "for each figure and each floor")
 	serve := flag.String("floor", "", "serve the floor at this `address`, print the one that it got, and run until standard input ends")
-	hop := flag.String("hop", "", "hand on to the floor at this `address`, on a free port, in the same way")
+	hop := flag.String("hop", "", "hand on to the floor at this `address` instead of being it; at a free port, if -floor does not say where")
 	flag.Parse()
-	if *serve != "" {
-		exitOn(floor.Serve(*serve, os.Stdin, os.Stdout))
+	if *hop != "" {
+		exitOn(floor.Hop(*hop, cmp.Or(*serve, "127.0.0.1:0"), os.Stdin, os.Stdout))
 		return
 	}
-	if *hop != "" {
-		exitOn(floor.Hop(*hop, "127.0.0.1:0", os.Stdin, os.Stdout))
+	if *serve != "" {
+		exitOn(floor.Serve(*serve, os.Stdin, os.Stdout))
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -20,29 +20,26 @@ import (
 type server struct {
 	*bareJobs
 
-	address string
+	name, address string
 }
 
-const (
-	serverName = "floor"
-	serverPort = 8080
-)
+const serverPort = 8080
 
 // serve starts it in a pod like the pattern's, and waits until it answers.
-func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job) (*server, error) {
-	named := map[string]string{"app.kubernetes.io/name": serverName}
+func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job, name string, args ...string) (*server, error) {
+	named := map[string]string{"app.kubernetes.io/name": name}
 	spec := *pattern.Spec.Template.Spec.DeepCopy()
 	c := &spec.Containers[0]
-	c.Command = []string{"/function/davit-bench", "-floor", ":" + strconv.Itoa(serverPort)}
+	c.Command = append([]string{"/function/davit-bench", "-floor", ":" + strconv.Itoa(serverPort)}, args...)
 	c.Stdin = true // it runs until that ends
 	// It may use as much as a runner, and leaves that its room on the node.
 	c.Resources.Requests[corev1.ResourceCPU] = *resource.NewMilliQuantity(1, resource.DecimalSI)
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: serverName, Namespace: bareNamespace, Labels: named}, Spec: spec}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: bareNamespace, Labels: named}, Spec: spec}
 	if _, err := j.core.Pods(bareNamespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 		return nil, fmt.Errorf("start the floor: %w", err)
 	}
 	service, err := j.core.Services(bareNamespace).Create(ctx, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: serverName, Namespace: bareNamespace},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: bareNamespace},
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeNodePort, Selector: named,
 			Ports: []corev1.ServicePort{{Port: serverPort, TargetPort: intstr.FromInt32(serverPort)}},
@@ -51,7 +48,7 @@ func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job) (*server, er
 	if err != nil {
 		return nil, fmt.Errorf("start the floor: %w", err)
 	}
-	s := &server{bareJobs: j, address: net.JoinHostPort(j.node, strconv.Itoa(int(service.Spec.Ports[0].NodePort)))}
+	s := &server{bareJobs: j, name: name, address: net.JoinHostPort(j.node, strconv.Itoa(int(service.Spec.Ports[0].NodePort)))}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -91,10 +88,10 @@ func (s *server) call(ctx context.Context, path string) (time.Duration, error) {
 // stop removes it, and waits until its room is free.
 func (s *server) stop(ctx context.Context) error {
 	now := int64(0)
-	if err := s.core.Services(bareNamespace).Delete(ctx, serverName, metav1.DeleteOptions{}); err != nil {
+	if err := s.core.Services(bareNamespace).Delete(ctx, s.name, metav1.DeleteOptions{}); err != nil {
 		return fmt.Errorf("stop the floor: %w", err)
 	}
-	if err := s.core.Pods(bareNamespace).Delete(ctx, serverName, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+	if err := s.core.Pods(bareNamespace).Delete(ctx, s.name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
 		return fmt.Errorf("stop the floor: %w", err)
 	}
 	return nil

@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/bench/figure"
 	"davit/e2e/bench/load"
@@ -41,7 +46,7 @@ func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...t
 	if err != nil {
 		return nil, nil, err
 	}
-	floor, err = b.bare.serve(ctx, pattern)
+	floor, err = b.bare.serve(ctx, pattern, "floor")
 	return f, floor, err
 }
 
@@ -51,11 +56,15 @@ func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	hop, err := b.hop(ctx, f, floor)
+	if err != nil {
+		return nil, err
+	}
 	mark, err := audit(b.audit).mark()
 	if err != nil {
 		return nil, err
 	}
-	contests := []contest{{"warm", f.url("true"), true}, {"warm, keep none", f.url("unkept"), false}}
+	contests := []contest{{"warm", f.url("true"), true}, {"warm, keep none", f.url("unkept"), false}, {"no Davit: behind a bare proxy in another pod", hop.url("true"), false}}
 	for _, p := range b.peers {
 		contests = append(contests, contest{p.name, p.url, false})
 	}
@@ -79,7 +88,20 @@ func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	if err != nil {
 		return rows, err
 	}
-	return rows, b.end(ctx, f, floor)
+	return rows, errors.Join(hop.stop(ctx), b.end(ctx, f, floor))
+}
+
+// hop starts a server in a pod that hands all on to the floor: what no gateway with its runners in other pods can do without.
+func (b *bench) hop(ctx context.Context, f *function, floor *server) (*server, error) {
+	pattern, err := b.bare.like(ctx, f.name)
+	if err != nil {
+		return nil, err
+	}
+	pod, err := b.core.Pods(bareNamespace).Get(ctx, floor.name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return b.bare.serve(ctx, pattern, "hop", "-hop", net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(serverPort)))
 }
 
 // contest is what is measured against the floor.
