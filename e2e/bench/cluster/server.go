@@ -57,7 +57,7 @@ func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job, name string,
 			return s, nil
 		}
 		if pause(ctx) != nil {
-			return nil, fmt.Errorf("wait until the floor answers: %w", err)
+			return nil, fmt.Errorf("wait until the pod %s answers: %w", name, err)
 		}
 	}
 }
