@@ -76,6 +76,7 @@ type Config struct {
 	MaxLog             string `env:"DAVIT_MAX_LOG" envDefault:"10Mi"`               // bytes of one invocation's log
 	MaxResult          string `env:"DAVIT_MAX_RESULT" envDefault:"16Gi"`            // bytes of one invocation's result
 
+	MaxRunners  int           `env:"DAVIT_MAX_RUNNERS" envDefault:"0"`    // runners of all functions at once, jobs, standby and warm, the same on all gateways; functions that wait take turns; 0: any number
 	RunnerGrace time.Duration `env:"DAVIT_RUNNER_GRACE" envDefault:"20s"` // how long a runner may be out of touch before its calls count as lost; with kube 75s unless set, for the cluster takes 50s to notice that a node is gone
 	Lease       time.Duration `env:"DAVIT_LEASE" envDefault:"10s"`        // how long accepted invocations wait for a gateway that died
 	Drain       time.Duration `env:"DAVIT_DRAIN" envDefault:"10s"`        // how long a stopping gateway waits for running calls
@@ -171,6 +172,9 @@ func (c *Config) complete() []error {
 	faults := slices.Concat(c.readSizes(), c.checkAddresses(), c.checkDurations(), c.checkLauncher(), c.checkBuilder())
 	if c.S3Endpoint != "" && (c.S3AccessKey == "" || c.S3SecretKey == "") {
 		faults = append(faults, errors.New("DAVIT_S3_ENDPOINT needs DAVIT_S3_ACCESS_KEY and DAVIT_S3_SECRET_KEY"))
+	}
+	if c.MaxRunners < 0 {
+		faults = append(faults, fmt.Errorf("DAVIT_MAX_RUNNERS: %d must not be below 0", c.MaxRunners))
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {

@@ -29,7 +29,7 @@ func (g *gateway) newDispatcher() *dispatch.Dispatcher {
 		Meter: g.meter, Logger: g.log, Now: time.Now,
 		Limits: dispatch.Limits{
 			MaxLog: g.cfg.sizes.maxLog, MaxResult: g.cfg.sizes.maxResult,
-			Grace: g.cfg.RunnerGrace, Lease: g.cfg.Lease, Drain: g.cfg.Drain,
+			Runners: g.cfg.MaxRunners, Grace: g.cfg.RunnerGrace, Lease: g.cfg.Lease, Drain: g.cfg.Drain,
 		},
 	})
 }
@@ -106,7 +106,7 @@ func (g *gateway) hear(ctx context.Context, messages <-chan redisstore.Message) 
 				}
 				g.dispatch.Heard()
 			case redisstore.KindPlace:
-				g.dispatch.Heard()
+				g.dispatch.PlaceHeard()
 			case redisstore.KindDemand:
 				g.dispatch.DemandHeard()
 			case redisstore.KindLead:
@@ -337,7 +337,7 @@ func (g *gateway) info() api.Info {
 		Capabilities: g.cfg.capabilities(),
 		Limits: map[string]any{
 			"max_archive": g.cfg.sizes.maxArchive, "max_archive_unpacked": g.cfg.sizes.maxUnpacked, "max_archive_entries": g.cfg.MaxArchiveEntries,
-			"max_log": g.cfg.sizes.maxLog, "max_result": g.cfg.sizes.maxResult, "runner_grace": faas.Duration(g.cfg.RunnerGrace),
+			"max_log": g.cfg.sizes.maxLog, "max_result": g.cfg.sizes.maxResult, "max_runners": g.cfg.MaxRunners, "runner_grace": faas.Duration(g.cfg.RunnerGrace),
 			"not_enforced": g.launcher.Caveats(), "lease": faas.Duration(g.cfg.Lease), "drain": faas.Duration(g.cfg.Drain), "body_idle": faas.Duration(g.cfg.BodyIdle),
 		},
 	}

@@ -41,6 +41,7 @@ type Limits struct {
 	Lease     time.Duration // how long an accepted invocation waits for a gateway that died
 	Drain     time.Duration // how long a stopping gateway waits for running calls
 	PartBytes faas.Bytes    // of an upload that is too large for one PUT; 0: 64 MiB
+	Runners   int           // of all functions at once, on all gateways; 0: any number
 	First     time.Duration // how long a revision's first runner may take to park, its start process not counted; 0: 1 min
 }
 

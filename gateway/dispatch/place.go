@@ -55,7 +55,7 @@ func (d *Dispatcher) acquirePlace(ctx context.Context, c *call) (bool, error) {
 	if freed {
 		return false, nil
 	}
-	return d.Places.AcquirePlace(ctx, c.rev.Function, c.id, c.rev.Spec.MaxConcurrency, d.Now().Add(d.Limits.Lease))
+	return d.Places.AcquirePlace(ctx, c.rev.Function, c.id, c.rev.Spec.MaxConcurrency, d.Limits.Runners, d.Now().Add(d.Limits.Lease))
 }
 
 // freePlace has a job's place given back soon; it is harmless when there is none.

@@ -46,11 +46,22 @@ type Leases interface {
 	ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error
 }
 
-// Places bounds the running jobs of a function over all gateways, under leases.
+// Places bounds the running jobs of a function over all gateways, under leases, and
+// the runners of all functions, where functions that wait take turns.
 type Places interface {
-	AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most int, until time.Time) (bool, error)
+	// AcquirePlace takes one of most places of the function and one of all runners; all is 0 where these are not bounded.
+	AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error)
 	RenewPlaces(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error
 	ReleasePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error
+	Room
+}
+
+// Room is what all runners leave for those that are kept.
+type Room interface {
+	// GrantKept says how many of n further kept runners a function may have.
+	GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) (int, error)
+	// SetKept says how many each has, and returns how many more runners there may be, and the shares.
+	SetKept(ctx context.Context, kept map[faas.FunctionName]int, all int) (room int, shares []faas.Share, err error)
 }
 
 // Gateways tells which gateways are alive.

@@ -62,6 +62,12 @@ func (d *Dispatcher) now(ctx context.Context, id faas.InvocationID, last *faas.I
 // Heard tells that an invocation changed somewhere: those who wait for one look again.
 func (d *Dispatcher) Heard() { d.announce() }
 
+// PlaceHeard tells that a place was given back: who waits for one tries again.
+func (d *Dispatcher) PlaceHeard() {
+	d.announce()
+	d.scaler.roomHeard()
+}
+
 // record returns the newest record: this gateway's own while it leads the call, else Redis's.
 func (d *Dispatcher) record(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error) {
 	for try := 0; ; try++ {

@@ -248,9 +248,9 @@ type countedPlaces struct {
 	trips *atomic.Int64
 }
 
-func (p countedPlaces) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most int, until time.Time) (bool, error) {
+func (p countedPlaces) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error) {
 	p.trips.Add(1)
-	return p.Places.AcquirePlace(ctx, fn, id, most, until)
+	return p.Places.AcquirePlace(ctx, fn, id, most, all, until)
 }
 
 type countedStore struct {

@@ -37,6 +37,7 @@ type scaler struct {
 	failing map[faas.RevisionRef]*backoffRun // whose runners ended before they parked
 	paces   map[faas.RevisionRef]*pace       // of functions whose standby depth follows demand
 	fills   map[group]*fill
+	starved map[faas.RevisionRef]bool   // that found no room for runners
 	away    map[faas.RunnerID]time.Time // since when a kept runner is out of touch
 	ended   map[faas.RunnerID]time.Time // standby and warm ones, when that was told first
 }
@@ -57,6 +58,7 @@ func newScaler(d *Dispatcher) *scaler {
 		failing: make(map[faas.RevisionRef]*backoffRun),
 		paces:   make(map[faas.RevisionRef]*pace),
 		fills:   make(map[group]*fill),
+		starved: make(map[faas.RevisionRef]bool),
 		away:    make(map[faas.RunnerID]time.Time),
 		ended:   make(map[faas.RunnerID]time.Time),
 	}
@@ -201,6 +203,7 @@ func (s *scaler) all(ctx context.Context) {
 			s.retire(ctx, ref)
 		}
 	}
+	s.shareOut(ctx)
 	s.shrink(ctx)
 	s.tidy()
 }
@@ -239,18 +242,13 @@ func warmTarget(w *faas.Warm, calls int) int {
 // scale asks the launcher for what is not there already, started by it or by another's.
 func (s *scaler) scale(ctx context.Context, rev *faas.Revision, start faas.Start, target int) {
 	ref := rev.Ref()
-	elsewhere := 0
-	for _, runner := range s.d.hub.Connected(ref, start) {
-		if !s.d.Launcher.Counts(runner) {
-			elsewhere++
-		}
-	}
-	missing := target - elsewhere - s.d.Launcher.Running(ref, start)
+	own, elsewhere := s.count(ref, start)
+	missing := s.granted(ctx, ref, target-elsewhere-own)
 	if missing <= 0 {
 		return
 	}
 	s.started(group{ref, start}, missing)
-	if err := s.d.Launcher.Scale(ctx, rev, start, target-elsewhere); err != nil && ctx.Err() == nil {
+	if err := s.d.Launcher.Scale(ctx, rev, start, own+missing); err != nil && ctx.Err() == nil {
 		s.d.Logger.Warn("start runners", "function", rev.Function, "revision", rev.Number, "start", start, "error", err)
 		s.d.notLaunched(ref, err)
 		s.d.tellNotLaunched(ref, start, err)

@@ -12,3 +12,10 @@ type Demand struct {
 
 // Ref returns the revision's address.
 func (d *Demand) Ref() RevisionRef { return RevisionRef{Function: d.Function, Number: d.Revision} }
+
+// Share is what a function has of all runners, where these are bounded.
+type Share struct {
+	Function FunctionName
+	Runners  int
+	Wishes   bool // it was refused one just now
+}

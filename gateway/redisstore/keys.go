@@ -60,6 +60,9 @@ func (k keys) byState(s faas.State) string {
 
 // Places.
 
+func (k keys) allPlaces() string { return k.prefix + "places" }        // zset: "function id" by the ms when its place lapses
+func (k keys) kept() string      { return k.prefix + "places:kept" }   // hash: function → its standby and warm runners, as the leader counts them
+func (k keys) wishes() string    { return k.prefix + "places:wishes" } // zset: function by the ms when its wish for a runner lapses
 func (k keys) places(n faas.FunctionName) string {
-	return k.prefix + "places:" + string(n) // zset: invocation id by the ms when its place lapses
+	return k.prefix + "places:function:" + string(n) // zset: invocation id by the ms when its place lapses
 }

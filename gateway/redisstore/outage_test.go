@@ -50,7 +50,7 @@ func operations(s *Store, inv *faas.Invocation) map[string]func(ctx context.Cont
 		},
 		"Renew":        func(ctx context.Context) error { return s.Renew(ctx, "g1", []faas.InvocationID{inv.ID}, now()) },
 		"Bind":         func(ctx context.Context) error { return s.Bind(ctx, inv.ID, 1, "r1") },
-		"AcquirePlace": func(ctx context.Context) error { return drop(s.AcquirePlace(ctx, "f", inv.ID, 1, now())) },
+		"AcquirePlace": func(ctx context.Context) error { return drop(s.AcquirePlace(ctx, "f", inv.ID, 1, 0, now())) },
 		"RenewPlaces": func(ctx context.Context) error {
 			return s.RenewPlaces(ctx, "f", []faas.InvocationID{inv.ID}, now())
 		},

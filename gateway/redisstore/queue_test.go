@@ -237,7 +237,7 @@ func TestPlaces(t *testing.T) {
 		messages, cancel := s.Subscribe()
 		defer cancel()
 		acquire := func(at *Store, id faas.InvocationID, until time.Time) bool {
-			return mustGet[bool](t)(at.AcquirePlace(t.Context(), "f", id, 2, until))
+			return mustGet[bool](t)(at.AcquirePlace(t.Context(), "f", id, 2, 0, until))
 		}
 		if !acquire(s, "a", at.Add(time.Minute)) || !acquire(s, "b", at.Add(time.Minute)) || acquire(s, "c", at.Add(time.Minute)) {
 			t.Error("two places are not two")
@@ -273,7 +273,7 @@ func TestPlacesAreNeverMoreThanThereAre(t *testing.T) {
 		stores := []*Store{srv.bare(t), srv.bare(t)}
 		got, errs := make([]bool, n), make([]error, n)
 		together(n, func(i int) {
-			got[i], errs[i] = stores[i%2].AcquirePlace(t.Context(), "f", faas.InvocationID(rune('A'+i)), most, now().Add(time.Minute))
+			got[i], errs[i] = stores[i%2].AcquirePlace(t.Context(), "f", faas.InvocationID(rune('A'+i)), most, 0, now().Add(time.Minute))
 		})
 		count := 0
 		for i := range n {

@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"davit/e2e/rig"
+)
+
+// fairWorld is two gateways that run three runners at most, and a greedy and a modest function.
+func fairWorld(t *testing.T, greedy string) (a, b *rig.Gateway) {
+	t.Helper()
+	a, b, _ = gateways(t, "DAVIT_MAX_RUNNERS=3", "DAVIT_DRAIN=1s")
+	function(t, a, "greedy", greedy, tool("sleep 0.3217"))
+	function(t, a, "modest", `{"mode": "job"}`, tool("true"))
+	for _, name := range []string{"greedy", "modest"} {
+		trigger(t, a, name, `{"function": "`+name+`", "methods": ["POST"], "path": "/`+name+`", "command": ["sh", "tool.sh"]}`)
+	}
+	return a, b
+}
+
+// TestBurstDoesNotStarve: with all runners in use and many calls of one function
+// waiting, those of another one come next, and no more run than may.
+func TestBurstDoesNotStarve(t *testing.T) {
+	a, b := fairWorld(t, `{"mode": "job", "max_concurrency": 50}`)
+	const burst = 40
+	for i := range burst {
+		async(t, []*rig.Gateway{a, b}[i%2], "/greedy")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	most := 0
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for ctx.Err() == nil {
+			most = max(most, len(processes("sleep", "0.3217")))
+			<-time.After(5 * time.Millisecond)
+		}
+	})
+	until(t, "three run", wait, func() bool { return len(processes("sleep", "0.3217")) >= 3 })
+	ended := func() (n int) {
+		for _, r := range list(t, a, "greedy") {
+			if r.State == "succeeded" {
+				n++
+			}
+		}
+		return n
+	}
+	const modest = 4
+	for i := range modest {
+		before := ended()
+		status(t, post(t, []*rig.Gateway{a, b}[i%2], "/modest", nil), http.StatusOK)
+		if passed := ended() - before; passed > 9 {
+			t.Errorf("modest call %d let %d of the burst pass", i, passed)
+		}
+	}
+	until(t, "all of the burst are done", wait, func() bool { return ended() == burst })
+	cancel()
+	watch.Wait()
+	if most != 3 {
+		t.Errorf("%d commands ran at once, want 3", most)
+	}
+}
+
+// TestWarmGivesWay: a function whose warm runners are all that may run, and always
+// busy, gives one up for another function's call.
+func TestWarmGivesWay(t *testing.T) {
+	a, b := fairWorld(t, `{"mode": "warm", "warm": {"min": 0, "max": 8}}`)
+	stop := callers(t, 6, "/greedy", answered, a, b)
+	until(t, "three run", wait, func() bool { return len(processes("sleep", "0.3217")) == 3 })
+	for i := range 4 {
+		status(t, post(t, []*rig.Gateway{a, b}[i%2], "/modest", nil), http.StatusOK)
+	}
+	until(t, "three run again", wait, func() bool { return len(processes("sleep", "0.3217")) == 3 })
+	stop()
+	status(t, post(t, a, "/modest", nil), http.StatusOK) // beside runners that are idle
+}

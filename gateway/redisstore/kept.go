@@ -1,0 +1,81 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+
+	"davit/gateway/faas"
+)
+
+// grantLua counts further kept runners of a function in, so many as there is room for.
+//
+//	KEYS, ARGV: as in admitLua; ARGV[5] how many are wanted
+//
+// Answers how many there may be.
+const grantLua = admitLua + `
+local granted = admit(tonumber(ARGV[5]))
+if granted > 0 then redis.call('HINCRBY', KEYS[2], ARGV[1], granted) end
+return granted
+`
+
+// GrantKept says how many of n further standby and warm runners a function may
+// have, with all runners of all functions bounded, and counts these in.
+func (s *Store) GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) (int, error) {
+	granted, err := s.eval(ctx, grantLua, s.admitKeys(), append(s.admitArgs(fn, all), n)...).Int()
+	if err != nil {
+		return 0, fmt.Errorf("ask for %d runners of %q: %w", n, fn, s.fault(err))
+	}
+	return granted, nil
+}
+
+// setKeptLua replaces the numbers of kept runners.
+//
+//	KEYS, ARGV: as in admitLua, of no function; ARGV[5] channel, ARGV[6]… functions and their numbers
+//
+// Answers how much room there is, and for each function that has runners or wishes for one: its name,
+// how many it has, and 1 if it wishes for more.
+const setKeptLua = admitLua + `
+local _, before = held()
+redis.call('DEL', KEYS[2])
+for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+admit(0)
+local has, total = held()
+if total < before then redis.call('PUBLISH', ARGV[5], 'place ') end
+local answer, wishes = {tonumber(ARGV[3]) - total}, {}
+for _, fn in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
+  wishes[fn] = true
+  has[fn] = has[fn] or 0
+end
+for fn, n in pairs(has) do
+  answer[#answer + 1] = fn
+  answer[#answer + 1] = n
+  answer[#answer + 1] = wishes[fn] and 1 or 0
+end
+return answer
+`
+
+// SetKept says how many standby and warm runners functions have. It returns how
+// many more runners there may be, and the functions' shares.
+func (s *Store) SetKept(ctx context.Context, kept map[faas.FunctionName]int, all int) (room int, shares []faas.Share, err error) {
+	args := append(s.admitArgs("", all), s.keys.messages())
+	for fn, n := range kept {
+		if n > 0 {
+			args = append(args, string(fn), n)
+		}
+	}
+	answer, err := s.eval(ctx, setKeptLua, s.admitKeys(), args...).Slice()
+	if err != nil {
+		return 0, nil, fmt.Errorf("tell how many runners are kept: %w", s.fault(err))
+	}
+	if len(answer)%3 != 1 {
+		return 0, nil, fmt.Errorf("tell how many runners are kept: %w", errReply(answer))
+	}
+	left, _ := answer[0].(int64)
+	for i := 1; i < len(answer); i += 3 {
+		fn, _ := answer[i].(string)
+		n, _ := answer[i+1].(int64)
+		wishes, _ := answer[i+2].(int64)
+		shares = append(shares, faas.Share{Function: faas.FunctionName(fn), Runners: int(n), Wishes: wishes == 1})
+	}
+	return int(left), shares, nil
+}
