@@ -35,7 +35,13 @@ func (k *kube) probed(t *testing.T, path string, targets []string) (open []strin
 	}
 	a := post(t, k.Gateway, path, nil, parts...)
 	status(t, a, http.StatusOK)
-	lines := strings.Split(strings.TrimSpace(string(a.Body)), "\n")
+	return opened(t, string(a.Body), targets)
+}
+
+// opened reads what probe says.
+func opened(t *testing.T, said string, targets []string) (open []string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(said), "\n")
 	if len(lines) != len(targets) {
 		t.Fatalf("of %d targets it tells %q", len(targets), lines)
 	}

@@ -1,0 +1,88 @@
+//go:build cluster
+
+package e2e
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestKubeStrangers: a pod that is not Davit's, and that nothing holds back, reaches what is for everybody, and neither functions' pods
+// nor where runners dial in, nor what gateways keep their things in.
+func TestKubeStrangers(t *testing.T) {
+	t.Parallel()
+	k := onKube(t)
+	closed := map[string]string{"a function's pod": k.listener(t)}
+	for what, at := range k.addresses(t, davitNamespace, "davit-redis") {
+		closed[what] = at
+	}
+	for what, at := range k.addresses(t, "davit-builder", "davit-dockerd") {
+		closed[what] = at
+	}
+	var free []string
+	for _, g := range k.replicas(t, 2) {
+		closed["where runners dial in to "+g.Name] = net.JoinHostPort(g.Status.PodIP, "8082")
+		for _, port := range []string{"8080", "8081", "8083"} {
+			free = append(free, net.JoinHostPort(g.Status.PodIP, port))
+		}
+	}
+	targets := slices.Clone(free)
+	for _, at := range closed {
+		targets = append(targets, at)
+	}
+	open := opened(t, k.stranger(t, targets), targets)
+	for what, at := range closed {
+		if slices.Contains(open, at) {
+			t.Errorf("it reaches %s, at %s", what, at)
+		}
+	}
+	for _, at := range free {
+		if !slices.Contains(open, at) {
+			t.Errorf("it does not reach %s", at)
+		}
+	}
+}
+
+// stranger runs probe in a pod of a namespace of its own, and returns what it says.
+func (k *kube) stranger(t *testing.T, targets []string) string {
+	t.Helper()
+	namespaces := k.clients.CoreV1().Namespaces()
+	made, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "davit-e2e-"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := namespaces.Delete(context.WithoutCancel(t.Context()), made.Name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	image := strings.Replace(k.settings["DAVIT_BASE_IMAGE"], k.settings["DAVIT_REGISTRY"]+"/", k.settings["DAVIT_REGISTRY_PULL"]+"/", 1) // as nodes name it
+	pods, none := k.clients.CoreV1().Pods(made.Name), false
+	pod, err := pods.Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "stranger"},
+		Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: &none,
+			Containers: []corev1.Container{{Name: "stranger", Image: image, Command: append([]string{"bash", "-c", probe, "probe"}, targets...)}},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the stranger is done", kubeWait, func() bool {
+		if pod, err = pods.Get(t.Context(), pod.Name, metav1.GetOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return pod.Status.Phase == corev1.PodSucceeded
+	})
+	said, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(said)
+}
