@@ -90,6 +90,7 @@ func (d *Dispatcher) startJob(wait context.Context, c *call, cancel context.Canc
 		if !<-launched {
 			return
 		}
+		c.uncover()
 		if slot == nil || slot.Runner().Invocation != c.id {
 			done := make(chan struct{})
 			c.withdrawn = done
@@ -110,6 +111,10 @@ func (d *Dispatcher) launch(wait context.Context, c *call, before <-chan struct{
 		return false
 	}
 	c.asked(d.Now())
+	c.uncover = func() {}
+	if c.mode() == faas.ModeStandby {
+		c.uncover = d.scaler.cover(c.rev)
+	}
 	if err := d.Launcher.Launch(wait, c.rev, c.id, c.task.Timeout.Std()); err != nil {
 		if wait.Err() == nil {
 			cancel(launchLoss(err))

@@ -15,33 +15,44 @@ type demand struct {
 	rev     *faas.Revision
 	waiting int // for a slot
 	keepers int // that are about to make it live
+	jobs    int // calls that wait for a standby, or for the Job that was made for them
 	rate    float64
 }
 
 // expect notes a call that waits for a warm slot; done takes it back.
 func (s *scaler) expect(rev *faas.Revision) (done func()) {
-	s.ask(rev, 1, 0)
+	s.ask(rev, demand{waiting: 1})
 	s.touch(rev.Ref(), false)
-	return func() { s.ask(rev, -1, 0) }
+	return func() { s.ask(rev, demand{waiting: -1}) }
+}
+
+// cover notes a call that has a Job made since there was no standby. Room for
+// standbys is better used when it has its slot, which done tells.
+func (s *scaler) cover(rev *faas.Revision) (done func()) {
+	s.ask(rev, demand{jobs: 1})
+	return func() {
+		s.ask(rev, demand{jobs: -1})
+		s.touch(rev.Ref(), false)
+	}
 }
 
 // keep has a runner of a revision brought up and stay though it is not live, and
 // forgets how earlier ones failed. After release they go, unless it is live by then.
 func (s *scaler) keep(rev *faas.Revision) (release func()) {
 	ref := rev.Ref()
-	s.ask(rev, 0, 1)
+	s.ask(rev, demand{keepers: 1})
 	s.mu.Lock()
 	delete(s.failing, ref)
 	s.mu.Unlock()
 	s.touch(ref, false)
 	return sync.OnceFunc(func() {
-		s.ask(rev, 0, -1)
+		s.ask(rev, demand{keepers: -1})
 		s.touch(ref, true)
 	})
 }
 
 // ask changes the demand for a revision.
-func (s *scaler) ask(rev *faas.Revision, waiting, keepers int) {
+func (s *scaler) ask(rev *faas.Revision, more demand) {
 	ref := rev.Ref()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,9 +62,10 @@ func (s *scaler) ask(rev *faas.Revision, waiting, keepers int) {
 		w = &demand{rev: rev}
 		s.demand[ref] = w
 	}
-	w.waiting += waiting
-	w.keepers += keepers
-	if w.waiting == 0 && w.keepers == 0 {
+	w.waiting += more.waiting
+	w.keepers += more.keepers
+	w.jobs += more.jobs
+	if w.waiting == 0 && w.keepers == 0 && w.jobs == 0 {
 		delete(s.demand, ref)
 	}
 }
@@ -65,7 +77,7 @@ func (s *scaler) own() []faas.Demand {
 	own := make([]faas.Demand, 0, len(s.demand))
 	revs := make([]*faas.Revision, 0, len(s.demand))
 	for ref, w := range s.demand {
-		own = append(own, faas.Demand{Function: ref.Function, Revision: ref.Number, Waiting: w.waiting, Keepers: w.keepers})
+		own = append(own, faas.Demand{Function: ref.Function, Revision: ref.Number, Waiting: w.waiting, Jobs: w.jobs, Keepers: w.keepers})
 		revs = append(revs, w.rev)
 	}
 	for ref, p := range s.paces {
@@ -97,7 +109,7 @@ func (s *scaler) hear(others []faas.Demand) {
 			delete(s.failing, ref)
 			delete(s.leaving, ref)
 		}
-		if was.waiting != w.waiting || was.keepers != w.keepers {
+		if was.waiting != w.waiting || was.keepers != w.keepers || was.jobs != w.jobs {
 			leaves := s.touched[ref]
 			s.touched[ref] = leaves
 		}
@@ -120,6 +132,7 @@ func sumOf(all []faas.Demand) map[faas.RevisionRef]*demand {
 		}
 		w.waiting += one.Waiting
 		w.keepers += one.Keepers
+		w.jobs += one.Jobs
 		w.rate += one.Rate
 		if one.Of != nil {
 			w.rev = one.Of
@@ -128,22 +141,24 @@ func sumOf(all []faas.Demand) map[faas.RevisionRef]*demand {
 	return sum
 }
 
-// asked returns who waits for a slot of a revision, and who is about to make it live, on all gateways.
-func (s *scaler) asked(ref faas.RevisionRef) (waiting, keepers int) {
+// asked returns what is wanted of a revision's runners, on all gateways.
+func (s *scaler) asked(ref faas.RevisionRef) (all demand) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range []*demand{s.demand[ref], s.others[ref]} {
 		if w != nil {
-			waiting, keepers = waiting+w.waiting, keepers+w.keepers
+			all.waiting += w.waiting
+			all.keepers += w.keepers
+			all.jobs += w.jobs
 		}
 	}
-	return waiting, keepers
+	return all
 }
 
 // wanted returns the revision when its runners are of use, since it is live or
 // somebody waits for it, and how many are to stay however idle they are.
 func (s *scaler) wanted(ref faas.RevisionRef) (rev *faas.Revision, least int) {
-	_, keepers := s.asked(ref)
+	keepers := s.asked(ref).keepers
 	s.mu.Lock()
 	for _, w := range []*demand{s.others[ref], s.demand[ref]} {
 		if w != nil && w.rev != nil {

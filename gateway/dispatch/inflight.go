@@ -29,6 +29,7 @@ type call struct {
 	input  *mark // the runner has stored the input
 
 	withdrawn <-chan struct{} // closed when a runner that was not needed is; of the goroutine that claims
+	uncover   func()          // tells that it does not wait for its Job any more; of that goroutine, too
 
 	inLane bool // counted in the function's lane; guarded by the dispatcher's mu
 

@@ -215,21 +215,21 @@ func (s *scaler) one(ctx context.Context, rev *faas.Revision) {
 		return
 	}
 	counts := s.d.hub.Slots(ref)
-	waiting, keepers := s.asked(ref)
+	asked := s.asked(ref)
 	if rev.Spec.Mode == faas.ModeWarm {
 		have := counts[faas.StartWarm]
-		s.scale(ctx, rev, faas.StartWarm, max(warmTarget(rev.Spec.Warm, have.Busy+waiting), min(keepers, 1)))
-		if keepers > 0 {
+		s.scale(ctx, rev, faas.StartWarm, max(warmTarget(rev.Spec.Warm, have.Busy+asked.waiting), min(asked.keepers, 1)))
+		if asked.keepers > 0 {
 			return // it is the warm one that is waited for
 		}
 	}
 	if keep := rev.Spec.Standby; keep != nil && keep.Max > 0 {
 		have := counts[faas.StartStandby]
 		used := min(have.Busy, rev.Spec.MaxConcurrency) // those that still upload are busy, too
-		if keepers > 0 {
+		if asked.keepers > 0 {
 			used = 0 // it is the first one, as its keeper looks at it
 		}
-		s.scale(ctx, rev, faas.StartStandby, s.depth(rev)+used)
+		s.scale(ctx, rev, faas.StartStandby, s.depth(rev)+used-asked.jobs)
 	}
 }
 

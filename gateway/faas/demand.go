@@ -5,6 +5,7 @@ type Demand struct {
 	Function FunctionName   `json:"function"`
 	Revision RevisionNumber `json:"revision"`
 	Waiting  int            `json:"waiting,omitempty"` // calls that wait for a warm slot
+	Jobs     int            `json:"jobs,omitempty"`    // calls that wait for a standby slot beside a Job of their own
 	Keepers  int            `json:"keepers,omitempty"` // that are about to make it live
 	Rate     float64        `json:"rate,omitempty"`    // calls a second that take standby slots
 	Of       *Revision      `json:"of,omitempty"`      // itself, unless it is live there
