@@ -46,6 +46,10 @@ docker-test: test-deps build ## what builds images, on a Docker daemon and a reg
 race-e2e: test-deps ## the whole-system tests with programs under the race detector
 	$(GO) test -race -timeout 40m ./e2e
 
+.PHONY: soak
+soak: test-deps ## two gateways under a mixed load for SOAK (default 30m): nothing that they hold may grow
+	$(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./e2e -soak $(or $(SOAK),30m)
+
 .PHONY: test-deps
 test-deps: ## install what tests need of the machine
 	@./hack/test-deps

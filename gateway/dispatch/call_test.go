@@ -236,6 +236,7 @@ func TestBodyThatBreaks(t *testing.T) {
 		t.Errorf("error: %v", err)
 	}
 	until(t, "nothing is led", func() bool { return r.InFlight() == 0 })
+	until(t, "the runner that waited for it is gone", func() bool { return r.started.Running(r.rev.Ref(), faas.StartJob) == 0 })
 }
 
 type failing struct{}

@@ -15,6 +15,9 @@ func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 	want := d.want(c)
 	d.scaler.calls(c)
 	if slot := d.hub.TryClaim(want); slot != nil {
+		if slot.Runner().Invocation != c.id && c.own.Swap(false) {
+			d.withdrawSoon(c)
+		}
 		return slot, nil
 	}
 	if err := d.enter(c); err != nil {
@@ -87,19 +90,25 @@ func (d *Dispatcher) startJob(wait context.Context, c *call, cancel context.Canc
 	d.work.Go(func() { launched <- d.launch(wait, c, before, cancel) })
 	return func(slot *hub.Slot) {
 		cancel(nil)
-		if !<-launched {
-			return
+		there := <-launched
+		if there {
+			c.uncover()
 		}
-		c.uncover()
-		if slot == nil || slot.Runner().Invocation != c.id {
-			done := make(chan struct{})
-			c.withdrawn = done
-			d.background(func(ctx context.Context) {
-				defer close(done)
-				d.withdraw(ctx, c)
-			})
+		mine := slot != nil && slot.Runner().Invocation == c.id
+		if before := c.own.Swap(mine); (there || before) && !mine {
+			d.withdrawSoon(c)
 		}
 	}
+}
+
+// withdrawSoon ends the runner of a call that goes on; another one is launched after that only.
+func (d *Dispatcher) withdrawSoon(c *call) {
+	done := make(chan struct{})
+	c.withdrawn = done
+	d.background(func(ctx context.Context) {
+		defer close(done)
+		d.withdraw(ctx, c)
+	})
 }
 
 func (d *Dispatcher) launch(wait context.Context, c *call, before <-chan struct{}, cancel context.CancelCauseFunc) bool {
@@ -131,6 +140,13 @@ func launchLoss(err error) *faas.Error {
 		return e
 	}
 	return &faas.Error{Kind: faas.Unavailable, Detail: "no runner could be started", RetryAfter: 5 * time.Second, Err: err}
+}
+
+// dismiss ends the runner that was launched for c and whose slot it had, when the call is over without it.
+func (d *Dispatcher) dismiss(c *call) {
+	if c.own.Swap(false) {
+		d.background(func(ctx context.Context) { d.withdraw(ctx, c) })
+	}
 }
 
 // withdraw ends a runner that was launched for a call that does not need it.

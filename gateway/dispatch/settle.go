@@ -79,6 +79,7 @@ func (d *Dispatcher) lose(c *call, reason faas.Reason, detail string) {
 	c.count()
 	c.stored.set()
 	c.cancel(&loss{reason, detail})
+	d.dismiss(c)
 	d.freePlace(c.id)
 	d.recorder.saveNow(c)
 	c.tellEnd()
@@ -94,6 +95,7 @@ func (d *Dispatcher) drop(c *call) {
 		return
 	}
 	c.cancel(errEnded)
+	d.dismiss(c)
 	d.forget(c)
 	c.tellEnd()
 }

@@ -2,15 +2,19 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"davit/gateway/faas"
 	"davit/internal/blob"
 )
 
 const (
-	sweepEvery   = 30 * time.Second
+	sweepEvery   = 10 * time.Second
 	sweepBatch   = 100
+	sweepAtOnce  = 8 // a store takes its time for each object, and calls may come fast
 	uploadsEvery = 5 * time.Minute
 	uploadIdle   = 50 * time.Minute // after which an upload in parts is abandoned; gone within the hour
 )
@@ -55,11 +59,19 @@ func (d *Dispatcher) sweep(ctx context.Context) {
 		if err != nil || len(due) == 0 {
 			return
 		}
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(sweepAtOnce)
 		for _, inv := range due {
-			if err := d.remove(ctx, inv); err != nil {
-				d.Logger.Warn("remove an expired invocation; trying again", "invocation", inv.ID, "error", err)
-				return
-			}
+			g.Go(func() error {
+				if err := d.remove(ctx, inv); err != nil {
+					return fmt.Errorf("remove expired invocation %s: %w", inv.ID, err)
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			d.Logger.Warn("sweep; trying again", "error", err)
+			return
 		}
 	}
 }

@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"davit/e2e/rig"
+	"davit/internal/testenv"
+)
+
+// chaos is two gateways whose warm and standby runners are killed under load, and
+// of which one is killed and started again.
+type chaos struct {
+	fire
+
+	mortal  atomic.Pointer[rig.Gateway] // the first of the gateways, as it is now
+	doomed  sync.Map                    // ids of calls that it answered before it was killed
+	strikes atomic.Int64                // kills of it, and starts again: odd while it is down
+}
+
+// TestChaosOnKeptRunners: whatever is killed, no invocation runs twice, none that was
+// promised is lost, and what callers were told is what the records say.
+func TestChaosOnKeptRunners(t *testing.T) {
+	c := &chaos{fire: fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}, ledger: newLedger(t)}}
+	if c.seed == 0 {
+		c.seed = rand.Uint64() //nolint:gosec // a test's
+	}
+	t.Logf("go test ./e2e -run %s -seed %d", t.Name(), c.seed)
+	c.w = newWorld(t, append(s3(testenv.MinIO(t)), redisURL(testenv.StartRedis(t)), "DAVIT_RUNNER_GRACE=5s", "DAVIT_LEASE=3s")...)
+	for i := range c.gateways {
+		c.gateways[i] = c.w.start("data" + strconv.Itoa(i))
+	}
+	c.mortal.Store(c.gateways[0])
+	kept := []string{"standby", "warm"}
+	for _, mode := range kept {
+		function(t, c.gateways[1], mode, strings.TrimSuffix(modes[mode], "}")+`, "max_concurrency": 4}`, c.ledger.script(`sleep "$1"; wc -c < "$2" > out.txt`+"\n"))
+		trigger(t, c.gateways[1], mode, `{"function": "`+mode+`", "methods": ["POST"], "path": "/`+mode+`", "timeout": "20s", "results": ["out.txt"],
+			"command": ["bash", "tool.sh", "{field:s}", "{file:in}"], "fields": [{"name": "s", "kind": "number", "default": "0"}, {"name": "in", "kind": "file", "required": true}]}`)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var callers, arson sync.WaitGroup
+	arson.Go(func() { c.killRunners(ctx) })
+	end := time.Now().Add(fireFor)
+	for i := range fireCallers {
+		callers.Go(func() {
+			dice := rand.New(rand.NewPCG(c.seed, uint64(i))) //nolint:gosec // a test's
+			for n := 0; n < fireCalls && time.Now().Before(end); n++ {
+				c.call(dice, i)
+			}
+		})
+	}
+	<-time.After(fireFor / 4)
+	c.strikes.Add(1)
+	c.gateways[0].Kill()
+	<-time.After(fireFor / 4)
+	c.gateways[0] = c.w.start("data0")
+	c.mortal.Store(c.gateways[0])
+	c.strikes.Add(1)
+	callers.Wait()
+	cancel()
+	arson.Wait()
+	c.judge(kept)
+}
+
+// killRunners kills a runner now and then until ctx ends.
+func (c *chaos) killRunners(ctx context.Context) {
+	dice := rand.New(rand.NewPCG(c.seed, 1<<34)) //nolint:gosec // a test's
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Duration(200+dice.IntN(600)) * time.Millisecond):
+		}
+		pids := c.w.runners()
+		own := map[int]bool{}
+		for _, pid := range pids {
+			own[pid] = true
+		}
+		for _, i := range dice.Perm(len(pids)) { // what a runner has just forked looks like it
+			if !own[int(statusKiB(pids[i], "PPid:"))] && syscall.Kill(pids[i], syscall.SIGKILL) == nil {
+				c.kills.Add(1)
+				break
+			}
+		}
+	}
+}
+
+// call makes one call, on either gateway, of any kind; only a gateway that was killed may give no answer.
+func (c *chaos) call(dice *rand.Rand, caller int) {
+	strikes, g := c.strikes.Load(), c.gateways[1]
+	mortal := dice.IntN(2) == 0
+	if mortal {
+		g = c.mortal.Load()
+	}
+	seconds, size, header := "0", dice.IntN(3000), http.Header{}
+	switch dice.IntN(5) {
+	case 0:
+		header.Set("Prefer", "respond-async")
+	case 1:
+		header.Set("Prefer", "wait=1")
+		seconds = "1.5"
+	case 2:
+		size = 100<<10 + dice.IntN(400<<10)
+	case 3:
+		seconds = "0.3"
+	}
+	body, contentType, err := rig.Form(rig.Part{Name: "s", Data: []byte(seconds)}, rig.Part{Name: "in", Filename: "in", Data: make([]byte, size)})
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	header.Set("Content-Type", contentType)
+	a, err := g.Call(c.t.Context(), http.MethodPost, "/"+[]string{"standby", "warm"}[dice.IntN(2)], body, header)
+	if a == nil && mortal && (strikes%2 == 1 || c.strikes.Load() > strikes) {
+		<-time.After(50 * time.Millisecond) // it is down
+		return
+	}
+	if a != nil && mortal && strikes == 0 {
+		c.doomed.Store(a.Header.Get("Davit-Invocation"), true)
+	}
+	c.take(a, err, size, caller)
+}
+
+// judge holds what was answered against the records, and these against the ledger.
+func (c *chaos) judge(kept []string) {
+	t := c.t
+	records := map[string]record{}
+	until(t, "all are final", 2*wait, func() bool {
+		for _, mode := range kept {
+			for _, r := range list(t, c.gateways[1], mode) {
+				if records[r.ID] = r; !final(r) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	ends := map[string]int{}
+	for id, r := range records {
+		ends[r.State+" "+r.reason()]++
+		if ran := c.ledger.count(id); ran > 1 || r.State == "succeeded" && ran != 1 {
+			t.Errorf("%s %s %s: ran %d times", id, r.State, r.reason(), ran)
+		}
+		if r.State == "failed" && r.reason() != "runner_lost" && r.reason() != "store_unavailable" {
+			t.Errorf("%s: %+v %s", id, r, r.reason())
+		}
+	}
+	for id, a := range c.answered {
+		if _, doomed := c.doomed.Load(id); doomed && a.Status == http.StatusOK && records[id].reason() == "runner_lost" {
+			continue // its caller has the result; who could have told of it, gateway and runner, were both killed
+		}
+		c.agree(a, id, records)
+	}
+	for _, id := range c.ledger.ids() {
+		if n := c.ledger.count(id); n > 1 {
+			t.Errorf("%s ran %d times", id, n)
+		}
+	}
+	t.Logf("%d records %v, %d answers, %d runners killed", len(records), ends, len(c.answered), c.kills.Load())
+	if c.kills.Load() == 0 || len(records) < 20 {
+		t.Error("nothing happened")
+	}
+	for _, mode := range kept {
+		for _, g := range c.gateways {
+			status(t, post(t, g, "/"+mode, nil, rig.Part{Name: "in", Filename: "in", Data: []byte("after")}), http.StatusOK)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"davit/e2e/rig"
+	"davit/internal/testenv"
+)
+
+var soakFor = flag.Duration("soak", 30*time.Second, "how long TestSoak keeps up its load")
+
+const soakCallers = 12
+
+// soak is two gateways under a mixed load, and what they hold when it pauses.
+type soak struct {
+	t        *testing.T
+	w        *world
+	redis    *testenv.RedisServer
+	store    *testenv.S3Server
+	gateways [2]*rig.Gateway
+	calls    int
+}
+
+// TestSoak: however long calls of all kinds go on, what is held afterwards is what
+// was held when the first part of them was over.
+func TestSoak(t *testing.T) {
+	s := &soak{t: t, redis: testenv.StartRedis(t), store: testenv.MinIO(t)}
+	s.w = newWorld(t, append(s3(s.store), redisURL(s.redis), "DAVIT_LOG_LEVEL=warn")...)
+	s.gateways = [2]*rig.Gateway{s.w.start("a"), s.w.start("b")}
+	for mode, spec := range map[string]string{
+		"job":     `{"mode": "job", `,
+		"standby": `{"standby": {"min": 2, "max": 4}, `,
+		"warm":    `{"mode": "warm", "warm": {"min": 1, "max": 3, "concurrency": 2, "idle": "2s"}, `,
+	} {
+		function(t, s.gateways[0], mode, spec+`"max_concurrency": 4, "max_queue": {"calls": 30, "wait": "5s"}}`, tool(`sleep "$1"; head -c 20000 /dev/urandom; exit "$2"`))
+		trigger(t, s.gateways[0], mode, `{"function": "`+mode+`", "methods": ["POST"], "path": "/`+mode+`", "command": ["sh", "tool.sh", "{field:s}", "{field:code}"],
+			"timeout": "1s", "wait": "500ms", "max_body": "4Ki", "on_disconnect": "cancel", "retention": "1s"}`)
+	}
+	s.load(*soakFor / 4)
+	before := s.rest()
+	s.load(*soakFor - *soakFor/4)
+	after := s.rest()
+	t.Logf("%d calls in %s", s.calls, *soakFor)
+	for _, what := range slices.Sorted(maps.Keys(after)) {
+		b, a, most := before[what], after[what], slack(what, before[what])
+		t.Logf("%-28s %10.0f before, %10.0f after, at most %.0f", what, b, a, most)
+		if a > most {
+			t.Errorf("%s grew from %g to %g, more than %g", what, b, a, most)
+		}
+	}
+}
+
+// slack is how much there may be afterwards, of what there was so much before.
+func slack(what string, before float64) float64 {
+	switch {
+	case strings.HasSuffix(what, "KiB"):
+		return before*1.3 + 24<<10
+	case strings.HasSuffix(what, "goroutines"), strings.HasSuffix(what, "descriptors"):
+		return before + 25 // connections that are kept for a while
+	case what == "folders and files", what == "keys in Redis":
+		return before + 8 // that come and go
+	}
+	return before
+}
+
+// load calls both gateways in all ways for so long.
+func (s *soak) load(long time.Duration) {
+	end := time.Now().Add(long)
+	var callers sync.WaitGroup
+	var mu sync.Mutex
+	for i := range soakCallers {
+		callers.Go(func() {
+			for n := i; time.Now().Before(end) && !s.t.Failed(); n += soakCallers + 1 {
+				mixedCall(s.t, s.gateways[n%2], n)
+				mu.Lock()
+				s.calls++
+				mu.Unlock()
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// rest waits until nothing is left of the calls, and measures what is there.
+func (s *soak) rest() map[string]float64 {
+	s.t.Helper()
+	until(s.t, "no call is in flight", 2*wait, func() bool {
+		flying := 0.0
+		for _, g := range s.gateways {
+			_, _, n := balance(s.t, g)
+			flying += n
+		}
+		return flying == 0
+	})
+	var kept [3]int
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("jobs, standby and warm runners: %v", kept)
+		}
+	}()
+	until(s.t, "no more runners than are kept are there", 2*wait, func() bool {
+		kept = [3]int{s.w.kept("job"), s.w.kept("standby"), s.w.kept("warm")}
+		return kept == [3]int{0, 2, 1}
+	})
+	until(s.t, "objects and records of the calls are gone", 2*wait, func() bool {
+		return s.objects("invocations/") == 0 && s.keys("invocation:*") == 0
+	})
+	held := map[string]float64{
+		"runners": float64(s.w.kept("job") + s.w.kept("standby") + s.w.kept("warm")),
+		"objects": float64(s.objects("")), "keys in Redis": float64(s.keys("*")), "folders and files": float64(s.files()),
+	}
+	for i, g := range s.gateways {
+		metrics, name := admin(s.t, g, http.MethodGet, "/metrics", "").Body, fmt.Sprintf("gateway %d ", i)
+		held[name+"goroutines"] = sumMetric(s.t, metrics, "go_goroutines")
+		descriptors, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.Process.Pid))
+		held[name+"descriptors"] = float64(len(descriptors))
+		held[name+"resident KiB"] = float64(statusKiB(g.Process.Pid, "VmRSS:"))
+		held[name+"live heap KiB"] = sumMetric(s.t, metrics, "go_memstats_next_gc_bytes") / 2048 // after the last collection
+	}
+	for _, pid := range s.w.runners() {
+		held["runners' resident KiB"] += float64(statusKiB(pid, "VmRSS:"))
+	}
+	return held
+}
+
+// objects counts the store's objects.
+func (s *soak) objects(prefix string) (n int) {
+	c, err := minio.New(s.store.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(s.store.AccessKey, s.store.SecretKey, ""), Region: s.store.Region})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
+	for o := range c.ListObjects(ctx, "davit", minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		if o.Err != nil {
+			s.t.Fatal(o.Err)
+		}
+		n++
+	}
+	return n
+}
+
+// keys counts the keys in Redis that match a pattern below Davit's prefix.
+func (s *soak) keys(pattern string) int {
+	c, err := new(net.Dialer).DialContext(s.t.Context(), "tcp", s.redis.Addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = fmt.Fprintf(c, "KEYS davit:%s\r\n", pattern)
+	head, err := bufio.NewReader(c).ReadString('\n')
+	n, bad := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(head), "*"))
+	if err != nil || bad != nil {
+		s.t.Fatalf("KEYS %s: %q, %v", pattern, head, err)
+	}
+	return n
+}
+
+// files counts what lies in the gateways' folders.
+func (s *soak) files() (n int) {
+	_ = filepath.WalkDir(s.w.dir, func(string, os.DirEntry, error) error {
+		n++
+		return nil
+	})
+	return n
+}
