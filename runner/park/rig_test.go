@@ -76,6 +76,8 @@ func (g *gateway) Joined(h task.Hello) {
 	g.hellos = append(g.hellos, h)
 }
 
+func (*gateway) Parked(task.Hello) {}
+
 func (g *gateway) Left(task.Hello, []faas.InvocationID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
