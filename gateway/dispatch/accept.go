@@ -194,6 +194,7 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 		if err := d.Queue.Bind(ctx, c.id, t.Record.Attempt, runner); err != nil {
 			return err
 		}
+		d.took(c, slot)
 		c.committed()
 		return nil
 	})

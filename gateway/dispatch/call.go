@@ -57,6 +57,7 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Repl
 		if c.ctx.Err() != nil {
 			return context.Cause(c.ctx) //nolint:contextcheck // the call has a life of its own
 		}
+		d.took(c, slot) //nolint:contextcheck // what is withdrawn is not this call's
 		c.committed()
 		c.stopAtBudget(cancel)
 		return nil

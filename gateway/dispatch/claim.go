@@ -15,9 +15,6 @@ func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 	want := d.want(c)
 	d.scaler.calls(c)
 	if slot := d.hub.TryClaim(want); slot != nil {
-		if slot.Runner().Invocation != c.id && c.own.Swap(false) {
-			d.withdrawSoon(c)
-		}
 		return slot, nil
 	}
 	if err := d.enter(c); err != nil {
@@ -83,21 +80,28 @@ func (d *Dispatcher) bringUp(wait context.Context, c *call, cancel context.Cance
 	return d.startJob(wait, c, cancel)
 }
 
-// startJob has a runner launched for c as soon as the function may run one more,
-// and withdrawn when another one was ready first, or none was.
+// startJob has a runner launched for c as soon as the function may run one more, and
+// withdrawn when c does not wait any longer. With another's slot it still does, until that took it.
 func (d *Dispatcher) startJob(wait context.Context, c *call, cancel context.CancelCauseFunc) (over func(*hub.Slot)) {
 	launched, before := make(chan bool, 1), c.withdrawn
 	d.work.Go(func() { launched <- d.launch(wait, c, before, cancel) })
 	return func(slot *hub.Slot) {
+		goesOn := slot != nil || errors.Is(context.Cause(wait), errBudget)
 		cancel(nil)
-		there := <-launched
-		if there {
+		if <-launched {
 			c.uncover()
+			c.launched.Store(true)
 		}
-		mine := slot != nil && slot.Runner().Invocation == c.id
-		if before := c.own.Swap(mine); (there || before) && !mine {
+		if !goesOn && c.launched.Swap(false) {
 			d.withdrawSoon(c)
 		}
+	}
+}
+
+// took notes that c is about to run on a slot: the runner that was launched for it is not needed if it is another's.
+func (d *Dispatcher) took(c *call, slot *hub.Slot) {
+	if slot.Runner().Invocation != c.id && c.launched.Swap(false) {
+		d.withdrawSoon(c)
 	}
 }
 
@@ -142,9 +146,9 @@ func launchLoss(err error) *faas.Error {
 	return &faas.Error{Kind: faas.Unavailable, Detail: "no runner could be started", RetryAfter: 5 * time.Second, Err: err}
 }
 
-// dismiss ends the runner that was launched for c and whose slot it had, when the call is over without it.
+// dismiss ends the runner that was launched for c, when the call is over without it.
 func (d *Dispatcher) dismiss(c *call) {
-	if c.own.Swap(false) {
+	if c.launched.Swap(false) {
 		d.background(func(ctx context.Context) { d.withdraw(ctx, c) })
 	}
 }

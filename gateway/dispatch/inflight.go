@@ -32,8 +32,8 @@ type call struct {
 	withdrawn <-chan struct{} // closed when a runner that was not needed is; of the goroutine that claims
 	uncover   func()          // tells that it does not wait for its Job any more; of that goroutine, too
 
-	own    atomic.Bool // it has, or had, the slot of the runner that was launched for it
-	inLane bool        // counted in the function's lane; guarded by the dispatcher's mu
+	launched atomic.Bool // a runner for it, which was not withdrawn
+	inLane   bool        // counted in the function's lane; guarded by the dispatcher's mu
 
 	mu       sync.Mutex
 	inv      *faas.Invocation // replaced, never changed: snapshots share it
