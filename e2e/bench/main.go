@@ -21,6 +21,7 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of the programs")
 	jsonFile := flag.String("json", "", "append the figures to this file")
 	seconds := flag.Duration("time", 4*time.Second, "for each figure and each floor")
+	functions := flag.Int("functions", 10_000, "functions that are registered to see what that costs; 0: it is not measured")
 	serve := flag.String("floor", "", "serve the floor at this `address`, print the one that it got, and run until standard input ends")
 	hop := flag.String("hop", "", "hand on to the floor at this `address` instead of being it; at a free port, if -floor does not say where")
 	flag.Parse()
@@ -33,7 +34,7 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	rows, err := measureAll(ctx, *bin, *seconds)
+	rows, err := measureAll(ctx, *bin, *seconds, *functions)
 	stop()
 	exitOn(err)
 	exitOn(figure.Show(os.Stdout, rows))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 )
 
 // measureAll starts a gateway of its own and measures everything.
-func measureAll(ctx context.Context, bin string, each time.Duration) (rows []figure.Row, err error) {
+func measureAll(ctx context.Context, bin string, each time.Duration, functions int) (rows []figure.Row, err error) {
 	dir, err := os.MkdirTemp("/var/tmp", "davit-bench-")
 	if err != nil {
 		return nil, err
@@ -65,7 +66,11 @@ func measureAll(ctx context.Context, bin string, each time.Duration) (rows []fig
 		return nil, err
 	}
 	lookups, err := measureLookup(each)
-	return append(append(rows, jobs...), lookups...), err
+	if err != nil {
+		return nil, err
+	}
+	growth, err := measureGrowth(ctx, g, functions, each)
+	return slices.Concat(rows, jobs, lookups, growth), err
 }
 
 func registerAll(ctx context.Context, g *rig.Gateway) error {

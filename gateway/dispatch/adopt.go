@@ -69,6 +69,7 @@ func (d *Dispatcher) runAdoption(ctx context.Context) error {
 	tick := time.NewTicker(adoptEvery)
 	defer tick.Stop()
 	var searched time.Time
+	var idle map[faas.RunnerID]bool // jobs' runners, when that was looked at last
 	for {
 		select {
 		case <-ctx.Done():
@@ -86,6 +87,7 @@ func (d *Dispatcher) runAdoption(ctx context.Context) error {
 			searched = now
 			d.leaveEnded(ctx)
 			d.adoptAbandoned(ctx, live)
+			idle = d.endLeftOver(ctx, idle)
 		}
 	}
 }

@@ -39,6 +39,7 @@ func (d *Dispatcher) leaveIfEnded(ctx context.Context, c *call) {
 	d.Meter.Released()
 	d.Logger.Info("another gateway ended an invocation that is led here", "invocation", c.id, "state", record.State)
 	c.cancel(errEnded)
+	d.dismiss(c)
 	d.freePlace(c.id)
 	d.forget(c)
 	c.input.set()

@@ -99,6 +99,7 @@ func statusError(resp *http.Response) error {
 
 // serveControl is the life of a control connection, from hello to Left.
 func (h *Hub) serveControl(r *runner, c, before *control, hello *task.Hello) {
+	defer h.release(r, c)
 	defer close(c.done)
 	defer c.cut()
 	if before != nil {

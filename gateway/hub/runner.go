@@ -173,6 +173,15 @@ func (h *Hub) depart(r *runner) []faas.InvocationID {
 	return slices.Sorted(maps.Keys(r.held))
 }
 
+// release lets go of a connection that is over: the runner is known for longer.
+func (h *Hub) release(r *runner, c *control) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.latest == c {
+		r.latest = nil
+	}
+}
+
 // dropIdle closes the idle connections: nothing tells any more whether they are good.
 func (h *Hub) dropIdle(r *runner) {
 	for _, c := range r.idle {

@@ -5,6 +5,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -16,8 +17,16 @@ import (
 // Target is a URL and what is posted to it.
 type Target struct {
 	URL         string
+	Among       []string // any of these each time, in place of URL
 	ContentType string
 	Body        []byte
+}
+
+func (t *Target) next() string {
+	if len(t.Among) == 0 {
+		return t.URL
+	}
+	return t.Among[rand.IntN(len(t.Among))] //nolint:gosec // a benchmark's
 }
 
 const (
@@ -73,7 +82,7 @@ func callUntil(client *fasthttp.Client, t Target, end time.Time) ([]time.Duratio
 	defer fasthttp.ReleaseResponse(res)
 	for time.Now().Before(end) {
 		req.Reset()
-		req.SetRequestURI(t.URL)
+		req.SetRequestURI(t.next())
 		req.Header.SetMethod(fasthttp.MethodPost)
 		req.Header.SetContentType(t.ContentType)
 		req.SetBodyRaw(t.Body)
