@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -171,6 +173,24 @@ func (f *function) awaitPods(ctx context.Context, n int) error {
 		}
 		if err := pause(ctx); err != nil {
 			return fmt.Errorf("wait for %d pods of function %s, which has %d: %w", n, f.name, working, err)
+		}
+	}
+}
+
+// awaitReady waits until the cluster has written down that the runners of a function run: the last that it writes of them.
+func (f *function) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		jobs, err := f.batch.Jobs(f.functions).List(ctx, metav1.ListOptions{LabelSelector: labelFunction + "=" + f.name})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(jobs.Items, func(j batchv1.Job) bool { return j.Status.Ready == nil || *j.Status.Ready == 0 }) {
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("wait until the cluster has noticed the runners of %s: %w", f.name, err)
 		}
 	}
 }

@@ -29,8 +29,9 @@ const crowd = 16
 
 // sized is a function's spec with resources of which so many fit on the nodes at once.
 func (b *bench) sized(ctx context.Context, spec string, fit int64) (string, error) {
+	const forServers = 20 // thousandths of a core
 	free, err := b.freeCPU(ctx)
-	return fmt.Sprintf(`{%s, "timeout": "1m", "max_concurrency": 64, "resources": {"cpu": "%dm", "memory": "512Mi", "disk": "1Gi"}}`, spec, max(1, free/fit)), err
+	return fmt.Sprintf(`{%s, "timeout": "1m", "max_concurrency": 64, "resources": {"cpu": "%dm", "memory": "512Mi", "disk": "1Gi"}}`, spec, max(1, (free-forServers)/fit)), err
 }
 
 // warm registers a function with one warm runner, starts a floor in a pod of the same size, and leaves room for so many more.
@@ -58,6 +59,9 @@ func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	}
 	hop, err := b.hop(ctx, f, floor)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.awaitReady(ctx); err != nil {
 		return nil, err
 	}
 	mark, err := audit(b.audit).mark()
