@@ -249,6 +249,9 @@ func (s *scaler) scale(ctx context.Context, rev *faas.Revision, start faas.Start
 	}
 	s.started(group{ref, start}, missing)
 	if err := s.d.Launcher.Scale(ctx, rev, start, own+missing); err != nil && ctx.Err() == nil {
+		for range missing {
+			s.filled(group{ref, start}, false)
+		}
 		s.d.Logger.Warn("start runners", "function", rev.Function, "revision", rev.Number, "start", start, "error", err)
 		s.d.notLaunched(ref, err)
 		s.d.tellNotLaunched(ref, start, err)
