@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"davit/gateway/faas"
@@ -37,10 +36,7 @@ func TestStandbysWaitForCallsWithJobs(t *testing.T) {
 func TestStandbyIsReplacedWhileItsCallRuns(t *testing.T) {
 	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")
-	if err := syscall.Mkfifo(gate, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := newRig(t, faas.FunctionSpec{Standby: &faas.Standby{Min: 1, Max: 1}}, sh("cat "+gate))
+	r := newApart(t, faas.FunctionSpec{Standby: &faas.Standby{Min: 1, Max: 1}}, sh("until [ -e "+gate+" ]; do sleep 0.01; done"))
 	parked := func() int { return r.hub.Slots(r.rev.Ref())[faas.StartStandby].Free }
 	until(t, "a standby is parked", func() bool { return parked() == 1 })
 	answered := make(chan error, 1)
