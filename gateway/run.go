@@ -53,6 +53,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	l := newLife(log)
 	g, err := build(ctx, cfg, log, l)
 	if err == nil {
+		if err := unmapStart(); err != nil {
+			log.Debug("give the start's pages back", "cause", err)
+		}
 		err = g.announce(stdout)
 	}
 	if err == nil {
