@@ -132,23 +132,9 @@ func (c *chaos) call(dice *rand.Rand, caller int) {
 // judge holds what was answered against the records, and these against the ledger.
 func (c *chaos) judge(kept []string) {
 	t := c.t
-	records := map[string]record{}
-	until(t, "all are final", 2*wait, func() bool {
-		for _, mode := range kept {
-			for _, r := range list(t, c.gateways[1], mode) {
-				if records[r.ID] = r; !final(r) {
-					return false
-				}
-			}
-		}
-		return true
-	})
-	ends := map[string]int{}
+	records := c.records(c.gateways[1], kept)
+	ends := c.ranOnce(records)
 	for id, r := range records {
-		ends[r.State+" "+r.reason()]++
-		if ran := c.ledger.count(id); ran > 1 || r.State == "succeeded" && ran != 1 {
-			t.Errorf("%s %s %s: ran %d times", id, r.State, r.reason(), ran)
-		}
 		if r.State == "failed" && r.reason() != "runner_lost" && r.reason() != "store_unavailable" {
 			t.Errorf("%s: %+v %s", id, r, r.reason())
 		}
@@ -168,9 +154,5 @@ func (c *chaos) judge(kept []string) {
 	if c.kills.Load() == 0 || len(records) < 20 {
 		t.Error("nothing happened")
 	}
-	for _, mode := range kept {
-		for _, g := range c.gateways {
-			status(t, post(t, g, "/"+mode, nil, rig.Part{Name: "in", Filename: "in", Data: []byte("after")}), http.StatusOK)
-		}
-	}
+	c.serves(kept)
 }

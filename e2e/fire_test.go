@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -233,24 +234,8 @@ func (f *fire) take(a *rig.Answer, err error, size, caller int) {
 // judge holds what was answered against the records, and these against the ledger and the metrics.
 func (f *fire) judge() {
 	t := f.t
-	records := map[string]record{}
-	until(t, "all are final", 2*wait, func() bool {
-		for mode := range modes {
-			for _, r := range list(t, f.gateways[0], mode) {
-				if records[r.ID] = r; !final(r) {
-					return false
-				}
-			}
-		}
-		return true
-	})
-	ends := map[string]int{}
-	for id, r := range records {
-		ends[r.State+" "+r.reason()]++
-		if ran := f.ledger.count(id); ran > 1 || r.State == "succeeded" && ran != 1 {
-			t.Errorf("%s %s %s: ran %d times", id, r.State, r.reason(), ran)
-		}
-	}
+	records := f.records(f.gateways[0], slices.Sorted(maps.Keys(modes)))
+	ends := f.ranOnce(records)
 	statuses := map[int]int{}
 	for id, a := range f.answered {
 		statuses[a.Status]++
@@ -267,9 +252,42 @@ func (f *fire) judge() {
 		t.Error("nothing burned")
 	}
 	f.settledOnce(len(records))
-	for mode := range modes {
+	f.serves(slices.Sorted(maps.Keys(modes)))
+}
+
+// records returns those of the functions, once all are final.
+func (f *fire) records(g *rig.Gateway, functions []string) map[string]record {
+	records := map[string]record{}
+	until(f.t, "all are final", 2*wait, func() bool {
+		for _, function := range functions {
+			for _, r := range list(f.t, g, function) {
+				if records[r.ID] = r; !final(r) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	return records
+}
+
+// ranOnce holds the records against the ledger, and counts how they ended.
+func (f *fire) ranOnce(records map[string]record) (ends map[string]int) {
+	ends = map[string]int{}
+	for id, r := range records {
+		ends[r.State+" "+r.reason()]++
+		if ran := f.ledger.count(id); ran > 1 || r.State == "succeeded" && ran != 1 {
+			f.t.Errorf("%s %s %s: ran %d times", id, r.State, r.reason(), ran)
+		}
+	}
+	return ends
+}
+
+// serves fails the test unless every gateway serves every function.
+func (f *fire) serves(functions []string) {
+	for _, function := range functions {
 		for _, g := range f.gateways {
-			status(t, post(t, g, "/"+mode, nil, rig.Part{Name: "in", Filename: "in", Data: []byte("after")}), http.StatusOK)
+			status(f.t, post(f.t, g, "/"+function, nil, rig.Part{Name: "in", Filename: "in", Data: []byte("after")}), http.StatusOK)
 		}
 	}
 }
