@@ -93,9 +93,15 @@ type ledger struct {
 
 func newLedger(t *testing.T) *ledger {
 	t.Helper()
+	return newLedgerAt(t, "127.0.0.1")
+}
+
+// newLedgerAt makes one at an address of this machine.
+func newLedgerAt(t *testing.T, host string) *ledger {
+	t.Helper()
 	l := &ledger{runs: map[string]int{}, open: map[net.Conn]bool{}}
 	var err error
-	if l.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if l.listener, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
 		t.Fatal(err)
 	}
 	l.done.Go(l.serve)
@@ -138,8 +144,8 @@ func (l *ledger) take(c net.Conn) {
 
 // script is a bash script that first writes to the ledger, and goes on only when that is noted.
 func (l *ledger) script(rest string) map[string]string {
-	_, port, _ := net.SplitHostPort(l.listener.Addr().String())
-	return map[string]string{"tool.sh": "#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/" + port +
+	host, port, _ := net.SplitHostPort(l.listener.Addr().String())
+	return map[string]string{"tool.sh": "#!/bin/bash\nexec 3<>/dev/tcp/" + host + "/" + port +
 		"\necho \"$DAVIT_INVOCATION_ID\" >&3; read -r noted <&3; exec 3>&-\n[ \"$noted\" = noted ] || exit 99\n" + rest}
 }
 

@@ -52,6 +52,12 @@ func TestKubeStrangers(t *testing.T) {
 // stranger runs probe in a pod of a namespace of its own, and returns what it says.
 func (k *kube) stranger(t *testing.T, targets []string) string {
 	t.Helper()
+	return k.errand(t, func(*corev1.Pod) {}, append([]string{"bash", "-c", probe, "probe"}, targets...)...)
+}
+
+// errand runs a command in a pod of a namespace of its own, of the image that functions have, and returns what it says.
+func (k *kube) errand(t *testing.T, form func(*corev1.Pod), command ...string) string {
+	t.Helper()
 	namespaces := k.clients.CoreV1().Namespaces()
 	made, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "davit-e2e-"}}, metav1.CreateOptions{})
 	if err != nil {
@@ -64,25 +70,33 @@ func (k *kube) stranger(t *testing.T, targets []string) string {
 	})
 	image := strings.Replace(k.settings["DAVIT_BASE_IMAGE"], k.settings["DAVIT_REGISTRY"]+"/", k.settings["DAVIT_REGISTRY_PULL"]+"/", 1) // as nodes name it
 	pods, none := k.clients.CoreV1().Pods(made.Name), false
-	pod, err := pods.Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "stranger"},
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "errand"},
 		Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: &none,
-			Containers: []corev1.Container{{Name: "stranger", Image: image, Command: append([]string{"bash", "-c", probe, "probe"}, targets...)}},
+			Containers: []corev1.Container{{Name: "errand", Image: image, Command: command}},
 		},
-	}, metav1.CreateOptions{})
-	if err != nil {
+	}
+	form(pod)
+	if pod, err = pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the stranger is done", kubeWait, func() bool {
+	until(t, "the errand is done", kubeWait, func() bool {
 		if pod, err = pods.Get(t.Context(), pod.Name, metav1.GetOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		return pod.Status.Phase == corev1.PodSucceeded
+		return isOver(pod)
 	})
 	said, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	if pod.Status.Phase != corev1.PodSucceeded {
+		t.Fatalf("%q: %s: %s", command, pod.Status.Phase, said)
+	}
 	return string(said)
+}
+
+func isOver(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }

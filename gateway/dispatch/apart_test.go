@@ -39,7 +39,7 @@ func actAsRunner() int {
 	var launch task.Launch
 	err := json.NewDecoder(os.Stdin).Decode(&launch)
 	if err == nil {
-		err = runIn(ctx, launch, 0)
+		err = runIn(ctx, launch, 0, nil)
 	}
 	switch {
 	case err == nil:

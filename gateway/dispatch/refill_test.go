@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"davit/gateway/faas"
@@ -57,4 +58,57 @@ func TestStandbyIsReplacedWhileItsCallRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "one is left", func() bool { return parked() == 1 && r.started.Running(r.rev.Ref(), faas.StartStandby) == 1 })
+}
+
+// TestOwnJobIsWithdrawnOnceAnotherTookTheCall: the Job that was made for a call goes when a standby runs the call, and not
+// before: a standby that refuses it leaves it its Job.
+func TestOwnJobIsWithdrawnOnceAnotherTookTheCall(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		refuses bool
+		start   faas.Start
+	}{"it takes the call": {false, faas.StartStandby}, "it refuses the call": {true, faas.StartJob}} {
+		t.Run(name, func(t *testing.T) {
+			var refused atomic.Int64
+			standby, job := make(chan struct{}), make(chan struct{})
+			r := newRigOf(t, &runners{
+				t: t, dir: t.TempDir(), held: map[faas.Start]chan struct{}{faas.StartStandby: standby, faas.StartJob: job},
+				refuses: func(start faas.Start) bool {
+					is := c.refuses && start == faas.StartStandby
+					if is {
+						refused.Add(1)
+					}
+					return is
+				},
+			}, nil, faas.FunctionSpec{Standby: &faas.Standby{Min: 1, Max: 1}}, sh("true"))
+			jobs := func() int { return r.started.Running(r.rev.Ref(), faas.StartJob) }
+			until(t, "a standby is started", func() bool { return r.started.Running(r.rev.Ref(), faas.StartStandby) == 1 })
+			answered := make(chan *Reply, 1)
+			go func() {
+				reply, err := r.Call(context.Background(), r.request(""))
+				if err != nil {
+					t.Error(err)
+				}
+				answered <- reply
+			}()
+			until(t, "a Job is made for the call", func() bool { return jobs() == 1 })
+			close(standby)
+			if c.refuses {
+				until(t, "the standby has refused the call", func() bool { return refused.Load() > 0 })
+				close(job)
+			}
+			reply := <-answered
+			if reply == nil || reply.Body == nil {
+				t.Fatalf("it was answered %+v", reply)
+			}
+			read(t, reply)
+			if reply.Invocation.Start != c.start {
+				t.Errorf("it ran on a %s runner", reply.Invocation.Start)
+			}
+			until(t, "no Job is left", func() bool { return jobs() == 0 })
+			if n := r.started.jobs(); n != 1 {
+				t.Errorf("%d Jobs were made for the call", n)
+			}
+		})
+	}
 }

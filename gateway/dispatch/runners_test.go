@@ -26,12 +26,16 @@ type runners struct {
 	onePut int64
 	apart  bool // each in a process of its own: one that runs commands takes all children for its own
 
+	held    map[faas.Start]chan struct{} // runners begin once it is closed
+	refuses func(faas.Start) bool        // runners take no call
+
 	mu        sync.Mutex
 	running   map[faas.RunnerID]*inProcess
 	broken    map[faas.RevisionRef]error // what launching fails with
 	crashes   map[faas.RevisionRef]bool  // runners end before they dial in
 	mute      map[faas.RevisionRef]bool  // runners never dial in
 	started   map[faas.RevisionRef]int
+	made      int // Jobs
 	explained map[faas.RunnerID]loss
 	wg        sync.WaitGroup
 }
@@ -133,6 +137,13 @@ func (l *runners) launches(ref faas.RevisionRef) int {
 	return l.started[ref]
 }
 
+// jobs counts the Jobs that were ever made.
+func (l *runners) jobs() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.made
+}
+
 // start runs a runner; l.mu is held.
 func (l *runners) start(rev *faas.Revision, start faas.Start, id faas.InvocationID) {
 	launch := task.Launch{
@@ -147,9 +158,18 @@ func (l *runners) start(rev *faas.Revision, start faas.Start, id faas.Invocation
 	}
 	l.running[launch.Runner] = &inProcess{rev.Ref(), launch, stop}
 	l.started[rev.Ref()]++
-	crashes, mute := l.crashes[rev.Ref()], l.mute[rev.Ref()]
+	if start == faas.StartJob {
+		l.made++
+	}
+	crashes, mute, held := l.crashes[rev.Ref()], l.mute[rev.Ref()], l.held[start]
 	l.wg.Go(func() {
 		defer stop()
+		if held != nil {
+			select {
+			case <-held:
+			case <-ctx.Done():
+			}
+		}
 		exit := Exit{Runner: launch.Runner, Invocation: id, Start: start, Ref: rev.Ref()}
 		switch {
 		case crashes:
@@ -172,7 +192,7 @@ func (l *runners) run(ctx context.Context, launch task.Launch) (faas.Reason, str
 	if l.apart {
 		err = runApart(ctx, launch)
 	} else {
-		err = runIn(ctx, launch, l.onePut)
+		err = runIn(ctx, launch, l.onePut, l.refuses)
 	}
 	switch {
 	case err == nil || ctx.Err() != nil:
@@ -193,7 +213,7 @@ func (l *runners) stopAll() {
 	l.wg.Wait()
 }
 
-func runIn(ctx context.Context, launch task.Launch, onePut int64) (err error) {
+func runIn(ctx context.Context, launch task.Launch, onePut int64, refuses func(faas.Start) bool) (err error) {
 	if err := os.MkdirAll(launch.Dir, 0o700); err != nil {
 		return err
 	}
@@ -204,16 +224,22 @@ func runIn(ctx context.Context, launch task.Launch, onePut int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	return park.Run(ctx, parked{w}, park.Options{
+	return park.Run(ctx, parked{w, func() bool { return refuses != nil && refuses(launch.Start) }}, park.Options{
 		Hello: hello, Desk: desk,
 		Token: launch.Token, Gateways: launch.Gateways, Terms: park.Terms{Drain: 100 * time.Millisecond},
 	})
 }
 
 // parked is a worker as park sees it.
-type parked struct{ *work.Worker }
+type parked struct {
+	*work.Worker
+	refuses func() bool
+}
 
 func (p parked) Take(id faas.InvocationID) (park.Call, error) {
+	if p.refuses() {
+		return nil, work.ErrBusy
+	}
 	c, err := p.Worker.Take(id)
 	return parkedCall{c}, err
 }

@@ -1,0 +1,53 @@
+//go:build cluster
+
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// halt stops the runner of a pod, whose uid it is told, as the node sees it: no process can stop the first one of its own pod.
+const halt = `
+for p in /proc/[0-9]*; do
+  if grep -qsE "$1|${1//-/_}" $p/cgroup && [[ $(tr '\0' ' ' <$p/cmdline) == *davit-runner* ]]; then kill -STOP ${p#/proc/} && echo halted; fi
+done`
+
+// TestKubeHungRunner: the call of a warm pod that hangs is runner_lost, the pod is ended, though the cluster sees it run, and its
+// place, the only one, is another's.
+func TestKubeHungRunner(t *testing.T) {
+	t.Parallel()
+	k := onKube(t)
+	f := k.function(t, "hung", `"mode": "warm", "warm": {"min": 0, "max": 1}, "timeout": "10m"`, tool(`echo started; sleep "$1"`))
+	path := k.trigger(t, f, `"methods": ["GET"], "command": ["sh", "tool.sh", "{field:s}"], "response": "file", "wait": "5m", "fields": [{"name": "s", "kind": "number", "default": "0"}]`)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		k.fails(t, path+"?s=600", failure{http.StatusServiceUnavailable, "runner_lost", "", 0})
+	}()
+	hung := k.podAtWork(t, f)
+	said := k.errand(t, func(pod *corev1.Pod) {
+		yes, root := true, int64(0)
+		pod.Spec.HostPID, pod.Spec.NodeName = true, hung.Spec.NodeName
+		pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: &yes, RunAsUser: &root}
+	}, "bash", "-c", halt, "halt", string(hung.UID))
+	if !strings.Contains(said, "halted") {
+		t.Errorf("no runner was stopped: %q", said)
+	}
+	<-done
+	if got := get(t, k.Gateway, path, nil); got.Status != http.StatusOK || string(got.Body) != "started\n" {
+		t.Errorf("the next call: %d %s", got.Status, got.Body)
+	}
+	until(t, "the pod that hung is ended", kubeWait, func() bool {
+		pod, err := k.clients.CoreV1().Pods(hung.Namespace).Get(t.Context(), hung.Name, metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.Fatal(err)
+		}
+		return err != nil || isOver(pod)
+	})
+}
