@@ -33,6 +33,7 @@ func parts() []part {
 		{"warm", measureWarm},
 		{"zero", measureZero},
 		{"bursts", measureBursts},
+		{"depth", measureDepth},
 		{"results", measureResults},
 	}
 }
