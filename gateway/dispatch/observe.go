@@ -84,15 +84,17 @@ func (d *Dispatcher) Happened(runner faas.RunnerID, e task.Event) {
 	}
 }
 
-// refill has a standby runner that was taken replaced at once: its pod is seen to be over long after it is of no use.
+// shortCall is how long a call has the machine for itself before its standby runner is replaced.
+const shortCall = 20 * time.Millisecond
+
+// refill has a standby runner that was taken replaced: its pod is seen to be over long after it is of no use. Starting
+// another is much work, on the same machine perhaps: a short call is over before.
 func (d *Dispatcher) refill(runner faas.RunnerID, kind task.EventKind) {
-	switch kind {
-	case task.EventTaken, task.EventRunning, task.EventEnded: // whichever a short call tells first
-	default:
+	if kind != task.EventTaken && kind != task.EventRunning && kind != task.EventEnded {
 		return
 	}
 	if hello, known := d.hub.Hello(runner); known && hello.Start == faas.StartStandby {
-		d.scaler.touch(hello.Ref(), false)
+		time.AfterFunc(shortCall, func() { d.scaler.touch(hello.Ref(), false) })
 	}
 }
 
