@@ -32,11 +32,7 @@ demo: build ## the same, and exit: 0 only if the result was right
 
 .PHONY: test
 test: test-deps build ## all tests, on a Kubernetes of this machine too; needs root
-	$(GO) test -race -p 1 -timeout 40m $$($(GO) list $(PACKAGES) | grep -v '^davit/e2e$$')
-	cd e2e/manifests && $(GO) test -count=1 ./... # the cache does not see the manifests
-	$(GO) test -timeout 20m ./e2e
-	$(GO) test -timeout 20m -tags large -run '^TestLarge' ./e2e/
-	@$(MAKE) --no-print-directory cluster-e2e
+	@GO='$(GO)' ./hack/test $(PACKAGES)
 
 .PHONY: docker-test
 docker-test: test-deps build ## what builds images, on a Docker daemon and a registry of the tests' own; as root
