@@ -46,7 +46,7 @@ func TestKubeChaos(t *testing.T) {
 	}
 	t.Logf("go test -tags cluster ./e2e -run %s -seed %d", t.Name(), c.seed)
 	for _, mode := range []string{"standby", "warm"} {
-		f := k.function(t, "chaos-"+mode, strings.Trim(modes[mode], "{}")+`, "max_concurrency": 4`, c.ledger.script(`sleep "$1"; wc -c < "$2" > out.txt`+"\n"))
+		f := k.function(t, "chaos-"+mode, strings.TrimSuffix(strings.TrimPrefix(modes[mode], "{"), "}")+`, "max_concurrency": 4`, c.ledger.script(`sleep "$1"; wc -c < "$2" > out.txt`+"\n"))
 		c.letDial(f)
 		k.trigger(t, f, `"methods": ["POST"], "timeout": "20s", "results": ["out.txt"], "command": ["bash", "tool.sh", "{field:s}", "{file:in}"],
 			"fields": [{"name": "s", "kind": "number", "default": "0"}, {"name": "in", "kind": "file", "required": true}]`)
@@ -150,7 +150,7 @@ func (c *kubeChaos) call(dice *rand.Rand, caller int) {
 	case 1:
 		size = 100<<10 + dice.IntN(400<<10)
 	case 2:
-		seconds = "0.3"
+		seconds = "2"
 	}
 	body, contentType, err := rig.Form(rig.Part{Name: "s", Data: []byte(seconds)}, rig.Part{Name: "in", Filename: "in", Data: make([]byte, size)})
 	if err != nil {

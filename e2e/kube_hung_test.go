@@ -15,7 +15,7 @@ import (
 // halt stops the runner of a pod, whose uid it is told, as the node sees it: no process can stop the first one of its own pod.
 const halt = `
 for p in /proc/[0-9]*; do
-  if grep -qsE "$1|${1//-/_}" $p/cgroup && [[ $(tr '\0' ' ' <$p/cmdline) == *davit-runner* ]]; then kill -STOP ${p#/proc/} && echo halted; fi
+  if grep -qsE "$1|${1//-/_}" $p/cgroup && [[ $(tr '\0' ' ' <$p/cmdline) == /davit/runner* ]]; then kill -STOP ${p#/proc/} && echo halted; fi
 done`
 
 // TestKubeHungRunner: the call of a warm pod that hangs is runner_lost, the pod is ended, though the cluster sees it run, and its
@@ -28,7 +28,13 @@ func TestKubeHungRunner(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		k.fails(t, path+"?s=600", failure{http.StatusServiceUnavailable, "runner_lost", "", 0})
+		a := get(t, k.Gateway, path+"?s=600", nil)
+		if reason := a.Header.Get("Davit-Reason"); a.Status != http.StatusServiceUnavailable || reason != "runner_lost" {
+			t.Errorf("its caller is told %d %s: %.300s", a.Status, reason, a.Body)
+		}
+		if r := await(t, k.Gateway, a.Header.Get("Davit-Invocation")); r.State != "failed" || r.reason() != "runner_lost" {
+			t.Errorf("record: %+v, reason %q", r, r.reason())
+		}
 	}()
 	hung := k.podAtWork(t, f)
 	said := k.errand(t, func(pod *corev1.Pod) {
@@ -38,6 +44,7 @@ func TestKubeHungRunner(t *testing.T) {
 	}, "bash", "-c", halt, "halt", string(hung.UID))
 	if !strings.Contains(said, "halted") {
 		t.Errorf("no runner was stopped: %q", said)
+		k.remove(t, f) // which ends the call
 	}
 	<-done
 	if got := get(t, k.Gateway, path, nil); got.Status != http.StatusOK || string(got.Body) != "started\n" {

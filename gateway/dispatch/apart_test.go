@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
 	"davit/gateway/faas"
 	"davit/internal/task"
@@ -61,6 +62,7 @@ func runApart(ctx context.Context, launch task.Launch) error {
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(b), os.Stderr
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // else each takes a second to end
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second // of one that hangs
 	err = cmd.Run()
 	if cmd.ProcessState.ExitCode() == task.ExitStartFailed {
 		return fmt.Errorf("%w: %w", park.ErrStart, err)

@@ -60,6 +60,7 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Repl
 		d.took(c, slot) //nolint:contextcheck // what is withdrawn is not this call's
 		c.committed()
 		c.stopAtBudget(cancel)
+		c.stopWhenLost(cancel)
 		return nil
 	})
 	var unread *hub.BodyError
@@ -82,6 +83,8 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Repl
 		return nil, d.giveUp(c, &loss{faas.ReasonRunnerLost, "the runner was lost while the input was sent; nothing ran"})
 	case errors.Is(context.Cause(wait), errBudget):
 		return d.outlive(ctx, c)
+	case errors.Is(context.Cause(wait), errEnded):
+		return d.endedUnheard(ctx, c)
 	}
 	d.Logger.Info("connection to runner lost after the commit", "invocation", c.id, "runner", slot.Runner().Runner, "cause", err)
 	return d.rejoin(ctx, c)

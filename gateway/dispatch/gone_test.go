@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -56,5 +58,26 @@ func TestHopeless(t *testing.T) {
 			t.Errorf("%s: %v", reason, err)
 		}
 		r.drop(c)
+	}
+}
+
+// TestHungRunnersCallerIsTold: who waits for the answer of a runner that hangs is told when it counts as lost, though its
+// connection stays.
+func TestHungRunnersCallerIsTold(t *testing.T) {
+	t.Parallel()
+	gate := filepath.Join(t.TempDir(), "gate")
+	r := newApart(t, warm(), sh("kill -STOP $PPID; until [ -e "+gate+" ]; do sleep 0.1; done"))
+	r.started.endless = true
+	defer func() {
+		if err := os.WriteFile(gate, nil, 0o600); err != nil {
+			t.Error(err)
+		}
+	}()
+	_, err := r.Call(t.Context(), r.request(""))
+	if kind, reason, _ := reasonOf(t, err); kind != faas.Unavailable || reason != faas.ReasonRunnerLost {
+		t.Errorf("it was answered %v", err)
+	}
+	if n := r.started.Running(r.rev.Ref(), faas.StartWarm); n == 0 {
+		t.Error("the runner is gone")
 	}
 }

@@ -116,6 +116,16 @@ func (c *call) stopAtBudget(cancel context.CancelCauseFunc) {
 	context.AfterFunc(c.ctx, func() { timer.Stop() })
 }
 
+// stopWhenLost ends a wait for the runner's answer when the invocation ends without an outcome of the runner's:
+// one that hangs may hold its connection for long.
+func (c *call) stopWhenLost(cancel context.CancelCauseFunc) {
+	context.AfterFunc(c.endedContext(), func() {
+		if c.outcomeKnown() == nil {
+			cancel(errEnded)
+		}
+	})
+}
+
 // endedContext ends when the outcome is decided.
 func (c *call) endedContext() context.Context { return channelContext{c.ended.done} }
 

@@ -28,6 +28,7 @@ type runners struct {
 
 	held    map[faas.Start]chan struct{} // runners begin once it is closed
 	refuses func(faas.Start) bool        // runners take no call
+	endless bool                         // runners that are to be ended go on
 
 	mu        sync.Mutex
 	running   map[faas.RunnerID]*inProcess
@@ -105,7 +106,7 @@ func (l *runners) Counts(runner faas.RunnerID) bool {
 func (l *runners) End(_ context.Context, runner faas.RunnerID) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.running[runner]; p != nil {
+	if p := l.running[runner]; p != nil && !l.endless {
 		p.stop()
 	}
 	return nil

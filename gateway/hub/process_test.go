@@ -131,7 +131,7 @@ func TestFlatMemory(t *testing.T) {
 			case <-stop:
 				peak <- most
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(100 * time.Millisecond):
 				most = max(most, heap())
 			}
 		}
