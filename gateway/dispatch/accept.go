@@ -237,7 +237,6 @@ func (d *Dispatcher) follow(ctx context.Context, c *call) error {
 
 // yield leaves an invocation to the gateway that leads it by now.
 func (d *Dispatcher) yield(c *call) {
-	c.cancel(errEnded)
 	d.forget(c)
 	d.freePlace(c.id)
 	c.tellEnd()

@@ -60,7 +60,7 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Repl
 		d.took(c, slot) //nolint:contextcheck // what is withdrawn is not this call's
 		c.committed()
 		c.stopAtBudget(cancel)
-		c.stopWhenLost(cancel)
+		c.stopWhenLost(cancel) //nolint:contextcheck // the call has a life of its own
 		return nil
 	})
 	var unread *hub.BodyError

@@ -159,6 +159,7 @@ func (d *Dispatcher) add(c *call) {
 }
 
 func (d *Dispatcher) forget(c *call) {
+	c.cancel(errEnded) // else d.base would hold it
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.calls[c.id] == c {

@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,6 +32,24 @@ func TestWhatIsNotKeptIsForgotten(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestForgottenCallHasNoLife: what is forgotten is held by nothing that lives as long as the gateway.
+func TestForgottenCallHasNoLife(t *testing.T) {
+	gate := filepath.Join(t.TempDir(), "gate")
+	r := newRig(t, warm(), sh("until [ -e "+gate+" ]; do sleep 0.01; done"))
+	req := r.request("x")
+	req.Async = true
+	reply, err := r.Call(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := r.find(reply.Invocation.ID)
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the call is forgotten", func() bool { return r.find(reply.Invocation.ID) == nil })
+	until(t, "its life is over", func() bool { return c.ctx.Err() != nil })
 }
 
 // TestPartOfAnObjectIsNone: what a store took for a whole upload is not given out.

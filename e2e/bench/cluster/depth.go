@@ -21,7 +21,7 @@ const (
 // kept is what a function did with its standbys under that load.
 type kept struct {
 	calls  figure.Sample
-	found  int // calls that found one
+	found  int   // calls that found one
 	parked []int // now and then
 }
 
