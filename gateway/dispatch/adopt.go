@@ -198,7 +198,10 @@ func (d *Dispatcher) adoptForeign(ctx context.Context, live []faas.GatewayID) {
 	}
 	d.mu.Unlock()
 	for id, f := range due {
-		if !d.ledElsewhere(f.record, live) {
+		switch _, held := d.hub.Holder(id); {
+		case !held:
+			d.part(id) // it was settled, and its runner has forgotten it
+		case !d.ledElsewhere(f.record, live):
 			d.adoptHeld(ctx, id, f, live)
 		}
 	}

@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -93,4 +95,33 @@ func newID(t *testing.T) faas.InvocationID {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// TestCallsOfOthersAreForgotten: of what another gateway leads, only what a runner still holds is remembered.
+func TestCallsOfOthersAreForgotten(t *testing.T) {
+	gate := filepath.Join(t.TempDir(), "gate")
+	r := newRig(t, warm(), sh("until [ -e "+gate+" ]; do sleep 0.01; done"))
+	req := r.request("x")
+	req.Async = true
+	reply, err := r.Call(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := reply.Invocation.ID
+	until(t, "a runner holds it", func() bool { _, is := r.hub.Holder(held); return is })
+	over, err := faas.NewInvocationID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []faas.InvocationID{held, over} {
+		r.meet("runner", &task.Held{Record: faas.Invocation{ID: id, Inner: &faas.Inner{Gateway: "gw-other"}}})
+	}
+	r.skew.Store(int64(2 * settleSlack))
+	r.adoptForeign(t.Context(), []faas.GatewayID{"gw-test", "gw-other"})
+	if r.overheard(held) == nil || r.overheard(over) != nil {
+		t.Errorf("what is held: %v, what is not: %v", r.overheard(held), r.overheard(over))
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
