@@ -21,27 +21,32 @@ func TestKubePodLost(t *testing.T) {
 	now := int64(0)
 	soft := metav1.DeletePropagationBackground
 	for name, c := range map[string]struct {
+		spec    string
 		command string
 		end     func(t *testing.T, pod *corev1.Pod) error
 		want    failure
 	}{
-		"deleted": {"echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
+		"deleted": {"", "echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
 			return k.clients.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
 		}, failure{http.StatusServiceUnavailable, "runner_lost", "", 0}},
-		"job-deleted": {"echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
+		"job-deleted": {"", "echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
 			return k.clients.BatchV1().Jobs(pod.Namespace).Delete(t.Context(), pod.Labels["job-name"], metav1.DeleteOptions{GracePeriodSeconds: &now, PropagationPolicy: &soft})
 		}, failure{http.StatusServiceUnavailable, "runner_lost", "", 0}},
-		"evicted": {"echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
+		"evicted": {"", "echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
 			return k.clients.PolicyV1().Evictions(pod.Namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}})
 		}, failure{http.StatusServiceUnavailable, "evicted", "evicted", 0}},
 		"disk": {
-			"echo started; head -c 200000000 /dev/zero > large; sleep 300", func(*testing.T, *corev1.Pod) error { return nil },
+			"", "echo started; head -c 200000000 /dev/zero > large; sleep 300", func(*testing.T, *corev1.Pod) error { return nil },
+			failure{http.StatusServiceUnavailable, "evicted", "evicted", 0},
+		},
+		"disk-of-root": {
+			`"writable_root": true`, "echo started; head -c 200000000 /dev/zero > /tmp/large; sleep 300", func(*testing.T, *corev1.Pod) error { return nil },
 			failure{http.StatusServiceUnavailable, "evicted", "evicted", 0},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := k.function(t, "lost-"+name, "", tool(c.command))
+			f := k.function(t, "lost-"+name, c.spec, tool(c.command))
 			path := k.trigger(t, f, `"methods": ["GET"], "command": ["sh", "tool.sh"], "wait": "5m"`)
 			done := make(chan struct{})
 			go func() {

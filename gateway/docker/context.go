@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"davit/internal/archive"
@@ -65,6 +66,7 @@ func packText(t *tar.Writer, name, text string) error {
 	return err
 }
 
+// packRunner packs what the runner needs of an image: its program, and a folder that whoever it runs as can write to.
 func packRunner(t *tar.Writer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -75,10 +77,17 @@ func packRunner(t *tar.Writer, path string) error {
 	if err != nil {
 		return fmt.Errorf("read the runner: %w", err)
 	}
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: runnerFile, Mode: 0o755, Size: info.Size(), ModTime: time.Unix(0, 0)}
+	work := &tar.Header{Typeflag: tar.TypeDir, Name: inContext(workPath) + "/", Mode: 0o1777, ModTime: time.Unix(0, 0)}
+	if err := t.WriteHeader(work); err != nil {
+		return err
+	}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: inContext(runnerPath), Mode: 0o755, Size: info.Size(), ModTime: time.Unix(0, 0)}
 	if err := t.WriteHeader(h); err != nil {
 		return err
 	}
 	_, err = io.Copy(t, f)
 	return err
 }
+
+// inContext is where what is at a path of the image lies in what is sent to the daemon.
+func inContext(path string) string { return strings.TrimPrefix(path, "/") }

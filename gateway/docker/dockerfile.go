@@ -15,9 +15,10 @@ import (
 // Names in what is sent to the daemon, and in the image.
 const (
 	sourceFolder = "source"
-	runnerFile   = "runner"
+	runnerFolder = "davit"
 
 	runnerPath   = "/davit/runner"
+	workPath     = "/davit/work" // where a runner works: a volume, or this folder of the image
 	functionPath = "/function"
 
 	stopSignal = "SIGTERM" // that the runner drains on
@@ -58,7 +59,7 @@ func (w *wrapper) text() (string, error) {
 	var b strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	line("FROM %s", w.base)
-	line("COPY %s %s", runnerFile, runnerPath)
+	line("COPY %s/ /davit/", runnerFolder)
 	if w.source {
 		line("COPY %s/ %s/", sourceFolder, functionPath)
 		if !w.keepDir && w.config.WorkingDir != functionPath {

@@ -168,7 +168,7 @@ func TestParseLogin(t *testing.T) {
 func TestWrapper(t *testing.T) {
 	w := wrapper{base: "sha256:1", source: true, setup: "echo '\"$X\"' >a\n\\", config: config{User: "app", StopSignal: "SIGQUIT", Cmd: []string{"x"}}}
 	want := `FROM sha256:1
-COPY runner /davit/runner
+COPY davit/ /davit/
 COPY source/ /function/
 WORKDIR /function
 USER 0:0

@@ -61,7 +61,6 @@ func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOpt
 		EnableServiceLinks:            pointer(false),
 		TerminationGracePeriodSeconds: pointer(int64(graceSeconds)),
 		SecurityContext:               podSecurity(&rev.Spec),
-		Volumes:                       volumesOf(rev.Spec.Resources),
 		Containers: []corev1.Container{{
 			Name:                     containerName,
 			Image:                    rev.Image,
@@ -71,10 +70,13 @@ func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOpt
 			Resources:                resources,
 			SecurityContext:          containerSecurity(&rev.Spec),
 			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
-			VolumeMounts: []corev1.VolumeMount{
-				{Name: "work", MountPath: workDir}, {Name: "tmp", MountPath: tempDir}, {Name: "memory", MountPath: memoryDir},
-			},
 		}},
+	}
+	if !rev.Spec.WritableRoot { // else there is room in the image's own folders, and no volume for the kubelet to wait for
+		spec.Volumes = volumesOf(rev.Spec.Resources)
+		spec.Containers[0].VolumeMounts = []corev1.VolumeMount{
+			{Name: "work", MountPath: workDir}, {Name: "tmp", MountPath: tempDir}, {Name: "memory", MountPath: memoryDir},
+		}
 	}
 	if inUserNamespace(&rev.Spec) {
 		spec.HostUsers = pointer(false)
@@ -143,7 +145,7 @@ func resourcesOf(rev *faas.Revision) (corev1.ResourceRequirements, error) {
 
 func bytesOf(n int64) *resource.Quantity { return resource.NewQuantity(n, resource.BinarySI) }
 
-// volumesOf are the places that can be written. Those on disk share the limit of
+// volumesOf are the places that can be written where the root cannot. Those on disk share the limit of
 // the pod's disk, that in memory counts as the container's memory.
 func volumesOf(r *faas.Resources) []corev1.Volume {
 	empty := func(name string, medium corev1.StorageMedium, size int64) corev1.Volume {

@@ -56,6 +56,7 @@ func examples() []example {
 			s.Start = &faas.StartProcess{Command: faas.Command{"server"}, Ready: &faas.Ready{Port: 5000}}
 		}), faas.StartWarm, usual},
 		{"image-of-its-own-user", revision(func(s *faas.FunctionSpec) { s.Image, s.RunAs = "debian:12", faas.RunAsImage }), faas.StartJob, usual},
+		{"writable-root", revision(func(s *faas.FunctionSpec) { s.WritableRoot = true }), faas.StartJob, usual},
 		{"root", revision(func(s *faas.FunctionSpec) { s.Image, s.RunAs, s.WritableRoot = "debian:12", faas.RunAsRoot, true }), faas.StartJob, usual},
 		{"everything", revision(func(s *faas.FunctionSpec) {
 			s.Env = map[string]string{"GREETING": "$(DAVIT_TOKEN) $HOME $$ \"quoted\"\n"}
@@ -140,6 +141,7 @@ func TestPromises(t *testing.T) {
 			"no privilege":              c.SecurityContext.Privileged != nil && !*c.SecurityContext.Privileged && !*c.SecurityContext.AllowPrivilegeEscalation,
 			"limits are requests":       len(c.Resources.Limits) >= 3 && equalJSON(t, c.Resources.Limits, c.Resources.Requests),
 			"read-only root":            *c.SecurityContext.ReadOnlyRootFilesystem == !e.rev.Spec.WritableRoot,
+			"a place to write":          (len(c.VolumeMounts) == 3 && len(spec.Volumes) == 3) == *c.SecurityContext.ReadOnlyRootFilesystem,
 			"root is nobody outside":    spec.SecurityContext.RunAsNonRoot != nil && *spec.SecurityContext.RunAsNonRoot || spec.HostUsers != nil && !*spec.HostUsers,
 			"one try":                   spec.RestartPolicy == corev1.RestartPolicyNever,
 			"by digest":                 strings.Contains(c.Image, "@sha256:"),

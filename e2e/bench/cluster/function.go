@@ -159,6 +159,9 @@ func (f *function) timed(ctx context.Context, start string, header http.Header) 
 	if err == nil && a.Header.Get("Davit-Start") != start {
 		err = fmt.Errorf("call %s: it was run on a %s runner, and not %s", f.path("true"), a.Header.Get("Davit-Start"), start)
 	}
+	if err == nil {
+		f.trace("%s call %v: %s", start, took, a.Header.Get("Server-Timing"))
+	}
 	return took, err
 }
 

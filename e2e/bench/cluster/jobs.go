@@ -21,20 +21,28 @@ const (
 )
 
 // measureJobs measures a call with a Job of its own against that Job's process alone, and against a client that waits for
-// the Job's status. In the same turns what each costs the API server is counted.
-func measureJobs(ctx context.Context, b *bench) ([]figure.Row, error) {
-	f, err := b.register(ctx, "job", `{"mode": "job", "timeout": "1m"}`, trueTrigger())
-	if err != nil {
-		return nil, err
+// the Job's status. In the same turns what each costs the API server is counted. All of it once more without volumes.
+func measureJobs(ctx context.Context, b *bench) (rows []figure.Row, err error) {
+	for _, of := range []struct{ name, kind, spec string }{
+		{"job", "job call", `{"mode": "job", "timeout": "1m"}`},
+		{"job-root", "job call, writable root", `{"mode": "job", "timeout": "1m", "writable_root": true}`},
+	} {
+		f, err := b.register(ctx, of.name, of.spec, trueTrigger())
+		if err != nil {
+			return rows, err
+		}
+		t, err := f.jobTurns(ctx, of.kind)
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, figure.Calls(of.kind+", 1 caller, floor: a bare Job's first byte", &t.davit, &t.bare, aimJob)...)
+		rows = append(rows, figure.Of(of.kind+", floor: naive client", "p50", t.davit.Quantile(.5), "ms", t.naive.Quantile(.5), aimNaive))
+		rows = append(rows, t.writes...)
+		if err := b.unregister(ctx, f.name); err != nil {
+			return rows, err
+		}
 	}
-	t, err := f.jobTurns(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows := figure.Calls("job call, 1 caller, floor: a bare Job's first byte", &t.davit, &t.bare, aimJob)
-	rows = append(rows, figure.Of("job call, floor: naive client", "p50", t.davit.Quantile(.5), "ms", t.naive.Quantile(.5), aimNaive))
-	rows = append(rows, t.writes...)
-	return rows, b.unregister(ctx, f.name)
+	return rows, nil
 }
 
 // jobTurns is what was measured in turns.
@@ -43,7 +51,7 @@ type jobTurns struct {
 	writes             []figure.Row
 }
 
-func (f *function) jobTurns(ctx context.Context) (*jobTurns, error) {
+func (f *function) jobTurns(ctx context.Context, kind string) (*jobTurns, error) {
 	pattern, err := f.firstCalls(ctx)
 	if err != nil {
 		return nil, err
@@ -82,7 +90,7 @@ func (f *function) jobTurns(ctx context.Context) (*jobTurns, error) {
 		t.naive.Add(took)
 		f.trace("naive client %v", took.Round(time.Millisecond))
 	}
-	t.writes, err = f.jobWrites(ctx, mark, calls, bares)
+	t.writes, err = f.jobWrites(ctx, kind, mark, calls, bares)
 	return &t, err
 }
 
@@ -102,7 +110,7 @@ func (f *function) firstCalls(ctx context.Context) (*batchv1.Job, error) {
 }
 
 // jobWrites counts what calls and bare Jobs cost the API server, once both are complete there.
-func (f *function) jobWrites(ctx context.Context, mark int64, calls, bares map[string]bool) ([]figure.Row, error) {
+func (f *function) jobWrites(ctx context.Context, kind string, mark int64, calls, bares map[string]bool) ([]figure.Row, error) {
 	log := audit(f.audit)
 	if !log.isThere() {
 		f.say("there is no audit log %s to count writes in: see -audit", log)
@@ -122,7 +130,7 @@ func (f *function) jobWrites(ctx context.Context, mark int64, calls, bares map[s
 	each := func(namespace string, jobs map[string]bool, by string) float64 {
 		return float64(writes(entries, namespace, jobs, by)) / float64(len(jobs))
 	}
-	const name = "API-server writes per job call, floor: a bare Job's"
+	name := "API-server writes per " + kind + ", floor: a bare Job's"
 	return []figure.Row{
 		figure.Of(name, "all", each(f.functions, calls, ""), "writes", each(bareNamespace, bares, ""), ""),
 		figure.Of(name, "the client's own", each(f.functions, calls, "davit-gateway"), "writes", each(bareNamespace, bares, userAgent), ""),
