@@ -66,8 +66,7 @@ func TestHopeless(t *testing.T) {
 func TestHungRunnersCallerIsTold(t *testing.T) {
 	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")
-	r := newApart(t, warm(), sh("kill -STOP $PPID; until [ -e "+gate+" ]; do sleep 0.1; done"))
-	r.started.endless = true
+	r := newRigOf(t, &runners{t: t, dir: t.TempDir(), apart: true, endless: true}, nil, warm(), sh("kill -STOP $PPID; until [ -e "+gate+" ]; do sleep 0.1; done"))
 	defer func() {
 		if err := os.WriteFile(gate, nil, 0o600); err != nil {
 			t.Error(err)
