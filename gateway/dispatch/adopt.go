@@ -199,7 +199,7 @@ func (d *Dispatcher) adoptForeign(ctx context.Context, live []faas.GatewayID) {
 	d.mu.Unlock()
 	for id, f := range due {
 		switch _, held := d.hub.Holder(id); {
-		case !held:
+		case !held && f.outcome != nil:
 			d.part(id) // it was settled, and its runner has forgotten it
 		case !d.ledElsewhere(f.record, live):
 			d.adoptHeld(ctx, id, f, live)

@@ -114,7 +114,7 @@ func TestCallsOfOthersAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []faas.InvocationID{held, over} {
-		r.meet("runner", &task.Held{Record: faas.Invocation{ID: id, Inner: &faas.Inner{Gateway: "gw-other"}}})
+		r.meet("runner", &task.Held{Record: faas.Invocation{ID: id, Inner: &faas.Inner{Gateway: "gw-other"}}, Ended: true, Outcome: &task.Outcome{}})
 	}
 	r.skew.Store(int64(2 * settleSlack))
 	r.adoptForeign(t.Context(), []faas.GatewayID{"gw-test", "gw-other"})

@@ -31,7 +31,11 @@ func (s *Service) WaitReady(ctx context.Context, ref faas.RevisionRef, most time
 		if err != nil {
 			return nil, err
 		}
-		if rev.State != faas.RevisionBuilding || wait.Err() != nil {
+		if rev.State != faas.RevisionBuilding {
+			s.served(ctx)
+			return rev, nil
+		}
+		if wait.Err() != nil {
 			return rev, nil
 		}
 		select {

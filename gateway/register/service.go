@@ -124,6 +124,16 @@ func (s *Service) applied(ctx context.Context, version int64) {
 	}
 }
 
+// served waits like applied for whatever is registered by now: another gateway may have ended a build just before.
+func (s *Service) served(ctx context.Context) {
+	changes, err := s.o.Registry.Changes(ctx, s.o.Catalog.Applied())
+	if err != nil {
+		s.o.Log.Warn("a registration may not yet be served by every gateway", "error", err)
+		return
+	}
+	s.applied(ctx, changes.Version)
+}
+
 // unstoppable is ctx for what must not stop half way when a caller hangs up.
 func unstoppable(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), writeMost)
