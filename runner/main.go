@@ -178,8 +178,23 @@ func serve(ctx context.Context, launch *task.Launch, log *slog.Logger) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+	if launch.Start == faas.StartStandby {
+		rehearse(w, log)
+	}
 	return park.Run(ctx, worker{w}, park.Options{
 		Hello: hello, Desk: desk,
 		Token: launch.Token, Gateways: launch.Gateways, Log: log,
 	})
+}
+
+// rehearse has the only call of a standby find everything in place. The command is what is there for
+// sure: this program.
+func rehearse(w *work.Worker, log *slog.Logger) {
+	self, err := os.Executable()
+	if err == nil {
+		err = w.Rehearse(self, "-version")
+	}
+	if err != nil {
+		log.Warn("the first call will take a little longer", "cause", err)
+	}
 }

@@ -74,6 +74,9 @@ func Run(ctx context.Context, w Worker, o Options) error {
 	l.group.Go(func() { l.getReady(l.life) })
 	l.group.Go(func() { l.follow(l.life) })
 	l.group.Go(l.serveSlots)
+	if o.Hello.Start == faas.StartStandby {
+		l.group.Go(l.rehearse)
+	}
 	return l.untilOver(ctx)
 }
 

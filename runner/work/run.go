@@ -122,6 +122,11 @@ func (c *Call) prepare() (words, error) {
 			return words{}, err
 		}
 	}
+	return c.arrange()
+}
+
+// arrange makes the workspace, arguments and environment of an input that is there.
+func (c *Call) arrange() (words, error) {
 	if c.input.fault != nil {
 		return words{}, c.input.fault
 	}

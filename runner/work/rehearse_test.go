@@ -1,0 +1,40 @@
+package work
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"davit/gateway/faas"
+	"davit/internal/task"
+)
+
+// TestRehearse: nobody hears of a rehearsal, the single task is still to come, and finds nothing of it.
+func TestRehearse(t *testing.T) {
+	w := newWorker(t, func(l *task.Launch, _ *Options) { l.Start = faas.StartStandby })
+	seq := w.Seq()
+	trace := filepath.Join(t.TempDir(), "ran")
+	must(t, w.Rehearse("sh", "-c", "touch left.txt; echo $HOME >"+trace))
+	if home, err := os.ReadFile(trace); err != nil || len(home) < 2 {
+		t.Fatalf("it ran nothing: %q, %v", home, err)
+	}
+	if w.Free() != 1 || len(w.Held()) != 0 || len(w.all()) != 0 || w.Seq() != seq {
+		t.Fatalf("free %d, held %v, %d events", w.Free(), w.Held(), w.Seq()-seq)
+	}
+	if err := w.Rehearse("sh", "-c", "touch left.txt; exit 3"); err == nil {
+		t.Error("a command that fails rehearses well")
+	}
+	if err := w.Rehearse("no-such-command"); err == nil {
+		t.Error("a command that is not there rehearses well")
+	}
+	call := start(t, w, newTask(t, `ls "$PWD" "$HOME" "$TMPDIR"`, func(tk *task.Task) { tk.Response = faas.ResponseFile }), "")
+	if err := w.Rehearse("true"); !errors.Is(err, ErrBusy) {
+		t.Errorf("beside a call: %v", err)
+	}
+	if d := finish(t, call); d.Reason != "" || !strings.Contains(string(d.body), "run.sh") || strings.Contains(string(d.body), "left.txt") {
+		t.Errorf("%+v: %s", d.Outcome, d.body)
+	}
+	<-w.Done()
+}
