@@ -13,7 +13,7 @@ import (
 
 const (
 	feedAhead = 64                   // how many events may go out together
-	linger    = 3 * time.Millisecond // that an event waits for the next, so that those of a short call go out together
+	linger    = 3 * time.Millisecond // that an event may wait for the next, so that those of a short call go out together
 )
 
 // feed is the worker's events on their way to one gateway. It is begun before the
@@ -74,10 +74,7 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	for e, more := f.first, true; more; {
-		if l.single() {
-			f.linger(r.Context(), &e)
-		}
-		if err := l.tell(w, k, &e, f); err != nil {
+		if err := l.tell(w, k, f.gather(r.Context(), e)); err != nil {
 			l.log.Info("events not sent", "cause", err)
 			f.cancel()
 			return
@@ -93,7 +90,7 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 	}
 }
 
-// single reports whether no other gateway is to hear which slots are taken.
+// single reports whether there is no other gateway.
 func (l *lot) single() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,27 +103,48 @@ func (l *lot) single() bool {
 	return up == 1
 }
 
-// linger waits a little for more events, unless somebody waits for this one.
-func (f *feed) linger(ctx context.Context, e *task.Event) {
-	if e.Kind != task.EventTaken && e.Kind != task.EventRunning && e.Kind != task.EventEnded {
-		return
-	}
+// gather returns the event with those that are there already, or come before somebody waits for one of them.
+func (f *feed) gather(ctx context.Context, e task.Event) []task.Event {
+	f.batch = append(f.batch[:0], e)
+	alone := f.lot.single()
 	timer := time.NewTimer(linger)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-f.over:
-	case <-ctx.Done():
+	for late := false; !late && mayWait(&e, alone) && len(f.batch) < feedAhead; {
+		select {
+		case e = <-f.events:
+			f.batch = append(f.batch, e)
+		case <-timer.C:
+			late = true
+		case <-f.over:
+			late = true
+		case <-ctx.Done():
+			late = true
+		}
 	}
+	f.batch = f.more(f.batch)
+	return f.batch
 }
 
-// tell sends an event and those that are there already, but for what those say again.
-func (l *lot) tell(w http.ResponseWriter, k *link, e *task.Event, f *feed) error {
+// mayWait reports whether nobody waits for an event. Other gateways wait to hear that a slot is
+// free, or that none is: they would offer in vain.
+func mayWait(e *task.Event, alone bool) bool {
+	switch e.Kind {
+	case task.EventRunning:
+		return true
+	case task.EventTaken:
+		return alone || e.Free > 0
+	case task.EventEnded:
+		return alone
+	case task.EventSlots, task.EventReleased, task.EventInputStored, task.EventStored, task.EventStartFailed, task.EventDraining:
+	}
+	return false
+}
+
+// tell sends the events of a batch, but for what later ones say again.
+func (l *lot) tell(w http.ResponseWriter, k *link, batch []task.Event) error {
 	l.mu.Lock()
 	gateway := k.gateway
 	l.mu.Unlock()
-	batch := f.more(append(f.batch[:0], *e))
-	f.batch = batch
 	lines := json.NewEncoder(w)
 	failed := false
 	for i := range batch {
