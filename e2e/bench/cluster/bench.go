@@ -34,6 +34,7 @@ func parts() []part {
 		{"zero", measureZero},
 		{"bursts", measureBursts},
 		{"depth", measureDepth},
+		{"pool", measurePool},
 		{"results", measureResults},
 	}
 }
@@ -74,6 +75,9 @@ func run(ctx context.Context, o *options) (rows []figure.Row, err error) {
 	for _, part := range parts() {
 		if o.only != nil && !o.only[part.name] {
 			continue
+		}
+		if err := b.vacate(ctx); err != nil {
+			return rows, err
 		}
 		began := time.Now()
 		more, err := part.measure(ctx, b)

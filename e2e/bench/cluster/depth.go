@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// callsPerSecond come while there are any: more than one standby's refill can serve.
-	callsPerSecond = 2
+	// callsPerSecond come while there are any: more than one standby can serve at times, less than two cores can start pods for.
+	callsPerSecond = 1
 	deepest        = 6
 	episodes       = 2 // of calls, and of none
 )

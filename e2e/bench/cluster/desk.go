@@ -16,6 +16,7 @@ type desk struct {
 
 	mu      sync.Mutex
 	waiting map[string]chan time.Time
+	all     map[string]chan<- struct{}
 }
 
 // listen opens a desk at an address of this machine.
@@ -24,7 +25,7 @@ func listen(ctx context.Context, host string) (*desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen where pods reach this machine (-host): %w", err)
 	}
-	d := &desk{ln: ln, waiting: map[string]chan time.Time{}}
+	d := &desk{ln: ln, waiting: map[string]chan time.Time{}, all: map[string]chan<- struct{}{}}
 	go d.accept()
 	return d, nil
 }
@@ -59,6 +60,25 @@ func (d *desk) hear(conn net.Conn) {
 	if heard := d.waiting[name]; heard != nil {
 		delete(d.waiting, name)
 		heard <- at
+	}
+	if heard := d.all[name]; heard != nil {
+		select {
+		case heard <- struct{}{}:
+		default: // nobody counts any more
+		}
+	}
+}
+
+// expectAll returns what tells each time that the name is said, until forget.
+func (d *desk) expectAll(name string) (heard <-chan struct{}, forget func()) {
+	all := make(chan struct{}, 1024)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all[name] = all
+	return all, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.all, name)
 	}
 }
 

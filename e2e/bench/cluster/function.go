@@ -200,14 +200,24 @@ func (f *function) awaitReady(ctx context.Context) error {
 
 // settle waits until no Job's pod of this program works any more: those of calls, and the bare ones.
 func (b *bench) settle(ctx context.Context) error {
+	return b.awaitOver(ctx, labelStart+"=job", "app.kubernetes.io/name="+bareNamespace)
+}
+
+// vacate waits until no pod of this program works any more, so that the next ones have its room.
+func (b *bench) vacate(ctx context.Context) error {
+	return b.awaitOver(ctx, labelFunction, "")
+}
+
+// awaitOver waits until these pods of functions, and these bare ones, have ended.
+func (b *bench) awaitOver(ctx context.Context, functions, bare string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		calls, err := b.working(ctx, b.functions, labelStart+"=job")
+		calls, err := b.working(ctx, b.functions, functions)
 		if err != nil {
 			return err
 		}
-		bares, err := b.working(ctx, bareNamespace, "app.kubernetes.io/name="+bareNamespace)
+		bares, err := b.working(ctx, bareNamespace, bare)
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ type server struct {
 
 const serverPort = 8080
 
-// serve starts it in a pod like the pattern's, and waits until it answers.
+// serve starts it in a pod like the pattern's, and waits until it answers. It has not forked then.
 func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job, name string, args ...string) (*server, error) {
 	named := map[string]string{"app.kubernetes.io/name": name}
 	spec := *pattern.Spec.Template.Spec.DeepCopy()
@@ -52,7 +52,7 @@ func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job, name string,
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		_, err := s.call(ctx, "true")
+		_, err := s.call(ctx, "ready")
 		if err == nil {
 			return s, nil
 		}

@@ -16,8 +16,6 @@ import (
 
 // Aims of calls that find a slot.
 const (
-	aimStandby     = "<= 1.30"
-	aimBesideWarm  = "<= 1.10"
 	aimWarm        = "<= 1.20"
 	aimWarmCrowded = "<= 1.10"
 	aimZero        = "<= 1.15"
@@ -133,52 +131,6 @@ func (b *bench) end(ctx context.Context, f *function, floor *server) error {
 		return err
 	}
 	return b.unregister(ctx, f.name)
-}
-
-// measureStandby measures calls that take a standby against a server that forks, a warm runner, and calls that have a Job made, in turns.
-func measureStandby(ctx context.Context, b *bench) ([]figure.Row, error) {
-	warm, floor, err := b.warm(ctx, "warm", 2, trueTrigger())
-	if err != nil {
-		return nil, err
-	}
-	spec, err := b.sized(ctx, `"mode": "job", "standby": 1`, 4)
-	if err != nil {
-		return nil, err
-	}
-	standby, err := b.register(ctx, "standby", spec, trueTrigger())
-	if err != nil {
-		return nil, err
-	}
-	var kept, forked, warmed, jobs figure.Sample
-	const one = 200 * time.Millisecond
-	for range b.rounds(one, 100) {
-		if err := standby.awaitParked(ctx, 1); err != nil {
-			return nil, err
-		}
-		for _, turn := range []struct {
-			into *figure.Sample
-			call func() (time.Duration, error)
-		}{
-			{&forked, func() (time.Duration, error) { return floor.call(ctx, "true") }},
-			{&warmed, func() (time.Duration, error) { return warm.timed(ctx, "warm", nil) }},
-			{&kept, func() (time.Duration, error) { return standby.timed(ctx, "standby", nil) }},
-			{&jobs, func() (time.Duration, error) { return standby.timed(ctx, "job", asJob()) }},
-		} {
-			took, err := turn.call()
-			if err != nil {
-				return nil, err
-			}
-			turn.into.Add(took)
-		}
-	}
-	rows := figure.Calls("standby, 1 caller, floor: fork in a server in a pod", &kept, &forked, aimStandby)
-	rows = append(rows,
-		figure.Of("standby, floor: our warm", "p50", kept.Quantile(.5), "ms", warmed.Quantile(.5), aimBesideWarm),
-		figure.Of("standby, floor: our job call", "p50", kept.Quantile(.5), "ms", jobs.Quantile(.5), ""))
-	if err := b.unregister(ctx, standby.name); err != nil {
-		return rows, err
-	}
-	return rows, b.end(ctx, warm, floor)
 }
 
 // awaitParked waits until so many standbys are parked, and nothing else of the function works any more.

@@ -24,6 +24,7 @@ import (
 // Serve serves at the address, writes the one that it got to ready, and ends when until does.
 func Serve(address string, until io.Reader, ready io.Writer) error {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, StreamRequestBody: true, DisablePreParseMultipartForm: true, BodyLimit: 1 << 30})
+	app.Post("/ready", func(c *fiber.Ctx) error { return c.SendStatus(fiber.StatusOK) })
 	app.Post("/true", func(c *fiber.Ctx) error {
 		out, err := exec.CommandContext(c.Context(), "true").Output()
 		if err != nil {
