@@ -8,7 +8,7 @@ import (
 )
 
 // TestCommonFolders: a call finds a common folder as new, with what the start process
-// keeps there.
+// keeps there, also after calls that ran nothing.
 func TestCommonFolders(t *testing.T) {
 	for _, service := range []bool{false, true} {
 		dir := t.TempDir()
@@ -21,7 +21,14 @@ func TestCommonFolders(t *testing.T) {
 		})
 		want := "\n"
 		if service {
-			want = "service\n"
+			want = "meanwhile service\n"
+		}
+		must(t, w.Ready(t.Context()))
+		given, err := w.Take("given-back")
+		must(t, err)
+		given.Abandon()
+		if service {
+			must(t, w.Rehearse("touch", dir+"/meanwhile")) // as the start process may
 		}
 		for range 2 {
 			tk := newTask(t, "echo $(ls "+dir+") >&2; touch "+dir+"/mine; mkdir -p "+dir+"/d/e", nil)

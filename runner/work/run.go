@@ -122,17 +122,17 @@ func (c *Call) prepare() (words, error) {
 			return words{}, err
 		}
 	}
-	return c.arrange()
-}
-
-// arrange makes the workspace, arguments and environment of an input that is there.
-func (c *Call) arrange() (words, error) {
 	if c.input.fault != nil {
 		return words{}, c.input.fault
 	}
 	if err := c.w.noteCommon(); err != nil {
 		return words{}, err
 	}
+	return c.arrange()
+}
+
+// arrange makes the workspace, arguments and environment of an input that is there.
+func (c *Call) arrange() (words, error) {
 	if err := c.slot.room.Prepare(c.task.Results); err != nil {
 		return words{}, err
 	}

@@ -76,6 +76,9 @@ type Worker struct {
 	accepted int // in all its life
 	draining bool
 	closed   bool
+
+	commonUsed bool // since the common folders were cleaned
+
 	feed     feed
 	done     chan struct{}
 	doneOnce sync.Once
