@@ -187,8 +187,8 @@ func serve(ctx context.Context, launch *task.Launch, log *slog.Logger) (err erro
 	})
 }
 
-// rehearse has the only call of a standby find everything in place. The command is what is there for
-// sure: this program.
+// rehearse has the only call of a standby find everything in place. The command is this program, which is
+// there for sure. Where commands may not run it, they get as far as that.
 func rehearse(w *work.Worker, log *slog.Logger) {
 	self, err := os.Executable()
 	if err == nil {

@@ -2,7 +2,6 @@ package work
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -13,10 +12,10 @@ import (
 
 const rehearsalTimeout = 10 * time.Second
 
-// Rehearse runs a call of its own with the command, which the first real call finds code and memory
-// in place after: worth it where that is the only one. It is for before the worker is parked:
-// nobody hears of it, nothing is kept or stored, and it does not count. When it fails, the worker
-// can be used as before.
+// Rehearse runs a call of its own with the command, however that ends. The first real call finds code
+// and memory in place then: worth it where that is the only one. It is for before the worker is
+// parked: nobody hears of it, nothing is kept or stored, and it does not count. When it fails, the
+// worker can be used as before.
 func (w *Worker) Rehearse(command ...string) error {
 	id, err := faas.NewInvocationID()
 	if err != nil {
@@ -73,12 +72,10 @@ func (c *Call) rehearse(body io.Reader) (concluded bool, err error) {
 		return false, err
 	}
 	out := c.newStdout()
-	o := &task.Outcome{Runner: c.w.launch.Runner}
 	end := c.newProcess(words, out).Run()
-	if c.judge(o, &end); o.Reason != "" {
-		out.Release()
-		return false, errors.New(o.Detail)
-	}
+	o := &task.Outcome{Runner: c.w.launch.Runner}
+	c.judge(o, &end)
+	o.Reason, o.Detail = "", "" // what comes after a success is more
 	o = c.conclude(o, c.find(o, out))
 	_, err = o.Header()
 	return true, err
