@@ -17,12 +17,18 @@ type failure struct {
 	code         int // exit code; 0: none
 }
 
-// fails calls a trigger and looks at the answer and at the record.
+// fails calls a trigger and looks at the answer, which comes within a minute, and at the record.
 func (k *kube) fails(t *testing.T, path string, want failure) {
+	t.Helper()
+	k.failsWithin(t, path, time.Minute, want)
+}
+
+// failsWithin is fails with another limit for the answer.
+func (k *kube) failsWithin(t *testing.T, path string, limit time.Duration, want failure) {
 	t.Helper()
 	began := time.Now()
 	a := get(t, k.Gateway, path, nil)
-	if took := time.Since(began); took > time.Minute {
+	if took := time.Since(began); took > limit {
 		t.Errorf("it took %s until its caller heard of it", took)
 	}
 	problem := decode[struct {
