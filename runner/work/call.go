@@ -62,9 +62,9 @@ var errCancelled = errors.New("cancelled")
 
 // Accept reads the task and the input from body to its end, which is the commit,
 // and starts the command in the background: ask for its Answer then, whether it can be
-// used or not. When it returns an error (the body was
-// cut, is no task, is too large, or ctx ended), nothing ran and the slot is free
-// again. An input that is whole but malformed is no error: its outcome tells.
+// used or not. When it returns an error (the body was cut, is no task, is too large, the
+// start process has failed since it was ready, or ctx ended), nothing ran and the slot is
+// free again. An input that is whole but malformed is no error: its outcome tells.
 func (c *Call) Accept(ctx context.Context, body io.Reader) error {
 	begun := c.w.now()
 	if !c.w.enter() {
@@ -84,6 +84,9 @@ func (c *Call) Accept(ctx context.Context, body io.Reader) error {
 
 // commit makes the call one that was accepted, and runs it.
 func (c *Call) commit(begun time.Time) error {
+	if err := c.w.starter.broken(); err != nil {
+		return err
+	}
 	now := c.w.now()
 	c.mu.Lock()
 	if c.givenUp || c.accepted {

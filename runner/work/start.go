@@ -193,6 +193,17 @@ func (s *starter) wait(ctx context.Context) error {
 	return nil
 }
 
+// broken returns why a call that has not begun is better off with another runner: the start
+// process was ready and has failed since. A runner that was launched for one call has no other.
+func (s *starter) broken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil || !s.ready || s.w.launch.Invocation != "" {
+		return nil
+	}
+	return s.failed
+}
+
 func (s *starter) isSettled() bool {
 	select {
 	case <-s.settled:

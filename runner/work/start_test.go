@@ -160,3 +160,39 @@ func TestStartProcessThatCrashesLaterDrainsTheRunner(t *testing.T) {
 	}
 	<-w.Done()
 }
+
+// TestStartProcessThatCrashesUnderACallToCome: a call that has not begun is refused, so that another runner takes it;
+// the only runner that a call has tells why it cannot.
+func TestStartProcessThatCrashesUnderACallToCome(t *testing.T) {
+	for name, test := range map[string]struct {
+		start   faas.Start
+		refused bool
+	}{"warm": {faas.StartWarm, true}, "standby": {faas.StartStandby, true}, "job": {faas.StartJob, false}} {
+		t.Run(name, func(t *testing.T) {
+			tk := newTask(t, "true", nil)
+			w := newWorker(t, func(l *task.Launch, o *Options) {
+				startWith("touch $DAVIT_SHARED/ready; while ! [ -e $DAVIT_SHARED/crash ]; do sleep 0.01; done; exit 1", &faas.Ready{File: "ready"})(l, o)
+				l.Start = test.start
+				if test.start == faas.StartJob {
+					l.Invocation = tk.Record.ID
+				}
+			})
+			events := watch(t, w)
+			must(t, w.Ready(t.Context()))
+			c, err := w.Take(tk.Record.ID)
+			must(t, err)
+			must(t, touch(w.shared+"/crash"))
+			await(t, events, task.EventStartFailed)
+			err = c.Accept(t.Context(), wire(t, tk, ""))
+			if _, is := errors.AsType[*StartError](err); is != test.refused || err != nil && !is {
+				t.Fatalf("accepted: %v", err)
+			}
+			if test.refused {
+				await(t, events, task.EventReleased)
+			} else if d := finish(t, c); d.Reason != faas.ReasonStartFailed {
+				t.Fatalf("%+v", d.Outcome)
+			}
+			<-w.Done()
+		})
+	}
+}
