@@ -46,6 +46,11 @@ race-e2e: test-deps ## the whole-system tests with programs under the race detec
 soak: test-deps ## two gateways under a mixed load for SOAK (default 30m): nothing that they hold may grow
 	$(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./e2e -soak $(or $(SOAK),30m)
 
+.PHONY: soak-cluster
+soak-cluster: test-deps build ## the same on a Kubernetes, like cluster-e2e: pods, Jobs and objects may not grow either
+	$(GO) build -o $(BIN)/davit-cluster-e2e ./hack/cluster-e2e
+	@exec $(BIN)/davit-cluster-e2e -soak $(or $(SOAK),30m)
+
 .PHONY: test-deps
 test-deps: ## install what tests need of the machine
 	@./hack/test-deps

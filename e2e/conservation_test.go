@@ -58,7 +58,7 @@ func TestConservation(t *testing.T) {
 	}
 	var load sync.WaitGroup
 	for i := range 60 {
-		load.Go(func() { mixedCall(t, g, i) })
+		load.Go(func() { mixedCall(t, g, "/"+mixedModes[i%len(mixedModes)], i) })
 	}
 	load.Wait()
 	var records []record
@@ -111,14 +111,16 @@ func TestConservation(t *testing.T) {
 	}
 }
 
-// mixedCall makes one call of a load that has a bit of everything.
-func mixedCall(t *testing.T, g *rig.Gateway, i int) {
-	path := "/" + []string{"job", "standby", "warm"}[i%3]
+// mixedModes are those of the functions of a mixed load, which its calls take in turn.
+var mixedModes = []string{"job", "standby", "warm"}
+
+// mixedCall makes call i of a load that has a bit of everything, and returns its status; 0: none.
+func mixedCall(t *testing.T, g *rig.Gateway, path string, i int) int {
 	seconds, code, size := "0.1", "0", 10
 	header := http.Header{}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	switch i / 3 % 7 {
+	switch i / len(mixedModes) % 7 {
 	case 1:
 		code = "3"
 	case 2:
@@ -139,7 +141,7 @@ func mixedCall(t *testing.T, g *rig.Gateway, i int) {
 		rig.Part{Name: "pad", Filename: "pad", Data: make([]byte, size)})
 	if err != nil {
 		t.Error(err)
-		return
+		return 0
 	}
 	header.Set("Content-Type", contentType)
 	a, err := g.Call(ctx, http.MethodPost, path, body, header)
@@ -147,7 +149,7 @@ func mixedCall(t *testing.T, g *rig.Gateway, i int) {
 		if ctx.Err() == nil {
 			t.Errorf("call %d: %v", i, err)
 		}
-		return
+		return 0
 	}
 	switch a.Status {
 	case http.StatusOK, http.StatusAccepted, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusTooManyRequests,
@@ -160,4 +162,5 @@ func mixedCall(t *testing.T, g *rig.Gateway, i int) {
 			t.Errorf("cancel %s: %v %v", id, c, err)
 		}
 	}
+	return a.Status
 }

@@ -35,7 +35,37 @@ type soak struct {
 	redis    *testenv.RedisServer
 	store    *testenv.S3Server
 	gateways [2]*rig.Gateway
-	calls    int
+	answers
+}
+
+// answers counts a load's answers by status; 0: none.
+type answers struct {
+	sync.Mutex
+
+	by map[int]int
+}
+
+// note counts one.
+func (a *answers) note(status int) {
+	a.Lock()
+	defer a.Unlock()
+	if a.by == nil {
+		a.by = map[int]int{}
+	}
+	a.by[status]++
+}
+
+// judge says what there was, and that it was not only failures.
+func (a *answers) judge(t *testing.T) {
+	t.Helper()
+	calls := 0
+	for _, n := range a.by {
+		calls += n
+	}
+	t.Logf("%d calls in %s, by status: %v", calls, *soakFor, a.by)
+	if a.by[http.StatusOK] < 20 || a.by[http.StatusAccepted] < 20 {
+		t.Error("too few went well for this to tell anything")
+	}
 }
 
 // TestSoak: however long calls of all kinds go on, what is held afterwards is what
@@ -57,7 +87,13 @@ func TestSoak(t *testing.T) {
 	before := s.rest()
 	s.load(*soakFor - *soakFor/4)
 	after := s.rest()
-	t.Logf("%d calls in %s", s.calls, *soakFor)
+	s.judge(t)
+	compare(t, before, after)
+}
+
+// compare reports what has grown.
+func compare(t *testing.T, before, after map[string]float64) {
+	t.Helper()
 	for _, what := range slices.Sorted(maps.Keys(after)) {
 		b, a, most := before[what], after[what], slack(what, before[what])
 		t.Logf("%-28s %10.0f before, %10.0f after, at most %.0f", what, b, a, most)
@@ -86,14 +122,10 @@ func slack(what string, before float64) float64 {
 func (s *soak) load(long time.Duration) {
 	end := time.Now().Add(long)
 	var callers sync.WaitGroup
-	var mu sync.Mutex
 	for i := range soakCallers {
 		callers.Go(func() {
 			for n := i; time.Now().Before(end) && !s.t.Failed(); n += soakCallers + 1 {
-				mixedCall(s.t, s.gateways[n%2], n)
-				mu.Lock()
-				s.calls++
-				mu.Unlock()
+				s.note(mixedCall(s.t, s.gateways[n%2], "/"+mixedModes[n%len(mixedModes)], n))
 			}
 		})
 	}
@@ -129,18 +161,25 @@ func (s *soak) rest() map[string]float64 {
 		"objects": float64(s.objects("")), "keys in Redis": float64(s.keys("*")), "folders and files": float64(s.files()),
 	}
 	for i, g := range s.gateways {
-		metrics, name := admin(s.t, g, http.MethodGet, "/metrics", "").Body, fmt.Sprintf("gateway %d ", i)
-		held[name+"goroutines"] = sumMetric(s.t, metrics, "go_goroutines")
-		descriptors, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.Process.Pid))
-		held[name+"descriptors"] = float64(len(descriptors))
-		held[name+"resident KiB"] = float64(statusKiB(g.Process.Pid, "VmRSS:"))
-		headroom := 1 + sumMetric(s.t, metrics, "go_gc_gogc_percent")/100
-		held[name+"live heap KiB"] = sumMetric(s.t, metrics, "go_memstats_next_gc_bytes") / headroom / 1024 // after the last collection
+		maps.Copy(held, gatewayHolds(s.t, i, admin(s.t, g, http.MethodGet, "/metrics", "").Body))
 	}
 	for _, pid := range s.w.runners() {
 		held["runners' resident KiB"] += float64(statusKiB(pid, "VmRSS:"))
 	}
 	return held
+}
+
+// gatewayHolds is what a gateway's metrics say that it holds itself.
+func gatewayHolds(t *testing.T, i int, metrics []byte) map[string]float64 {
+	t.Helper()
+	headroom := 1 + sumMetric(t, metrics, "go_gc_gogc_percent")/100
+	name := fmt.Sprintf("gateway %d ", i)
+	return map[string]float64{
+		name + "goroutines":    sumMetric(t, metrics, "go_goroutines"),
+		name + "descriptors":   sumMetric(t, metrics, "process_open_fds"),
+		name + "resident KiB":  sumMetric(t, metrics, "process_resident_memory_bytes") / 1024,
+		name + "live heap KiB": sumMetric(t, metrics, "go_memstats_next_gc_bytes") / headroom / 1024, // after the last collection
+	}
 }
 
 // objects counts the store's objects.

@@ -3,12 +3,13 @@
 // DAVIT_E2E_KUBECONFIG, the tests run on the cluster of that file, which is neither brought up nor taken down; OVERLAY and REGISTRY
 // say then how Davit gets there.
 //
-// `make cluster-e2e` runs it. Start at run; stages.go runs programs and tells how long they took.
+// `make cluster-e2e` runs it, and `make soak-cluster` with -soak. Start at run; stages.go runs programs and tells how long they took.
 package main
 
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -19,10 +20,12 @@ import (
 )
 
 func main() {
+	soak := flag.Duration("soak", 0, "run the soak test only, with a load of this length")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	s := &stages{out: os.Stderr, env: os.Environ(), now: time.Now}
 	err := run(ctx, s, settings{
-		kubeconfig: os.Getenv("DAVIT_E2E_KUBECONFIG"), overlay: os.Getenv("OVERLAY"), registry: os.Getenv("REGISTRY"),
+		kubeconfig: os.Getenv("DAVIT_E2E_KUBECONFIG"), overlay: os.Getenv("OVERLAY"), registry: os.Getenv("REGISTRY"), soak: *soak,
 	})
 	stop()
 	s.summary()
@@ -32,8 +35,24 @@ func main() {
 	}
 }
 
-// settings are where it runs, when that is not on the cluster of this machine.
-type settings struct{ kubeconfig, overlay, registry string }
+// settings are what runs, and where, when that is not on the cluster of this machine.
+type settings struct {
+	kubeconfig, overlay, registry string
+	soak                          time.Duration // of the soak test, which runs alone; 0: all tests
+}
+
+// suite is a part of the tests.
+type suite struct{ name, args string }
+
+func (at *settings) suites() []suite {
+	if at.soak > 0 {
+		return []suite{{"soak", "-v -timeout 0 -run ^TestKubeSoak$ ./e2e -soak " + at.soak.String()}}
+	}
+	return []suite{
+		{"launcher and builder", "-timeout 20m -race -p 3 ./gateway/kube ./gateway/docker ./e2e/images"},
+		{"whole system", "-timeout 20m -parallel 6 -run ^TestKube ./e2e"},
+	}
+}
 
 // isUp is what bringing the cluster up says when there is nothing to do.
 const isUp = "cluster: is up already"
@@ -79,14 +98,8 @@ func (s *stages) tests(ctx context.Context, at settings) error {
 	s.env = append(s.env, strings.Fields(where.String())...)
 	s.say("%s", strings.Join(strings.Fields(where.String()), " "))
 	var failed error
-	for _, t := range []struct {
-		name string
-		args string
-	}{
-		{"launcher and builder", "-race -p 3 ./gateway/kube ./gateway/docker ./e2e/images"},
-		{"whole system", "-parallel 6 -run ^TestKube ./e2e"},
-	} {
-		args := append([]string{"go", "test", "-tags", "cluster", "-count=1", "-timeout", "20m"}, strings.Fields(t.args)...)
+	for _, t := range at.suites() {
+		args := append([]string{"go", "test", "-tags", "cluster", "-count=1"}, strings.Fields(t.args)...)
 		if err := s.run(ctx, t.name, command{args: args}); err != nil {
 			failed = err
 		}

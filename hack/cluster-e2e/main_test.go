@@ -47,6 +47,7 @@ func TestRun(t *testing.T) {
 	for name, c := range map[string]struct {
 		script string
 		own    string
+		soak   time.Duration
 		want   []string
 		fails  bool
 	}{
@@ -58,6 +59,7 @@ func TestRun(t *testing.T) {
 		"down fails":      {script: "*' down') exit 1;;", want: slices.Concat(before, tests, after), fails: true},
 		"was up":          {script: "*' up') echo KUBECONFIG=/own; echo '" + isUp + "' >&2;;", want: slices.Concat(before, tests)},
 		"one of the user": {own: "/users", want: append([]string{"make REGISTRY="}, tests...)},
+		"only the soak":   {soak: time.Hour, want: append(append(slices.Clone(before), "go 1h0m0s"), after...)},
 		"an interrupt":    {script: "*gateway/kube*) kill -INT $PPID; while :; do sleep 0.1; done;;", want: append(append(slices.Clone(before), tests[0]), after...), fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +68,7 @@ func TestRun(t *testing.T) {
 			defer stop()
 			var out strings.Builder
 			s := &stages{out: &out, env: os.Environ(), now: time.Now}
-			err := run(ctx, s, settings{kubeconfig: c.own})
+			err := run(ctx, s, settings{kubeconfig: c.own, soak: c.soak})
 			if (err != nil) != c.fails {
 				t.Errorf("it ended with %v:\n%s", err, out.String())
 			}

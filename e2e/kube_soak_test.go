@@ -1,0 +1,184 @@
+//go:build cluster
+
+package e2e
+
+import (
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	kubeSoakCallers = 6
+	jobsStay        = 5 * time.Minute // after their end
+	jobsLate        = time.Minute     // that Kubernetes may take to remove them then
+)
+
+// kubeSoak is Davit on a cluster under a mixed load, and what there is of it when that pauses.
+type kubeSoak struct {
+	answers
+
+	t         *testing.T
+	k         *kube
+	functions map[string]string // by mode
+	store     *minio.Client
+	bucket    string
+	earlier   int // objects of the calls that were there before
+}
+
+// TestKubeSoak: however long calls of all kinds go on, there are no more pods, Jobs and objects afterwards than when the
+// first part of them was over, and the gateways hold no more.
+func TestKubeSoak(t *testing.T) {
+	s := &kubeSoak{t: t, k: onKube(t), functions: map[string]string{}}
+	for mode, spec := range map[string]string{
+		"job":     `"mode": "job"`,
+		"standby": `"standby": {"min": 2, "max": 3}`,
+		"warm":    `"mode": "warm", "warm": {"min": 1, "max": 2, "concurrency": 2, "idle": "2s"}`,
+	} {
+		f := s.k.function(t, "soak-"+mode, spec+`, "max_concurrency": 3, "max_queue": {"calls": 20, "wait": "20s"}`, tool(`sleep "$1"; head -c 20000 /dev/urandom; exit "$2"`))
+		s.k.trigger(t, f, `"methods": ["POST"], "command": ["sh", "tool.sh", "{field:s}", "{field:code}"],
+			"timeout": "2s", "wait": "1s", "max_body": "4Ki", "on_disconnect": "cancel", "retention": "1s"`)
+		s.functions[mode] = f
+	}
+	s.store, s.bucket = s.k.store(t)
+	s.earlier = s.objects("invocations/")
+	s.load(*soakFor / 4)
+	before := s.rest()
+	s.load(*soakFor - *soakFor/4)
+	after := s.rest()
+	s.judge(t)
+	compare(t, before, after)
+}
+
+// load calls either gateway in all ways for so long.
+func (s *kubeSoak) load(long time.Duration) {
+	end := time.Now().Add(long)
+	var callers sync.WaitGroup
+	for i := range kubeSoakCallers {
+		callers.Go(func() {
+			for n := i; time.Now().Before(end) && !s.t.Failed(); n += kubeSoakCallers + 1 {
+				s.note(mixedCall(s.t, s.k.Gateway, "/"+s.functions[mixedModes[n%len(mixedModes)]], n))
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// rest waits until nothing is left of the calls, and measures what is there.
+func (s *kubeSoak) rest() map[string]float64 {
+	s.t.Helper()
+	s.store, s.bucket = s.k.store(s.t)
+	until(s.t, "no call is in flight", kubeWait, func() bool {
+		flying := 0.0
+		for _, metrics := range s.metrics() {
+			flying += sumMetric(s.t, metrics, "davit_invocations_in_flight")
+		}
+		return flying == 0
+	})
+	var pods, jobs map[string]int
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("pods %v, jobs %v", pods, jobs)
+		}
+	}()
+	kept := map[string]int{"standby": 2, "warm": 1}
+	until(s.t, "no more pods and Jobs than are kept are there, and no old ones", 2*kubeWait, func() bool {
+		pods, jobs = s.there()
+		return maps.Equal(pods, kept) && maps.Equal(jobs, kept)
+	})
+	until(s.t, "the objects of the calls are gone", 2*kubeWait, func() bool { return s.objects("invocations/") <= s.earlier })
+	held := map[string]float64{"objects": float64(s.objects("")), "pods": float64(pods["standby"] + pods["warm"]), "Jobs": float64(jobs["standby"] + jobs["warm"])}
+	for i, metrics := range s.metrics() {
+		maps.Copy(held, gatewayHolds(s.t, i, metrics))
+	}
+	return held
+}
+
+// metrics are both gateways'.
+func (s *kubeSoak) metrics() (all [][]byte) {
+	for _, pod := range s.k.replicas(s.t, 2) {
+		if n := pod.Status.ContainerStatuses[0].RestartCount; n > 0 {
+			s.t.Fatalf("the gateway %s was started %d times again", pod.Name, n)
+		}
+		body, err := s.k.clients.CoreV1().Pods(davitNamespace).ProxyGet("http", pod.Name, "8080", "metrics", nil).DoRaw(s.t.Context())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, body)
+	}
+	return all
+}
+
+// there counts the pods and Jobs of each mode that run, and those that have ended so long ago that they should be gone.
+func (s *kubeSoak) there() (pods, jobs map[string]int) {
+	pods, jobs = map[string]int{}, map[string]int{}
+	for mode, f := range s.functions {
+		of := metav1.ListOptions{LabelSelector: "davit.dev/function=" + f}
+		p, err := s.k.clients.CoreV1().Pods(functionsNamespace).List(s.t.Context(), of)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		j, err := s.k.clients.BatchV1().Jobs(functionsNamespace).List(s.t.Context(), of)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for i := range p.Items {
+			count(pods, mode, podEnd(&p.Items[i]))
+		}
+		for i := range j.Items {
+			count(jobs, mode, jobEnd(&j.Items[i]))
+		}
+	}
+	return pods, jobs
+}
+
+// count counts what has not ended for its mode, and what ended long ago as old.
+func count(n map[string]int, mode string, end time.Time) {
+	switch {
+	case end.IsZero():
+		n[mode]++
+	case time.Since(end) > jobsStay+jobsLate:
+		n["old"]++
+	}
+}
+
+// jobEnd is when a Job ended; zero: not yet.
+func jobEnd(j *batchv1.Job) (end time.Time) {
+	for _, c := range j.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return end
+}
+
+// podEnd is when a pod ended; zero: not yet.
+func podEnd(p *corev1.Pod) (end time.Time) {
+	if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+		return end
+	}
+	end = p.CreationTimestamp.Time
+	for i := range p.Status.ContainerStatuses {
+		if over := p.Status.ContainerStatuses[i].State.Terminated; over != nil && over.FinishedAt.After(end) {
+			end = over.FinishedAt.Time
+		}
+	}
+	return end
+}
+
+// objects counts the store's objects.
+func (s *kubeSoak) objects(prefix string) (n int) {
+	for o := range s.store.ListObjects(s.t.Context(), s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		if o.Err != nil {
+			s.t.Fatal(o.Err)
+		}
+		n++
+	}
+	return n
+}
