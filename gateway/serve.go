@@ -26,7 +26,7 @@ func serveHTTP(ln net.Listener, h http.Handler, write time.Duration) func(contex
 			<-ctx.Done()
 			return nil
 		}
-		s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, WriteTimeout: write, MaxHeaderBytes: 64 << 10}
+		s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, WriteTimeout: write, MaxHeaderBytes: 64 << 10}
 		return serveUntil(ctx, func() error { return s.Serve(ln) }, func(grace context.Context) error {
 			if err := s.Shutdown(grace); err != nil {
 				return s.Close()

@@ -39,7 +39,6 @@ type conn struct {
 	ahead      lookahead // read from the socket and not handed on
 	scan       headScan
 	headerEnds time.Time // the deadline of the header under way
-	served     bool      // a request was answered before
 	linger     bool      // at the end, let the caller read the answer before it meets a closed socket
 	fault      error     // why Read refused a header
 
@@ -52,7 +51,6 @@ type conn struct {
 func newConn(ctx context.Context, raw net.Conn, limits *Limits) *conn {
 	c := &conn{Conn: raw, limits: limits}
 	c.ctx, c.hangUp = context.WithCancel(ctx)
-	c.headerEnds = time.Now().Add(limits.Header)
 	return c
 }
 
@@ -101,7 +99,7 @@ func (c *conn) arm() error {
 		return io.ErrUnexpectedEOF // fasthttp sees another end of the header than we
 	case c.draining && c.phase == betweenRequests:
 		return io.EOF
-	case c.phase == inHeader || !c.served:
+	case c.phase == inHeader:
 		return c.SetReadDeadline(c.headerEnds)
 	}
 	return c.SetReadDeadline(time.Now().Add(c.limits.Idle))
@@ -113,9 +111,7 @@ func (c *conn) begin() {
 	defer c.mu.Unlock()
 	if c.phase == betweenRequests {
 		c.phase = inHeader
-		if c.served {
-			c.headerEnds = time.Now().Add(c.limits.Header)
-		}
+		c.headerEnds = time.Now().Add(c.limits.Header)
 	}
 }
 
@@ -142,7 +138,6 @@ func (c *conn) next() {
 	c.scan = headScan{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.served = true
 	c.phase = betweenRequests
 }
 

@@ -164,6 +164,15 @@ func TestSlowCallers(t *testing.T) {
 			t.Fatalf("got %q", got)
 		}
 	})
+	t.Run("nothing for longer than a header may take", func(t *testing.T) {
+		u := startTriggers(t, Limits{Header: 50 * time.Millisecond})
+		conn := u.raw("")
+		<-time.After(200 * time.Millisecond)
+		_, err := io.WriteString(conn, "GET /echo/a HTTP/1.1\r\nHost: x\r\n\r\n")
+		if got := u.readAnswer(bufio.NewReader(conn), "GET"); err != nil || got.StatusCode != 200 {
+			t.Fatalf("got %d, %v", got.StatusCode, err)
+		}
+	})
 	t.Run("idle after a request", func(t *testing.T) {
 		got := u.talk("GET /echo/a HTTP/1.1\r\nHost: x\r\n\r\n")
 		if strings.Count(got, "HTTP/1.1 ") != 1 || !strings.HasPrefix(got, "HTTP/1.1 200 ") {

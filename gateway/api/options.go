@@ -11,10 +11,10 @@ import (
 
 // Limits are the edge's own bounds. The zero value of each means its default.
 type Limits struct {
-	Header      time.Duration // for the whole header to arrive; 10 s
+	Header      time.Duration // for the whole header to arrive, from its first byte; 10 s
 	Body        time.Duration // between two pieces of a body; 60 s
 	Write       time.Duration // for a piece of an answer to leave; 60 s
-	Idle        time.Duration // of a connection between two requests; 75 s
+	Idle        time.Duration // of a connection before its first and between two requests; 2 min, for clients that give one up at 90 s should be first
 	HeaderBytes int           // of a request line with its headers; 32 KiB
 	JSONBytes   int64         // of a JSON body; 1 MiB
 	SourceBytes int64         // of an uploaded archive; 100 MiB
@@ -26,7 +26,7 @@ func (l Limits) withDefaults() Limits {
 	l.Header = orDefault(l.Header, 10*time.Second)
 	l.Body = orDefault(l.Body, 60*time.Second)
 	l.Write = orDefault(l.Write, 60*time.Second)
-	l.Idle = orDefault(l.Idle, 75*time.Second)
+	l.Idle = orDefault(l.Idle, 2*time.Minute)
 	l.HeaderBytes = orDefault(l.HeaderBytes, 32<<10)
 	l.JSONBytes = orDefault(l.JSONBytes, 1<<20)
 	l.SourceBytes = orDefault(l.SourceBytes, 100<<20)

@@ -223,7 +223,7 @@ func (h *Hub) tellPeers(c *control) {
 				err = c.order(h.life, http.MethodPut, task.PathPeers, body)
 			}
 			if err != nil && h.life.Err() == nil {
-				h.log.Warn("peers not told", "cause", err)
+				h.log.Info("peers not told", "cause", err) // a runner that dials in again is
 			}
 		}
 	})
