@@ -186,11 +186,12 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 		slot.Release()
 		return err
 	}
-	runner := slot.Runner().Runner
+	runner, bound := slot.Runner().Runner, false
 	answer, err := slot.Invoke(ctx, t, hub.Body{}, func(ctx context.Context) error {
 		if c.ctx.Err() != nil {
 			return context.Cause(c.ctx) //nolint:contextcheck // the call has a life of its own
 		}
+		bound = true // as far as is known, also when Redis does not answer
 		if err := d.Queue.Bind(ctx, c.id, t.Record.Attempt, runner); err != nil {
 			return err
 		}
@@ -209,13 +210,20 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 		d.yield(c)
 		return nil
 	case errors.Is(err, hub.ErrNotRun) && ctx.Err() == nil:
-		if undo := d.Queue.Unbind(ctx, c.id, t.Record.Attempt, runner); undo != nil {
-			d.Logger.Warn("unbind an invocation from a runner that never had it", "invocation", c.id, "error", undo)
+		if bound {
+			d.unbind(ctx, c, t.Record.Attempt, runner)
 		}
 		c.unbind()
 		return fmt.Errorf("%w: %w", hub.ErrRefused, err)
 	}
 	return d.follow(ctx, c)
+}
+
+// unbind takes a binding back from a runner that never had the invocation.
+func (d *Dispatcher) unbind(ctx context.Context, c *call, attempt int, runner faas.RunnerID) {
+	if err := d.Queue.Unbind(ctx, c.id, attempt, runner); err != nil {
+		d.Logger.Warn("unbind an invocation from a runner that never had it", "invocation", c.id, "error", err)
+	}
 }
 
 // follow waits for the outcome of an accepted invocation whose connection broke

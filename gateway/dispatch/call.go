@@ -96,8 +96,8 @@ func (d *Dispatcher) rejoin(ctx context.Context, c *call) (*Reply, error) {
 	wait, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.stopAtBudget(cancel)
-	over := context.AfterFunc(c.endedContext(), func() { cancel(errEnded) }) //nolint:contextcheck // the call has a life of its own
-	defer over()
+	c.stopWhenLost(cancel)           //nolint:contextcheck // the call has a life of its own
+	defer c.stopOnceStored(cancel)() //nolint:contextcheck // as above
 	answer, err := d.hub.Attach(wait, c.id)
 	switch {
 	case err == nil:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"davit/gateway/faas"
+	"davit/gateway/hub"
 )
 
 func sh(script string) faas.TriggerSpec {
@@ -201,6 +202,28 @@ func TestBudgetEnds(t *testing.T) {
 	}
 }
 
+// TestBudgetEndsWhileTheStoreIsAway: a call that cannot be promised keeps its caller, who has the result when the command has ended.
+func TestBudgetEndsWhileTheStoreIsAway(t *testing.T) {
+	for name, spec := range map[string]faas.FunctionSpec{"job": {}, "warm": warm()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wait := faas.Duration(time.Second)
+			trigger := sh("sleep 2; cat body")
+			trigger.Wait, trigger.Response = &wait, faas.ResponseFile
+			r := newRig(t, spec, trigger)
+			r.away.Store(true)
+			defer r.away.Store(false)
+			reply, err := r.Call(t.Context(), r.request("what was sent"))
+			if err != nil || reply.Accepted {
+				t.Fatalf("%+v, %v", reply, err)
+			}
+			if got := read(t, reply); got != "what was sent" {
+				t.Errorf("its result is %q", got)
+			}
+		})
+	}
+}
+
 // TestCancelWhileWaiting ends a call that never got a slot; a second cancel is a conflict.
 func TestCancelWhileWaiting(t *testing.T) {
 	r := newRig(t, faas.FunctionSpec{MaxConcurrency: 1}, sh("sleep 2"))
@@ -224,6 +247,29 @@ func TestCancelWhileWaiting(t *testing.T) {
 	}
 	if err := <-first; err != nil {
 		t.Errorf("the first call: %v", err)
+	}
+}
+
+// TestCancelledBeforeItsSlot: an accepted call that is cancelled is not offered to a runner that waits.
+func TestCancelledBeforeItsSlot(t *testing.T) {
+	r := newRig(t, warm(), sh("true"))
+	c, err := r.open(r.request(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var slot *hub.Slot
+	until(t, "a runner waits", func() bool { slot = r.hub.TryClaim(r.want(c)); return slot != nil })
+	slot.Release()
+	c.committed() // somebody has seen it
+	c.cancel(errCancelled)
+	r.drive(t.Context(), c)
+	if slot = r.hub.TryClaim(r.want(c)); slot == nil {
+		t.Error("the runner was offered the call")
+	} else {
+		slot.Release()
+	}
+	if inv := r.final(c.id); inv.State != faas.StateCancelled {
+		t.Errorf("it ended as %+v", inv)
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 // claim gets c a slot: a parked one at once, or one that it queues for and has
 // brought up. The error is a cause of this package, a *loss or a *faas.Error.
 func (d *Dispatcher) claim(ctx context.Context, c *call) (*hub.Slot, error) {
+	if c.ctx.Err() != nil {
+		return nil, context.Cause(c.ctx) //nolint:contextcheck // the call's own life
+	}
 	want := d.want(c)
 	d.scaler.calls(c)
 	if slot := d.hub.TryClaim(want); slot != nil {

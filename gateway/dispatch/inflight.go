@@ -126,6 +126,14 @@ func (c *call) stopWhenLost(cancel context.CancelCauseFunc) {
 	})
 }
 
+// stopOnceStored ends a wait for the answer of a runner that has nothing left to store, after a while: it may have
+// gone, and what it had can be fetched by id. It holds until stop is called.
+func (c *call) stopOnceStored(cancel context.CancelCauseFunc) (stop func() bool) {
+	return context.AfterFunc(channelContext{c.stored.done}, func() {
+		time.AfterFunc(settleSoon, func() { cancel(errEnded) })
+	})
+}
+
 // endedContext ends when the outcome is decided.
 func (c *call) endedContext() context.Context { return channelContext{c.ended.done} }
 

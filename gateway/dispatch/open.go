@@ -12,8 +12,13 @@ import (
 	"davit/internal/task"
 )
 
-// signedFor is how much longer than its deadline an invocation's URLs live.
-const signedFor = 5 * time.Minute
+// signedExtra is how much longer than its deadline an invocation's URLs live.
+const signedExtra = 5 * time.Minute
+
+// signedFor is how long the URLs of an invocation with that timeout live.
+func (d *Dispatcher) signedFor(timeout faas.Duration) time.Duration {
+	return d.Limits.Grace + timeout.Std() + signedExtra
+}
 
 // open pins the live revision and makes the invocation, in memory only.
 func (d *Dispatcher) open(req *Request) (*call, error) {
@@ -103,7 +108,7 @@ func (d *Dispatcher) complete(ctx context.Context, c *call, slot *hub.Slot) (*ta
 	t.Record = *c.snapshot()
 	t.Record.Inner.Task = nil
 	t.MustKeep = t.Record.Inner.Accepted
-	ttl := d.Limits.Grace + t.Timeout.Std() + signedFor
+	ttl := d.signedFor(t.Timeout)
 	var err error
 	sign := func(key blob.Key) string {
 		var url string

@@ -24,7 +24,8 @@ type Records interface {
 type Archive interface {
 	ListInvocations(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error)
 	ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error)
-	DeleteInvocation(ctx context.Context, id faas.InvocationID) error
+	// DeleteInvocation deletes a final record; with again, the id alone is told as expired once more at that time.
+	DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error
 }
 
 // Queue is the durable queue of accepted invocations: each is led by one gateway under a lease.

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -56,6 +57,7 @@ func (d *Dispatcher) sweepUploads(ctx context.Context) {
 func (d *Dispatcher) sweep(ctx context.Context) {
 	for {
 		due, err := d.Archive.ExpiredInvocations(ctx, d.Now(), sweepBatch)
+		due = slices.DeleteFunc(due, d.isHeld) // its runner has yet to store what would be left behind
 		if err != nil || len(due) == 0 {
 			return
 		}
@@ -76,6 +78,13 @@ func (d *Dispatcher) sweep(ctx context.Context) {
 	}
 }
 
+func (d *Dispatcher) isHeld(inv *faas.Invocation) bool {
+	_, held := d.hub.Holder(inv.ID)
+	return held
+}
+
+// remove removes an invocation: its objects, then its record. A runner that is out of touch may store something
+// later, while its signed URLs live: what comes then is removed when they have ended.
 func (d *Dispatcher) remove(ctx context.Context, inv *faas.Invocation) error {
 	for info, err := range d.Objects.List(ctx, "invocations/"+string(inv.ID)+"/", "") {
 		if err != nil {
@@ -85,5 +94,11 @@ func (d *Dispatcher) remove(ctx context.Context, inv *faas.Invocation) error {
 			return err
 		}
 	}
-	return d.Archive.DeleteInvocation(ctx, inv.ID)
+	var again time.Time
+	if inv.EndedAt != nil && inv.Inner != nil {
+		if signed := inv.EndedAt.Add(d.signedFor(inv.Inner.Timeout)); signed.After(d.Now()) {
+			again = signed
+		}
+	}
+	return d.Archive.DeleteInvocation(ctx, inv.ID, again)
 }

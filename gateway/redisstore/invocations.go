@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -226,8 +227,8 @@ func noInvocation(id faas.InvocationID) error {
 
 // ExpiredInvocations returns at most so many final records whose retention is
 // over, those that were due first in front, for the sweeper: it deletes what the
-// store holds of each and then calls DeleteInvocation. Where Redis has dropped
-// the record already, only its ID is set.
+// store holds of each and then calls DeleteInvocation. Where the record is gone
+// already, only its ID is set.
 func (s *Store) ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error) {
 	due := redis.ZRangeArgs{Key: s.keys.expiry(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(most)}
 	ids, err := s.client.ZRangeArgs(ctx, due).Result()
@@ -246,9 +247,9 @@ func (s *Store) ExpiredInvocations(ctx context.Context, now time.Time, most int)
 	return found, nil
 }
 
-// deleteLua deletes a final invocation.
+// deleteLua deletes a final invocation, and notes when it is to be told as expired again.
 //
-//	KEYS[1] invocation, KEYS[2] invocations, KEYS[3] expiry, KEYS[4] byFunction, KEYS[5] byTrigger, KEYS[6] byState; ARGV[1] id, ARGV[2] state
+//	KEYS[1] invocation, KEYS[2] invocations, KEYS[3] expiry, KEYS[4] byFunction, KEYS[5] byTrigger, KEYS[6] byState; ARGV[1] id, ARGV[2] state, ARGV[3] ms or ""
 //
 // Answers 1, or 0 when it has another state.
 const deleteLua = `
@@ -256,11 +257,13 @@ local state = redis.call('HGET', KEYS[1], 's')
 if state and state ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[1])
 for i = 2, 6 do redis.call('ZREM', KEYS[i], ARGV[1]) end
+if ARGV[3] ~= '' then redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1]) end
 return 1
 `
 
 // DeleteInvocation deletes a final record. One that is not there is fine; one that is not final is a Conflict.
-func (s *Store) DeleteInvocation(ctx context.Context, id faas.InvocationID) error {
+// With again, ExpiredInvocations gives the ID once more from that time on, until it is deleted again.
+func (s *Store) DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error {
 	values, err := s.client.HMGet(ctx, s.keys.invocation(id), "f", "t", "s").Result()
 	if err != nil {
 		return fmt.Errorf("delete invocation %s: %w", id, s.fault(err))
@@ -276,7 +279,11 @@ func (s *Store) DeleteInvocation(ctx context.Context, id faas.InvocationID) erro
 	keys := []string{
 		s.keys.invocation(id), s.keys.invocations(), s.keys.expiry(), s.keys.byFunction(fn), s.keys.byTrigger(trigger), s.keys.byState(state),
 	}
-	done, err := s.eval(ctx, deleteLua, keys, string(id), string(state)).Int()
+	due := ""
+	if !again.IsZero() {
+		due = strconv.FormatInt(s.stamp(again), 10)
+	}
+	done, err := s.eval(ctx, deleteLua, keys, string(id), string(state), due).Int()
 	if err != nil {
 		return fmt.Errorf("delete invocation %s: %w", id, s.fault(err))
 	}

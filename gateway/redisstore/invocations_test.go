@@ -234,13 +234,21 @@ func TestExpiredInvocations(t *testing.T) {
 		if got := due(90*time.Minute, 10); !reflect.DeepEqual(got, []faas.InvocationID{short.ID}) {
 			t.Errorf("what Redis dropped: %v", got)
 		}
-		wantKind(t, s.DeleteInvocation(t.Context(), running.ID), faas.Conflict)
+		wantKind(t, s.DeleteInvocation(t.Context(), running.ID, time.Time{}), faas.Conflict)
 		for _, inv := range []*faas.Invocation{short, long, named} {
-			must(t, s.DeleteInvocation(t.Context(), inv.ID))
-			must(t, s.DeleteInvocation(t.Context(), inv.ID))
+			must(t, s.DeleteInvocation(t.Context(), inv.ID, time.Time{}))
+			must(t, s.DeleteInvocation(t.Context(), inv.ID, time.Time{}))
 		}
 		if got := due(1000*time.Hour, 10); got != nil {
 			t.Errorf("deleted, and yet %v", got)
+		}
+		must(t, s.DeleteInvocation(t.Context(), short.ID, at.Add(2*time.Hour)))
+		if got, later := due(time.Hour, 10), due(3*time.Hour, 10); got != nil || !reflect.DeepEqual(later, []faas.InvocationID{short.ID}) {
+			t.Errorf("to be told again: %v, later %v", got, later)
+		}
+		must(t, s.DeleteInvocation(t.Context(), short.ID, time.Time{}))
+		if got := due(1000*time.Hour, 10); got != nil {
+			t.Errorf("told again and deleted, and yet %v", got)
 		}
 		items, _, err := s.ListInvocations(t.Context(), faas.InvocationFilter{})
 		must(t, err)

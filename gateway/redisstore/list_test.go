@@ -90,7 +90,7 @@ func TestPagesStayWhatTheyAre(t *testing.T) {
 		}
 		_, _, err = s.Settle(t.Context(), ended(first[0], faas.Failed))
 		must(t, err)
-		must(t, s.DeleteInvocation(t.Context(), first[0].ID))
+		must(t, s.DeleteInvocation(t.Context(), first[0].ID, time.Time{}))
 		if again := listed(t, s, faas.InvocationFilter{Limit: 5, Cursor: next}); !slices.Equal(again, rest) || len(rest) != 15 {
 			t.Errorf("%v, before %v", again, rest)
 		}

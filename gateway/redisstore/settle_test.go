@@ -192,6 +192,6 @@ func live(t *testing.T, s *Store, way int) error {
 		again := over.Clone()
 		again.Attempt = 2
 		_, _, errSettle := s.Settle(ctx, again)
-		return errors.Join(err, errUpdate, errSettle, s.DeleteInvocation(ctx, inv.ID))
+		return errors.Join(err, errUpdate, errSettle, s.DeleteInvocation(ctx, inv.ID, time.Time{}))
 	}
 }
