@@ -207,8 +207,7 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 		c.unbind()
 		return err
 	case faas.KindOf(err) == faas.Conflict:
-		d.yield(c)
-		return nil
+		return d.notBound(ctx, c)
 	case errors.Is(err, hub.ErrNotRun) && ctx.Err() == nil:
 		if bound {
 			d.unbind(ctx, c, t.Record.Attempt, runner)
@@ -217,6 +216,17 @@ func (d *Dispatcher) deliver(ctx context.Context, c *call, slot *hub.Slot) error
 		return fmt.Errorf("%w: %w", hub.ErrRefused, err)
 	}
 	return d.follow(ctx, c)
+}
+
+// notBound finds out why Redis bound an accepted invocation to no runner of ours: a cancel came first, or another
+// gateway leads it by now.
+func (d *Dispatcher) notBound(ctx context.Context, c *call) error {
+	record, err := d.Records.FindInvocation(ctx, c.id)
+	if err == nil && (record.State == faas.Queued || record.State == faas.Starting) && record.Inner != nil && record.Inner.Cancelled {
+		return errCancelled
+	}
+	d.yield(c)
+	return nil
 }
 
 // unbind takes a binding back from a runner that never had the invocation.

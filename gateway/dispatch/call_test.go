@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -247,6 +249,41 @@ func TestCancelWhileWaiting(t *testing.T) {
 	}
 	if err := <-first; err != nil {
 		t.Errorf("the first call: %v", err)
+	}
+}
+
+// TestCancelledElsewhereBeforeItsSlot: a cancel that is in the record, but was not heard of, ends the call when a runner is to have it.
+func TestCancelledElsewhereBeforeItsSlot(t *testing.T) {
+	gate := filepath.Join(t.TempDir(), "gate")
+	r := newRig(t, warm(), sh("until [ -e "+gate+" ]; do sleep 0.01; done"))
+	var ids [2]faas.InvocationID // one runs, one waits
+	for i := range ids {
+		req := r.request("")
+		req.Async = true
+		reply, err := r.Call(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = reply.Invocation.ID
+		until(t, "the first runs", func() bool { return r.running() == 1 })
+	}
+	_, err := r.Records.UpdateInvocation(t.Context(), ids[1], func(i *faas.Invocation) error {
+		i.Inner.Cancelled = true
+		return nil
+	})
+	if err == nil {
+		err = os.WriteFile(gate, nil, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []faas.State{faas.Succeeded, faas.StateCancelled} {
+		if inv := r.final(ids[i]); inv.State != want {
+			t.Errorf("call %d ended as %+v, want %s", i, inv, want)
+		}
+	}
+	if n := r.meter.released.Load(); n != 0 {
+		t.Error("it was left to another gateway")
 	}
 }
 
