@@ -153,7 +153,11 @@ func mixedCall(t *testing.T, g *rig.Gateway, path string, i int) int {
 	}
 	switch a.Status {
 	case http.StatusOK, http.StatusAccepted, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusTooManyRequests,
-		http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable, http.StatusConflict:
+		http.StatusRequestEntityTooLarge, http.StatusConflict:
+	case http.StatusServiceUnavailable:
+		if a.Header.Get("Davit-Reason") == "" { // nothing is away
+			t.Errorf("call %d: it failed for no reason: %.300s", i, a.Body)
+		}
 	default:
 		t.Errorf("call %d: status %d %.300s", i, a.Status, a.Body)
 	}
