@@ -208,9 +208,8 @@ func TestBudgetEnds(t *testing.T) {
 func TestBudgetEndsWhileTheStoreIsAway(t *testing.T) {
 	for name, spec := range map[string]faas.FunctionSpec{"job": {}, "warm": warm()} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			wait := faas.Duration(time.Second)
-			trigger := sh("sleep 2; cat body")
+			wait := faas.Duration(500 * time.Millisecond)
+			trigger := sh("sleep 1.5; cat body")
 			trigger.Wait, trigger.Response = &wait, faas.ResponseFile
 			r := newRig(t, spec, trigger)
 			r.away.Store(true)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,9 +53,10 @@ func TestKilledRunner(t *testing.T) {
 		ran  int
 	}{
 		{"before the end of the body", func(kill func()) hub.Body {
-			return hub.Body{Stream: io.MultiReader(strings.NewReader("part"), readerFunc(func([]byte) (int, error) {
-				kill()
-				return 0, io.EOF
+			once := sync.OnceFunc(kill)
+			return hub.Body{Stream: io.MultiReader(strings.NewReader("part"), readerFunc(func(p []byte) (int, error) {
+				once()
+				return len(p), nil // it would go on
 			})), Size: -1}
 		}, hub.ErrNotRun, 0},
 		{"after the end of the body", func(func()) hub.Body { return hub.Body{Small: []byte("x")} }, hub.ErrInDoubt, 1},
