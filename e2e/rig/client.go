@@ -137,6 +137,9 @@ var client = &http.Client{ //nolint:gochecknoglobals // one pool of connections 
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
+// CloseIdle closes the connections on which no request is under way.
+func CloseIdle() { client.CloseIdleConnections() }
+
 // RegisterSource registers a function from a .tgz and waits until it is ready.
 func (g *Gateway) RegisterSource(ctx context.Context, name, spec string, source []byte) (*Answer, error) {
 	body, contentType, err := Form(Part{Name: "spec", ContentType: "application/json", Data: []byte(spec)}, Part{Name: "source", Filename: name + ".tgz", Data: source})

@@ -30,7 +30,9 @@ func (w *Worker) Rehearse(command ...string) error {
 	if err != nil {
 		return fmt.Errorf("rehearse: %w", err)
 	}
-	s := w.takeQuietly()
+	w.mu.Lock()
+	s := w.pop()
+	w.mu.Unlock()
 	if s == nil {
 		return ErrBusy
 	}
@@ -46,19 +48,6 @@ func (w *Worker) Rehearse(command ...string) error {
 		return fmt.Errorf("rehearse: %w", err)
 	}
 	return nil
-}
-
-// takeQuietly takes a free slot, if there is one, and tells nobody.
-func (w *Worker) takeQuietly() *slot {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	last := len(w.slots) - 1
-	if last < 0 {
-		return nil
-	}
-	s := w.slots[last]
-	w.slots = w.slots[:last]
-	return s
 }
 
 // rehearse does what Accept and run do, but for telling and storing it. It reports whether the

@@ -199,8 +199,8 @@ func (w *Worker) tryTake(id faas.InvocationID) (*Call, <-chan struct{}) {
 	if held || other || w.draining {
 		return nil, nil
 	}
-	last := len(w.slots) - 1
-	if last < 0 {
+	s := w.pop()
+	if s == nil {
 		if w.cleaning == 0 {
 			return nil, nil
 		}
@@ -209,12 +209,21 @@ func (w *Worker) tryTake(id faas.InvocationID) (*Call, <-chan struct{}) {
 		}
 		return nil, w.cleaned
 	}
-	s := w.slots[last]
-	w.slots = w.slots[:last]
 	call := newCall(w, id, s)
 	w.calls[id] = call
 	w.publish(task.Event{Kind: task.EventTaken, Invocation: id})
 	return call, nil
+}
+
+// pop takes a free slot, or returns nil; w.mu is held.
+func (w *Worker) pop() *slot {
+	last := len(w.slots) - 1
+	if last < 0 {
+		return nil
+	}
+	s := w.slots[last]
+	w.slots = w.slots[:last]
+	return s
 }
 
 // Find returns the call that holds an invocation, from its acceptance until it is forgotten.
