@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"davit/gateway/docker"
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // checkBuilder checks what the building of images needs.

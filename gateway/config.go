@@ -15,7 +15,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Config is everything that can be set. Each setting is an environment variable;

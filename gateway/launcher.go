@@ -6,7 +6,7 @@ import (
 	"net"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // The choices of DAVIT_LAUNCHER.

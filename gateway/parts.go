@@ -19,11 +19,11 @@ import (
 	"github.com/google/uuid"
 
 	"davit/gateway/embedded"
-	"davit/gateway/faas"
 	"davit/gateway/local"
 	"davit/gateway/redisstore"
 	"davit/internal/archive"
 	"davit/internal/blob"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -14,12 +14,12 @@ import (
 
 	"davit/gateway/api"
 	"davit/gateway/dispatch"
-	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/gateway/meter"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
 	"davit/gateway/vault"
+	"davit/internal/faas"
 	"davit/internal/version"
 	"davit/web"
 )

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"davit/gateway/dispatch"
-	"davit/gateway/faas"
 	"davit/gateway/kube"
 	"davit/gateway/local"
 	"davit/gateway/vault"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"davit/gateway/api"
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -11,11 +11,11 @@ import (
 
 	"davit/gateway/api"
 	"davit/gateway/dispatch"
-	"davit/gateway/faas"
 	"davit/gateway/meter"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
 	"davit/internal/blob"
+	"davit/internal/faas"
 	"davit/internal/version"
 )
 

@@ -19,7 +19,7 @@ import (
 	"strings"
 	"syscall"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/internal/version"
 	"davit/runner/command"

@@ -17,7 +17,7 @@ import (
 	"davit/e2e/bench/figure"
 	"davit/e2e/bench/load"
 	"davit/e2e/rig"
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // functions and triggers of the benchmark: the same work, warm and as a job, kept and not.

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // cookieName is that of the session's cookie.

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // unbounded is the limit of a body that has none.

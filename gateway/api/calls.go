@@ -10,7 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // triggers serves calls, and under /-/ what callers ask of theirs.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // captured runs one call and returns what was handed on.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // part is one part of a form.

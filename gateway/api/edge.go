@@ -19,7 +19,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // edge is what both listeners have in common: it opens a request, has Fiber

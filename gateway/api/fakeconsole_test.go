@@ -13,7 +13,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // fakeRegistry registers in memory.

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 const testID = faas.InvocationID("01912d68-783e-7a0a-9d5c-6d0c5e5f3a11")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // mostBuildWait bounds ?wait= of a registration.

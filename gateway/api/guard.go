@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // guard keeps foreign pages out: a browser sends our cookie with what they make

@@ -21,7 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // TestMain looks for goroutines that are left. fasthttp keeps one, for the Date

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // invocations answers for one invocation, on both listeners.

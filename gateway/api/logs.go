@@ -6,7 +6,7 @@ import (
 	"io"
 	"strconv"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // logRequest says what of a log is wanted.

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Limits are the edge's own bounds. The zero value of each means its default.

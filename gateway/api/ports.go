@@ -5,8 +5,8 @@ import (
 	"io"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // Matcher finds the trigger for a request; faas.Table says what it answers.

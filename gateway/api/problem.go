@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const problemType = "application/problem+json"

@@ -6,7 +6,7 @@ import (
 	"mime/multipart"
 	"strings"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // putSource registers an archive. Where the spec comes first, as it should, the

@@ -15,7 +15,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // context ends when the caller hangs up, for what nobody would miss then.

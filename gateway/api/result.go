@@ -13,7 +13,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // result answers with the zip, or with a URL to it.

@@ -12,7 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // The few pages that the gateway writes itself: they work without scripts, and

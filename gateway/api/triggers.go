@@ -9,7 +9,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // triggerView is a trigger as users read it, with the URL that calls it.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // invocationView is a record as users read it.

@@ -7,9 +7,9 @@ import (
 	"io"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // accept answers a call that has no slot yet with 202: first the input is

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 )
 
 // Call runs req's command and returns its result, or 202 when the caller asked

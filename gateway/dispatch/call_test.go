@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 )
 
 func sh(script string) faas.TriggerSpec {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 )
 
 // Cancel ends an invocation in whatever state it is, on whichever gateway; it

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 )
 
 // claim gets c a slot: a parked one at once, or one that it queues for and has

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // demand is what is wanted of a revision's kept runners.

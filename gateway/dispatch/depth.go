@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

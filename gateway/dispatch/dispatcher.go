@@ -8,9 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // Options are the parts that a Dispatcher works with. All are required.

@@ -3,7 +3,7 @@ package dispatch
 import (
 	"context"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Two gateways may both lead an invocation for a while: one that seemed dead was

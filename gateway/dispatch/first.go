@@ -7,8 +7,8 @@ import (
 	"io"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 )
 
 // mostLost is how many runners may end before one has parked.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // TestExplained: a call whose runner is out of touch ends with what the launcher knows of it.

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 const (

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // runLeases renews what this gateway leads: accepted invocations and jobs' places.

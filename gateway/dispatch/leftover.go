@@ -3,7 +3,7 @@ package dispatch
 import (
 	"context"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // endLeftOver drains the runners of jobs that were idle before and are still, and

@@ -3,7 +3,7 @@ package dispatch
 import (
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // TestLeftOverJobsEnd: a parked runner whose invocation is over goes, once it was

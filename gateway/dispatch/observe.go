@@ -3,7 +3,7 @@ package dispatch
 import (
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/internal/blob"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

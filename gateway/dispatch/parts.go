@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

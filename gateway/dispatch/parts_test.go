@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/internal/testenv"
 )

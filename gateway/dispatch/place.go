@@ -5,7 +5,7 @@ import (
 	"maps"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // place is a job's place among max_concurrency, held while it runs.

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Records keeps invocation records. A final record never changes its state again, whoever writes.

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 const (

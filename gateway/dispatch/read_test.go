@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // TestListShowsWhatWasAnswered: the record of a call whose caller has the answer

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // TestStandbysWaitForCallsWithJobs: what a burst beyond the standbys needs comes first, the next standbys after that.

@@ -18,10 +18,10 @@ import (
 	"time"
 
 	"davit/gateway/embedded"
-	"davit/gateway/faas"
 	"davit/gateway/hub"
 	"davit/gateway/redisstore"
 	"davit/internal/blob"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/park"
 	"davit/runner/work"

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

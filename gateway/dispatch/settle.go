@@ -1,7 +1,7 @@
 package dispatch
 
 import (
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

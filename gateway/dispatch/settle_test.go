@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // TestWhatIsNotKeptIsForgotten: a call that leaves nothing in the store is done with once it is settled.

@@ -3,8 +3,8 @@ package dispatch
 import (
 	"context"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 )
 
 // count returns how many kept runners of a revision this gateway's launcher has,

@@ -5,8 +5,8 @@ import (
 	"maps"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 )
 
 // group is the runners of one revision and start.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

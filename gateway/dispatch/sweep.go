@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 const (

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // stored lists what the store has of an invocation.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // TestSwitchUnderLoad: five revisions go live under calls, and are rolled back;

@@ -7,7 +7,7 @@ import (
 
 	"github.com/distribution/reference"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // defaultPath is where in a registry functions are, when its address has no path.

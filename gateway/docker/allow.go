@@ -7,7 +7,7 @@ import (
 
 	"github.com/distribution/reference"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // allowList are the names that base images may have; an empty one allows all.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/moby/moby/client"
 
-	"davit/gateway/faas"
 	"davit/internal/archive"
+	"davit/internal/faas"
 )
 
 // Options are the settings of a Builder. Host, Registry and Runner are required.

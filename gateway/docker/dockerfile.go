@@ -9,7 +9,7 @@ import (
 
 	"github.com/moby/moby/api/types/image"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Names in what is sent to the daemon, and in the image.

@@ -15,7 +15,7 @@ import (
 	"github.com/moby/moby/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/testenv"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"github.com/moby/moby/client"
 
-	"davit/gateway/faas"
 	"davit/internal/archive"
+	"davit/internal/faas"
 )
 
 // streamError is what a daemon says within an answer that began with 200.

@@ -11,7 +11,7 @@ import (
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // freshFor is how long an image that was pulled counts as what its name stands for, and how long it is kept

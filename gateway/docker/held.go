@@ -17,7 +17,7 @@ import (
 
 	"github.com/moby/moby/client"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // registryClient speaks to the registry itself, to remove what is no longer needed: the daemon cannot. Where the registry

@@ -6,7 +6,7 @@ import (
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // ignoreFile says what of a source its own Dockerfile does not see; it is for clients to heed, and the daemon does not.

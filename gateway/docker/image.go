@@ -5,7 +5,7 @@ import (
 
 	"github.com/moby/moby/api/types/image"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // ofImage puts the runner into the image that the spec names, and tells that one's own command.

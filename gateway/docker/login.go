@@ -9,7 +9,7 @@ import (
 	"github.com/moby/moby/api/pkg/authconfig"
 	"github.com/moby/moby/api/types/registry"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // login is what a registry wants to know, for one host or for any.

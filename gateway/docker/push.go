@@ -10,7 +10,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/moby/client"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // pushTries is how often a push is tried while the registry is away; between them it waits longer each time. Where nothing even

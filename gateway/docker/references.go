@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // references lists the images that a Dockerfile builds on or copies from, but its own stages and scratch. Names that

@@ -9,7 +9,7 @@ import (
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/client"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // markSuffix ends the host name by which the containers of builds are told from others.

@@ -26,8 +26,8 @@ import (
 	"github.com/moby/moby/client"
 	"go.uber.org/goleak"
 
-	"davit/gateway/faas"
 	"davit/internal/archive"
+	"davit/internal/faas"
 	"davit/internal/testenv"
 )
 

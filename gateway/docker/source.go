@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 
-	"davit/gateway/faas"
 	"davit/internal/archive"
+	"davit/internal/faas"
 )
 
 // maxDockerfile is the most bytes that a source's own Dockerfile may have.

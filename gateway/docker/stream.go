@@ -9,7 +9,7 @@ import (
 	"regexp"
 	"strings"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // message is one of a daemon's answer to a build, pull or push.

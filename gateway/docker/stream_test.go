@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // api is a daemon whose answers a test writes: what a real one says only when something rare happens.

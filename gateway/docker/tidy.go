@@ -12,7 +12,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 
 	"github.com/moby/moby/client"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // known are the revisions that are registered.

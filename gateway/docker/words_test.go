@@ -11,7 +11,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/pkg/authconfig"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 func TestReferences(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"sync"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

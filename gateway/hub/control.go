@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/park/parktest"
 )

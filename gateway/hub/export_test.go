@@ -1,6 +1,6 @@
 package hub
 
-import "davit/gateway/faas"
+import "davit/internal/faas"
 
 // Waiting returns how many claims wait for the revision.
 func (h *Hub) Waiting(ref faas.RevisionRef) int {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // doubt is an invocation whose connection broke after its commit: its runner is the

@@ -21,7 +21,7 @@ import (
 	"sync"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/sock"
 	"davit/internal/task"
 )

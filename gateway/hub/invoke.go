@@ -7,7 +7,7 @@ import (
 	"io"
 	"net/http"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -10,8 +10,8 @@ import (
 	"testing/iotest"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/park/parktest"
 )

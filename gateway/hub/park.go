@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/sock"
 	"davit/internal/task"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

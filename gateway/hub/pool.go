@@ -3,7 +3,7 @@ package hub
 import (
 	"container/list"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // pool knows who may get a slot of one revision: the runners that have one to

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/park"
 	"davit/runner/park/parktest"

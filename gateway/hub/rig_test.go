@@ -14,8 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/park"
 )

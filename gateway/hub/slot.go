@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/sock"
 	"davit/internal/task"
 )

@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

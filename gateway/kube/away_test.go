@@ -11,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // TestAway: while the API server is away, nothing is promised, and what was to be

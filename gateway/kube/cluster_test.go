@@ -28,7 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const standinImage = "davit.test/standin:1"

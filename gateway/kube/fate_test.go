@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // aPod is one on a node, as change makes it.

@@ -7,7 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // retryAfter is when it is worth another try after the cluster refused something or was away.

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // podSandbox is what confines the commands, for people.

@@ -10,7 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // The labels of Jobs, pods and Secrets. Network policies select pods by LabelEgress.

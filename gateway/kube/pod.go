@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -12,7 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

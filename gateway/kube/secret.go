@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Secrets are written and removed here, and never read: what is in them is known

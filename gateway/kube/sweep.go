@@ -9,7 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // known are the invocations and revisions that are of use.

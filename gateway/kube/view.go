@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // The indexes of the views.

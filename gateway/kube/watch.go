@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // still is a Launcher that nobody runs: tests say what its watches tell.

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // killedGateway starts runners in a process of its own, which is then killed.

@@ -25,7 +25,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/archive"
+	"davit/internal/faas"
 )
 
 // RunnerUID is the user and group that runners get from a gateway that is root.

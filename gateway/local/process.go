@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

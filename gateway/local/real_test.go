@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strconv"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // recordSuffix follows a runner's directory in the name of its record.

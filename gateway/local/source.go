@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"davit/gateway/faas"
 	"davit/internal/archive"
+	"davit/internal/faas"
 )
 
 const (

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 func TestBuildUnpacksOnceByContent(t *testing.T) {

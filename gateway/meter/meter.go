@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // maxNames is how many functions, and how many triggers, have series of their own.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"davit/gateway/embedded"
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/testenv"
 )
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // bindLua ties an attempt to a runner, or unties it.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Changes is what happened to the registrations since a version.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // deleteFunctionLua deletes a function, its revisions and, if asked to, its triggers.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // One gateway at a time leads: it decides from all gateways' demand which runners

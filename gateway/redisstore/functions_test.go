@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 func addRevision(t testing.TB, s *Store, name faas.FunctionName) *faas.Revision {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Gateway is one live gateway process.

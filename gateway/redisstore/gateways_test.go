@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // at returns a store whose clock stands at so long after now.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 func newInvocation(t testing.TB, fn faas.FunctionName, trigger faas.TriggerName, state faas.State) *faas.Invocation {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // grantLua counts further kept runners of a function in, so many as there is room for.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // TestFunctionsTakeTurns: where all runners are bounded, a function with many does

@@ -1,6 +1,6 @@
 package redisstore
 
-import "davit/gateway/faas"
+import "davit/internal/faas"
 
 // keys makes every key and channel name that this package uses.
 type keys struct{ prefix string }

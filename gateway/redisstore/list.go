@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // scanChunk is how many ids of an index one step of a list reads.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // idAtMilli makes the n-th id of a millisecond.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // MessageKind is what a message tells.

@@ -11,7 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // model is what the registry should hold, in the simplest form.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // The durable queue holds the invocations that were accepted and are not final.

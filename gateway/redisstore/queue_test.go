@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 func ids(invs []*faas.Invocation) []faas.InvocationID {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // An invocation is a hash of these columns:

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // FindRevision returns the revision or a NotFound error.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 func TestSettleIsAppliedOnce(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // DefaultPrefix begins every key unless Options name another.

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"davit/gateway/embedded"
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/testenv"
 )
 

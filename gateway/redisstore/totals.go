@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Totals counts invocations. Accepted = InFlight() + Final, always: the first and

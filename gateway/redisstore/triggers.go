@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // releaseLua takes a trigger out of everything but its record.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 func trigger(name faas.TriggerName, fn faas.FunctionName, path string) *faas.Trigger {

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 const (

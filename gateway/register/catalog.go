@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

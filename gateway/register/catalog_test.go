@@ -10,8 +10,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"davit/gateway/faas"
 	"davit/gateway/register"
+	"davit/internal/faas"
 )
 
 func TestARegistryThatLosesEverythingComesBack(t *testing.T) {

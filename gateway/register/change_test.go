@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 func TestDeletionLeavesATombstoneAndNumbersGoOn(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // Keys of the copies in the store.

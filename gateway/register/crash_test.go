@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // step is one change of the registrations, and what is registered after it.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // bringUp has the first runner of a built revision wait for calls, so that the

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // fakeReadier finds a runner ready at once, or when it is let, and knows what is kept.

@@ -7,7 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Form is a filled-in HTML form of POST /register.

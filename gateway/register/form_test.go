@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/register"
+	"davit/internal/faas"
 )
 
 func form(kind string, values map[string][]string, file io.Reader) *register.Form {

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // lookAgain is how often a build on another gateway is asked for.

@@ -22,11 +22,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"davit/gateway/embedded"
-	"davit/gateway/faas"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
 	"davit/internal/archive"
 	"davit/internal/blob"
+	"davit/internal/faas"
 	"davit/internal/testenv"
 )
 

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // onRedis makes the registry of a redisstore.

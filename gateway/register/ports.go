@@ -7,8 +7,8 @@ import (
 	"iter"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // ErrEmpty is in the chain of a Registry's errors while it has lost its

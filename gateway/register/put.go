@@ -7,9 +7,9 @@ import (
 	"io"
 	"slices"
 
-	"davit/gateway/faas"
 	"davit/internal/archive"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // Registered is a new revision; Created tells that the function is new as well.

@@ -12,7 +12,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 func TestRegistrationIsBuiltAndServed(t *testing.T) {

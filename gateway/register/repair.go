@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // secretNames are those that there are; nil: nobody can tell.

@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"davit/gateway/faas"
 	"davit/internal/archive"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // Options are the parts and settings of a Service. Parts are required.

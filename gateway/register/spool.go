@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // spooled is an uploaded source on this machine's disk, checked or not yet.

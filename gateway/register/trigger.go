@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // PutTrigger creates or replaces a trigger. A function that is not there and

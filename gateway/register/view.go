@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // view is what is served at one version. It never changes.

@@ -20,8 +20,8 @@ import (
 	"strings"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 // Objects is the store.

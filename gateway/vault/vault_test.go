@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
 	"davit/internal/blob"
+	"davit/internal/faas"
 )
 
 var errAway = errors.New("away")

@@ -1,6 +1,6 @@
 package task
 
-import "davit/gateway/faas"
+import "davit/internal/faas"
 
 // EventKind is what an event tells.
 type EventKind string

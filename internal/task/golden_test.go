@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

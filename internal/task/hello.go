@@ -1,6 +1,6 @@
 package task
 
-import "davit/gateway/faas"
+import "davit/internal/faas"
 
 // Protocol is the name in the Upgrade header of a runner that dials in.
 const Protocol = "davit/1"

@@ -1,6 +1,6 @@
 package task
 
-import "davit/gateway/faas"
+import "davit/internal/faas"
 
 // PathParts + id is served by gateways to runners, with the token and HeaderRevision
 // as on PathPark. POST PartsWanted is answered with Parts, and POST PartsDone to

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Task is one invocation as a runner is given it.

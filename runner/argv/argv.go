@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/runner/form"
 )
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/form"
 )

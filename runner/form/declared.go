@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // Declare checks the input against what a trigger declares, and adds defaults for

@@ -20,7 +20,7 @@ import (
 	"mime"
 	"strings"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // The limits of an input. MaxBody is the task's and not checked here.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // memory keeps files in memory; a name that is there already is a fault.

@@ -8,7 +8,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // readJSON reads a JSON object; its members that are declared become fields.

@@ -5,7 +5,7 @@ import (
 	"io"
 	"net/http"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 )
 
 // maxAcks is the most bytes that a list of acknowledgements may have.

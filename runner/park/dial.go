@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/sock"
 	"davit/internal/task"
 )

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

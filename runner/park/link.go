@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"davit/gateway/faas"
 	"davit/gateway/hub"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/park"
 	"davit/runner/park/parktest"

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

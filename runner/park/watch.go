@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

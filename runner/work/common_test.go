@@ -3,7 +3,7 @@ package work
 import (
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

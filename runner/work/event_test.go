@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

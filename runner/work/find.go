@@ -7,7 +7,7 @@ import (
 	"path"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/result"
 	"davit/runner/scratch"

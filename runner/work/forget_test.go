@@ -6,7 +6,7 @@ import (
 	"io"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

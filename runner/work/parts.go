@@ -10,7 +10,7 @@ import (
 	"io"
 	"sync"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/scratch"
 	"davit/runner/transfer"

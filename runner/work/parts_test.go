@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

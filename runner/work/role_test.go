@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/command"
 	"davit/runner/confine"

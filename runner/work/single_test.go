@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 )
 

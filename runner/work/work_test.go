@@ -19,7 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/command"
 )

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"davit/gateway/faas"
+	"davit/internal/faas"
 	"davit/runner/form"
 )
 
