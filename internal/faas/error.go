@@ -72,3 +72,20 @@ func KindOf(err error) Kind {
 func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Detail: fmt.Sprintf(format, args...)}
 }
+
+// UnavailableError is an Unavailable error: what failed with err may work when the caller repeats it after retryAfter. detail
+// says what is unavailable; err stays inside the process.
+func UnavailableError(detail string, retryAfter time.Duration, err error) *Error {
+	return &Error{Kind: Unavailable, Detail: detail, RetryAfter: retryAfter, Err: err}
+}
+
+// IsUnavailable reports whether err, or an error that it wraps, is of the kind Unavailable: a repetition may succeed.
+func IsUnavailable(err error) bool { return KindOf(err) == Unavailable }
+
+// OrUnavailable returns the *Error in err's chain. If there is none, the error is Unavailable, as UnavailableError makes it.
+func OrUnavailable(err error, detail string, retryAfter time.Duration) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return UnavailableError(detail, retryAfter, err)
+}

@@ -1,0 +1,28 @@
+package testenv
+
+import (
+	"testing"
+	"time"
+)
+
+// Patience is how long Eventually waits. It is far longer than anything takes, so that a loaded machine fails no test.
+const Patience = time.Minute
+
+// Eventually waits until holds returns true, and fails the test, naming what was waited for, when that takes longer than
+// Patience. It must be called from the test's own goroutine.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	EventuallyWithin(t, Patience, what, holds)
+}
+
+// EventuallyWithin is Eventually with a patience of its own, for what takes longer, or must not take so long.
+func EventuallyWithin(t testing.TB, patience time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for pause := time.Millisecond; !holds(); pause = min(2*pause, 20*time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("did not happen within %v: %s", patience, what)
+		}
+		time.Sleep(pause)
+	}
+}
