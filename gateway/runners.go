@@ -135,7 +135,7 @@ func (g *gateway) newLocal(tokens runnerTokens) (launcher, error) {
 		Token: tokens.of, Source: g.register.OpenSource, Limits: archiveLimits(g.cfg), Keep: g.catalog.UsesSource,
 		Hide: []string{g.cfg.DataDir}, Log: g.log,
 		OnExit: func(e local.Exit) {
-			g.dispatch.Exited(dispatch.Exit{Runner: e.Runner, Invocation: e.Invocation, Start: e.Start, Ref: e.Ref, Reason: e.Reason, Detail: e.Detail})
+			g.dispatch.Exited(e)
 		},
 	})
 	if err != nil {
@@ -176,7 +176,7 @@ func (g *gateway) newKube(tokens runnerTokens) (launcher, error) {
 		PullPolicy: g.cfg.KubePullPolicy, PullSecret: g.cfg.KubePullSecret, TTL: g.cfg.KubeJobTTL, Unschedulable: g.cfg.KubeRoom,
 		Log: g.log, Now: time.Now,
 		OnExit: func(e kube.Exit) {
-			g.dispatch.Exited(dispatch.Exit{Runner: e.Runner, Invocation: e.Invocation, Start: e.Start, Ref: e.Ref, Reason: e.Reason, Detail: e.Detail})
+			g.dispatch.Exited(e)
 		},
 	})
 }

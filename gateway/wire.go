@@ -138,31 +138,8 @@ func (g *gateway) slotTotals() meter.Slots {
 // registry is Redis as the registrations see it.
 type registry struct{ *redisstore.Store }
 
-func (r registry) Changes(ctx context.Context, since int64) (register.Changes, error) {
-	c, err := r.Store.Changes(ctx, since)
-	return register.Changes{Version: c.Version, Full: c.Full, Functions: c.Functions, Triggers: c.Triggers}, lost(err)
-}
-
-func (r registry) Snapshot(ctx context.Context) (*register.Snapshot, error) {
-	s, err := r.Store.Snapshot(ctx)
-	if err != nil {
-		return nil, lost(err)
-	}
-	snapshot := register.Snapshot(*s)
-	return &snapshot, nil
-}
-
-func (r registry) Restore(ctx context.Context, all *register.Snapshot) error {
-	snapshot := redisstore.Snapshot(*all)
-	return r.Store.Restore(ctx, &snapshot, (*faas.Trigger).Slots)
-}
-
-// lost tells the registrations in their own words that the registry is empty.
-func lost(err error) error {
-	if errors.Is(err, redisstore.ErrEmpty) {
-		return fmt.Errorf("%w: %w", register.ErrEmpty, err)
-	}
-	return err
+func (r registry) Restore(ctx context.Context, all *faas.Snapshot) error {
+	return r.Store.Restore(ctx, all, (*faas.Trigger).Slots)
 }
 
 // queue is Redis as the dispatcher leads accepted invocations in it.
@@ -285,7 +262,7 @@ func (g *gateway) newConsole(page fs.FS) *api.Server {
 	secret := []byte(g.token.value)
 	return api.NewConsole(api.ConsoleOptions{
 		Functions: g.records, Triggers: g.records, Register: r, Change: g.register, SetTriggers: g.register, Forms: r, Secrets: g.secrets,
-		Invocations: invocations{g.dispatch}, Changes: changes{g.records}, Slots: g.slots,
+		Invocations: invocations{g.dispatch}, Changes: changes{g.records}, Slots: g.dispatch.Slots,
 		Ready:   g.dependencies(),
 		Metrics: g.meter.Handler(), Requests: requests{g.meter}, Page: page, Info: g.info,
 		Token: g.token.value, Secret: secret, Hosts: g.cfg.ConsoleHosts, CallsURL: "http://" + g.net.calls.Addr().String(),
@@ -304,21 +281,13 @@ func (g *gateway) dependencies() map[string]api.Prober {
 
 func (g *gateway) newCalls() *api.Server {
 	return api.NewTriggers(api.TriggerOptions{
-		Matcher: g.catalog, Caller: caller{g.dispatch}, Invocations: invocations{g.dispatch}, Requests: requests{g.meter},
+		Matcher: g.catalog, Caller: g.dispatch, Invocations: invocations{g.dispatch}, Requests: requests{g.meter},
 		Token: g.token.value, Limits: g.limits(), Log: g.log, Now: time.Now,
 	})
 }
 
 func (g *gateway) limits() api.Limits {
 	return api.Limits{Body: g.cfg.BodyIdle, Write: g.cfg.BodyIdle, SourceBytes: int64(g.cfg.sizes.maxArchive)}
-}
-
-func (g *gateway) slots(ref faas.RevisionRef) map[faas.Start]api.SlotCounts {
-	out := make(map[faas.Start]api.SlotCounts)
-	for start, c := range g.dispatch.Slots(ref) {
-		out[start] = api.SlotCounts{Runners: c.Runners, Free: c.Free, Busy: c.Busy, Starting: c.Starting}
-	}
-	return out
 }
 
 // info is what GET /v1/limits tells.

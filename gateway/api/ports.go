@@ -21,35 +21,11 @@ type Caller interface {
 	Call(ctx context.Context, call *Call) (*Reply, error)
 }
 
-// Call is one request to a trigger. Nothing in it is borrowed. Its fields are
-// those of dispatch.Request, in the same order, so that one converts to the other.
-type Call struct {
-	Match       faas.Match
-	Method      string
-	Path        string
-	Query       string      // raw, without what is Davit's
-	Headers     [][2]string // without credentials
-	ContentType string
-	Traceparent string
-	RequestID   string         // the caller's own
-	Body        io.Reader      // nil: none; a *faas.Error when it is larger than allowed or broken
-	Size        int64          // of the body; -1: unknown
-	Wait        *time.Duration // the caller's own wait budget
-	Async       bool           // answer 202 as soon as it is safe
-	Mode        faas.Mode      // "" or what the caller asked for
-	Zip         bool           // the zip, whatever the trigger says
-	Gone        <-chan struct{}
-}
+// Call is faas.Call.
+type Call = faas.Call
 
-// Reply is the answer to a call that succeeded or was accepted; it is
-// dispatch.Reply field by field.
-type Reply struct {
-	Invocation *faas.Invocation // as known now
-	Accepted   bool             // 202: ask for it by id
-	Kind       string           // of the body: "zip" or "file"
-	Filename   string           // with "file"
-	Body       io.ReadCloser    // nil when Accepted; an error other than EOF means that it is not whole
-}
+// Reply is faas.Reply.
+type Reply = faas.Reply
 
 // Records reads invocations.
 type Records interface {
@@ -184,11 +160,5 @@ type Requests interface {
 	Counted(listener, route, method string, code int)
 }
 
-// SlotCounts are the slots of one revision that were started one way.
-type SlotCounts struct {
-	Runners int `json:"runners"`
-	Free    int `json:"free"`
-	Busy    int `json:"busy"`
-
-	Starting int `json:"starting"`
-}
+// SlotCounts is faas.SlotCounts.
+type SlotCounts = faas.SlotCounts

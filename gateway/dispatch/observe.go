@@ -156,14 +156,6 @@ func (d *Dispatcher) startFailed(runner faas.RunnerID, e task.Event) {
 	}
 }
 
-// words is all that is known of why a runner ended.
-func (e *Exit) words() string {
-	if e.LogTail == "" {
-		return e.Detail
-	}
-	return e.Detail + "; its last words: " + e.LogTail
-}
-
 // Exited tells the dispatcher that a runner's process or pod is gone, and why.
 func (d *Dispatcher) Exited(e Exit) {
 	if d.ended(&e) {
@@ -189,7 +181,7 @@ func (d *Dispatcher) ended(e *Exit) (news bool) {
 		case e.Invocation == c.id && !c.isCommitted() && (inv.Inner.Runner == "" || inv.Inner.Runner == e.Runner):
 			waiting = c
 		case hopeless && c.inLane && c.rev.Ref() == e.Ref && inv.Mode == faas.ModeWarm:
-			c.cancel(&loss{e.Reason, e.words()})
+			c.cancel(&loss{e.Reason, e.Words()})
 		}
 	}
 	if news {
@@ -197,7 +189,7 @@ func (d *Dispatcher) ended(e *Exit) (news bool) {
 	}
 	d.mu.Unlock()
 	if waiting != nil && e.Reason != "" {
-		waiting.cancel(&loss{e.Reason, e.words()})
+		waiting.cancel(&loss{e.Reason, e.Words()})
 	}
 	for _, c := range bound {
 		d.work.Go(func() { d.resolve(d.base, c, lossOf(e)) })
@@ -224,7 +216,7 @@ func lossOf(e *Exit) *loss {
 	if e.Reason == "" {
 		return &loss{faas.ReasonRunnerLost, "its runner ended without an outcome"}
 	}
-	return &loss{e.Reason, e.words()}
+	return &loss{e.Reason, e.Words()}
 }
 
 func (c *call) current() *faas.Invocation {

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"davit/internal/faas"
@@ -118,16 +117,8 @@ type Ender interface {
 	End(ctx context.Context, runner faas.RunnerID) error
 }
 
-// Exit tells that a runner's process or pod is gone, and why.
-type Exit struct {
-	Runner     faas.RunnerID
-	Invocation faas.InvocationID // that it was launched for, if any, and not stopped since
-	Start      faas.Start
-	Ref        faas.RevisionRef
-	Reason     faas.Reason
-	Detail     string
-	LogTail    string // of a start process that failed
-}
+// Exit is faas.Exit.
+type Exit = faas.Exit
 
 // Catalog holds the registrations that are served.
 type Catalog interface {
@@ -160,30 +151,8 @@ type Leading interface {
 	Released()                     // made final, or led, by another gateway
 }
 
-// Request is a call as the HTTP edge hands it over. Nothing in it is borrowed.
-type Request struct {
-	Match       faas.Match
-	Method      string
-	Path        string
-	Query       string
-	Headers     [][2]string // without credentials
-	ContentType string
-	Traceparent string
-	RequestID   string
-	Body        io.Reader      // nil: none
-	Size        int64          // of the body; -1: unknown
-	Wait        *time.Duration // the caller's own wait budget
-	Async       bool           // answer 202 as soon as it is safe
-	Mode        faas.Mode      // "" or stricter than the function's
-	Zip         bool           // the zip, whatever the trigger says
-	Gone        <-chan struct{}
-}
+// Request is faas.Call.
+type Request = faas.Call
 
-// Reply is the answer to a call whose command succeeded, or that was accepted.
-type Reply struct {
-	Invocation *faas.Invocation // as known now
-	Accepted   bool             // 202: ask for it by id
-	Kind       string           // of the body: "zip" or "file"
-	Filename   string           // with "file"
-	Body       io.ReadCloser    // nil when Accepted; an error other than EOF means the body is not whole
-}
+// Reply is faas.Reply.
+type Reply = faas.Reply

@@ -9,14 +9,8 @@ import (
 	"davit/internal/task"
 )
 
-// Counts are the slots of one revision and start.
-type Counts struct {
-	Runners int // connected
-	Free    int // slots that a claim would get
-	Busy    int // slots that are taken, by whichever gateway
-
-	Starting int // slots of runners that have dialled in and were never ready yet
-}
+// Counts is faas.SlotCounts.
+type Counts = faas.SlotCounts
 
 // Status is what the hub knows of one connected runner.
 type Status struct {

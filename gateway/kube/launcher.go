@@ -38,15 +38,8 @@ type Options struct {
 	Now           func() time.Time
 }
 
-// Exit tells that a runner's pod is gone, or will never run.
-type Exit struct {
-	Runner     faas.RunnerID
-	Ref        faas.RevisionRef
-	Start      faas.Start
-	Invocation faas.InvocationID // that it was launched for, if any, and not stopped since
-	Reason     faas.Reason       // "": it ended in order
-	Detail     string            // what the cluster says, for people
-}
+// Exit is faas.Exit.
+type Exit = faas.Exit
 
 // Launcher has the runners of one namespace. Any number of them, in as many
 // processes, may work on it at once: all see all runners, and creating what

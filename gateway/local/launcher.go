@@ -37,15 +37,8 @@ type Options struct {
 	OnExit       func(Exit)            // called once per process, after it was reaped; must not block long
 }
 
-// Exit tells that a runner process is gone.
-type Exit struct {
-	Runner     faas.RunnerID
-	Ref        faas.RevisionRef
-	Start      faas.Start
-	Invocation faas.InvocationID // that it was launched for, if any, and not stopped since
-	Reason     faas.Reason       // "": it ended in order; start_failed; else runner_lost
-	Detail     string            // exit status and last line of its standard error
-}
+// Exit is faas.Exit.
+type Exit = faas.Exit
 
 // Launcher owns the runner processes of one gateway on this machine. Its
 // methods may be called from many goroutines.

@@ -12,13 +12,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Changes is what happened to the registrations since a version.
-type Changes struct {
-	Version   int64               // now; what to ask for the next changes with
-	Full      bool                // what changed is not known any more: take a Snapshot
-	Functions []faas.FunctionName // changed, made or deleted
-	Triggers  []faas.TriggerName  // changed, made or deleted
-}
+// Changes is faas.Changes.
+type Changes = faas.Changes
 
 // changesLua reads what changed.
 //
@@ -78,14 +73,8 @@ func collect(version int64, lines []any) Changes {
 	return changes
 }
 
-// Snapshot is all that is served.
-type Snapshot struct {
-	Version   int64
-	Functions []*faas.Function
-	Revisions []*faas.Revision // of a Snapshot: the live ones; for a Restore: all
-	Triggers  []*faas.Trigger
-	Deleted   map[faas.FunctionName]faas.RevisionNumber // the last number that a deleted function used
-}
+// Snapshot is faas.Snapshot.
+type Snapshot = faas.Snapshot
 
 // Snapshot returns all functions, live revisions and triggers. What is changed
 // while it reads may be in it or not, but Changes since its Version tells of it.

@@ -11,10 +11,8 @@ import (
 	"davit/internal/faas"
 )
 
-// ErrEmpty is in the chain of an Unavailable error when the registry of this
-// Redis was never opened, or is lost: nothing is registered over lost
-// registrations before Restore has brought them back.
-var ErrEmpty = errors.New("the registry is empty")
+// ErrEmpty is faas.ErrEmpty.
+var ErrEmpty = faas.ErrEmpty
 
 // retryAfter is when a Redis that is away is worth another try.
 const retryAfter = 2 * time.Second

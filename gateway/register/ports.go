@@ -2,7 +2,6 @@ package register
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
 	"time"
@@ -11,9 +10,8 @@ import (
 	"davit/internal/faas"
 )
 
-// ErrEmpty is in the chain of a Registry's errors while it has lost its
-// registrations and Restore has not brought them back.
-var ErrEmpty = errors.New("the registry is empty")
+// ErrEmpty is faas.ErrEmpty.
+var ErrEmpty = faas.ErrEmpty
 
 // Registry is what gateways serve. Each change of functions and triggers has a
 // version; a change that was answered with version v is in every later snapshot.
@@ -67,22 +65,11 @@ type Versions interface {
 	AwaitApplied(ctx context.Context, version int64, most time.Duration) error
 }
 
-// Changes is what happened to the registrations since a version.
-type Changes struct {
-	Version   int64               // to ask for the next changes with
-	Full      bool                // what changed is not known: take a Snapshot
-	Functions []faas.FunctionName // changed or deleted
-	Triggers  []faas.TriggerName
-}
+// Changes is faas.Changes.
+type Changes = faas.Changes
 
-// Snapshot is all registrations.
-type Snapshot struct {
-	Version   int64
-	Functions []*faas.Function
-	Revisions []*faas.Revision // read: the live ones; to restore: all
-	Triggers  []*faas.Trigger
-	Deleted   map[faas.FunctionName]faas.RevisionNumber // the last number that a deleted function used
-}
+// Snapshot is faas.Snapshot.
+type Snapshot = faas.Snapshot
 
 // Objects is the store that holds the copies, which are the truth.
 type Objects interface {
