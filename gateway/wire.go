@@ -16,6 +16,7 @@ import (
 	"davit/gateway/register"
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/faas/route"
 	"davit/internal/version"
 )
 
@@ -139,7 +140,7 @@ func (g *gateway) slotTotals() meter.Slots {
 type registry struct{ *redisstore.Store }
 
 func (r registry) Restore(ctx context.Context, all *faas.Snapshot) error {
-	return r.Store.Restore(ctx, all, (*faas.Trigger).Slots)
+	return r.Store.Restore(ctx, all, route.Slots)
 }
 
 // queue is Redis as the dispatcher leads accepted invocations in it.

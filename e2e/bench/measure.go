@@ -3,6 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+
+	"davit/internal/faas/route"
+
 	crand "crypto/rand"
 	"errors"
 	"fmt"
@@ -221,11 +224,11 @@ func measureLookup(each time.Duration) ([]figure.Row, error) {
 }
 
 // lookups returns the mean time of a lookup in each table, in ns, measured in turns.
-func lookups(many, few *faas.Table, among int, each time.Duration) (inMany, inFew float64, err error) {
+func lookups(many, few *route.Table, among int, each time.Duration) (inMany, inFew float64, err error) {
 	var spent [2]time.Duration
 	var calls [2]int
 	for began := time.Now(); time.Since(began) < each; {
-		for i, t := range []*faas.Table{many, few} {
+		for i, t := range []*route.Table{many, few} {
 			paths := somePaths([]int{among, 10}[i])
 			at := time.Now()
 			for _, path := range paths {
@@ -250,7 +253,7 @@ func somePaths(n int) []string {
 	return paths
 }
 
-func table(n int) (*faas.Table, error) {
+func table(n int) (*route.Table, error) {
 	triggers := make([]*faas.Trigger, n)
 	for i := range triggers {
 		triggers[i] = &faas.Trigger{
@@ -258,5 +261,5 @@ func table(n int) (*faas.Table, error) {
 			TriggerSpec: faas.TriggerSpec{Methods: []string{"POST"}, Path: fmt.Sprintf("/t/%d/items/:item", i)},
 		}
 	}
-	return faas.NewTable(triggers)
+	return route.NewTable(triggers)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 )
 
 // fakeRegistry registers in memory.
@@ -192,13 +193,13 @@ func (f *fakeRegistry) BuildLog(ctx context.Context, ref faas.RevisionRef, _ boo
 	return io.NopCloser(strings.NewReader(f.log)), nil
 }
 
-func (f *fakeRegistry) PutTrigger(_ context.Context, name faas.TriggerName, spec faas.TriggerSpec) (*faas.Trigger, bool, error) {
+func (f *fakeRegistry) PutTrigger(_ context.Context, name faas.TriggerName, given faas.TriggerSpec) (*faas.Trigger, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.functions[spec.Function] == nil {
+	if f.functions[given.Function] == nil {
 		return nil, false, &faas.Error{Kind: faas.NotAllowed, Detail: "no such function", Fields: []faas.FieldError{{Pointer: "/function", Detail: "is not registered"}}}
 	}
-	t := &faas.Trigger{Name: name, TriggerSpec: spec.Complete(faas.FunctionSpec{}), CreatedAt: testTime(), UpdatedAt: testTime()}
+	t := &faas.Trigger{Name: name, TriggerSpec: spec.CompleteTrigger(given, faas.FunctionSpec{}), CreatedAt: testTime(), UpdatedAt: testTime()}
 	_, there := f.triggers[name]
 	f.triggers[name] = t
 	return t, !there, nil

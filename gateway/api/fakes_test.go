@@ -12,6 +12,7 @@ import (
 
 	"davit/internal/blob"
 	"davit/internal/faas"
+	routing "davit/internal/faas/route"
 )
 
 const testID = faas.InvocationID("01912d68-783e-7a0a-9d5c-6d0c5e5f3a11")
@@ -162,7 +163,7 @@ func testTriggers() []*faas.Trigger {
 
 func startTriggers(t testing.TB, limits Limits) *triggersUnderTest {
 	t.Helper()
-	table, err := faas.NewTable(testTriggers())
+	table, err := routing.NewTable(testTriggers())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 )
 
 // mostBuildWait bounds ?wait= of a registration.
@@ -127,7 +128,7 @@ func (k *console) putImage(r *request, name faas.FunctionName) (*Registered, err
 	if err != nil {
 		return nil, err
 	}
-	spec, err := faas.DecodeFunctionSpec(body)
+	spec, err := spec.DecodeFunctionSpec(body)
 	if err != nil {
 		return nil, err
 	}

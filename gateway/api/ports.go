@@ -9,7 +9,7 @@ import (
 	"davit/internal/faas"
 )
 
-// Matcher finds the trigger for a request; faas.Table says what it answers.
+// Matcher finds the trigger for a request; route.Table says what it answers.
 type Matcher interface {
 	Match(method, rawPath string) (faas.Match, error)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 )
 
 // putSource registers an archive. Where the spec comes first, as it should, the
@@ -50,7 +51,7 @@ func (k *console) readSpec(part io.Reader) (faas.FunctionSpec, error) {
 	if err != nil {
 		return faas.FunctionSpec{}, err
 	}
-	return faas.DecodeFunctionSpec(b)
+	return spec.DecodeFunctionSpec(b)
 }
 
 // wanted returns the next part, which must have that name.

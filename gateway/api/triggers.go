@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 )
 
 // triggerView is a trigger as users read it, with the URL that calls it.
@@ -84,7 +85,7 @@ func (k *console) putTrigger(c *fiber.Ctx, r *request) error {
 	if err != nil {
 		return err
 	}
-	spec, err := faas.DecodeTriggerSpec(body)
+	spec, err := spec.DecodeTriggerSpec(body)
 	if err != nil {
 		return err
 	}

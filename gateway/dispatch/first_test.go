@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 )
 
 // words is a log that goroutines share.
@@ -35,13 +36,13 @@ func (w *words) String() string {
 
 // revision is another revision of the rig's function, which tells its number.
 func (r *rig) revision(n faas.RevisionNumber, change func(*faas.FunctionSpec)) *faas.Revision {
-	spec := warm()
-	spec.Warm.Min = 0
-	spec.Env = map[string]string{"NUMBER": strconv.Itoa(int(n))}
+	fs := warm()
+	fs.Warm.Min = 0
+	fs.Env = map[string]string{"NUMBER": strconv.Itoa(int(n))}
 	if change != nil {
-		change(&spec)
+		change(&fs)
 	}
-	return &faas.Revision{Function: "f", Number: n, State: faas.RevisionReady, Spec: spec.Complete(faas.Defaults{})}
+	return &faas.Revision{Function: "f", Number: n, State: faas.RevisionReady, Spec: spec.CompleteFunction(fs, faas.Defaults{})}
 }
 
 // gone waits until no runner of the revision runs.

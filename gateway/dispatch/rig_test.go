@@ -22,6 +22,7 @@ import (
 	"davit/gateway/redisstore"
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 	"davit/internal/task"
 )
 
@@ -51,15 +52,15 @@ func newRigOn(t *testing.T, s3 *blob.S3, spec faas.FunctionSpec, trigger faas.Tr
 	return newRigOf(t, &runners{t: t, dir: t.TempDir(), onePut: 6 << 20}, s3, spec, trigger)
 }
 
-func newRigOf(t *testing.T, launcher *runners, s3 *blob.S3, spec faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
+func newRigOf(t *testing.T, launcher *runners, s3 *blob.S3, fs faas.FunctionSpec, trigger faas.TriggerSpec) *rig {
 	t.Helper()
 	dir := launcher.dir
 	r := &rig{t: t, meter: &counts{}, started: launcher}
 	trigger.Function, trigger.Methods, trigger.Path = "f", []string{http.MethodPost}, "/t"
-	spec = spec.Complete(faas.Defaults{})
-	r.rev = &faas.Revision{Function: "f", Number: 1, State: faas.RevisionReady, Spec: spec}
+	fs = spec.CompleteFunction(fs, faas.Defaults{})
+	r.rev = &faas.Revision{Function: "f", Number: 1, State: faas.RevisionReady, Spec: fs}
 	r.catalog = newCatalog(r.rev)
-	r.trigger = &faas.Trigger{Name: "t", TriggerSpec: trigger.Complete(spec)}
+	r.trigger = &faas.Trigger{Name: "t", TriggerSpec: spec.CompleteTrigger(trigger, fs)}
 
 	mux := http.NewServeMux()
 	listener := httptest.NewServer(mux)

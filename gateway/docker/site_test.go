@@ -28,6 +28,7 @@ import (
 
 	"davit/internal/archive"
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 	"davit/internal/testenv"
 )
 
@@ -143,8 +144,8 @@ func source(t *testing.T, entries ...entry) []byte {
 }
 
 // revision is one as it is registered.
-func revision(name faas.FunctionName, number faas.RevisionNumber, spec faas.FunctionSpec, packed []byte) *faas.Revision {
-	rev := &faas.Revision{Function: name, Number: number, Spec: spec.Complete(faas.Defaults{BaseImage: base}), State: faas.RevisionBuilding}
+func revision(name faas.FunctionName, number faas.RevisionNumber, fs faas.FunctionSpec, packed []byte) *faas.Revision {
+	rev := &faas.Revision{Function: name, Number: number, Spec: spec.CompleteFunction(fs, faas.Defaults{BaseImage: base}), State: faas.RevisionBuilding}
 	if packed != nil {
 		sum := sha256.Sum256(packed)
 		rev.SourceSum = hex.EncodeToString(sum[:])

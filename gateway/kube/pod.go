@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"strconv"
 
+	"davit/internal/faas/spec"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/internal/faas"
@@ -128,7 +131,7 @@ func resourcesOf(rev *faas.Revision) (corev1.ResourceRequirements, error) {
 	if r == nil {
 		return corev1.ResourceRequirements{}, errors.New("the revision's resources are not filled in")
 	}
-	milli, err := faas.ParseCPU(r.CPU)
+	milli, err := spec.ParseCPU(r.CPU)
 	if err != nil {
 		return corev1.ResourceRequirements{}, fmt.Errorf("read cpu: %w", err)
 	}

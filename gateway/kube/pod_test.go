@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 	"davit/internal/task"
 )
 
@@ -29,11 +30,11 @@ const (
 
 // revision is a complete one, as it is once it is ready.
 func revision(change func(*faas.FunctionSpec)) *faas.Revision {
-	spec := faas.FunctionSpec{}
+	fs := faas.FunctionSpec{}
 	if change != nil {
-		change(&spec)
+		change(&fs)
 	}
-	return &faas.Revision{Function: "thumbnail", Number: 3, State: faas.RevisionReady, Spec: spec.Complete(faas.Defaults{}), Image: anImage}
+	return &faas.Revision{Function: "thumbnail", Number: 3, State: faas.RevisionReady, Spec: spec.CompleteFunction(fs, faas.Defaults{}), Image: anImage}
 }
 
 // example is one way to start a runner.

@@ -26,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 	"davit/internal/task"
 )
 
@@ -254,8 +255,8 @@ func openDir(t *testing.T) string {
 
 // revision is one whose runners act in a certain way.
 func revision(act string) *faas.Revision {
-	spec := faas.FunctionSpec{Env: map[string]string{"ACT": act}}.Complete(faas.Defaults{})
-	return &faas.Revision{Function: "f", Number: 3, Spec: spec, SourceSum: sumOf(mustTGZ())}
+	fs := spec.CompleteFunction(faas.FunctionSpec{Env: map[string]string{"ACT": act}}, faas.Defaults{})
+	return &faas.Revision{Function: "f", Number: 3, Spec: fs, SourceSum: sumOf(mustTGZ())}
 }
 
 // exit waits for the n-th exit.

@@ -72,7 +72,7 @@ func poke(ch chan struct{}) {
 // Applied returns the version of the registry that is served.
 func (c *Catalog) Applied() int64 { return c.now.Load().version }
 
-// Match finds the trigger for a request, see faas.Table.
+// Match finds the trigger for a request, see route.Table.
 func (c *Catalog) Match(method, rawPath string) (faas.Match, error) {
 	return c.now.Load().table.Match(method, rawPath)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"davit/gateway/register/form"
 	"davit/internal/faas"
 )
 
@@ -65,22 +66,22 @@ func (s *Service) registerImage(ctx context.Context, form *Form) (*Registered, e
 	return s.PutImage(ctx, faas.FunctionName(form.value("name")), faas.FunctionSpec{Image: form.value("image"), Start: start})
 }
 
-func (s *Service) registerTrigger(ctx context.Context, form *Form) (*faas.Trigger, bool, error) {
-	path := form.value("url")
+func (s *Service) registerTrigger(ctx context.Context, f *Form) (*faas.Trigger, bool, error) {
+	path := f.value("url")
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	command, style, err := faas.FormCommand(form.value("command"))
+	command, style, err := form.ParseCommand(f.value("command"))
 	if err != nil {
 		return nil, false, refused("form", []faas.FieldError{{Pointer: "/command", Detail: err.Error()}})
 	}
-	function, err := s.functionOf(ctx, form.value("image"))
+	function, err := s.functionOf(ctx, f.value("image"))
 	if err != nil {
 		return nil, false, err
 	}
-	return s.PutTrigger(ctx, faas.TriggerNameForPath(path), faas.TriggerSpec{
-		Function: function, Methods: faas.FormMethods(form.Values["method"]), Path: path,
-		Command: command, ArgumentStyle: style, Results: form.list("files"),
+	return s.PutTrigger(ctx, form.NameForPath(path), faas.TriggerSpec{
+		Function: function, Methods: form.ParseMethods(f.Values["method"]), Path: path,
+		Command: command, ArgumentStyle: style, Results: f.list("files"),
 	})
 }
 
@@ -140,7 +141,7 @@ func (f *Form) startProcess() (*faas.StartProcess, error) {
 	if err != nil {
 		faults = append(faults, faas.FieldError{Pointer: "/command", Detail: err.Error()})
 	}
-	arguments, err := faas.FormArguments(f.value("arguments"))
+	arguments, err := form.ParseArguments(f.value("arguments"))
 	if err != nil {
 		faults = append(faults, faas.FieldError{Pointer: "/arguments", Detail: err.Error()})
 	}

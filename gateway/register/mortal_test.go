@@ -18,6 +18,7 @@ import (
 	"davit/gateway/register"
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/faas/route"
 )
 
 // onRedis makes the registry of a redisstore.
@@ -34,7 +35,7 @@ func (r onRedis) Snapshot(ctx context.Context) (*register.Snapshot, error) {
 }
 
 func (r onRedis) Restore(ctx context.Context, all *register.Snapshot) error {
-	return r.Store.Restore(ctx, (*redisstore.Snapshot)(all), (*faas.Trigger).Slots)
+	return r.Store.Restore(ctx, (*redisstore.Snapshot)(all), route.Slots)
 }
 
 func translated(err error) error {

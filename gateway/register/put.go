@@ -10,6 +10,7 @@ import (
 	"davit/internal/archive"
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 )
 
 // Registered is a new revision; Created tells that the function is new as well.
@@ -57,24 +58,24 @@ func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faa
 }
 
 // checked returns the spec with its defaults when name and spec are good.
-func (s *Service) checked(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (faas.FunctionSpec, error) {
+func (s *Service) checked(ctx context.Context, name faas.FunctionName, given faas.FunctionSpec) (faas.FunctionSpec, error) {
 	var faults []faas.FieldError
 	if why := name.Check(); why != "" {
 		faults = append(faults, faas.FieldError{Pointer: "/name", Detail: why})
 	}
-	spec = spec.Complete(s.o.Defaults)
-	faults = append(faults, spec.Check(s.o.Capabilities)...)
+	given = spec.CompleteFunction(given, s.o.Defaults)
+	faults = append(faults, spec.CheckFunction(given, s.o.Capabilities)...)
 	if len(faults) == 0 {
-		missing, err := s.missingSecrets(ctx, &spec)
+		missing, err := s.missingSecrets(ctx, &given)
 		if err != nil {
-			return spec, err
+			return given, err
 		}
 		faults = missing
 	}
 	if len(faults) > 0 {
-		return spec, refused("function", faults)
+		return given, refused("function", faults)
 	}
-	return spec, nil
+	return given, nil
 }
 
 // missingSecrets tells of the secrets that a spec names and nobody has put.

@@ -6,6 +6,8 @@ import (
 
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/faas/route"
+	"davit/internal/faas/spec"
 )
 
 // PutTrigger creates or replaces a trigger. A function that is not there and
@@ -24,24 +26,24 @@ func (s *Service) PutTrigger(ctx context.Context, name faas.TriggerName, spec fa
 
 // checkedTrigger returns the spec with its own defaults when it fits its
 // function; what it leaves to the function stays empty, and so follows it.
-func (s *Service) checkedTrigger(ctx context.Context, name faas.TriggerName, spec faas.TriggerSpec) (faas.TriggerSpec, error) {
+func (s *Service) checkedTrigger(ctx context.Context, name faas.TriggerName, given faas.TriggerSpec) (faas.TriggerSpec, error) {
 	var faults []faas.FieldError
 	if why := name.Check(); why != "" {
 		faults = append(faults, faas.FieldError{Pointer: "/name", Detail: why})
 	}
-	function, err := s.specOf(ctx, spec.Function)
+	function, err := s.specOf(ctx, given.Function)
 	switch {
 	case isNotFound(err):
-		if spec.Function.Check() == "" {
-			faults = append(faults, faas.FieldError{Pointer: "/function", Detail: fmt.Sprintf("there is no function %q; register it first", spec.Function)})
+		if given.Function.Check() == "" {
+			faults = append(faults, faas.FieldError{Pointer: "/function", Detail: fmt.Sprintf("there is no function %q; register it first", given.Function)})
 		}
 	case err != nil:
-		return spec, err
+		return given, err
 	}
-	if faults = append(faults, spec.Check(function)...); len(faults) > 0 {
-		return spec, refused("trigger", faults)
+	if faults = append(faults, spec.CheckTrigger(given, function)...); len(faults) > 0 {
+		return given, refused("trigger", faults)
 	}
-	return spec.Complete(faas.FunctionSpec{}), nil
+	return spec.CompleteTrigger(given, faas.FunctionSpec{}), nil
 }
 
 // specOf returns the spec that calls would find: of the live revision, before there is one of the newest.
@@ -80,7 +82,7 @@ func (s *Service) putTrigger(ctx context.Context, name faas.TriggerName, spec fa
 	if before != nil {
 		t.CreatedAt = before.CreatedAt
 	}
-	slots, err := t.Slots()
+	slots, err := route.Slots(t)
 	if err != nil {
 		return nil, false, 0, err
 	}

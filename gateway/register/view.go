@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"davit/internal/faas"
+	"davit/internal/faas/route"
 )
 
 // view is what is served at one version. It never changes.
 type view struct {
 	version   int64
-	table     *faas.Table
+	table     *route.Table
 	functions map[faas.FunctionName]*entry
 	live      []*faas.Revision // by name
 }
@@ -28,13 +29,13 @@ type entry struct {
 }
 
 func emptyView() *view {
-	table, _ := faas.NewTable(nil) // of nothing: nothing clashes
+	table, _ := route.NewTable(nil) // of nothing: nothing clashes
 	return &view{table: table, functions: map[faas.FunctionName]*entry{}}
 }
 
 // newView makes a view of everything.
 func newView(all *Snapshot) (*view, error) {
-	table, err := faas.NewTable(all.Triggers)
+	table, err := route.NewTable(all.Triggers)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +159,7 @@ func (v *view) with(ctx context.Context, from Registry, p *pieces, version int64
 	return next, nil
 }
 
-func changedTable(t *faas.Table, triggers map[faas.TriggerName]*faas.Trigger) (*faas.Table, error) {
+func changedTable(t *route.Table, triggers map[faas.TriggerName]*faas.Trigger) (*route.Table, error) {
 	var set []*faas.Trigger
 	var remove []faas.TriggerName
 	for name, trigger := range triggers {

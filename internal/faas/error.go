@@ -6,30 +6,6 @@ import (
 	"time"
 )
 
-// Kind sorts errors by what the caller can do about them. The list is closed;
-// one table at the HTTP edge turns a kind into a status.
-type Kind string
-
-// The kinds of errors.
-const (
-	Invalid          Kind = "invalid"            // the request cannot be read as what it should be
-	NotAllowed       Kind = "not_allowed"        // well formed, but a field's value is not allowed
-	Unauthorized     Kind = "unauthorized"       // no or wrong credentials
-	Forbidden        Kind = "forbidden"          // a request that a foreign page made
-	NotFound         Kind = "not_found"          // nothing there under that name, for this caller
-	MethodNotAllowed Kind = "method_not_allowed" // the path is known, the method is not
-	Conflict         Kind = "conflict"           // clashes with what is there
-	Gone             Kind = "gone"               // was there, and has expired
-	TooLarge         Kind = "too_large"          // more bytes than the limit
-	Limited          Kind = "limited"            // over a limit that time mends
-	BuildFailed      Kind = "build_failed"       // the revision could not be built, or gets no runner ready
-	FunctionFailed   Kind = "function_failed"    // the user's command failed
-	TimedOut         Kind = "timed_out"          // the command ran longer than its timeout
-	Cancelled        Kind = "cancelled"          // somebody cancelled the invocation
-	Unavailable      Kind = "unavailable"        // a part of Davit is away; try again
-	Internal         Kind = "internal"           // a fault of Davit's own
-)
-
 // FieldError says what is wrong with one field.
 type FieldError struct {
 	Pointer string `json:"pointer"` // JSON pointer into what was sent, e.g. "/warm/max"

@@ -136,3 +136,5 @@ func TestErrors(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func pointerTo[T any](v T) *T { return &v }

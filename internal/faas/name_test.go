@@ -60,14 +60,14 @@ func TestInvocationIDs(t *testing.T) {
 
 func TestClip(t *testing.T) {
 	for _, s := range []string{"", "a", strings.Repeat("a", 80)} {
-		if clip(s) != s {
-			t.Errorf("%q becomes %q", s, clip(s))
+		if Clip(s) != s {
+			t.Errorf("%q becomes %q", s, Clip(s))
 		}
 	}
-	if got, want := clip(strings.Repeat("a", 81)), strings.Repeat("a", 80)+"…"; got != want {
+	if got, want := Clip(strings.Repeat("a", 81)), strings.Repeat("a", 80)+"…"; got != want {
 		t.Errorf("got %q", got)
 	}
-	if got := clip(strings.Repeat("日", 50)); !utf8.ValidString(got) || len(got) > 84 {
+	if got := Clip(strings.Repeat("日", 50)); !utf8.ValidString(got) || len(got) > 84 {
 		t.Errorf("got %q", got)
 	}
 }

@@ -17,8 +17,8 @@ type Secret struct {
 
 // Check returns "" for a good name, else what is wrong with it and how to mend it.
 func (n SecretName) Check() string {
-	if checkLabel(string(n), maxTriggerName) == "" {
+	if checkLabel(string(n), MaxTriggerName) == "" {
 		return ""
 	}
-	return checkEnvName(string(n))
+	return CheckEnvName(string(n))
 }

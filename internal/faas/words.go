@@ -11,24 +11,25 @@ import (
 // ~ and operators such as | are ordinary characters, a carriage return is a
 // blank. A quote that is not closed and a backslash at the end are errors.
 func SplitWords(line string) ([]string, error) {
-	split, err := splitWords(line)
+	split, err := SplitLine(line)
 	if err != nil {
 		return nil, err
 	}
 	words := make([]string, len(split))
 	for i, w := range split {
-		words[i] = w.text
+		words[i] = w.Text
 	}
 	return words, nil
 }
 
-// word is a word of a line and where it begins there.
-type word struct {
-	text string
-	at   int
+// Word is a word of a line.
+type Word struct {
+	Text string // unquoted
+	At   int    // index of its first byte in the line, quotes included
 }
 
-func splitWords(line string) ([]word, error) {
+// SplitLine splits a line as SplitWords does, and says where each word begins.
+func SplitLine(line string) ([]Word, error) {
 	s := wordSplitter{line: line, at: -1}
 	for s.pos < len(s.line) {
 		if err := s.step(); err != nil {
@@ -39,13 +40,13 @@ func splitWords(line string) ([]word, error) {
 	return s.words, nil
 }
 
-// wordSplitter is the state of splitWords.
+// wordSplitter is the state of SplitLine.
 type wordSplitter struct {
 	line  string
 	pos   int
 	text  strings.Builder
 	at    int // where the word begins, if only with empty quotes; -1 between words
-	words []word
+	words []Word
 }
 
 func (s *wordSplitter) step() error {
@@ -76,7 +77,7 @@ func (s *wordSplitter) begin() {
 
 func (s *wordSplitter) flush() {
 	if s.at >= 0 {
-		s.words = append(s.words, word{text: s.text.String(), at: s.at})
+		s.words = append(s.words, Word{Text: s.text.String(), At: s.at})
 	}
 	s.text.Reset()
 	s.at = -1

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 	"davit/runner/form"
 )
 
@@ -28,7 +29,7 @@ func Arguments(command []string, style faas.ArgumentStyle, in *form.Input) ([]st
 	}
 	out := make([]string, 0, len(command))
 	for _, arg := range command {
-		p, is, err := faas.ParsePlaceholder(arg)
+		p, is, err := spec.ParsePlaceholder(arg)
 		if err != nil {
 			return nil, form.Faultf("the trigger's command cannot be used: %v", err)
 		}
@@ -57,23 +58,23 @@ func counted(command []string, in *form.Input) []string {
 }
 
 // expand adds what a placeholder stands for.
-func expand(out []string, p faas.Placeholder, in *form.Input) ([]string, error) {
+func expand(out []string, p spec.Placeholder, in *form.Input) ([]string, error) {
 	before := len(out)
 	switch p.Kind {
-	case faas.PlaceholderField, faas.PlaceholderFields:
+	case spec.PlaceholderField, spec.PlaceholderFields:
 		for i := range in.Fields {
-			if p.Kind == faas.PlaceholderFields || in.Fields[i].Name == p.Name {
+			if p.Kind == spec.PlaceholderFields || in.Fields[i].Name == p.Name {
 				out = append(out, in.Fields[i].Value)
 			}
 		}
-	case faas.PlaceholderFile, faas.PlaceholderFiles, faas.PlaceholderBody:
+	case spec.PlaceholderFile, spec.PlaceholderFiles, spec.PlaceholderBody:
 		for i := range in.Files {
 			if means(p, &in.Files[i]) {
 				out = append(out, path(in.Files[i].Name))
 			}
 		}
 	}
-	list := p.Kind == faas.PlaceholderFields || p.Kind == faas.PlaceholderFiles
+	list := p.Kind == spec.PlaceholderFields || p.Kind == spec.PlaceholderFiles
 	if len(out) == before && !list {
 		return nil, missing(p)
 	}
@@ -81,26 +82,26 @@ func expand(out []string, p faas.Placeholder, in *form.Input) ([]string, error) 
 }
 
 // means reports whether a placeholder stands for a file.
-func means(p faas.Placeholder, f *form.File) bool {
+func means(p spec.Placeholder, f *form.File) bool {
 	switch p.Kind {
-	case faas.PlaceholderFiles:
+	case spec.PlaceholderFiles:
 		return true
-	case faas.PlaceholderBody:
+	case spec.PlaceholderBody:
 		return f.Field == form.BodyName && f.Name == form.BodyName
-	case faas.PlaceholderFile:
+	case spec.PlaceholderFile:
 		return f.Field == p.Name
-	case faas.PlaceholderField, faas.PlaceholderFields:
+	case spec.PlaceholderField, spec.PlaceholderFields:
 	}
 	return false
 }
 
-func missing(p faas.Placeholder) *form.Fault {
+func missing(p spec.Placeholder) *form.Fault {
 	switch p.Kind {
-	case faas.PlaceholderBody:
+	case spec.PlaceholderBody:
 		return form.Faultf("the command needs the body as a file (%s), and none came; send one that is no form", p)
-	case faas.PlaceholderFile:
+	case spec.PlaceholderFile:
 		return form.Faultf("the command needs the file %q (%s), and none came; send it in a multipart/form-data body", p.Name, p)
-	case faas.PlaceholderField, faas.PlaceholderFields, faas.PlaceholderFiles:
+	case spec.PlaceholderField, spec.PlaceholderFields, spec.PlaceholderFiles:
 	}
 	return form.Faultf("the command needs the field %q (%s), and none came; send it in the path, the query or the body", p.Name, p)
 }
