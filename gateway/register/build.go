@@ -14,24 +14,8 @@ import (
 )
 
 const (
-	mostAttempts = 5               // of one build, each by a gateway that died in it
-	tellEvery    = 2 * time.Second // a build's log so far goes to the store
-	retryEvery   = time.Second     // what must be written in the end
-	maxDetail    = 2000            // bytes of why a build failed; its log has all
+	maxDetail = 2000 // bytes of why a build failed; its log has all
 )
-
-// build is one revision on its way from building to ready or failed.
-type build struct {
-	rev     *faas.Revision
-	log     *buildLog
-	after   *build        // of the same function, which comes first
-	passed  chan struct{} // closed when the next of the function, and another build, may begin
-	pass    func()        // does that, once
-	done    chan struct{} // closed when it is over here
-	attempt int           // that this gateway claimed; 0: another one builds
-	ran     bool          // here, so that the log is of this build
-	release func()        // lets go of the runners that wait for the revision to be live
-}
 
 // enqueue builds a revision in the background, once.
 func (s *Service) enqueue(rev *faas.Revision) {
@@ -66,12 +50,6 @@ func (s *Service) leave(b *build) {
 	b.after = nil
 	b.pass()
 	close(b.done)
-}
-
-func (s *Service) findBuild(ref faas.RevisionRef) *build {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.builds[ref]
 }
 
 // inTurn builds when those before it have been built and there is room.
@@ -251,80 +229,4 @@ func (s *Service) finish(ctx context.Context, b *build) error {
 	}
 	s.applied(ctx, version)
 	return s.copies.disownBuild(ctx, ref, b.attempt)
-}
-
-// publish brings a revision that is ready or failed into the registry, and
-// before that the copy of which one is live, when this will be it.
-func (s *Service) publish(ctx context.Context, rev *faas.Revision) (int64, error) {
-	defer s.names.lock("f/" + string(rev.Function))()
-	f, err := s.o.Registry.FindFunction(ctx, rev.Function)
-	if err != nil {
-		return 0, err
-	}
-	becomes := rev.State == faas.RevisionReady && rev.Number > f.Live
-	if becomes {
-		if err := s.putLive(ctx, rev.Function, rev.Number); err != nil {
-			return 0, err
-		}
-	}
-	version, err := s.o.Registry.SaveRevision(ctx, rev)
-	switch {
-	case faas.KindOf(err) == faas.Conflict:
-		return 0, s.followRevision(ctx, rev.Ref())
-	case err != nil || !becomes:
-		return version, err
-	}
-	return version, s.followLive(ctx, rev.Function, rev.Number)
-}
-
-// followRevision makes the copy of a revision what the registry has: another
-// gateway ended its build before.
-func (s *Service) followRevision(ctx context.Context, ref faas.RevisionRef) error {
-	rev, err := s.o.Registry.FindRevision(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if err := s.copies.putRevision(ctx, rev); err != nil {
-		return err
-	}
-	f, err := s.o.Registry.FindFunction(ctx, ref.Function)
-	if err != nil || f.Live == 0 {
-		return err
-	}
-	return s.putLive(ctx, ref.Function, f.Live)
-}
-
-func (s *Service) putLive(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
-	return s.copies.put(ctx, functionKey(name, liveObject), live{Revision: number, At: s.o.Now().UTC()}, blob.PutOptions{})
-}
-
-// followLive makes the copy of which revision is live what the registry has,
-// should another gateway have switched over at the same time.
-func (s *Service) followLive(ctx context.Context, name faas.FunctionName, wrote faas.RevisionNumber) error {
-	f, err := s.o.Registry.FindFunction(ctx, name)
-	if err != nil || f.Live == wrote || f.Live == 0 {
-		return err
-	}
-	return s.putLive(ctx, name, f.Live)
-}
-
-// retry tries again while a dependency is away.
-func (s *Service) retry(ctx context.Context, what string, try func() error) error {
-	state := flank{log: s.o.Log, what: what}
-	for {
-		err := try()
-		state.note(ctx, err)
-		if err == nil || !isAway(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(retryEvery):
-		}
-	}
-}
-
-func isAway(err error) bool {
-	return faas.KindOf(err) == faas.Unavailable || errors.Is(err, blob.ErrUnavailable)
 }

@@ -15,9 +15,7 @@ import (
 )
 
 const (
-	beatEvery   = time.Second
 	lookEvery   = 5 * time.Second // for changes nobody told of
-	mostPieces  = 1000            // changes that are read one by one; beyond, everything is
 	mostTries   = 5               // readings of changes that clash, before everything is read
 	mostOlder   = 1024            // revisions that are remembered beside the live ones
 	snapshotFor = time.Minute
@@ -274,22 +272,4 @@ func (c *Catalog) await(ctx context.Context, version int64) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// flank logs an error when it appears and when it is gone, not each time.
-type flank struct {
-	log  *slog.Logger
-	what string
-	bad  bool
-}
-
-func (f *flank) note(ctx context.Context, err error) {
-	switch {
-	case ctx.Err() != nil:
-	case err != nil && !f.bad:
-		f.log.Warn("something cannot be done now", "what", f.what, "error", err)
-	case err == nil && f.bad:
-		f.log.Info("it can be done again", "what", f.what)
-	}
-	f.bad = err != nil
 }

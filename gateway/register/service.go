@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"davit/internal/archive"
 	"davit/internal/blob"
 	"davit/internal/faas"
@@ -38,11 +36,8 @@ type Options struct {
 }
 
 const (
-	defaultBuilds       = 2
-	defaultBuildTimeout = 15 * time.Minute
-	defaultMaxSource    = 100 * faas.MiB
-	awaitMost           = 2 * time.Second // for other gateways to serve a change
-	writeMost           = time.Minute     // for what must not stop half way
+	awaitMost = 2 * time.Second // for other gateways to serve a change
+	writeMost = time.Minute     // for what must not stop half way
 )
 
 // Service changes registrations. Its methods may be called at the same time.
@@ -65,48 +60,6 @@ type Service struct {
 	closing bool
 	builds  map[faas.RevisionRef]*build
 	tails   map[faas.FunctionName]*build // the last in line of each function
-}
-
-var errStopped = errors.New("the gateway is shutting down")
-
-// New returns a Service; Run must run beside it.
-func New(o Options) *Service {
-	if o.Builds <= 0 {
-		o.Builds = defaultBuilds
-	}
-	if o.BuildTimeout <= 0 {
-		o.BuildTimeout = defaultBuildTimeout
-	}
-	if o.Limits.PackedBytes <= 0 {
-		o.Limits.PackedBytes = int64(defaultMaxSource)
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	s := &Service{
-		o: o, copies: copies{o.Objects, o.Forget}, places: make(chan struct{}, o.Builds), soon: make(chan struct{}, 1),
-		builds: map[faas.RevisionRef]*build{}, tails: map[faas.FunctionName]*build{},
-	}
-	s.base, s.stop = context.WithCancelCause(context.Background())
-	return s
-}
-
-// Run builds what is registered and repairs, until ctx ends: what a killed
-// gateway left half done, and a registry that loses everything while the gateway
-// runs. A build that the end of ctx interrupts is done again by another gateway.
-func (s *Service) Run(ctx context.Context) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { s.runRepair(gctx); return nil })
-	<-gctx.Done()
-	s.mu.Lock()
-	s.closing = true
-	s.mu.Unlock()
-	s.stop(errStopped)
-	s.work.Wait()
-	return g.Wait()
 }
 
 // applied waits until this gateway and all others serve a version. One that
@@ -159,39 +112,4 @@ func refused(what string, fields []faas.FieldError) error {
 	}
 	e.Fields = fields
 	return e
-}
-
-// nameLocks let one change at a time happen to a name on this gateway.
-type nameLocks struct {
-	mu   sync.Mutex
-	held map[string]*nameLock
-}
-
-type nameLock struct {
-	mu    sync.Mutex
-	users int
-}
-
-// lock waits for its turn and returns what ends it.
-func (l *nameLocks) lock(name string) (unlock func()) {
-	l.mu.Lock()
-	if l.held == nil {
-		l.held = map[string]*nameLock{}
-	}
-	one := l.held[name]
-	if one == nil {
-		one = &nameLock{}
-		l.held[name] = one
-	}
-	one.users++
-	l.mu.Unlock()
-	one.mu.Lock()
-	return func() {
-		one.mu.Unlock()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if one.users--; one.users == 0 {
-			delete(l.held, name)
-		}
-	}
 }

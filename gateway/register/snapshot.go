@@ -6,11 +6,17 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"davit/internal/faas"
 	"davit/internal/faas/route"
+)
+
+const (
+	beatEvery  = time.Second
+	mostPieces = 1000 // changes that are read one by one; beyond, everything is
 )
 
 // view is what is served at one version. It never changes.

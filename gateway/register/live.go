@@ -5,36 +5,63 @@ import (
 	"errors"
 	"fmt"
 
+	"davit/internal/blob"
 	"davit/internal/faas"
 )
 
-// bringUp has the first runner of a built revision wait for calls, so that the
-// revision can become live without any of them waiting for a start. The next
-// build need not wait for it.
-func (s *Service) bringUp(ctx context.Context, b *build, image string) error {
-	b.pass()
-	next := *b.rev
-	next.Image = image
-	err := s.retry(ctx, "bring up the first runner of "+next.Ref().String(), func() error {
-		done, err := s.o.Readier.Ready(ctx, &next, b.log)
-		if err == nil {
-			b.release = done
+// publish brings a revision that is ready or failed into the registry, and
+// before that the copy of which one is live, when this will be it.
+func (s *Service) publish(ctx context.Context, rev *faas.Revision) (int64, error) {
+	defer s.names.lock("f/" + string(rev.Function))()
+	f, err := s.o.Registry.FindFunction(ctx, rev.Function)
+	if err != nil {
+		return 0, err
+	}
+	becomes := rev.State == faas.RevisionReady && rev.Number > f.Live
+	if becomes {
+		if err := s.putLive(ctx, rev.Function, rev.Number); err != nil {
+			return 0, err
 		}
+	}
+	version, err := s.o.Registry.SaveRevision(ctx, rev)
+	switch {
+	case faas.KindOf(err) == faas.Conflict:
+		return 0, s.followRevision(ctx, rev.Ref())
+	case err != nil || !becomes:
+		return version, err
+	}
+	return version, s.followLive(ctx, rev.Function, rev.Number)
+}
+
+// followRevision makes the copy of a revision what the registry has: another
+// gateway ended its build before.
+func (s *Service) followRevision(ctx context.Context, ref faas.RevisionRef) error {
+	rev, err := s.o.Registry.FindRevision(ctx, ref)
+	if err != nil {
 		return err
-	})
-	var e *faas.Error
-	if !errors.As(err, &e) || e.Kind != faas.BuildFailed {
+	}
+	if err := s.copies.putRevision(ctx, rev); err != nil {
 		return err
 	}
-	if e.LogTail != "" {
-		b.log.printf("the start process said last:\n%s\n", e.LogTail)
+	f, err := s.o.Registry.FindFunction(ctx, ref.Function)
+	if err != nil || f.Live == 0 {
+		return err
 	}
-	failed := *e
-	failed.Detail += ". Register it again when that is mended"
-	if live, err := s.o.Catalog.Live(next.Function); err == nil {
-		failed.Detail += fmt.Sprintf("; until then revision %d stays live", live.Number)
+	return s.putLive(ctx, ref.Function, f.Live)
+}
+
+func (s *Service) putLive(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
+	return s.copies.put(ctx, functionKey(name, liveObject), live{Revision: number, At: s.o.Now().UTC()}, blob.PutOptions{})
+}
+
+// followLive makes the copy of which revision is live what the registry has,
+// should another gateway have switched over at the same time.
+func (s *Service) followLive(ctx context.Context, name faas.FunctionName, wrote faas.RevisionNumber) error {
+	f, err := s.o.Registry.FindFunction(ctx, name)
+	if err != nil || f.Live == wrote || f.Live == 0 {
+		return err
 	}
-	return &failed
+	return s.putLive(ctx, name, f.Live)
 }
 
 // Rollback makes a ready revision live again, under its own number, once its
