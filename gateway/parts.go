@@ -24,6 +24,7 @@ import (
 	"davit/internal/archive"
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/faas/route"
 	"davit/internal/task"
 )
 
@@ -143,7 +144,7 @@ func (g *gateway) openRedis(ctx context.Context) error {
 			}
 		})
 	}
-	store, err := redisstore.Open(ctx, redisstore.Options{URL: address, Log: g.log, Now: time.Now})
+	store, err := redisstore.Open(ctx, redisstore.Options{URL: address, Slots: route.Slots, Log: g.log, Now: time.Now})
 	if err != nil {
 		return err
 	}

@@ -162,10 +162,10 @@ func (g *gateway) loadRegistrations(ctx context.Context) error {
 		return err
 	}
 	g.runDir = runDir
-	g.catalog = register.NewCatalog(register.CatalogOptions{Registry: registry{g.records}, Beat: g.beat, Log: g.log})
+	g.catalog = register.NewCatalog(register.CatalogOptions{Revisions: g.records, Functions: g.records, Triggers: g.records, Versions: g.records, Log: g.log})
 	g.meter = meter.New(version.String(), runtime.Version(), g.slotTotals, func() bool { return g.dispatch != nil && g.dispatch.LeadsAll() })
 	g.register = register.New(register.Options{
-		Gateway: g.id, Registry: registry{g.records}, Objects: g.objects.store, Builder: lateBuilder{g}, Readier: lateReadier{g}, Catalog: g.catalog,
+		Gateway: g.id, Revisions: g.records, Functions: g.records, Triggers: g.records, Versions: g.records, Objects: g.objects.store, Builder: lateBuilder{g}, Readier: lateReadier{g}, Catalog: g.catalog,
 		Gateways: g.records, Capabilities: g.cfg.capabilities(), Secrets: g.secrets, Forget: g.forget, Defaults: g.cfg.defaults(),
 		Builds: g.cfg.Builds, BuildTimeout: g.cfg.BuildTimeout,
 		Limits: archiveLimits(g.cfg), SpoolDir: g.runDir, Log: g.log, Now: time.Now,
@@ -199,7 +199,7 @@ func (g *gateway) startDispatch(context.Context) error {
 	g.life.start("hub", g.hub.Run)
 	g.life.start("runner listener", serveHTTP(g.net.runners, g.runnerHandler(), 0))
 	g.life.start("registrations", g.register.Run)
-	g.life.start("catalog", g.catalog.Run)
+	g.life.start("catalog", func(ctx context.Context) error { return g.catalog.Run(ctx, g.beat) })
 	g.life.start("dispatch", g.dispatch.Run)
 	messages, unsubscribe := g.records.Subscribe()
 	g.life.start("messages", func(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"davit/gateway/dispatch"
 	"davit/gateway/kube"
 	"davit/gateway/local"
+	"davit/gateway/register"
 	"davit/gateway/vault"
 	"davit/internal/faas"
 	"davit/internal/task"
@@ -132,7 +133,7 @@ func (g *gateway) newLocal(tokens runnerTokens) (launcher, error) {
 	}
 	l, err := local.New(local.Options{
 		RunnerBinary: binary, Dir: g.runDir, Path: g.cfg.path, NoLandlock: !g.cfg.Landlock, Gateways: g.gatewayAddrs,
-		Token: tokens.of, Source: g.register.OpenSource, Limits: archiveLimits(g.cfg), Keep: g.catalog.UsesSource,
+		Token: tokens.of, Source: register.Sources{Objects: g.objects.store}.Open, Limits: archiveLimits(g.cfg), Keep: g.catalog.UsesSource,
 		Hide: []string{g.cfg.DataDir}, Log: g.log,
 		OnExit: func(e local.Exit) {
 			g.dispatch.Exited(e)

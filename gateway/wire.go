@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 	"davit/gateway/register"
 	"davit/internal/blob"
 	"davit/internal/faas"
-	"davit/internal/faas/route"
 	"davit/internal/version"
 )
 
@@ -25,7 +23,7 @@ import (
 
 func (g *gateway) newDispatcher() *dispatch.Dispatcher {
 	return dispatch.New(dispatch.Options{
-		Gateway: g.id, Records: g.records, Archive: g.records, Queue: queue{g.records}, Places: g.records, Gateways: g.records, Leader: g.records,
+		Gateway: g.id, Records: g.records, Archive: g.records, Queue: g.records, Places: g.records, Gateways: g.records, Leader: g.records,
 		Launcher: lateLauncher{g}, Shared: g.cfg.Launcher == launcherKube, Catalog: g.catalog, Objects: g.objects.store, Signer: g.objects.signer,
 		Meter: g.meter, Logger: g.log, Now: time.Now,
 		Limits: dispatch.Limits{
@@ -134,38 +132,6 @@ func (g *gateway) slotTotals() meter.Slots {
 	}
 	s.Starting = g.dispatch.Starting()
 	return s
-}
-
-// registry is Redis as the registrations see it.
-type registry struct{ *redisstore.Store }
-
-func (r registry) Restore(ctx context.Context, all *faas.Snapshot) error {
-	return r.Store.Restore(ctx, all, route.Slots)
-}
-
-// queue is Redis as the dispatcher leads accepted invocations in it.
-type queue struct{ *redisstore.Store }
-
-func (q queue) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) ([]faas.InvocationID, error) {
-	err := q.Store.Renew(ctx, gateway, ids, until)
-	var lost *redisstore.LostLeases
-	if errors.As(err, &lost) {
-		return lost.IDs, nil
-	}
-	return nil, err
-}
-
-// caller is the dispatcher as the HTTP edge sees it.
-type caller struct{ d *dispatch.Dispatcher }
-
-func (c caller) Call(ctx context.Context, call *api.Call) (*api.Reply, error) {
-	request := dispatch.Request(*call)
-	reply, err := c.d.Call(ctx, &request)
-	if err != nil {
-		return nil, err
-	}
-	answer := api.Reply(*reply)
-	return &answer, nil
 }
 
 // invocations is the dispatcher as readers of records see it.

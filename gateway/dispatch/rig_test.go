@@ -3,7 +3,6 @@ package dispatch
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"maps"
@@ -223,15 +222,6 @@ func (c *counts) Refilled(faas.Start, time.Duration) {}
 type testQueue struct {
 	*redisstore.Store
 	trips *atomic.Int64
-}
-
-func (q testQueue) Renew(ctx context.Context, g faas.GatewayID, ids []faas.InvocationID, until time.Time) ([]faas.InvocationID, error) {
-	err := q.Store.Renew(ctx, g, ids, until)
-	var lost *redisstore.LostLeases
-	if errors.As(err, &lost) {
-		return lost.IDs, nil
-	}
-	return nil, err
 }
 
 func (q testQueue) Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error {

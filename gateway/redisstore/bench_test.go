@@ -71,12 +71,12 @@ func BenchmarkSaveTrigger(b *testing.B) {
 }
 
 func saveAmong(b *testing.B, s *Store, present int) {
-	all := &Snapshot{Functions: []*faas.Function{{Name: "f", Live: 1, Latest: 1}}}
+	all := &faas.Snapshot{Functions: []*faas.Function{{Name: "f", Live: 1, Latest: 1}}}
 	for i := range present {
 		all.Triggers = append(all.Triggers, trigger(faas.TriggerName(fmt.Sprint("t", i)), "f", fmt.Sprint("/t/", i, "/:x")))
 	}
 	start := time.Now()
-	must(b, s.Restore(b.Context(), all, slotsOf))
+	must(b, s.Restore(b.Context(), all))
 	restored := time.Since(start)
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {
@@ -87,7 +87,7 @@ func saveAmong(b *testing.B, s *Store, present int) {
 		must(b, err)
 	}
 	start = time.Now()
-	mustGet[*Snapshot](b)(s.Snapshot(b.Context()))
+	mustGet[*faas.Snapshot](b)(s.Snapshot(b.Context()))
 	b.ReportMetric(float64(time.Since(start).Milliseconds()), "snapshot-ms")
 	b.ReportMetric(float64(restored.Milliseconds()), "restore-ms")
 	slices.Sort(took)

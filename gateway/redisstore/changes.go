@@ -12,9 +12,6 @@ import (
 	"davit/internal/faas"
 )
 
-// Changes is faas.Changes.
-type Changes = faas.Changes
-
 // changesLua reads what changed.
 //
 //	KEYS[1] version, KEYS[2] changes; ARGV[1] since
@@ -32,29 +29,29 @@ return {version, redis.call('LRANGE', KEYS[2], -behind, -1)}
 
 // Changes returns what changed after version since. It is ErrEmpty when the
 // registry is lost: whoever serves registrations goes on with those that it knows.
-func (s *Store) Changes(ctx context.Context, since int64) (Changes, error) {
+func (s *Store) Changes(ctx context.Context, since int64) (faas.Changes, error) {
 	parts, err := s.eval(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
 	if err != nil {
-		return Changes{}, fmt.Errorf("read changes since %d: %w", since, s.fault(err))
+		return faas.Changes{}, fmt.Errorf("read changes since %d: %w", since, s.fault(err))
 	}
 	if len(parts) == 0 {
-		return Changes{}, fmt.Errorf("read changes since %d: %w", since, errEmpty())
+		return faas.Changes{}, fmt.Errorf("read changes since %d: %w", since, errEmpty())
 	}
 	text, _ := parts[0].(string)
 	version, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return Changes{}, fmt.Errorf("read changes since %d: %w", since, errReply(parts))
+		return faas.Changes{}, fmt.Errorf("read changes since %d: %w", since, errReply(parts))
 	}
 	if len(parts) == 1 {
-		return Changes{Version: version, Full: true}, nil
+		return faas.Changes{Version: version, Full: true}, nil
 	}
 	lines, _ := parts[1].([]any)
 	return collect(version, lines), nil
 }
 
 // collect gathers the lines of the change log, each name once.
-func collect(version int64, lines []any) Changes {
-	changes := Changes{Version: version}
+func collect(version int64, lines []any) faas.Changes {
+	changes := faas.Changes{Version: version}
 	seen := map[string]bool{}
 	for _, line := range lines {
 		text, _ := line.(string)
@@ -73,14 +70,11 @@ func collect(version int64, lines []any) Changes {
 	return changes
 }
 
-// Snapshot is faas.Snapshot.
-type Snapshot = faas.Snapshot
-
 // Snapshot returns all functions, live revisions and triggers. What is changed
 // while it reads may be in it or not, but Changes since its Version tells of it.
 // It is ErrEmpty when the registry is lost.
-func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
-	all := &Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
+func (s *Store) Snapshot(ctx context.Context) (*faas.Snapshot, error) {
+	all := &faas.Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
 	version, err := s.client.Get(ctx, s.keys.version()).Int64()
 	switch {
 	case err == redis.Nil: //nolint:errorlint // the client returns it bare
@@ -97,7 +91,7 @@ func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return all, nil
 }
 
-func (s *Store) fill(ctx context.Context, all *Snapshot) error {
+func (s *Store) fill(ctx context.Context, all *faas.Snapshot) error {
 	for cursor := ""; ; {
 		page, next, err := s.ListFunctions(ctx, mostLimit, cursor)
 		if err != nil {

@@ -14,8 +14,8 @@ import (
 func TestChanges(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.store(t)
-		start := mustGet[*Snapshot](t)(s.Snapshot(t.Context())).Version
-		changes := func(since int64) Changes { return mustGet[Changes](t)(s.Changes(t.Context(), since)) }
+		start := mustGet[*faas.Snapshot](t)(s.Snapshot(t.Context())).Version
+		changes := func(since int64) faas.Changes { return mustGet[faas.Changes](t)(s.Changes(t.Context(), since)) }
 		if c := changes(start); c.Version != start || c.Full || c.Functions != nil || c.Triggers != nil {
 			t.Errorf("nothing happened: %+v", c)
 		}
@@ -41,7 +41,7 @@ func TestChanges(t *testing.T) {
 func TestTheChangeLogIsTrimmed(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.store(t)
-		start := mustGet[*Snapshot](t)(s.Snapshot(t.Context())).Version
+		start := mustGet[*faas.Snapshot](t)(s.Snapshot(t.Context())).Version
 		var filler []any
 		for i := range 9999 {
 			filler = append(filler, fmt.Sprint("f:", i))
@@ -49,11 +49,11 @@ func TestTheChangeLogIsTrimmed(t *testing.T) {
 		must(t, s.client.RPush(t.Context(), s.keys.changes(), filler...).Err())
 		must(t, s.client.IncrBy(t.Context(), s.keys.version(), int64(len(filler))).Err())
 		addRevision(t, s, "f")
-		if c := mustGet[Changes](t)(s.Changes(t.Context(), start)); c.Full || len(c.Functions) != 10_000 {
+		if c := mustGet[faas.Changes](t)(s.Changes(t.Context(), start)); c.Full || len(c.Functions) != 10_000 {
 			t.Errorf("full %v, %d functions; want the last 10,000", c.Full, len(c.Functions))
 		}
 		addRevision(t, s, "f")
-		if c := mustGet[Changes](t)(s.Changes(t.Context(), start)); !c.Full {
+		if c := mustGet[faas.Changes](t)(s.Changes(t.Context(), start)); !c.Full {
 			t.Error("the oldest change is forgotten and nobody says so")
 		}
 		if n := mustGet[int64](t)(s.client.LLen(t.Context(), s.keys.changes()).Result()); n != 10_000 {
@@ -79,7 +79,7 @@ func TestAnEmptiedRedisIsNotAnEmptyRegistry(t *testing.T) {
 		for i, err := range []error{
 			errAdd, errSave, errFunction, errRevision, errRevisions, errTrigger, errSaveTrigger, errDelete, errDeleteTrigger, errChanges, errSnapshot,
 		} {
-			if !errors.Is(err, ErrEmpty) || faas.KindOf(err) != faas.Unavailable {
+			if !errors.Is(err, faas.ErrEmpty) || faas.KindOf(err) != faas.Unavailable {
 				t.Errorf("%d: got %v", i, err)
 			}
 		}
@@ -87,9 +87,9 @@ func TestAnEmptiedRedisIsNotAnEmptyRegistry(t *testing.T) {
 }
 
 // everything is all registrations with every revision.
-func everything(t testing.TB, s *Store) *Snapshot {
+func everything(t testing.TB, s *Store) *faas.Snapshot {
 	t.Helper()
-	all := mustGet[*Snapshot](t)(s.Snapshot(t.Context()))
+	all := mustGet[*faas.Snapshot](t)(s.Snapshot(t.Context()))
 	all.Revisions = nil
 	for _, f := range all.Functions {
 		revisions, _, err := s.ListRevisions(t.Context(), f.Name, 1000, "")
@@ -101,7 +101,7 @@ func everything(t testing.TB, s *Store) *Snapshot {
 	return all
 }
 
-func describe(all *Snapshot) string {
+func describe(all *faas.Snapshot) string {
 	var b strings.Builder
 	for _, f := range all.Functions {
 		fmt.Fprintf(&b, "%+v\n", *f)
@@ -141,12 +141,12 @@ func TestRestoreBringsEverythingBack(t *testing.T) {
 		before := everything(t, s)
 		must(t, s.client.FlushAll(t.Context()).Err())
 		_, err := s.Snapshot(t.Context())
-		if !errors.Is(err, ErrEmpty) {
+		if !errors.Is(err, faas.ErrEmpty) {
 			t.Fatalf("got %v", err)
 		}
 		const gateways = 4 // all notice at once
 		errs := make([]error, gateways)
-		together(gateways, func(i int) { errs[i] = s.Restore(t.Context(), before, slotsOf) })
+		together(gateways, func(i int) { errs[i] = s.Restore(t.Context(), before) })
 		for _, err := range errs {
 			must(t, err)
 		}
@@ -157,7 +157,7 @@ func TestRestoreBringsEverythingBack(t *testing.T) {
 		if after.Version <= before.Version {
 			t.Errorf("version %d after %d", after.Version, before.Version)
 		}
-		if c := mustGet[Changes](t)(s.Changes(t.Context(), before.Version)); !c.Full {
+		if c := mustGet[faas.Changes](t)(s.Changes(t.Context(), before.Version)); !c.Full {
 			t.Errorf("whoever served the lost registry does not hear that it is another: %+v", c)
 		}
 		for fn, want := range map[faas.FunctionName]faas.RevisionNumber{"gone": 4, "back": 5, "f": 4, "new": 2} {
@@ -181,11 +181,11 @@ func TestRestoreLeavesAloneWhatIsNewer(t *testing.T) {
 		mustGet[int64](t)(s.DeleteTrigger(t.Context(), "t1"))
 		mustSaveTrigger(t, s, trigger("squatter", "g", "/1"))
 		newer := everything(t, s)
-		must(t, s.Restore(t.Context(), old, slotsOf)) // t1 finds its slots taken
+		must(t, s.Restore(t.Context(), old)) // t1 finds its slots taken
 		if got, want := describe(everything(t, s)), describe(newer); got != want {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}
-		if c := mustGet[Changes](t)(s.Changes(t.Context(), newer.Version)); c.Version != newer.Version {
+		if c := mustGet[faas.Changes](t)(s.Changes(t.Context(), newer.Version)); c.Version != newer.Version {
 			t.Errorf("nothing was restored, but %+v", c)
 		}
 	})
@@ -201,13 +201,13 @@ func TestRestoreFillsGaps(t *testing.T) {
 		mustSaveTrigger(t, s, trigger("t", "f", "/"))
 		full := everything(t, s)
 		must(t, s.client.FlushAll(t.Context()).Err())
-		must(t, s.Restore(t.Context(), lost, slotsOf))
-		version := mustGet[*Snapshot](t)(s.Snapshot(t.Context())).Version
-		must(t, s.Restore(t.Context(), full, slotsOf))
+		must(t, s.Restore(t.Context(), lost))
+		version := mustGet[*faas.Snapshot](t)(s.Snapshot(t.Context())).Version
+		must(t, s.Restore(t.Context(), full))
 		if got, want := describe(everything(t, s)), describe(full); got != want {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}
-		c := mustGet[Changes](t)(s.Changes(t.Context(), version))
+		c := mustGet[faas.Changes](t)(s.Changes(t.Context(), version))
 		if c.Full || !slices.Equal(c.Functions, []faas.FunctionName{"f"}) || !slices.Equal(c.Triggers, []faas.TriggerName{"t"}) {
 			t.Errorf("changes %+v", c)
 		}

@@ -11,9 +11,6 @@ import (
 	"davit/internal/faas"
 )
 
-// ErrEmpty is faas.ErrEmpty.
-var ErrEmpty = faas.ErrEmpty
-
 // retryAfter is when a Redis that is away is worth another try.
 const retryAfter = 2 * time.Second
 
@@ -62,7 +59,7 @@ func (s *Store) redact(err error) error {
 // errEmpty is the answer to a change of a registry that was not opened yet.
 func errEmpty() error {
 	return &faas.Error{
-		Kind: faas.Unavailable, RetryAfter: retryAfter, Err: ErrEmpty,
+		Kind: faas.Unavailable, RetryAfter: retryAfter, Err: faas.ErrEmpty,
 		Detail: "The registrations are being brought back from the store; try again in a moment",
 	}
 }

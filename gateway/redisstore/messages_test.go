@@ -49,7 +49,7 @@ func TestMessagesReachEveryGateway(t *testing.T) {
 		}
 		s := srv.store(t)
 		addRevision(t, s, "f")
-		version := mustGet[*Snapshot](t)(s.Snapshot(t.Context())).Version
+		version := mustGet[*faas.Snapshot](t)(s.Snapshot(t.Context())).Version
 		inv := newInvocation(t, "f", "tr", faas.Queued)
 		must(t, s.SaveInvocations(t.Context(), []*faas.Invocation{inv}))
 		must(t, s.PublishCancel(t.Context(), inv.ID))

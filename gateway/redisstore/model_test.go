@@ -184,7 +184,7 @@ func TestRegistryModel(t *testing.T) {
 			run++
 			for _, s := range stores {
 				s.keys.prefix = fmt.Sprint("run", run, ":")
-				if err := s.Restore(context.Background(), &Snapshot{}, noSlots); err != nil {
+				if err := s.Restore(context.Background(), &faas.Snapshot{}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -23,7 +23,7 @@ func operations(s *Store, inv *faas.Invocation) map[string]func(ctx context.Cont
 		},
 		"Changes":         func(ctx context.Context) error { return drop(s.Changes(ctx, 0)) },
 		"Snapshot":        func(ctx context.Context) error { return drop(s.Snapshot(ctx)) },
-		"Restore":         func(ctx context.Context) error { return s.Restore(ctx, &Snapshot{}, noSlots) },
+		"Restore":         func(ctx context.Context) error { return s.Restore(ctx, &faas.Snapshot{}) },
 		"FindFunction":    func(ctx context.Context) error { return drop(s.FindFunction(ctx, "f")) },
 		"ListFunctions":   func(ctx context.Context) error { _, _, err := s.ListFunctions(ctx, 1, ""); return err },
 		"FindTrigger":     func(ctx context.Context) error { return drop(s.FindTrigger(ctx, "t")) },
@@ -48,7 +48,7 @@ func operations(s *Store, inv *faas.Invocation) map[string]func(ctx context.Cont
 		"TakeExpired": func(ctx context.Context) error {
 			return drop(s.TakeExpired(ctx, "g1", now(), now().Add(time.Minute), 1))
 		},
-		"Renew":        func(ctx context.Context) error { return s.Renew(ctx, "g1", []faas.InvocationID{inv.ID}, now()) },
+		"Renew":        func(ctx context.Context) error { return drop(s.Renew(ctx, "g1", []faas.InvocationID{inv.ID}, now())) },
 		"Bind":         func(ctx context.Context) error { return s.Bind(ctx, inv.ID, 1, "r1") },
 		"AcquirePlace": func(ctx context.Context) error { return drop(s.AcquirePlace(ctx, "f", inv.ID, 1, 0, now())) },
 		"RenewPlaces": func(ctx context.Context) error {
@@ -64,7 +64,7 @@ func wantAllUnavailable(t *testing.T, s *Store, within time.Duration) {
 		err := call(ctx)
 		cancel()
 		fault, ok := errors.AsType[*faas.Error](err)
-		if !ok || fault.Kind != faas.Unavailable || fault.RetryAfter <= 0 || errors.Is(err, ErrEmpty) {
+		if !ok || fault.Kind != faas.Unavailable || fault.RetryAfter <= 0 || errors.Is(err, faas.ErrEmpty) {
 			t.Errorf("%s: got %v, want Unavailable and when to try again", name, err)
 		}
 	}

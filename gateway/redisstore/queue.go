@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -52,19 +51,6 @@ func (s *Store) Enqueue(ctx context.Context, inv *faas.Invocation, until time.Ti
 	return nil
 }
 
-// LostLeases is in the chain of Renew's Conflict: the entries that the gateway
-// does not lead any more. They are final, or led by another, or Redis lost them.
-type LostLeases struct{ IDs []faas.InvocationID }
-
-// Error names them.
-func (l *LostLeases) Error() string {
-	ids := make([]string, len(l.IDs))
-	for i, id := range l.IDs {
-		ids[i] = string(id)
-	}
-	return "lost the leases of " + strings.Join(ids, ", ")
-}
-
 // leaseBatch is how many entries one script looks at.
 const leaseBatch = 128
 
@@ -87,17 +73,14 @@ end
 return lost
 `
 
-// Renew prolongs the leases of those entries that the gateway leads. When it does
-// not lead all of them, the others are prolonged all the same and it is a Conflict with LostLeases.
-func (s *Store) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) error {
-	lost, err := s.setLeases(ctx, gateway, gateway, ids, s.stamp(until))
+// Renew prolongs the leases of the entries that the gateway leads, and returns the IDs of the others: they are final, another
+// gateway leads them, or Redis lost them.
+func (s *Store) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) (lost []faas.InvocationID, err error) {
+	lost, err = s.setLeases(ctx, gateway, gateway, ids, s.stamp(until))
 	if err != nil {
-		return fmt.Errorf("renew %d leases: %w", len(ids), err)
+		return nil, fmt.Errorf("renew %d leases: %w", len(ids), err)
 	}
-	if len(lost) > 0 {
-		return &faas.Error{Kind: faas.Conflict, Detail: "Another gateway leads some of the invocations", Err: &LostLeases{IDs: lost}}
-	}
-	return nil
+	return lost, nil
 }
 
 // ReleaseLeases lets any gateway take, at once, what this one leads of these entries.

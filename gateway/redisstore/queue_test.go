@@ -64,13 +64,18 @@ func TestLeases(t *testing.T) {
 		if got := take("g2", 2*time.Second, 2); !slices.Equal(got, ids(all[:2])) {
 			t.Errorf("taken: %v, want the two that ended first", got)
 		}
-		err := s.Renew(t.Context(), "g1", ids(all), at.Add(time.Hour))
-		wantKind(t, err, faas.Conflict)
-		if lost, ok := errors.AsType[*LostLeases](err); !ok || !slices.Equal(lost.IDs, ids(all[:2])) {
-			t.Errorf("lost: %v", err)
+		renew := func(g faas.GatewayID, which []faas.InvocationID) []faas.InvocationID {
+			return mustGet[[]faas.InvocationID](t)(s.Renew(t.Context(), g, which, at.Add(time.Hour)))
 		}
-		must(t, s.Renew(t.Context(), "g2", ids(all[:2]), at.Add(time.Hour)))
-		must(t, s.Renew(t.Context(), "g2", nil, at.Add(time.Hour)))
+		if lost := renew("g1", ids(all)); !slices.Equal(lost, ids(all[:2])) {
+			t.Errorf("lost: %v, want %v", lost, ids(all[:2]))
+		}
+		if lost := renew("g2", ids(all[:2])); len(lost) > 0 {
+			t.Errorf("lost: %v of its own", lost)
+		}
+		if lost := renew("g2", nil); len(lost) > 0 {
+			t.Errorf("lost: %v of none", lost)
+		}
 		if got := take("g3", 30*time.Minute, 10); len(got) != 0 {
 			t.Errorf("taken though renewed: %v", got)
 		}
@@ -84,7 +89,7 @@ func TestLeases(t *testing.T) {
 		if got := take("g3", 2*time.Hour, 10); len(got) != 5 {
 			t.Errorf("after all have ended: %d", len(got))
 		}
-		_, err = s.TakeExpired(t.Context(), "g3", at, at, 10)
+		_, err := s.TakeExpired(t.Context(), "g3", at, at, 10)
 		wantKind(t, err, faas.Internal)
 		must(t, s.client.Del(t.Context(), s.keys.invocation(all[4].ID)).Err())
 		if got := take("g4", 3*time.Hour, 10); len(got) != 4 {

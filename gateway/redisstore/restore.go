@@ -73,13 +73,13 @@ return 1
 // opens the registry: it has to be called once on a new Redis too, where an
 // empty Snapshot will do. What is there and newer is left alone, so it does no
 // harm while the registry is in use, by several gateways at once, or again after
-// it was broken off. slots gives what SaveTrigger takes. A trigger whose function
+// it was broken off. A trigger whose function
 // is missing, or whose slots another one holds, is logged and left out.
-func (s *Store) Restore(ctx context.Context, all *Snapshot, slots func(*faas.Trigger) ([]string, error)) error {
+func (s *Store) Restore(ctx context.Context, all *faas.Snapshot) error {
 	for _, step := range []func() error{
 		func() error { return s.restoreDeleted(ctx, all.Deleted) },
 		func() error { return s.restoreFunctions(ctx, all) },
-		func() error { return s.restoreTriggers(ctx, all.Triggers, slots) },
+		func() error { return s.restoreTriggers(ctx, all.Triggers) },
 		func() error {
 			return s.fault(s.eval(ctx, openLua, []string{s.keys.version()}, s.keys.messages(), s.stamp(s.now())*1000).Err())
 		},
@@ -110,7 +110,7 @@ func (s *Store) restoreDeleted(ctx context.Context, deleted map[faas.FunctionNam
 	return nil
 }
 
-func (s *Store) restoreFunctions(ctx context.Context, all *Snapshot) error {
+func (s *Store) restoreFunctions(ctx context.Context, all *faas.Snapshot) error {
 	revisions := map[faas.FunctionName][]*faas.Revision{}
 	for _, rev := range all.Revisions {
 		revisions[rev.Function] = append(revisions[rev.Function], rev)
@@ -149,11 +149,11 @@ func (s *Store) restoreCall(f *faas.Function, revisions []*faas.Revision) (call,
 	return s.changeCall(restoring, restoring, keys, args), nil
 }
 
-func (s *Store) restoreTriggers(ctx context.Context, triggers []*faas.Trigger, slotsOf func(*faas.Trigger) ([]string, error)) error {
+func (s *Store) restoreTriggers(ctx context.Context, triggers []*faas.Trigger) error {
 	for part := range slices.Chunk(triggers, restoreBatch) {
 		calls := make([]call, len(part))
 		for i, t := range part {
-			slots, err := slotsOf(t)
+			slots, err := s.slotsOf(t)
 			if err != nil {
 				return fmt.Errorf("restore trigger %q: %w", t.Name, err)
 			}

@@ -32,12 +32,13 @@ const (
 	idleTimeout = 5 * time.Minute
 )
 
-// Options says where the Redis is. Log and Now may be nil.
+// Options says where the Redis is and what a Store needs.
 type Options struct {
-	URL    string           // redis://[user:password@]host:port[/db]; rediss:// with TLS; unix://path
-	Prefix string           // of every key; "" means DefaultPrefix
-	Log    *slog.Logger     // hears of lost and regained subscriptions
-	Now    func() time.Time // this machine's clock
+	URL    string                                // redis://[user:password@]host:port[/db]; rediss:// with TLS; unix://path
+	Prefix string                                // of every key; "" means DefaultPrefix
+	Slots  func(*faas.Trigger) ([]string, error) // the slots of a trigger, as SaveTrigger is given them; Restore needs it
+	Log    *slog.Logger                          // lost and regained subscriptions, and what a Restore left out; nil: nothing is logged
+	Now    func() time.Time                      // this machine's clock; nil: time.Now
 }
 
 // Store is everything that Davit holds in one Redis. Its methods may be called
@@ -45,6 +46,7 @@ type Options struct {
 type Store struct {
 	client  *redis.Client
 	keys    keys
+	slotsOf func(*faas.Trigger) ([]string, error)
 	log     *slog.Logger
 	now     func() time.Time
 	skew    atomic.Int64 // nanoseconds by which the server's clock is ahead
@@ -59,7 +61,7 @@ func Open(_ context.Context, o Options) (*Store, error) {
 	if err != nil { // its text may hold the password
 		return nil, faas.Errorf(faas.Invalid, "the Redis URL cannot be read; write redis://[user:password@]host:port[/db]")
 	}
-	s := &Store{keys: keys{prefix: o.Prefix}, log: o.Log, now: o.Now}
+	s := &Store{keys: keys{prefix: o.Prefix}, slotsOf: o.Slots, log: o.Log, now: o.Now}
 	if o.Prefix == "" {
 		s.keys.prefix = DefaultPrefix
 	}

@@ -68,7 +68,7 @@ func startMiniredis(t *testing.T) string {
 // bare returns a Store whose registry is not open.
 func (srv server) bare(t testing.TB) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{URL: srv.url, Log: slog.New(slog.DiscardHandler)})
+	s, err := Open(t.Context(), Options{URL: srv.url, Slots: slotsOf, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,11 +80,9 @@ func (srv server) bare(t testing.TB) *Store {
 func (srv server) store(t testing.TB) *Store {
 	t.Helper()
 	s := srv.bare(t)
-	must(t, s.Restore(t.Context(), &Snapshot{}, noSlots))
+	must(t, s.Restore(t.Context(), &faas.Snapshot{}))
 	return s
 }
-
-func noSlots(*faas.Trigger) ([]string, error) { return nil, nil }
 
 // running starts the store's subscription and returns when it is up.
 func (s *Store) running(t testing.TB) {

@@ -117,9 +117,9 @@ func TestADeletedFunctionTakesItsTriggersAlong(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		wantNumbers(t, s, "f", 0, 1)
-		before := mustGet[*Snapshot](t)(s.Snapshot(t.Context())).Version
+		before := mustGet[*faas.Snapshot](t)(s.Snapshot(t.Context())).Version
 		version := mustGet[int64](t)(s.DeleteFunction(t.Context(), "f", true))
-		changes := mustGet[Changes](t)(s.Changes(t.Context(), before))
+		changes := mustGet[faas.Changes](t)(s.Changes(t.Context(), before))
 		if version != before+1 || changes.Version != version || len(changes.Triggers) != 31 || len(changes.Functions) != 1 {
 			t.Errorf("version %d after %d, changes %+v", version, before, changes)
 		}

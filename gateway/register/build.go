@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"davit/internal/blob"
 	"davit/internal/faas"
 )
 
@@ -171,7 +170,7 @@ func (s *Service) image(ctx context.Context, b *build) (string, error) {
 	var source io.ReadCloser
 	if b.rev.Spec.Image == "" {
 		var err error
-		if source, err = s.OpenSource(ctx, b.rev); err != nil {
+		if source, err = (Sources{s.o.Objects}).Open(ctx, b.rev); err != nil {
 			return "", err
 		}
 		defer source.Close() //nolint:errcheck // only read
@@ -181,18 +180,6 @@ func (s *Service) image(ctx context.Context, b *build) (string, error) {
 		b.rev.Spec.Command = built.Command
 	}
 	return built.Image, err
-}
-
-// OpenSource opens the stored source of a revision.
-func (s *Service) OpenSource(ctx context.Context, rev *faas.Revision) (io.ReadCloser, error) {
-	r, _, err := s.o.Objects.Get(ctx, revisionKey(rev.Ref(), sourceObject), 0, -1)
-	if errors.Is(err, blob.ErrNotFound) {
-		return nil, &faas.Error{Kind: faas.BuildFailed, Detail: fmt.Sprintf("the source of revision %d is not in the store", rev.Number), Err: err}
-	}
-	if err != nil {
-		return nil, away(fmt.Errorf("open the source of %s: %w", rev.Ref(), err))
-	}
-	return r, nil
 }
 
 // buildFault is what a user reads about a failed build.

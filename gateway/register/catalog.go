@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"davit/internal/faas"
+	"davit/internal/signal"
 )
 
 const (
@@ -23,22 +24,23 @@ const (
 
 // CatalogOptions are the parts of a Catalog.
 type CatalogOptions struct {
-	Registry Registry
-	Beat     func(ctx context.Context, applied int64) error // says that this gateway lives and what it serves; called each second and after each change
-	Log      *slog.Logger
+	Revisions RevisionStore
+	Functions FunctionStore
+	Triggers  TriggerStore
+	Versions  VersionStore
+	Log       *slog.Logger // nil: nothing is logged
 }
 
 // Catalog holds in memory what is served. Readers never wait for a change: they
 // see what was there before it, or all of it.
 type Catalog struct {
-	o    CatalogOptions
-	wake chan struct{} // something may have changed
-	lost chan struct{} // the registry lost everything
+	o       CatalogOptions
+	read    reader
+	wake    signal.Wake // something may have changed
+	lost    signal.Wake // the registry lost everything
+	applied signal.Broadcast
 
 	now atomic.Pointer[view]
-
-	mu      sync.Mutex
-	applied chan struct{} // closed and replaced with each new view
 
 	olderMu sync.RWMutex
 	older   map[faas.RevisionRef]*faas.Revision
@@ -50,22 +52,15 @@ func NewCatalog(o CatalogOptions) *Catalog {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Catalog{
-		o: o, wake: make(chan struct{}, 1), lost: make(chan struct{}, 1),
-		applied: make(chan struct{}), older: map[faas.RevisionRef]*faas.Revision{},
+		o: o, read: reader{o.Revisions, o.Functions, o.Triggers}, wake: signal.NewWake(), lost: signal.NewWake(),
+		older: map[faas.RevisionRef]*faas.Revision{},
 	}
 	c.now.Store(emptyView())
 	return c
 }
 
 // Wake says that registrations have changed, or may have. It never blocks.
-func (c *Catalog) Wake() { poke(c.wake) }
-
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
+func (c *Catalog) Wake() { c.wake.Set() }
 
 // Applied returns the version of the registry that is served.
 func (c *Catalog) Applied() int64 { return c.now.Load().version }
@@ -117,7 +112,7 @@ func (c *Catalog) Revision(ctx context.Context, ref faas.RevisionRef) (*faas.Rev
 	if rev != nil {
 		return rev, nil
 	}
-	rev, err := c.o.Registry.FindRevision(ctx, ref)
+	rev, err := c.o.Revisions.FindRevision(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +138,7 @@ func (c *Catalog) remember(rev *faas.Revision) {
 func (c *Catalog) Load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, snapshotFor)
 	defer cancel()
-	all, err := c.o.Registry.Snapshot(ctx)
+	all, err := c.o.Versions.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -151,28 +146,28 @@ func (c *Catalog) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := v.explain(ctx, c.o.Registry); err != nil {
+	if err := v.explain(ctx, c.read); err != nil {
 		return err
 	}
 	c.publish(v)
 	return nil
 }
 
-// Run follows the registry until ctx ends, at once after Wake and else within
-// seconds, and beats.
-func (c *Catalog) Run(ctx context.Context) error {
+// Run follows the registry until ctx ends: at once after Wake, else within seconds. It calls beat each second and after
+// each change, with the version that is served.
+func (c *Catalog) Run(ctx context.Context, beat func(ctx context.Context, applied int64) error) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { c.runBeat(ctx); return nil })
-	g.Go(func() error { c.follow(ctx); return nil })
+	g.Go(func() error { c.runBeat(ctx, beat); return nil })
+	g.Go(func() error { c.follow(ctx, beat); return nil })
 	return g.Wait()
 }
 
-func (c *Catalog) runBeat(ctx context.Context) {
+func (c *Catalog) runBeat(ctx context.Context, beat func(context.Context, int64) error) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	state := flank{log: c.o.Log, what: "tell that this gateway lives"}
 	for {
-		state.note(ctx, c.beat(ctx))
+		state.note(ctx, beat(ctx, c.Applied()))
 		select {
 		case <-ctx.Done():
 			return
@@ -181,32 +176,25 @@ func (c *Catalog) runBeat(ctx context.Context) {
 	}
 }
 
-func (c *Catalog) beat(ctx context.Context) error {
-	if c.o.Beat == nil {
-		return nil
-	}
-	return c.o.Beat(ctx, c.Applied())
-}
-
-func (c *Catalog) follow(ctx context.Context) {
+func (c *Catalog) follow(ctx context.Context, beat func(context.Context, int64) error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	state := flank{log: c.o.Log, what: "follow the registrations"}
 	for {
 		before := c.Applied()
 		err := c.catchUp(ctx)
-		if errors.Is(err, ErrEmpty) {
-			poke(c.lost)
+		if errors.Is(err, faas.ErrEmpty) {
+			c.lost.Set()
 		}
 		state.note(ctx, err)
 		if c.Applied() != before {
-			state.note(ctx, c.beat(ctx))
+			state.note(ctx, beat(ctx, c.Applied()))
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-c.wake:
+		case <-c.wake.C():
 		}
 	}
 }
@@ -217,7 +205,7 @@ func (c *Catalog) catchUp(ctx context.Context) error {
 	var changed pieces
 	since := v.version
 	for range mostTries {
-		changes, err := c.o.Registry.Changes(ctx, since)
+		changes, err := c.o.Versions.Changes(ctx, since)
 		if err != nil {
 			return err
 		}
@@ -229,7 +217,7 @@ func (c *Catalog) catchUp(ctx context.Context) error {
 			return nil
 		}
 		since = changes.Version
-		next, err := v.with(ctx, c.o.Registry, &changed, changes.Version)
+		next, err := v.with(ctx, c.read, &changed, changes.Version)
 		if err == nil {
 			c.publish(next)
 			return nil
@@ -251,18 +239,13 @@ func (c *Catalog) publish(v *view) {
 			c.remember(e.live) // calls may be pinned to it
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	close(c.applied)
-	c.applied = make(chan struct{})
+	c.applied.Send()
 }
 
 // await returns nil once a version is served here.
 func (c *Catalog) await(ctx context.Context, version int64) error {
 	for {
-		c.mu.Lock()
-		changed := c.applied
-		c.mu.Unlock()
+		changed := c.applied.C()
 		if c.Applied() >= version {
 			return nil
 		}

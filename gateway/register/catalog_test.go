@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"davit/gateway/register"
 	"davit/internal/faas"
 )
 
@@ -117,9 +116,11 @@ func TestReadersSeeOnlyWholeChanges(t *testing.T) {
 	})
 }
 
+func noBeat(context.Context, int64) error { return nil }
+
 // fakeRegistry changes between two reads of a catalog.
 type fakeRegistry struct {
-	register.Registry
+	registry
 	mu       sync.Mutex
 	version  int64
 	triggers map[faas.TriggerName]*faas.Trigger
@@ -148,21 +149,21 @@ func (r *fakeRegistry) FindTrigger(_ context.Context, name faas.TriggerName) (*f
 	return nil, faas.Errorf(faas.NotFound, "no trigger %q", name)
 }
 
-func (r *fakeRegistry) Changes(_ context.Context, since int64) (register.Changes, error) {
+func (r *fakeRegistry) Changes(_ context.Context, since int64) (faas.Changes, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := register.Changes{Version: r.version}
+	c := faas.Changes{Version: r.version}
 	for v := since + 1; v <= r.version; v++ {
 		c.Triggers = append(c.Triggers, r.changed[v]...)
 	}
 	return c, nil
 }
 
-func (r *fakeRegistry) Snapshot(context.Context) (*register.Snapshot, error) {
+func (r *fakeRegistry) Snapshot(context.Context) (*faas.Snapshot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.loads++
-	all := &register.Snapshot{Version: r.version}
+	all := &faas.Snapshot{Version: r.version}
 	for _, t := range r.triggers {
 		all.Triggers = append(all.Triggers, t)
 	}
@@ -175,10 +176,7 @@ func TestCatalogReadsAgainWhatDoesNotFit(t *testing.T) {
 	r.set("a", "/a")
 	r.set("b", "/b")
 	beats := make(chan int64, 100)
-	c := register.NewCatalog(register.CatalogOptions{Registry: r, Beat: func(_ context.Context, applied int64) error {
-		beats <- applied
-		return nil
-	}})
+	c := newCatalog(r, nil)
 	if err := c.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +190,12 @@ func TestCatalogReadsAgainWhatDoesNotFit(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- c.Run(ctx) }()
+	go func() {
+		done <- c.Run(ctx, func(_ context.Context, applied int64) error {
+			beats <- applied
+			return nil
+		})
+	}()
 	eventually(t, "it serves the newest version", func() bool { return c.Applied() == 5 })
 	for path, want := range map[string]faas.TriggerName{"/b": "a", "/other": "b"} {
 		if m, err := c.Match("GET", path); err != nil || m.Trigger.Name != want {
@@ -213,13 +216,13 @@ func TestCatalogGoesOnWithWhatItKnows(t *testing.T) {
 	r := &fakeRegistry{triggers: map[faas.TriggerName]*faas.Trigger{}, changed: map[int64][]faas.TriggerName{}}
 	r.set("a", "/a")
 	away := &awayRegistry{fakeRegistry: r}
-	c := register.NewCatalog(register.CatalogOptions{Registry: away})
+	c := newCatalog(away, nil)
 	if err := c.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- c.Run(ctx) }()
+	go func() { done <- c.Run(ctx, noBeat) }()
 	away.away.Store(true)
 	r.set("a", "/b")
 	asked := away.asked.Load()
@@ -245,23 +248,23 @@ type awayRegistry struct {
 	asked atomic.Int64
 }
 
-func (r *awayRegistry) Changes(ctx context.Context, since int64) (register.Changes, error) {
+func (r *awayRegistry) Changes(ctx context.Context, since int64) (faas.Changes, error) {
 	r.asked.Add(1)
 	if r.away.Load() {
-		return register.Changes{}, errors.New("away")
+		return faas.Changes{}, errors.New("away")
 	}
 	return r.fakeRegistry.Changes(ctx, since)
 }
 
 func TestManyChangesAreReadAtOnce(t *testing.T) {
 	r := &fakeRegistry{triggers: map[faas.TriggerName]*faas.Trigger{}, changed: map[int64][]faas.TriggerName{}}
-	c := register.NewCatalog(register.CatalogOptions{Registry: r})
+	c := newCatalog(r, nil)
 	for i := range 2000 {
 		r.set(faas.TriggerName(fmt.Sprintf("t%d", i)), fmt.Sprintf("/t%d", i))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- c.Run(ctx) }()
+	go func() { done <- c.Run(ctx, noBeat) }()
 	eventually(t, "all are served", func() bool { return c.Applied() == 2000 })
 	if r.loads != 1 {
 		t.Errorf("it read everything %d times", r.loads)

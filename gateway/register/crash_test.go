@@ -132,7 +132,7 @@ func killAt(t *testing.T, states []state, n int64) {
 // settled waits until nothing changes any more: what is cut off is finished.
 func settled(t *testing.T, g *gateway) {
 	t.Helper()
-	eventually(t, "the repair is done", func() bool { return g.Repaired() > 0 && g.building(t) == 0 })
+	eventually(t, "the repair is done", func() bool { return g.repaired.times.Load() > 0 && g.building(t) == 0 })
 	quiet, before := 0, int64(-1)
 	eventually(t, "nothing is written any more", func() bool {
 		if now := g.mortal.writes.Load(); now != before {

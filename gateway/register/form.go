@@ -90,7 +90,7 @@ func (s *Service) registerTrigger(ctx context.Context, f *Form) (*faas.Trigger, 
 func (s *Service) functionOf(ctx context.Context, word string) (faas.FunctionName, error) {
 	name := faas.FunctionName(word)
 	if name.Check() == "" {
-		_, err := s.o.Registry.FindFunction(ctx, name)
+		_, err := s.o.Functions.FindFunction(ctx, name)
 		if err == nil {
 			return name, nil
 		}

@@ -27,7 +27,7 @@ func (s *Service) WaitReady(ctx context.Context, ref faas.RevisionRef, most time
 		}
 	}
 	for {
-		rev, err := s.o.Registry.FindRevision(ctx, ref)
+		rev, err := s.o.Revisions.FindRevision(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
@@ -60,11 +60,11 @@ func (s *Service) deleteFunction(ctx context.Context, name faas.FunctionName, wi
 	defer s.names.lock("f/" + string(name))()
 	ctx, cancel := unstoppable(ctx)
 	defer cancel()
-	f, err := s.o.Registry.FindFunction(ctx, name)
+	f, err := s.o.Functions.FindFunction(ctx, name)
 	if err != nil {
 		return 0, err
 	}
-	triggers, err := s.o.Registry.TriggersOf(ctx, name)
+	triggers, err := s.o.Triggers.TriggersOf(ctx, name)
 	if err != nil {
 		return 0, err
 	}
@@ -79,17 +79,17 @@ func (s *Service) deleteFunction(ctx context.Context, name faas.FunctionName, wi
 	if err := s.bury(ctx, name, mark); err != nil {
 		return 0, err
 	}
-	version, err := s.o.Registry.DeleteFunction(ctx, name, withTriggers)
+	version, err := s.o.Functions.DeleteFunction(ctx, name, withTriggers)
 	if faas.KindOf(err) == faas.Conflict { // a trigger came in between
 		return 0, errors.Join(err, s.unbury(ctx, name, before))
 	}
 	if err != nil && !isNotFound(err) { // a repair may have been as fast
-		poke(s.soon)
+		s.soon.Set()
 		return 0, err
 	}
 	if err := s.removeCopies(ctx, name, mark); err != nil {
 		s.o.Log.Warn("the copies of a function that was deleted are removed later", "function", string(name), "error", err)
-		poke(s.soon)
+		s.soon.Set()
 	}
 	return version, nil
 }
@@ -133,7 +133,7 @@ func (s *Service) removeTriggers(ctx context.Context, name faas.FunctionName, ma
 		return nil
 	}
 	for _, t := range mark.Triggers {
-		_, err := s.o.Registry.FindTrigger(ctx, t)
+		_, err := s.o.Triggers.FindTrigger(ctx, t)
 		if err == nil { // registered anew
 			continue
 		}
@@ -157,7 +157,7 @@ func (s *Service) finishFunctionDeletion(ctx context.Context, name faas.Function
 	if _, err := s.copies.get(ctx, functionKey(name, deletedObject), &mark); err != nil || mark.LastRevision == 0 {
 		return err
 	}
-	f, err := s.o.Registry.FindFunction(ctx, name)
+	f, err := s.o.Functions.FindFunction(ctx, name)
 	switch {
 	case isNotFound(err):
 		return s.removeCopies(ctx, name, mark)
@@ -169,7 +169,7 @@ func (s *Service) finishFunctionDeletion(ctx context.Context, name faas.Function
 	if err := s.finishTriggersOf(ctx, name); err != nil {
 		return err
 	}
-	_, err = s.o.Registry.DeleteFunction(ctx, name, len(mark.Triggers) > 0)
+	_, err = s.o.Functions.DeleteFunction(ctx, name, len(mark.Triggers) > 0)
 	if faas.KindOf(err) == faas.Conflict { // a trigger came in between
 		return s.unbury(ctx, name, tombstone{})
 	}
@@ -181,7 +181,7 @@ func (s *Service) finishFunctionDeletion(ctx context.Context, name faas.Function
 
 // finishTriggersOf ends the deletions of a function's triggers.
 func (s *Service) finishTriggersOf(ctx context.Context, name faas.FunctionName) error {
-	triggers, err := s.o.Registry.TriggersOf(ctx, name)
+	triggers, err := s.o.Triggers.TriggersOf(ctx, name)
 	if err != nil {
 		return err
 	}

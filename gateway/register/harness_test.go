@@ -27,6 +27,7 @@ import (
 	"davit/internal/archive"
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/faas/route"
 	"davit/internal/testenv"
 )
 
@@ -61,18 +62,37 @@ func newSite(t *testing.T, url string) *site {
 	return &site{url: url, prefix: "test:", folder: t.TempDir(), capabilities: faas.Capabilities{Why: "it needs a cluster"}}
 }
 
+// repairCounter counts how often a gateway logs that registrations and copies agree.
+type repairCounter struct {
+	slog.Handler
+	times atomic.Int64
+}
+
+func (c *repairCounter) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c *repairCounter) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "registrations and their copies agree" {
+		c.times.Add(1)
+	}
+	if !c.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return c.Handler.Handle(ctx, r)
+}
+
 // gateway is one gateway process, as far as registrations go.
 type gateway struct {
 	*register.Service
 	id       faas.GatewayID
 	site     *site
 	store    *redisstore.Store
-	registry register.Registry
+	registry registry
 	objects  register.Objects
 	mortal   *mortal
 	builder  *fakeBuilder
 	readier  *fakeReadier
 	catalog  *register.Catalog
+	repaired *repairCounter
 	stop     func()
 	lingers  bool // it does not leave when it is stopped, as one that is killed
 }
@@ -80,7 +100,7 @@ type gateway struct {
 // redis is one more client of the site's Redis.
 func (s *site) redis(t *testing.T) *redisstore.Store {
 	t.Helper()
-	store, err := redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	store, err := redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Slots: route.Slots, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,13 +113,14 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	t.Helper()
 	s.next++
 	g := &gateway{id: faas.GatewayID(fmt.Sprintf("gateway-%d", s.next)), site: s, builder: newFakeBuilder(), readier: &fakeReadier{}}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	g.repaired = &repairCounter{Handler: slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})}
+	log := slog.New(g.repaired)
 	var err error
-	g.store, err = redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Log: log, Now: time.Now})
+	g.store, err = redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Slots: route.Slots, Log: log, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.registry = onRedis{g.store}
+	g.registry = g.store
 	g.objects = s.memory
 	if s.memory == nil {
 		folder, err := blob.NewFolder(s.folder, blob.FolderOptions{Secret: bytes.Repeat([]byte("s"), 32)})
@@ -109,15 +130,11 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 		t.Cleanup(func() { _ = folder.Close() })
 		g.objects = folder
 	}
-	g.mortal = &mortal{Registry: g.registry, Objects: g.objects, dieAt: dieAt, dead: make(chan struct{})}
-	g.catalog = register.NewCatalog(register.CatalogOptions{Registry: g.registry, Log: log, Beat: func(ctx context.Context, applied int64) error {
-		if g.mortal.isDead() {
-			return errKilled
-		}
-		return g.store.Beat(ctx, redisstore.Gateway{ID: g.id, RunnerAddr: "127.0.0.1:1", Applied: applied})
-	}})
+	g.mortal = &mortal{registry: g.registry, Objects: g.objects, dieAt: dieAt, dead: make(chan struct{})}
+	g.catalog = newCatalog(g.registry, log)
 	g.Service = register.New(register.Options{
-		Gateway: g.id, Registry: g.mortal, Objects: g.mortal, Builder: g.builder, Readier: g.readier, Catalog: g.catalog, Gateways: g.store,
+		Gateway: g.id, Revisions: g.mortal, Functions: g.mortal, Triggers: g.mortal, Versions: g.mortal, Objects: g.mortal,
+		Builder: g.builder, Readier: g.readier, Catalog: g.catalog, Gateways: g.store,
 		Capabilities: s.capabilities, Secrets: s.secrets, Forget: s.forget,
 		Limits: archive.Limits{PackedBytes: 1 << 20}, SpoolDir: t.TempDir(), BuildTimeout: s.buildTimeout, Log: log, Now: s.now,
 	})
@@ -150,7 +167,7 @@ func (g *gateway) run(t *testing.T) {
 	if err := g.catalog.Load(ctx); err != nil {
 		t.Fatalf("load: %v", err)
 	}
-	loops.Go(func() error { return g.catalog.Run(ctx) })
+	loops.Go(func() error { return g.catalog.Run(ctx, g.beat) })
 	loops.Go(func() error { return g.Run(ctx) })
 	g.stop = sync.OnceFunc(func() {
 		cancel()
@@ -164,6 +181,14 @@ func (g *gateway) run(t *testing.T) {
 		_ = g.store.Close()
 	})
 	t.Cleanup(g.stop)
+}
+
+// beat says that the gateway lives, while it does.
+func (g *gateway) beat(ctx context.Context, applied int64) error {
+	if g.mortal.isDead() {
+		return errKilled
+	}
+	return g.store.Beat(ctx, redisstore.Gateway{ID: g.id, RunnerAddr: "127.0.0.1:1", Applied: applied})
 }
 
 // fakeBuilder builds at once, or when it is let.

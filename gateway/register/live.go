@@ -13,7 +13,7 @@ import (
 // before that the copy of which one is live, when this will be it.
 func (s *Service) publish(ctx context.Context, rev *faas.Revision) (int64, error) {
 	defer s.names.lock("f/" + string(rev.Function))()
-	f, err := s.o.Registry.FindFunction(ctx, rev.Function)
+	f, err := s.o.Functions.FindFunction(ctx, rev.Function)
 	if err != nil {
 		return 0, err
 	}
@@ -23,7 +23,7 @@ func (s *Service) publish(ctx context.Context, rev *faas.Revision) (int64, error
 			return 0, err
 		}
 	}
-	version, err := s.o.Registry.SaveRevision(ctx, rev)
+	version, err := s.o.Revisions.SaveRevision(ctx, rev)
 	switch {
 	case faas.KindOf(err) == faas.Conflict:
 		return 0, s.followRevision(ctx, rev.Ref())
@@ -36,14 +36,14 @@ func (s *Service) publish(ctx context.Context, rev *faas.Revision) (int64, error
 // followRevision makes the copy of a revision what the registry has: another
 // gateway ended its build before.
 func (s *Service) followRevision(ctx context.Context, ref faas.RevisionRef) error {
-	rev, err := s.o.Registry.FindRevision(ctx, ref)
+	rev, err := s.o.Revisions.FindRevision(ctx, ref)
 	if err != nil {
 		return err
 	}
 	if err := s.copies.putRevision(ctx, rev); err != nil {
 		return err
 	}
-	f, err := s.o.Registry.FindFunction(ctx, ref.Function)
+	f, err := s.o.Functions.FindFunction(ctx, ref.Function)
 	if err != nil || f.Live == 0 {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *Service) putLive(ctx context.Context, name faas.FunctionName, number fa
 // followLive makes the copy of which revision is live what the registry has,
 // should another gateway have switched over at the same time.
 func (s *Service) followLive(ctx context.Context, name faas.FunctionName, wrote faas.RevisionNumber) error {
-	f, err := s.o.Registry.FindFunction(ctx, name)
+	f, err := s.o.Functions.FindFunction(ctx, name)
 	if err != nil || f.Live == wrote || f.Live == 0 {
 		return err
 	}
@@ -96,11 +96,11 @@ func (s *Service) rollback(ctx context.Context, name faas.FunctionName, number f
 
 // rollbackTarget finds a function and its revision, which must be ready.
 func (s *Service) rollbackTarget(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (*faas.Function, *faas.Revision, error) {
-	f, err := s.o.Registry.FindFunction(ctx, name)
+	f, err := s.o.Functions.FindFunction(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	rev, err := s.o.Registry.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
+	rev, err := s.o.Revisions.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -134,7 +134,7 @@ func (s *Service) makeLive(ctx context.Context, name faas.FunctionName, number f
 	if err := s.putLive(ctx, name, number); err != nil {
 		return 0, err
 	}
-	version, err := s.o.Registry.Rollback(ctx, name, number)
+	version, err := s.o.Functions.Rollback(ctx, name, number)
 	if err != nil {
 		_ = s.putLive(ctx, name, f.Live) // else a repair makes it so
 		return 0, err

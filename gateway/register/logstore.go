@@ -64,7 +64,7 @@ func (s *Service) BuildLog(ctx context.Context, ref faas.RevisionRef, follow boo
 	if b := s.findBuild(ref); b != nil {
 		return &logReader{ctx: ctx, log: b.log, follow: follow}, nil
 	}
-	if _, err := s.o.Registry.FindRevision(ctx, ref); err != nil {
+	if _, err := s.o.Revisions.FindRevision(ctx, ref); err != nil {
 		return nil, err
 	}
 	return &storedLog{ctx: ctx, s: s, ref: ref, follow: follow}, nil
@@ -113,7 +113,7 @@ func (r *storedLog) next(err error) error {
 
 // open asks whether the build is over, and then for what is new.
 func (r *storedLog) open() error {
-	rev, err := r.s.o.Registry.FindRevision(r.ctx, r.ref)
+	rev, err := r.s.o.Revisions.FindRevision(r.ctx, r.ref)
 	if err != nil && !isNotFound(err) {
 		return err
 	}

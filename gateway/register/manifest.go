@@ -166,8 +166,8 @@ func (c copies) readTriggers(ctx context.Context, all *stored) error {
 }
 
 // snapshot is what the registry should hold.
-func (all *stored) snapshot() *Snapshot {
-	s := &Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
+func (all *stored) snapshot() *faas.Snapshot {
+	s := &faas.Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
 	for name, f := range all.functions {
 		if f.last > 0 {
 			s.Deleted[name] = f.last

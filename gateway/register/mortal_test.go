@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -14,35 +15,21 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/redisstore"
 	"davit/gateway/register"
 	"davit/internal/blob"
 	"davit/internal/faas"
-	"davit/internal/faas/route"
 )
 
-// onRedis makes the registry of a redisstore.
-type onRedis struct{ *redisstore.Store }
-
-func (r onRedis) Changes(ctx context.Context, since int64) (register.Changes, error) {
-	c, err := r.Store.Changes(ctx, since)
-	return register.Changes(c), translated(err)
+// registry is what a Redis offers to a catalog and a service.
+type registry interface {
+	register.RevisionStore
+	register.FunctionStore
+	register.TriggerStore
+	register.VersionStore
 }
 
-func (r onRedis) Snapshot(ctx context.Context) (*register.Snapshot, error) {
-	all, err := r.Store.Snapshot(ctx)
-	return (*register.Snapshot)(all), translated(err)
-}
-
-func (r onRedis) Restore(ctx context.Context, all *register.Snapshot) error {
-	return r.Store.Restore(ctx, (*redisstore.Snapshot)(all), route.Slots)
-}
-
-func translated(err error) error {
-	if errors.Is(err, redisstore.ErrEmpty) {
-		return fmt.Errorf("%w: %w", register.ErrEmpty, err)
-	}
-	return err
+func newCatalog(r registry, log *slog.Logger) *register.Catalog {
+	return register.NewCatalog(register.CatalogOptions{Revisions: r, Functions: r, Triggers: r, Versions: r, Log: log})
 }
 
 var errKilled = &faas.Error{Kind: faas.Unavailable, Detail: "this gateway was killed"}
@@ -50,7 +37,7 @@ var errKilled = &faas.Error{Kind: faas.Unavailable, Detail: "this gateway was ki
 // mortal counts the writes of one gateway and lets it die at one of them: that
 // one is done, none after it is, and the gateway hears of neither.
 type mortal struct {
-	register.Registry
+	registry
 	register.Objects
 	writes atomic.Int64
 	dieAt  int64 // 0: never
@@ -98,32 +85,32 @@ func (m *mortal) List(ctx context.Context, prefix string, after blob.Key) iter.S
 }
 
 func (m *mortal) AddRevision(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, at time.Time) (rev *faas.Revision, created bool, err error) {
-	err = m.write(func() (err error) { rev, created, err = m.Registry.AddRevision(ctx, name, spec, at); return err })
+	err = m.write(func() (err error) { rev, created, err = m.registry.AddRevision(ctx, name, spec, at); return err })
 	return rev, created, err
 }
 
 func (m *mortal) SaveRevision(ctx context.Context, rev *faas.Revision) (v int64, err error) {
-	err = m.write(func() (err error) { v, err = m.Registry.SaveRevision(ctx, rev); return err })
+	err = m.write(func() (err error) { v, err = m.registry.SaveRevision(ctx, rev); return err })
 	return v, err
 }
 
 func (m *mortal) Rollback(ctx context.Context, name faas.FunctionName, n faas.RevisionNumber) (v int64, err error) {
-	err = m.write(func() (err error) { v, err = m.Registry.Rollback(ctx, name, n); return err })
+	err = m.write(func() (err error) { v, err = m.registry.Rollback(ctx, name, n); return err })
 	return v, err
 }
 
 func (m *mortal) DeleteFunction(ctx context.Context, name faas.FunctionName, with bool) (v int64, err error) {
-	err = m.write(func() (err error) { v, err = m.Registry.DeleteFunction(ctx, name, with); return err })
+	err = m.write(func() (err error) { v, err = m.registry.DeleteFunction(ctx, name, with); return err })
 	return v, err
 }
 
 func (m *mortal) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, v int64, err error) {
-	err = m.write(func() (err error) { created, v, err = m.Registry.SaveTrigger(ctx, t, slots); return err })
+	err = m.write(func() (err error) { created, v, err = m.registry.SaveTrigger(ctx, t, slots); return err })
 	return created, v, err
 }
 
 func (m *mortal) DeleteTrigger(ctx context.Context, name faas.TriggerName) (v int64, err error) {
-	err = m.write(func() (err error) { v, err = m.Registry.DeleteTrigger(ctx, name); return err })
+	err = m.write(func() (err error) { v, err = m.registry.DeleteTrigger(ctx, name); return err })
 	return v, err
 }
 

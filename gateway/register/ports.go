@@ -10,20 +10,8 @@ import (
 	"davit/internal/faas"
 )
 
-// ErrEmpty is faas.ErrEmpty.
-var ErrEmpty = faas.ErrEmpty
-
-// Registry is what gateways serve. Each change of functions and triggers has a
-// version; a change that was answered with version v is in every later snapshot.
-type Registry interface {
-	Revisions
-	Functions
-	Triggers
-	Versions
-}
-
-// Revisions holds the revisions of functions.
-type Revisions interface {
+// RevisionStore holds the revisions of functions.
+type RevisionStore interface {
 	// AddRevision adds the next revision, in state building, and the function if it is new.
 	AddRevision(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, at time.Time) (rev *faas.Revision, created bool, err error)
 	// SaveRevision writes a revision; one that is ready and newer than the live one becomes live.
@@ -32,8 +20,8 @@ type Revisions interface {
 	FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error)
 }
 
-// Functions holds functions.
-type Functions interface {
+// FunctionStore holds functions.
+type FunctionStore interface {
 	// FindFunction returns the function or a NotFound error.
 	FindFunction(ctx context.Context, name faas.FunctionName) (*faas.Function, error)
 	// Rollback makes a ready revision live: NotFound, or Conflict when it is not ready.
@@ -42,8 +30,8 @@ type Functions interface {
 	DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) (version int64, err error)
 }
 
-// Triggers holds triggers.
-type Triggers interface {
+// TriggerStore holds triggers.
+type TriggerStore interface {
 	// SaveTrigger creates or replaces a trigger. Conflict: another one has one of its slots, which are
 	// its methods with the shape of its path; NotFound: its function is not there.
 	SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, version int64, err error)
@@ -55,21 +43,15 @@ type Triggers interface {
 	DeleteTrigger(ctx context.Context, name faas.TriggerName) (version int64, err error)
 }
 
-// Versions tells what changed, and waits until all gateways serve it.
-type Versions interface {
-	Changes(ctx context.Context, since int64) (Changes, error)
-	Snapshot(ctx context.Context) (*Snapshot, error)
+// VersionStore tells what changed, and waits until all gateways serve it.
+type VersionStore interface {
+	Changes(ctx context.Context, since int64) (faas.Changes, error)
+	Snapshot(ctx context.Context) (*faas.Snapshot, error)
 	// Restore fills in what the registry lost and opens an empty one. It keeps numbers and changes nothing that is there.
-	Restore(ctx context.Context, all *Snapshot) error
+	Restore(ctx context.Context, all *faas.Snapshot) error
 	// AwaitApplied returns as soon as every live gateway serves that version; after most, an Unavailable error names those that do not.
 	AwaitApplied(ctx context.Context, version int64, most time.Duration) error
 }
-
-// Changes is faas.Changes.
-type Changes = faas.Changes
-
-// Snapshot is faas.Snapshot.
-type Snapshot = faas.Snapshot
 
 // Objects is the store that holds the copies, which are the truth.
 type Objects interface {

@@ -124,7 +124,7 @@ func (s *Service) put(ctx context.Context, name faas.FunctionName, spec faas.Fun
 		return nil, away(fmt.Errorf("register function %q: %w", name, err))
 	}
 	for range mostSkipped {
-		rev, created, err := s.o.Registry.AddRevision(ctx, name, spec, s.o.Now().UTC())
+		rev, created, err := s.o.Revisions.AddRevision(ctx, name, spec, s.o.Now().UTC())
 		if err != nil {
 			return nil, fmt.Errorf("register function %q: %w", name, err)
 		}
@@ -158,7 +158,7 @@ func (s *Service) keep(ctx context.Context, rev *faas.Revision, up *spooled) err
 	if err := s.copies.put(ctx, revisionKey(rev.Ref(), revisionObject), rev, blob.PutOptions{IfAbsent: true}); err != nil {
 		return err
 	}
-	_, err := s.o.Registry.SaveRevision(ctx, rev)
+	_, err := s.o.Revisions.SaveRevision(ctx, rev)
 	return err
 }
 
@@ -166,9 +166,9 @@ func (s *Service) keep(ctx context.Context, rev *faas.Revision, up *spooled) err
 func (s *Service) abandon(ctx context.Context, rev *faas.Revision, created bool) {
 	failed := *rev
 	failed.State, failed.Detail = faas.RevisionFailed, "the registration was interrupted; send it again"
-	_, err := s.o.Registry.SaveRevision(ctx, &failed)
+	_, err := s.o.Revisions.SaveRevision(ctx, &failed)
 	if created && err == nil {
-		_, err = s.o.Registry.DeleteFunction(ctx, rev.Function, false)
+		_, err = s.o.Functions.DeleteFunction(ctx, rev.Function, false)
 	}
 	err = errors.Join(err, s.copies.delete(ctx, revisionKey(rev.Ref(), revisionObject), revisionKey(rev.Ref(), sourceObject)))
 	if err != nil {
@@ -191,7 +191,7 @@ func (s *Service) yieldNumber(ctx context.Context, rev *faas.Revision) error {
 			return err
 		}
 	}
-	_, err = s.o.Registry.SaveRevision(ctx, stored)
+	_, err = s.o.Revisions.SaveRevision(ctx, stored)
 	if found && stored.State == faas.RevisionBuilding {
 		s.enqueue(stored)
 	}

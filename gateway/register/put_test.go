@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"davit/gateway/register"
 	"davit/internal/faas"
 )
 
@@ -33,7 +34,7 @@ func TestRegistrationIsBuiltAndServed(t *testing.T) {
 		if g.live(t, "f") != 1 {
 			t.Fatal("a revision that is ready is not served")
 		}
-		stored, err := g.OpenSource(t.Context(), rev)
+		stored, err := register.Sources{Objects: g.objects}.Open(t.Context(), rev)
 		if err != nil {
 			t.Fatal(err)
 		}

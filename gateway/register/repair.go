@@ -19,8 +19,8 @@ const (
 // Restore rebuilds a registry that lost everything from the store's copies, and
 // opens a new one. It does nothing to one that is there. Call it before anything is served.
 func (s *Service) Restore(ctx context.Context) error {
-	_, err := s.o.Registry.Snapshot(ctx)
-	if !errors.Is(err, ErrEmpty) {
+	_, err := s.o.Versions.Snapshot(ctx)
+	if !errors.Is(err, faas.ErrEmpty) {
 		return err
 	}
 	all, err := s.copies.readStored(ctx)
@@ -28,7 +28,7 @@ func (s *Service) Restore(ctx context.Context) error {
 		return away(fmt.Errorf("restore registrations: %w", err))
 	}
 	snapshot := all.snapshot()
-	if err := s.o.Registry.Restore(ctx, snapshot); err != nil {
+	if err := s.o.Versions.Restore(ctx, snapshot); err != nil {
 		return err
 	}
 	if len(snapshot.Functions)+len(snapshot.Triggers) > 0 {
@@ -47,9 +47,6 @@ func (s *Service) runRepair(ctx context.Context) {
 		if err == nil {
 			err = s.repair(ctx)
 		}
-		if err == nil {
-			s.repaired.Add(1)
-		}
 		state.note(ctx, err)
 		pause := repairEvery
 		if err != nil {
@@ -58,15 +55,12 @@ func (s *Service) runRepair(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.o.Catalog.lost:
-		case <-s.soon:
+		case <-s.o.Catalog.lost.C():
+		case <-s.soon.C():
 		case <-time.After(pause):
 		}
 	}
 }
-
-// Repaired counts how often registrations and copies were found, or made, the same.
-func (s *Service) Repaired() int64 { return s.repaired.Load() }
 
 // repair brings store and registry together, whichever is ahead, ends deletions
 // that were cut off, and takes up builds that were. It may run on several
@@ -79,7 +73,7 @@ func (s *Service) repair(ctx context.Context) error {
 	if err := s.finishDeletions(ctx, all); err != nil {
 		return err
 	}
-	if err := s.o.Registry.Restore(ctx, all.snapshot()); err != nil {
+	if err := s.o.Versions.Restore(ctx, all.snapshot()); err != nil {
 		return err
 	}
 	// What was deleted since the store was read may just have come back.
@@ -89,7 +83,11 @@ func (s *Service) repair(ctx context.Context) error {
 	if err := s.copyMissing(ctx, all); err != nil {
 		return err
 	}
-	return s.resumeBuilds(ctx, all)
+	if err := s.resumeBuilds(ctx, all); err != nil {
+		return err
+	}
+	s.o.Log.Debug("registrations and their copies agree", "functions", len(all.functions), "triggers", len(all.triggers))
+	return nil
 }
 
 // finishDeletions ends what has a tombstone and is not gone yet.
@@ -128,7 +126,7 @@ func (s *Service) finishOneFunction(ctx context.Context, name faas.FunctionName,
 
 func (s *Service) finishOneTrigger(ctx context.Context, name faas.TriggerName) error {
 	defer s.names.lock("t/" + string(name))()
-	t, err := s.o.Registry.FindTrigger(ctx, name)
+	t, err := s.o.Triggers.FindTrigger(ctx, name)
 	if isNotFound(err) {
 		return nil
 	}
@@ -170,7 +168,7 @@ func (s *Service) finishNewDeletions(ctx context.Context) error {
 
 // copyMissing writes the copies that registrations lack.
 func (s *Service) copyMissing(ctx context.Context, all *stored) error {
-	now, err := s.o.Registry.Snapshot(ctx)
+	now, err := s.o.Versions.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -197,7 +195,7 @@ func (s *Service) copyMissing(ctx context.Context, all *stored) error {
 // copyOneTrigger writes the copy of a trigger as it is in the registry now.
 func (s *Service) copyOneTrigger(ctx context.Context, name faas.TriggerName) error {
 	defer s.names.lock("t/" + string(name))()
-	t, err := s.o.Registry.FindTrigger(ctx, name)
+	t, err := s.o.Triggers.FindTrigger(ctx, name)
 	if isNotFound(err) {
 		return nil
 	}
@@ -212,7 +210,7 @@ func (s *Service) copyOneTrigger(ctx context.Context, name faas.TriggerName) err
 	if err := s.copyTrigger(ctx, t); err != nil {
 		return err
 	}
-	if _, err = s.o.Registry.FindTrigger(ctx, name); isNotFound(err) { // deleted in between
+	if _, err = s.o.Triggers.FindTrigger(ctx, name); isNotFound(err) { // deleted in between
 		return s.copies.delete(ctx, triggerKey(name))
 	}
 	return err
@@ -237,7 +235,7 @@ func (s *Service) copyRevisions(ctx context.Context, f *faas.Function, known *st
 
 func (s *Service) copyLive(ctx context.Context, name faas.FunctionName) error {
 	defer s.names.lock("f/" + string(name))()
-	f, err := s.o.Registry.FindFunction(ctx, name)
+	f, err := s.o.Functions.FindFunction(ctx, name)
 	if isNotFound(err) || err == nil && f.Live == 0 {
 		return nil
 	}
@@ -252,7 +250,7 @@ func (s *Service) copyLive(ctx context.Context, name faas.FunctionName) error {
 // registered; if it is the function's only one, that goes, too.
 func (s *Service) copyOneRevision(ctx context.Context, ref faas.RevisionRef, only bool) error {
 	defer s.names.lock("f/" + string(ref.Function))()
-	rev, err := s.o.Registry.FindRevision(ctx, ref)
+	rev, err := s.o.Revisions.FindRevision(ctx, ref)
 	if isNotFound(err) {
 		return nil
 	}
@@ -274,7 +272,7 @@ func (s *Service) copyOneRevision(ctx context.Context, ref faas.RevisionRef, onl
 	if err := s.copies.putRevision(ctx, rev); err != nil {
 		return err
 	}
-	_, err = s.o.Registry.SaveRevision(ctx, rev)
+	_, err = s.o.Revisions.SaveRevision(ctx, rev)
 	if isNotFound(err) { // deleted in between
 		return s.copies.deleteRevisions(ctx, ref.Function, ref.Number)
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"davit/internal/faas"
+	"davit/internal/signal"
 )
 
 const (
@@ -37,7 +38,7 @@ func New(o Options) *Service {
 		o.Now = time.Now
 	}
 	s := &Service{
-		o: o, copies: copies{o.Objects, o.Forget}, places: make(chan struct{}, o.Builds), soon: make(chan struct{}, 1),
+		o: o, copies: copies{o.Objects, o.Forget}, places: make(chan struct{}, o.Builds), soon: signal.NewWake(),
 		builds: map[faas.RevisionRef]*build{}, tails: map[faas.FunctionName]*build{},
 	}
 	s.base, s.stop = context.WithCancelCause(context.Background())

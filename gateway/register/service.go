@@ -6,18 +6,21 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"davit/internal/archive"
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/signal"
 )
 
 // Options are the parts and settings of a Service. Parts are required.
 type Options struct {
 	Gateway      faas.GatewayID
-	Registry     Registry
+	Revisions    RevisionStore
+	Functions    FunctionStore
+	Triggers     TriggerStore
+	Versions     VersionStore
 	Objects      Objects
 	Builder      Builder
 	Readier      Readier
@@ -51,8 +54,7 @@ type Service struct {
 	work   sync.WaitGroup // builds, below base
 	places chan struct{}  // one for each build at once
 
-	soon     chan struct{} // there is something to repair
-	repaired atomic.Int64
+	soon signal.Wake // there is something to repair
 
 	names nameLocks
 
@@ -70,7 +72,7 @@ func (s *Service) applied(ctx context.Context, version int64) {
 	defer cancel()
 	err := s.o.Catalog.await(own, version)
 	if err == nil {
-		err = s.o.Registry.AwaitApplied(ctx, version, awaitMost)
+		err = s.o.Versions.AwaitApplied(ctx, version, awaitMost)
 	}
 	if err != nil {
 		s.o.Log.Warn("a registration is not yet served by every gateway", "version", version, "error", err)
@@ -79,7 +81,7 @@ func (s *Service) applied(ctx context.Context, version int64) {
 
 // served waits like applied for whatever is registered by now: another gateway may have ended a build just before.
 func (s *Service) served(ctx context.Context) {
-	changes, err := s.o.Registry.Changes(ctx, s.o.Catalog.Applied())
+	changes, err := s.o.Versions.Changes(ctx, s.o.Catalog.Applied())
 	if err != nil {
 		s.o.Log.Warn("a registration may not yet be served by every gateway", "error", err)
 		return

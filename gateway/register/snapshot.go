@@ -19,6 +19,13 @@ const (
 	mostPieces = 1000 // changes that are read one by one; beyond, everything is
 )
 
+// reader reads registrations one by one.
+type reader struct {
+	revisions RevisionStore
+	functions FunctionStore
+	triggers  TriggerStore
+}
+
 // view is what is served at one version. It never changes.
 type view struct {
 	version   int64
@@ -40,7 +47,7 @@ func emptyView() *view {
 }
 
 // newView makes a view of everything.
-func newView(all *Snapshot) (*view, error) {
+func newView(all *faas.Snapshot) (*view, error) {
 	table, err := route.NewTable(all.Triggers)
 	if err != nil {
 		return nil, err
@@ -59,7 +66,7 @@ func newView(all *Snapshot) (*view, error) {
 }
 
 // explain reads why functions are not live, for so many of them.
-func (v *view) explain(ctx context.Context, from Registry) error {
+func (v *view) explain(ctx context.Context, from reader) error {
 	names := map[faas.FunctionName]bool{}
 	for name, e := range v.functions {
 		if e.live == nil && len(names) < mostPieces {
@@ -118,7 +125,7 @@ type pieces struct {
 	triggers  map[faas.TriggerName]bool
 }
 
-func (p *pieces) add(c *Changes) {
+func (p *pieces) add(c *faas.Changes) {
 	if p.functions == nil {
 		p.functions, p.triggers = map[faas.FunctionName]bool{}, map[faas.TriggerName]bool{}
 	}
@@ -136,14 +143,14 @@ const readAtOnce = 8
 
 // with returns a view in which the pieces are read anew; Conflict when they do
 // not fit together, since some are newer than version.
-func (v *view) with(ctx context.Context, from Registry, p *pieces, version int64) (*view, error) {
+func (v *view) with(ctx context.Context, from reader, p *pieces, version int64) (*view, error) {
 	functions, err := readAll(ctx, p.functions, func(ctx context.Context, name faas.FunctionName) (*entry, error) {
 		return readEntry(ctx, from, name)
 	})
 	if err != nil {
 		return nil, err
 	}
-	triggers, err := readAll(ctx, p.triggers, from.FindTrigger)
+	triggers, err := readAll(ctx, p.triggers, from.triggers.FindTrigger)
 	if err != nil {
 		return nil, err
 	}
@@ -206,8 +213,8 @@ func readAll[N ~string, T any](ctx context.Context, names map[N]bool, read func(
 	return out, nil
 }
 
-func readEntry(ctx context.Context, from Registry, name faas.FunctionName) (*entry, error) {
-	f, err := from.FindFunction(ctx, name)
+func readEntry(ctx context.Context, from reader, name faas.FunctionName) (*entry, error) {
+	f, err := from.functions.FindFunction(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +223,7 @@ func readEntry(ctx context.Context, from Registry, name faas.FunctionName) (*ent
 	if number == 0 {
 		number = f.Latest
 	}
-	rev, err := from.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
+	rev, err := from.revisions.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
 	if err != nil && !isNotFound(err) {
 		return nil, err
 	}

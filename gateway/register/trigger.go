@@ -51,7 +51,7 @@ func (s *Service) specOf(ctx context.Context, name faas.FunctionName) (faas.Func
 	if name.Check() != "" {
 		return faas.FunctionSpec{}, faas.Errorf(faas.NotFound, "%q is no name of a function", name)
 	}
-	e, err := readEntry(ctx, s.o.Registry, name)
+	e, err := readEntry(ctx, reader{s.o.Revisions, s.o.Functions, s.o.Triggers}, name)
 	switch {
 	case err != nil:
 		return faas.FunctionSpec{}, err
@@ -68,7 +68,7 @@ func (s *Service) putTrigger(ctx context.Context, name faas.TriggerName, spec fa
 	defer s.names.lock("f/" + string(spec.Function))() // it is not deleted meanwhile
 	ctx, cancel := unstoppable(ctx)
 	defer cancel()
-	before, err := s.o.Registry.FindTrigger(ctx, name)
+	before, err := s.o.Triggers.FindTrigger(ctx, name)
 	if err != nil && !isNotFound(err) {
 		return nil, false, 0, err
 	}
@@ -89,7 +89,7 @@ func (s *Service) putTrigger(ctx context.Context, name faas.TriggerName, spec fa
 	if err := s.copyTrigger(ctx, t); err != nil {
 		return nil, false, 0, err
 	}
-	created, version, err = s.o.Registry.SaveTrigger(ctx, t, slots)
+	created, version, err = s.o.Triggers.SaveTrigger(ctx, t, slots)
 	if err != nil {
 		s.uncopyTrigger(ctx, name, before)
 		return nil, false, 0, err
@@ -133,20 +133,20 @@ func (s *Service) deleteTrigger(ctx context.Context, name faas.TriggerName) (int
 	defer s.names.lock("t/" + string(name))()
 	ctx, cancel := unstoppable(ctx)
 	defer cancel()
-	if _, err := s.o.Registry.FindTrigger(ctx, name); err != nil {
+	if _, err := s.o.Triggers.FindTrigger(ctx, name); err != nil {
 		return 0, err
 	}
 	if err := s.buryTrigger(ctx, name); err != nil {
 		return 0, err
 	}
-	version, err := s.o.Registry.DeleteTrigger(ctx, name)
+	version, err := s.o.Triggers.DeleteTrigger(ctx, name)
 	if err != nil && !isNotFound(err) { // a repair may have been as fast
-		poke(s.soon)
+		s.soon.Set()
 		return 0, err
 	}
 	if err := s.copies.delete(ctx, triggerKey(name)); err != nil {
 		s.o.Log.Warn("the copy of a trigger that was deleted is removed later", "trigger", string(name), "error", err)
-		poke(s.soon)
+		s.soon.Set()
 	}
 	return version, nil
 }
@@ -164,7 +164,7 @@ func (s *Service) finishTriggerDeletion(ctx context.Context, t *faas.Trigger) (*
 	if err != nil || !dead {
 		return t, err
 	}
-	if _, err := s.o.Registry.DeleteTrigger(ctx, t.Name); err != nil && !isNotFound(err) {
+	if _, err := s.o.Triggers.DeleteTrigger(ctx, t.Name); err != nil && !isNotFound(err) {
 		return nil, err
 	}
 	return nil, s.copies.delete(ctx, triggerKey(t.Name))
