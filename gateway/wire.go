@@ -13,6 +13,7 @@ import (
 	"davit/gateway/meter"
 	"davit/gateway/redisstore"
 	"davit/gateway/register"
+	"davit/gateway/register/form"
 	"davit/internal/blob"
 	"davit/internal/faas"
 	"davit/internal/version"
@@ -167,9 +168,8 @@ func (r registrar) PutImage(ctx context.Context, name faas.FunctionName, spec fa
 	return registered(r.Service.PutImage(ctx, name, spec))
 }
 
-func (r registrar) RegisterForm(ctx context.Context, form *api.Form) (*api.FormResult, error) {
-	f := register.Form(*form)
-	result, err := r.Service.RegisterForm(ctx, &f)
+func (r registrar) RegisterForm(ctx context.Context, f *api.Form) (*api.FormResult, error) {
+	result, err := form.Register(ctx, r.Service, (*form.Form)(f))
 	if err != nil {
 		return nil, err
 	}

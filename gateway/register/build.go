@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
 const (
@@ -189,7 +190,7 @@ func (s *Service) buildFault(ctx context.Context, b *build, err error) string {
 	}
 	var e *faas.Error
 	if errors.As(err, &e) {
-		return clipped(e.Detail, maxDetail)
+		return text.Clip(e.Detail, maxDetail)
 	}
 	s.o.Log.Error("build failed", "revision", b.rev.Ref().String(), "error", err)
 	return "the build failed for a reason inside Davit; its log has more"

@@ -7,24 +7,24 @@ import (
 	"testing"
 	"time"
 
-	"davit/gateway/register"
+	"davit/gateway/register/form"
 	"davit/internal/faas"
 )
 
-func form(kind string, values map[string][]string, file io.Reader) *register.Form {
+func filled(kind string, values map[string][]string, file io.Reader) *form.Form {
 	all := map[string][]string{"kind": {kind}}
 	for name, v := range values {
 		all[name] = v
 	}
-	return &register.Form{Values: all, File: file}
+	return &form.Form{Values: all, File: file}
 }
 
 func TestFormRegistersFilesAndTrigger(t *testing.T) {
 	g := newEmbeddedSite(t).start(t, 0)
-	files := form("files", map[string][]string{
+	files := filled("files", map[string][]string{
 		"name": {" f "}, "command": {"python3 server.py"}, "arguments": {"['--port', '5000']"},
 	}, bytes.NewReader(tgz(t, "x")))
-	r, err := g.RegisterForm(t.Context(), files)
+	r, err := form.Register(t.Context(), g, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,12 +37,12 @@ func TestFormRegistersFilesAndTrigger(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	trigger := form("trigger", map[string][]string{
+	trigger := filled("trigger", map[string][]string{
 		"url": {"thumbnail"}, "image": {"f"}, "method": {"get", "post"},
 		"command": {"/bin/bash -c python3 app.py"}, "files": {"out.png, log.txt ,"},
 	}, nil)
 	for _, created := range []bool{true, false} { // posting again updates
-		r, err := g.RegisterForm(t.Context(), trigger)
+		r, err := form.Register(t.Context(), g, trigger)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,28 +64,28 @@ func TestFormFaultsPointAtItsFields(t *testing.T) {
 	g := newEmbeddedSite(t).start(t, 0)
 	g.put(t, "f", "x")
 	for name, c := range map[string]struct {
-		form  *register.Form
+		form  *form.Form
 		field string
 	}{
-		"no kind":               {&register.Form{}, "/kind"},
-		"an odd kind":           {form("secret", nil, nil), "/kind"},
-		"no file":               {form("files", map[string][]string{"name": {"f"}}, nil), "/file"},
-		"a bad name":            {form("files", map[string][]string{"name": {"F"}}, bytes.NewReader(tgz(t, "x"))), "/name"},
-		"a bad command":         {form("files", map[string][]string{"name": {"f"}, "command": {"'"}}, nil), "/command"},
-		"bad arguments":         {form("files", map[string][]string{"name": {"f"}, "command": {"x"}, "arguments": {"['"}}, nil), "/arguments"},
-		"arguments of nothing":  {form("files", map[string][]string{"name": {"f"}, "arguments": {"x"}}, bytes.NewReader(tgz(t, "x"))), "/command"},
-		"an image":              {form("image", map[string][]string{"name": {"f"}, "image": {"alpine"}}, nil), "/image"},
-		"no image":              {form("image", map[string][]string{"name": {"f"}}, nil), "/image"},
-		"an unknown function":   {form("trigger", map[string][]string{"url": {"/x"}, "image": {"g"}, "method": {"get"}, "command": {"x"}}, nil), "/image"},
-		"no function":           {form("trigger", map[string][]string{"url": {"/x"}, "method": {"get"}, "command": {"x"}}, nil), "/image"},
-		"no method":             {form("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "command": {"x"}}, nil), "/method"},
-		"a bad method":          {form("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get", "brew"}, "command": {"x"}}, nil), "/method"},
-		"a bad url":             {form("trigger", map[string][]string{"url": {"/a//:"}, "image": {"f"}, "method": {"get"}, "command": {"x"}}, nil), "/url"},
-		"a bad trigger command": {form("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get"}, "command": {"x {files}y"}}, nil), "/command"},
-		"a bad result":          {form("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get"}, "command": {"x"}, "files": {"../up"}}, nil), "/files"},
+		"no kind":               {&form.Form{}, "/kind"},
+		"an odd kind":           {filled("secret", nil, nil), "/kind"},
+		"no file":               {filled("files", map[string][]string{"name": {"f"}}, nil), "/file"},
+		"a bad name":            {filled("files", map[string][]string{"name": {"F"}}, bytes.NewReader(tgz(t, "x"))), "/name"},
+		"a bad command":         {filled("files", map[string][]string{"name": {"f"}, "command": {"'"}}, nil), "/command"},
+		"bad arguments":         {filled("files", map[string][]string{"name": {"f"}, "command": {"x"}, "arguments": {"['"}}, nil), "/arguments"},
+		"arguments of nothing":  {filled("files", map[string][]string{"name": {"f"}, "arguments": {"x"}}, bytes.NewReader(tgz(t, "x"))), "/command"},
+		"an image":              {filled("image", map[string][]string{"name": {"f"}, "image": {"alpine"}}, nil), "/image"},
+		"no image":              {filled("image", map[string][]string{"name": {"f"}}, nil), "/image"},
+		"an unknown function":   {filled("trigger", map[string][]string{"url": {"/x"}, "image": {"g"}, "method": {"get"}, "command": {"x"}}, nil), "/image"},
+		"no function":           {filled("trigger", map[string][]string{"url": {"/x"}, "method": {"get"}, "command": {"x"}}, nil), "/image"},
+		"no method":             {filled("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "command": {"x"}}, nil), "/method"},
+		"a bad method":          {filled("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get", "brew"}, "command": {"x"}}, nil), "/method"},
+		"a bad url":             {filled("trigger", map[string][]string{"url": {"/a//:"}, "image": {"f"}, "method": {"get"}, "command": {"x"}}, nil), "/url"},
+		"a bad trigger command": {filled("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get"}, "command": {"x {files}y"}}, nil), "/command"},
+		"a bad result":          {filled("trigger", map[string][]string{"url": {"/x"}, "image": {"f"}, "method": {"get"}, "command": {"x"}, "files": {"../up"}}, nil), "/files"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := g.RegisterForm(t.Context(), c.form)
+			_, err := form.Register(t.Context(), g, c.form)
 			e := problem(t, err, faas.NotAllowed)
 			if len(e.Fields) != 1 || e.Fields[0].Pointer != c.field || e.Fields[0].Detail == "" {
 				t.Fatalf("fields %+v, want %s", e.Fields, c.field)
@@ -102,7 +102,7 @@ func TestFormFindsAFunctionByItsImage(t *testing.T) {
 	s.capabilities = faas.Capabilities{Images: true}
 	g := s.start(t, 0)
 	for _, name := range []string{"first", "second"} {
-		r, err := g.RegisterForm(t.Context(), form("image", map[string][]string{"name": {name}, "image": {"team/app:1"}}, nil))
+		r, err := form.Register(t.Context(), g, filled("image", map[string][]string{"name": {name}, "image": {"team/app:1"}}, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestFormFindsAFunctionByItsImage(t *testing.T) {
 			t.Fatalf("revision %+v, %v", rev, err)
 		}
 	}
-	r, err := g.RegisterForm(t.Context(), form("trigger", map[string][]string{"url": {"/x"}, "image": {"team/app:1"}, "method": {"get"}, "command": {"x"}}, nil))
+	r, err := form.Register(t.Context(), g, filled("trigger", map[string][]string{"url": {"/x"}, "image": {"team/app:1"}, "method": {"get"}, "command": {"x"}}, nil))
 	if err != nil || r.Trigger.Function != "second" {
 		t.Fatalf("registered %+v, %v", r, err)
 	}

@@ -45,6 +45,34 @@ func (s *Service) WaitReady(ctx context.Context, ref faas.RevisionRef, most time
 	}
 }
 
+// FunctionOf returns the function with that name, or else the function whose live revision was registered from that image; of
+// several, the function whose revision became ready last. The error is NotFound if there is none.
+func (s *Service) FunctionOf(ctx context.Context, nameOrImage string) (faas.FunctionName, error) {
+	name := faas.FunctionName(nameOrImage)
+	if name.Check() == "" {
+		_, err := s.o.Functions.FindFunction(ctx, name)
+		if err == nil {
+			return name, nil
+		}
+		if !isNotFound(err) {
+			return "", err
+		}
+	}
+	var found *faas.Revision
+	for _, rev := range s.o.Catalog.LiveRevisions() {
+		if nameOrImage == "" || rev.Spec.Image != nameOrImage || rev.ReadyAt == nil {
+			continue
+		}
+		if found == nil || rev.ReadyAt.After(*found.ReadyAt) {
+			found = rev
+		}
+	}
+	if found == nil {
+		return "", faas.Errorf(faas.NotFound, "there is no function %q, and none from such an image; register it first", faas.Clip(nameOrImage))
+	}
+	return found.Function, nil
+}
+
 // DeleteFunction deletes a function with its revisions and stored sources:
 // Conflict while it has triggers, unless withTriggers, which deletes them too.
 func (s *Service) DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) error {

@@ -27,7 +27,7 @@ const mostSkipped = 100
 // fails, nothing is registered; a source that is refused takes no number.
 func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*Registered, error) {
 	if spec.Image != "" {
-		return nil, refused("function", []faas.FieldError{{Pointer: "/image", Detail: "goes without a source; send one of both"}})
+		return nil, Refused("function", []faas.FieldError{{Pointer: "/image", Detail: "goes without a source; send one of both"}})
 	}
 	spec, err := s.checked(ctx, name, spec)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec fa
 // installation can run images; elsewhere it is NotAllowed and says what it needs.
 func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*Registered, error) {
 	if spec.Image == "" {
-		return nil, refused("function", []faas.FieldError{{Pointer: "/image", Detail: "is missing; name an image, or send a source"}})
+		return nil, Refused("function", []faas.FieldError{{Pointer: "/image", Detail: "is missing; name an image, or send a source"}})
 	}
 	spec, err := s.checked(ctx, name, spec)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Service) checked(ctx context.Context, name faas.FunctionName, given faa
 		faults = missing
 	}
 	if len(faults) > 0 {
-		return given, refused("function", faults)
+		return given, Refused("function", faults)
 	}
 	return given, nil
 }

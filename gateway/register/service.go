@@ -106,8 +106,8 @@ func away(err error) error {
 	return err
 }
 
-// refused is the error for fields that are not allowed.
-func refused(what string, fields []faas.FieldError) error {
+// Refused returns the NotAllowed error for fields of a function, trigger or form, which what names.
+func Refused(what string, fields []faas.FieldError) error {
 	e := faas.Errorf(faas.NotAllowed, "the %s has a field that is not allowed", what)
 	if len(fields) > 1 {
 		e.Detail = fmt.Sprintf("the %s has %d fields that are not allowed", what, len(fields))

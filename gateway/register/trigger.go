@@ -41,7 +41,7 @@ func (s *Service) checkedTrigger(ctx context.Context, name faas.TriggerName, giv
 		return given, err
 	}
 	if faults = append(faults, spec.CheckTrigger(given, function)...); len(faults) > 0 {
-		return given, refused("trigger", faults)
+		return given, Refused("trigger", faults)
 	}
 	return spec.CompleteTrigger(given, faas.FunctionSpec{}), nil
 }

@@ -11,8 +11,8 @@ import (
 	"davit/internal/faas/spec"
 )
 
-// ParseArguments reads a list of arguments: a JSON list of strings, a Python
-// list of strings, or else a line that is split into words. Blank is no argument.
+// ParseArguments reads arguments: a JSON list of strings, a Python list of strings, or a line that is split into words. A blank
+// line has no arguments.
 func ParseArguments(s string) ([]string, error) {
 	s = strings.TrimSpace(s)
 	if !strings.HasPrefix(s, "[") {
@@ -21,7 +21,7 @@ func ParseArguments(s string) ([]string, error) {
 	list, isJSON, err := spec.DecodeTexts([]byte(s))
 	switch {
 	case isJSON && err != nil:
-		return nil, fmt.Errorf("the list of arguments holds something that is no string: %w", err)
+		return nil, fmt.Errorf("an item of the list of arguments is not a string: %w", err)
 	case isJSON:
 		return list, nil
 	}
@@ -32,24 +32,22 @@ func ParseArguments(s string) ([]string, error) {
 	return list, nil
 }
 
-// shell finds the shells that know "$@": publish, run.sh and csh are none.
+// shell matches the shells that know "$@". It does not match publish, run.sh or csh.
 var shell = regexp.MustCompile(`(^|/)(a|ba|da|k|mk|pdk|po|rba|ya|z)?sh$`)
 
-// commandFlag is the shell option that a script follows, alone or with others.
+// commandFlag matches the shell option that is followed by a script: -c, alone or merged with others.
 var commandFlag = regexp.MustCompile(`^-[a-z]*c$`)
 
-// usesArguments finds a script that says itself where its arguments go.
+// usesArguments matches a script that uses its arguments itself.
 var usesArguments = regexp.MustCompile(`\$\{?[@*#1-9]`)
 
-// ParseCommand splits a command line into words and says how a call's arguments
-// reach it: by placeholders if it holds one, else counted, after its own.
+// ParseCommand splits a command line into words and returns how a call's arguments are added: by placeholders if the line has
+// one, else counted, after the words of the line.
 //
-// SHELL -c WORDS… becomes SHELL -c 'WORDS… "$@"' davit, where SHELL is a shell by
-// name or path (sh, bash, dash, zsh, …), so that what follows reaches the words and
-// not the shell. WORDS are taken as they are written. A first word with blanks in
-// it is a script as shells take it: the words behind it stay, and so does a
-// script that uses $@, $* or $1 itself. Placeholders among the words, and what
-// follows them, stay arguments of their own.
+// SHELL -c WORDS… becomes SHELL -c 'WORDS… "$@"' davit, where SHELL is the name or path of a shell (sh, bash, dash, zsh, …), so
+// that the call's arguments reach the command in WORDS instead of the shell. WORDS keep their quotes. If the first of WORDS
+// contains blanks, it is a whole script, and the words after it are its arguments. A script that uses $@, $* or $1 stays as it
+// is. A placeholder among WORDS, and every word after it, stays an argument of its own.
 func ParseCommand(line string) (faas.Command, faas.ArgumentStyle, error) {
 	line = strings.ReplaceAll(line, "\r\n", "\n")
 	words, err := faas.SplitLine(line)
@@ -75,7 +73,7 @@ func ParseCommand(line string) (faas.Command, faas.ArgumentStyle, error) {
 	return shellCommand(line, words, command, first), style, nil
 }
 
-// shellCommand rewrites SHELL -c WORDS…, of which those from end on are arguments already.
+// shellCommand rewrites SHELL -c WORDS…; the words from index end on are arguments already.
 func shellCommand(line string, words []faas.Word, command faas.Command, end int) faas.Command {
 	const script, name = 2, "davit"
 	text, rest := command[script], command[script+1:]
@@ -95,12 +93,11 @@ func shellCommand(line string, words []faas.Word, command faas.Command, end int)
 	return append(faas.Command{command[0], command[1], text}, rest...)
 }
 
-// hashedName is a trigger's name that could have been made with a hash.
+// hashedName matches names that NameForPath may have made with a hash.
 var hashedName = regexp.MustCompile(`-[0-9a-f]{8}$`)
 
-// NameForPath names a trigger after its path, always the same for the same
-// path, and different for different ones: "/thumbnail" gives thumbnail; where
-// the path holds more than a DNS label can, a hash of it is appended.
+// NameForPath returns the name of the trigger of a path: the same name for the same path, different names for different paths.
+// "/thumbnail" gives "thumbnail". If the path is not a DNS label, a hash of the path is appended.
 func NameForPath(path string) faas.TriggerName {
 	slug := strings.TrimPrefix(path, "/")
 	name := faas.TriggerName(slug)
@@ -122,8 +119,8 @@ func NameForPath(path string) faas.TriggerName {
 	return faas.TriggerName(slug + "-" + hash)
 }
 
-// ParseMethods reads the methods that a form names, each value one or several
-// with commas or blanks between them, and returns them in upper case, each once.
+// ParseMethods returns the methods of a form's field in upper case, each once. A value may have several methods, separated by
+// commas or blanks.
 func ParseMethods(values []string) []string {
 	var methods []string
 	for _, v := range values {

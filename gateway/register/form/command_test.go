@@ -13,7 +13,7 @@ import (
 	"davit/internal/faas"
 )
 
-func TestFormArguments(t *testing.T) {
+func TestParseArguments(t *testing.T) {
 	cases := []struct {
 		text string
 		want []string
@@ -35,7 +35,7 @@ func TestFormArguments(t *testing.T) {
 	for _, c := range cases {
 		got, err := ParseArguments(c.text)
 		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("FormArguments(%q) = %q, %v; want %q", c.text, got, err, c.want)
+			t.Errorf("ParseArguments(%q) = %q, %v; want %q", c.text, got, err, c.want)
 		}
 	}
 	for text, want := range map[string]string{
@@ -43,26 +43,26 @@ func TestFormArguments(t *testing.T) {
 		`[["a"]]`:        "/0 must be a string, not a list",
 		`['a'`:           "missing before",
 		`['a' 'b']`:      "a comma or ] is missing",
-		`['a', 5]`:       "no string in quotes",
-		`['a', None]`:    "no string in quotes",
-		`[,]`:            "no string in quotes",
-		`['a',,]`:        "no string in quotes",
+		`['a', 5]`:       "not a string in quotes",
+		`['a', None]`:    "not a string in quotes",
+		`[,]`:            "not a string in quotes",
+		`['a',,]`:        "not a string in quotes",
 		`['a]`:           "before its quote is closed",
 		"['a\nb']":       "before its quote is closed",
-		`['a'] b`:        "more behind the list",
-		`['\x4']`:        "no character",
-		`['\u12']`:       "no character",
+		`['a'] b`:        "after the list comes",
+		`['\x4']`:        "not a character",
+		`['\u12']`:       "not a character",
 		`['\u1`:          "within an escape",
-		`['\ud800']`:     "no character",
-		`['\UFFFFFFFF']`: "no character",
+		`['\ud800']`:     "not a character",
+		`['\UFFFFFFFF']`: "not a character",
 		`['\`:            "backslash",
 		`[`:              "not closed",
 		`['a',`:          "not closed",
-		`[f'a']`:         "no string in quotes",
+		`[f'a']`:         "not a string in quotes",
 		`a 'b`:           "quote is not closed",
 	} {
 		if got, err := ParseArguments(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("FormArguments(%q) = %q, %v; want an error with %q", text, got, err, want)
+			t.Errorf("ParseArguments(%q) = %q, %v; want an error with %q", text, got, err, want)
 		}
 	}
 }
@@ -75,24 +75,24 @@ func TestFormArgumentsReadsEveryJSONList(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := ParseArguments(string(b)); err != nil || !slices.Equal(got, want) {
-			t.Fatalf("FormArguments(%s) = %q, %v", b, got, err)
+			t.Fatalf("ParseArguments(%s) = %q, %v", b, got, err)
 		}
 	})
 }
 
-func FuzzFormArguments(f *testing.F) {
+func FuzzParseArguments(f *testing.F) {
 	for _, s := range []string{`['a', "b"]`, `["\x41"]`, `a 'b'`, `['\`, `['\777']`, `[`, `['\u00e9',]`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		list, err := ParseArguments(s)
 		if err != nil && list != nil {
-			t.Errorf("FormArguments(%q) = %q and %v", s, list, err)
+			t.Errorf("ParseArguments(%q) = %q and %v", s, list, err)
 		}
 	})
 }
 
-func TestFormCommand(t *testing.T) {
+func TestParseCommand(t *testing.T) {
 	cases := []struct {
 		line  string
 		want  faas.Command
@@ -127,12 +127,12 @@ func TestFormCommand(t *testing.T) {
 	for _, c := range cases {
 		got, style, err := ParseCommand(c.line)
 		if err != nil || style != c.style || !slices.Equal(got, c.want) {
-			t.Errorf("FormCommand(%q) = %q, %s, %v; want %q, %s", c.line, got, style, err, c.want, c.style)
+			t.Errorf("ParseCommand(%q) = %q, %s, %v; want %q, %s", c.line, got, style, err, c.want, c.style)
 		}
 	}
 	for line, want := range map[string]string{"a 'b": "quote is not closed", "a --x={field:x}": "whole argument"} {
 		if got, _, err := ParseCommand(line); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("FormCommand(%q) = %q, %v; want an error with %q", line, got, err, want)
+			t.Errorf("ParseCommand(%q) = %q, %v; want an error with %q", line, got, err, want)
 		}
 	}
 }

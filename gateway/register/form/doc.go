@@ -1,3 +1,5 @@
-// Package form reads what the registration form POST /register holds, as the original Davit took it: command lines,
-// lists of arguments in JSON or Python, names of methods, and the trigger's name from its URL.
+// Package form registers functions and triggers from the form that a browser posts to POST /register, in the format of the
+// original Davit: command lines, lists of arguments in JSON or Python, methods, and a URL that names the trigger.
+//
+// It knows neither HTTP nor the registry. Start at Register.
 package form

@@ -10,8 +10,8 @@ import (
 	"davit/internal/faas"
 )
 
-// parsePythonList reads a Python list of string literals, in single or double
-// quotes, with Python's escapes (docs.python.org/3/reference/lexical_analysis.html).
+// parsePythonList reads a Python list of string literals in single or double quotes, with Python's escapes
+// (docs.python.org/3/reference/lexical_analysis.html).
 func parsePythonList(s string) ([]string, error) {
 	p := pythonList{rest: s}
 	list := []string{}
@@ -29,17 +29,17 @@ func parsePythonList(s string) ([]string, error) {
 		}
 	}
 	if p.skip(); p.rest != "" {
-		return nil, fmt.Errorf("there is more behind the list: %q", faas.Clip(p.rest))
+		return nil, fmt.Errorf("after the list comes %q", faas.Clip(p.rest))
 	}
 	return list, nil
 }
 
-// pythonList is the state of parsePythonList.
+// pythonList is the text that parsePythonList has not read yet.
 type pythonList struct{ rest string }
 
 func (p *pythonList) skip() { p.rest = strings.TrimLeft(p.rest, " \t\r\n\f") }
 
-// ahead reports whether c is the next character that is no blank.
+// ahead reports whether c is the next character after blanks.
 func (p *pythonList) ahead(c byte) bool {
 	p.skip()
 	return p.rest != "" && p.rest[0] == c
@@ -63,7 +63,7 @@ func (p *pythonList) literal() (string, error) {
 	case p.rest == "":
 		return "", errors.New("the list is not closed with ]")
 	default:
-		return "", fmt.Errorf("%q is no string in quotes", faas.Clip(p.rest))
+		return "", fmt.Errorf("%q is not a string in quotes", faas.Clip(p.rest))
 	}
 	var text strings.Builder
 	for p.rest != "" {
@@ -85,10 +85,10 @@ func (p *pythonList) literal() (string, error) {
 	return "", errors.New("a string ends before its quote is closed")
 }
 
-// pythonEscapes are the escapes of one character, each followed by what it stands for.
+// pythonEscapes are the escapes of one character, each followed by its meaning.
 const pythonEscapes = "\\\\''\"\"a\ab\bf\fn\nr\rt\tv\v"
 
-// escape reads what follows a backslash. As in Python, the backslash of an unknown escape stays.
+// escape reads the rest of an escape sequence. As in Python, the backslash of an unknown escape stays.
 func (p *pythonList) escape(text *strings.Builder) error {
 	if p.rest == "" {
 		return errors.New("a string ends with a backslash")
@@ -124,14 +124,14 @@ func (p *pythonList) codePoint(text *strings.Builder, digits int) error {
 	}
 	n, err := strconv.ParseUint(p.rest[:digits], 16, 32)
 	if err != nil || n > utf8.MaxRune || !utf8.ValidRune(rune(n)) {
-		return fmt.Errorf("%q is no character", faas.Clip(p.rest[:digits]))
+		return fmt.Errorf("%q is not a character", faas.Clip(p.rest[:digits]))
 	}
 	text.WriteRune(rune(n))
 	p.rest = p.rest[digits:]
 	return nil
 }
 
-// octal reads up to three octal digits, the first of which is given.
+// octal reads the rest of an octal escape, which has up to three digits.
 func (p *pythonList) octal(text *strings.Builder, first byte) error {
 	n := rune(first - '0')
 	for i := 0; i < 2 && p.rest != "" && p.rest[0] >= '0' && p.rest[0] <= '7'; i++ {
