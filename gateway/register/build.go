@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -14,89 +15,130 @@ import (
 )
 
 const (
-	maxDetail = 2000 // bytes of why a build failed; its log has all
+	mostAttempts = 5    // of one build; each attempt but the last ended with the death of its gateway
+	maxDetail    = 2000 // bytes of the reason of a failed build; the log has all of it
 )
 
-// enqueue builds a revision in the background, once.
-func (s *Service) enqueue(rev *faas.Revision) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing || s.builds[rev.Ref()] != nil {
+var (
+	errStopped      = errors.New("the gateway is shutting down")
+	errBuildTimeout = errors.New("the build took too long")
+)
+
+// builds builds revisions in the background: those of one function in order, and a limited number at a time.
+type builds struct {
+	gateway   faas.GatewayID
+	builder   Builder
+	readier   Readier
+	gateways  Gateways
+	catalog   *Catalog
+	publisher *publisher
+	objects   objects
+	logs      logStore
+	sources   Sources
+	timeout   time.Duration
+	log       *slog.Logger
+	now       func() time.Time
+
+	base context.Context //nolint:containedctx // parent of the builds, which no caller waits for
+	stop context.CancelCauseFunc
+	work sync.WaitGroup // the builds
+	sem  chan struct{}  // has an element for each running build
+
+	mu      sync.Mutex
+	stopped bool
+	byRef   map[faas.RevisionRef]*build
+	last    map[faas.FunctionName]*build // the last build in the queue of each function
+}
+
+// enqueue builds a revision in the background unless this gateway already does.
+func (bs *builds) enqueue(rev *faas.Revision) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	if bs.stopped || bs.byRef[rev.Ref()] != nil {
 		return
 	}
-	own := *rev
-	b := &build{
-		rev: &own, log: newBuildLog(), after: s.tails[rev.Function],
-		passed: make(chan struct{}), done: make(chan struct{}), release: func() {},
-	}
-	b.pass = sync.OnceFunc(func() { close(b.passed) })
-	s.builds[rev.Ref()] = b
-	s.tails[rev.Function] = b
-	s.work.Go(func() {
-		s.inTurn(s.base, b)
-		s.leave(b)
+	b := newBuild(rev, bs.last[rev.Function])
+	bs.byRef[rev.Ref()] = b
+	bs.last[rev.Function] = b
+	bs.work.Go(func() {
+		bs.buildInTurn(bs.base, b)
+		bs.remove(b)
 	})
 }
 
-// leave ends a build's life on this gateway.
-func (s *Service) leave(b *build) {
+// remove ends a build on this gateway, whatever came of it.
+func (bs *builds) remove(b *build) {
 	b.log.end()
-	s.mu.Lock()
-	delete(s.builds, b.rev.Ref())
-	if s.tails[b.rev.Function] == b {
-		delete(s.tails, b.rev.Function)
+	bs.mu.Lock()
+	delete(bs.byRef, b.rev.Ref())
+	if bs.last[b.rev.Function] == b {
+		delete(bs.last, b.rev.Function)
 	}
-	s.mu.Unlock()
-	b.after = nil
+	bs.mu.Unlock()
+	b.before = nil
 	b.pass()
 	close(b.done)
 }
 
-// inTurn builds when those before it have been built and there is room.
-func (s *Service) inTurn(ctx context.Context, b *build) {
-	if b.after != nil {
+func (bs *builds) find(ref faas.RevisionRef) *build {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	return bs.byRef[ref]
+}
+
+// stopAll interrupts all builds and waits for their end. Another gateway builds them again.
+func (bs *builds) stopAll() {
+	bs.mu.Lock()
+	bs.stopped = true
+	bs.mu.Unlock()
+	bs.stop(errStopped)
+	bs.work.Wait()
+}
+
+// buildInTurn waits for the earlier builds of the function and for the limit of builds, and then builds.
+func (bs *builds) buildInTurn(ctx context.Context, b *build) {
+	if b.before != nil {
 		select {
-		case <-b.after.passed:
+		case <-b.before.passed:
 		case <-ctx.Done():
 			return
 		}
 	}
 	select {
-	case s.places <- struct{}{}:
-		b.pass = sync.OnceFunc(func() { <-s.places; close(b.passed) })
+	case bs.sem <- struct{}{}:
+		b.pass = sync.OnceFunc(func() { <-bs.sem; close(b.passed) })
 		defer b.pass()
 	case <-ctx.Done():
 		return
 	}
-	err := s.buildOne(ctx, b)
+	err := bs.buildOne(ctx, b)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		s.disown(ctx, b)
+		bs.deleteClaim(ctx, b)
 	default:
-		s.o.Log.Error("a build could not be brought to an end", "revision", b.rev.Ref().String(), "error", err)
+		bs.log.Error("finishing a build failed", "revision", b.rev.Ref().String(), "error", err)
 	}
 }
 
-// disown lets another gateway do an interrupted build at once.
-func (s *Service) disown(ctx context.Context, b *build) {
+// deleteClaim deletes the claim of an interrupted build, so that another gateway can build it at once.
+func (bs *builds) deleteClaim(ctx context.Context, b *build) {
 	if b.attempt == 0 {
 		return
 	}
 	ctx, cancel := unstoppable(ctx)
 	defer cancel()
-	if err := s.copies.delete(ctx, builderKey(b.rev.Ref(), b.attempt)); err != nil {
-		s.o.Log.Info("an interrupted build waits for its gateway to count as dead", "revision", b.rev.Ref().String(), "error", err)
+	if err := bs.objects.delete(ctx, builderKey(b.rev.Ref(), b.attempt)); err != nil {
+		bs.log.Info("an interrupted build stays claimed until its gateway counts as dead", "revision", b.rev.Ref().String(), "error", err)
 	}
 }
 
-// buildOne claims a build, does it, and writes what came of it. It goes on
-// trying while store or registry are away.
-func (s *Service) buildOne(ctx context.Context, b *build) error {
+// buildOne claims a build, builds the revision and writes the result. It retries while store or registry are unavailable.
+func (bs *builds) buildOne(ctx context.Context, b *build) error {
 	ref := b.rev.Ref()
 	mine := false
-	err := s.retry(ctx, "claim the build of "+ref.String(), func() (err error) {
-		mine, err = s.claim(ctx, b)
+	err := retry(ctx, bs.log, "claim the build of "+ref.String(), func() (err error) {
+		mine, err = bs.claim(ctx, b)
 		return err
 	})
 	if err != nil || !mine {
@@ -104,117 +146,138 @@ func (s *Service) buildOne(ctx context.Context, b *build) error {
 	}
 	defer func() { b.release() }()
 	if b.rev.State == faas.RevisionBuilding {
-		s.run(ctx, b)
+		bs.run(ctx, b)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
-	return s.retry(ctx, "finish the build of "+ref.String(), func() error { return s.finish(ctx, b) })
+	return retry(ctx, bs.log, "finish the build of "+ref.String(), func() error { return bs.finish(ctx, b) })
 }
 
-// claim makes the build this gateway's own. One that somebody finished in the
-// meantime comes back as what it is by now.
-func (s *Service) claim(ctx context.Context, b *build) (mine bool, err error) {
-	alive, err := s.o.Gateways.LiveGatewayIDs(ctx)
+// claim claims a build for this gateway and reads the revision again, because another gateway may have finished the build.
+func (bs *builds) claim(ctx context.Context, b *build) (mine bool, err error) {
+	ids, err := bs.gateways.LiveGatewayIDs(ctx)
 	if err != nil {
 		return false, err
 	}
-	lives := func(id faas.GatewayID) bool { return slices.Contains(alive, id) }
-	me := builder{Gateway: s.o.Gateway, At: s.o.Now().UTC()}
-	b.attempt, err = s.copies.claimBuild(ctx, b.rev.Ref(), me, lives)
+	alive := func(id faas.GatewayID) bool { return slices.Contains(ids, id) }
+	me := builder{Gateway: bs.gateway, At: bs.now().UTC()}
+	b.attempt, err = bs.objects.claimBuild(ctx, b.rev.Ref(), me, alive)
 	if err != nil || b.attempt == 0 {
 		return false, err
 	}
-	stored, found, err := s.copies.getRevision(ctx, b.rev.Ref())
+	stored, found, err := bs.objects.getRevision(ctx, b.rev.Ref())
 	if err == nil && found {
 		*b.rev = *stored
 	}
 	return err == nil, err
 }
 
-// run does the build and notes in b.rev what came of it.
-func (s *Service) run(ctx context.Context, b *build) {
+// run builds the image and starts the first runner. It sets the result in b.rev.
+func (bs *builds) run(ctx context.Context, b *build) {
 	b.ran = true
-	ctx, cancel := context.WithTimeoutCause(ctx, s.o.BuildTimeout, errBuildTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, bs.timeout, errBuildTimeout)
 	defer cancel()
-	telling, stopTelling := context.WithCancel(ctx)
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		s.tell(telling, b)
-	}()
+	uploading, stopUploading := context.WithCancel(ctx)
+	var upload sync.WaitGroup
+	upload.Go(func() { bs.logs.follow(uploading, b.rev.Ref(), b.log) })
 	b.log.printf("revision %d of %s: build begins\n", b.rev.Number, b.rev.Function)
-	began := s.o.Now()
-	image, err := s.image(ctx, b)
+	began := bs.now()
+	image, err := bs.buildImage(ctx, b)
 	if err == nil {
-		err = s.bringUp(ctx, b, image)
+		err = bs.startFirstRunner(ctx, b, image)
 	}
-	stopTelling()
-	<-told
+	stopUploading()
+	upload.Wait()
 	if err != nil {
-		b.rev.State, b.rev.Detail = faas.RevisionFailed, s.buildFault(ctx, b, err)
+		b.rev.State, b.rev.Detail = faas.RevisionFailed, bs.failure(ctx, b, err)
 		b.log.printf("failed: %s\n", b.rev.Detail)
 		return
 	}
-	at := s.o.Now().UTC()
+	at := bs.now().UTC()
 	b.rev.State, b.rev.Image, b.rev.ReadyAt = faas.RevisionReady, image, &at
 	b.log.printf("ready after %s: %s\n", at.Sub(began).Round(time.Millisecond), image)
 }
 
-var errBuildTimeout = errors.New("the build took too long")
-
-// image builds, and notes the command that the image brings.
-func (s *Service) image(ctx context.Context, b *build) (string, error) {
+// buildImage returns the image of the revision. If the spec has no command, it sets the command of the image.
+func (bs *builds) buildImage(ctx context.Context, b *build) (string, error) {
 	if b.attempt > mostAttempts {
 		return "", faas.Errorf(faas.BuildFailed, "the build was interrupted %d times", mostAttempts)
 	}
 	var source io.ReadCloser
 	if b.rev.Spec.Image == "" {
 		var err error
-		if source, err = (Sources{s.o.Objects}).Open(ctx, b.rev); err != nil {
+		if source, err = bs.sources.Open(ctx, b.rev); err != nil {
 			return "", err
 		}
 		defer source.Close() //nolint:errcheck // only read
 	}
-	built, err := s.o.Builder.Build(ctx, b.rev, source, b.log)
+	built, err := bs.builder.Build(ctx, b.rev, source, b.log)
 	if err == nil && len(b.rev.Spec.Command) == 0 {
 		b.rev.Spec.Command = built.Command
 	}
 	return built.Image, err
 }
 
-// buildFault is what a user reads about a failed build.
-func (s *Service) buildFault(ctx context.Context, b *build, err error) string {
-	if errors.Is(context.Cause(ctx), errBuildTimeout) {
-		return fmt.Sprintf("the build took longer than %s", faas.Duration(s.o.BuildTimeout))
+// startFirstRunner waits until a runner of the revision is parked, so that no call waits for a start once the revision is live.
+// The next build need not wait for that.
+func (bs *builds) startFirstRunner(ctx context.Context, b *build, image string) error {
+	b.pass()
+	next := *b.rev
+	next.Image = image
+	err := retry(ctx, bs.log, "start the first runner of "+next.Ref().String(), func() error {
+		done, err := bs.readier.Ready(ctx, &next, b.log)
+		if err == nil {
+			b.release = done
+		}
+		return err
+	})
+	e, ok := errors.AsType[*faas.Error](err)
+	if !ok || e.Kind != faas.BuildFailed {
+		return err
 	}
-	var e *faas.Error
-	if errors.As(err, &e) {
+	if e.LogTail != "" {
+		b.log.printf("the start process said last:\n%s\n", e.LogTail)
+	}
+	failed := *e
+	failed.Detail += ". Register it again when that is mended"
+	if live, err := bs.catalog.Live(next.Function); err == nil {
+		failed.Detail += fmt.Sprintf("; until then revision %d stays live", live.Number)
+	}
+	return &failed
+}
+
+// failure returns the detail of a failed build for the user.
+func (bs *builds) failure(ctx context.Context, b *build, err error) string {
+	if errors.Is(context.Cause(ctx), errBuildTimeout) {
+		return fmt.Sprintf("the build took longer than %s", faas.Duration(bs.timeout))
+	}
+	if e, ok := errors.AsType[*faas.Error](err); ok {
 		return text.Clip(e.Detail, maxDetail)
 	}
-	s.o.Log.Error("build failed", "revision", b.rev.Ref().String(), "error", err)
+	bs.log.Error("build failed", "revision", b.rev.Ref().String(), "error", err)
 	return "the build failed for a reason inside Davit; its log has more"
 }
 
-// finish writes the result of a build, the store first, and switches over.
-func (s *Service) finish(ctx context.Context, b *build) error {
+// finish writes the result of a build, to the object store first, and publishes the revision.
+func (bs *builds) finish(ctx context.Context, b *build) error {
 	ref := b.rev.Ref()
 	if b.ran {
-		if err := s.tellOnce(ctx, b); err != nil {
+		if err := bs.logs.upload(ctx, ref, b.log); err != nil {
 			return err
 		}
 	}
-	if err := s.copies.putRevision(ctx, b.rev); err != nil {
+	if err := bs.objects.putRevision(ctx, b.rev); err != nil {
 		return err
 	}
-	version, err := s.publish(ctx, b.rev)
+	version, err := bs.publisher.publish(ctx, b.rev)
 	if isNotFound(err) {
-		s.o.Log.Info("a function was deleted while it was built", "revision", ref.String())
-		return s.copies.deleteRevisions(ctx, ref.Function, ref.Number)
+		bs.log.Info("a function was deleted during its build", "revision", ref.String())
+		return bs.objects.deleteRevisions(ctx, ref.Function, ref.Number)
 	}
 	if err != nil {
 		return err
 	}
-	s.applied(ctx, version)
-	return s.copies.disownBuild(ctx, ref, b.attempt)
+	bs.publisher.await(ctx, version)
+	return bs.objects.deleteClaims(ctx, ref, b.attempt)
 }

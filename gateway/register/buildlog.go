@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"davit/internal/signal"
 )
 
 const (
@@ -12,54 +14,46 @@ const (
 	cutMark     = "\n… the rest of the log is left out\n"
 )
 
-// buildLog is the log of a build that runs here. It never fails and never grows beyond its bound.
+// buildLog is the log of a build on this gateway. Writes never fail; bytes beyond maxBuildLog are dropped.
 type buildLog struct {
 	mu      sync.Mutex
 	text    []byte
-	cut     bool
-	over    bool
-	changed chan struct{} // closed and replaced when there is more, or the end
+	cut     bool             // bytes were dropped
+	ended   bool             // nothing more is written
+	changed signal.Broadcast // there is more text, or the log has ended
 }
 
-func newBuildLog() *buildLog { return &buildLog{changed: make(chan struct{})} }
-
-// Write keeps what fits.
+// Write appends b.
 func (l *buildLog) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cut || l.over {
+	if l.cut || l.ended {
 		return len(b), nil
 	}
-	if room := maxBuildLog - len(l.text); len(b) > room {
+	if left := maxBuildLog - len(l.text); len(b) > left {
 		l.cut = true
-		l.text = append(append(l.text, b[:room]...), cutMark...)
+		l.text = append(append(l.text, b[:left]...), cutMark...)
 	} else {
 		l.text = append(l.text, b...)
 	}
-	l.tell()
+	l.changed.Send()
 	return len(b), nil
 }
 
 func (l *buildLog) printf(format string, args ...any) { _, _ = fmt.Fprintf(l, format, args...) }
 
-// end says that nothing more comes.
 func (l *buildLog) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.over = true
-	l.tell()
+	l.ended = true
+	l.changed.Send()
 }
 
-func (l *buildLog) tell() {
-	close(l.changed)
-	l.changed = make(chan struct{})
-}
-
-// from returns what there is from an offset on, whether that is all, and what closes when there is more.
-func (l *buildLog) from(at int) (text []byte, over bool, more <-chan struct{}) {
+// from returns the text from an offset on and whether the log has ended. more is closed by the next change.
+func (l *buildLog) from(at int) (text []byte, ended bool, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.text[min(at, len(l.text)):], l.over, l.changed
+	return l.text[min(at, len(l.text)):], l.ended, l.changed.C()
 }
 
 func (l *buildLog) size() int {
@@ -68,23 +62,23 @@ func (l *buildLog) size() int {
 	return len(l.text)
 }
 
-// logReader reads a log that is written here.
+// logReader reads the log of a build on this gateway.
 type logReader struct {
-	ctx    context.Context //nolint:containedctx // of the one request that reads
+	ctx    context.Context //nolint:containedctx // of the request that reads
 	log    *buildLog
 	at     int
-	follow bool
+	follow bool // read on until the build ends
 }
 
 func (r *logReader) Read(b []byte) (int, error) {
 	for {
-		text, over, more := r.log.from(r.at)
+		text, ended, more := r.log.from(r.at)
 		if len(text) > 0 {
 			n := copy(b, text)
 			r.at += n
 			return n, nil
 		}
-		if over || !r.follow {
+		if ended || !r.follow {
 			return 0, io.EOF
 		}
 		select {

@@ -16,10 +16,11 @@ import (
 )
 
 const (
-	lookEvery   = 5 * time.Second // for changes nobody told of
-	mostTries   = 5               // readings of changes that clash, before everything is read
-	mostOlder   = 1024            // revisions that are remembered beside the live ones
-	snapshotFor = time.Minute
+	beatEvery       = time.Second
+	followEvery     = 5 * time.Second // in case the message of a change was lost
+	mostConflicts   = 5               // readings of changes that conflict, before everything is read
+	mostOlder       = 1024            // revisions that are cached beside the live ones
+	snapshotTimeout = time.Minute
 )
 
 // CatalogOptions are the parts of a Catalog.
@@ -31,46 +32,46 @@ type CatalogOptions struct {
 	Log       *slog.Logger // nil: nothing is logged
 }
 
-// Catalog holds in memory what is served. Readers never wait for a change: they
-// see what was there before it, or all of it.
+// Catalog holds in memory the registrations that this gateway serves. Readers never wait for a change: they see all of it or
+// nothing of it.
 type Catalog struct {
 	o       CatalogOptions
-	read    reader
-	wake    signal.Wake // something may have changed
-	lost    signal.Wake // the registry lost everything
-	applied signal.Broadcast
+	reader  reader
+	wake    signal.Wake      // the registry may have changed
+	lost    signal.Wake      // the registry lost its contents
+	applied signal.Broadcast // a new snapshot is served
 
-	now atomic.Pointer[view]
+	now atomic.Pointer[snapshot]
 
 	olderMu sync.RWMutex
 	older   map[faas.RevisionRef]*faas.Revision
 }
 
-// NewCatalog returns an empty Catalog; Load and Run fill it.
+// NewCatalog returns an empty Catalog. Load and Run fill it.
 func NewCatalog(o CatalogOptions) *Catalog {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Catalog{
-		o: o, read: reader{o.Revisions, o.Functions, o.Triggers}, wake: signal.NewWake(), lost: signal.NewWake(),
+		o: o, reader: reader{o.Revisions, o.Functions, o.Triggers}, wake: signal.NewWake(), lost: signal.NewWake(),
 		older: map[faas.RevisionRef]*faas.Revision{},
 	}
-	c.now.Store(emptyView())
+	c.now.Store(emptySnapshot())
 	return c
 }
 
-// Wake says that registrations have changed, or may have. It never blocks.
+// Wake makes Run read the registry now. It never blocks.
 func (c *Catalog) Wake() { c.wake.Set() }
 
 // Applied returns the version of the registry that is served.
 func (c *Catalog) Applied() int64 { return c.now.Load().version }
 
-// Match finds the trigger for a request, see route.Table.
+// Match returns the trigger for a request, see route.Table.
 func (c *Catalog) Match(method, rawPath string) (faas.Match, error) {
 	return c.now.Load().table.Match(method, rawPath)
 }
 
-// Function returns a function or a NotFound error. It must not be changed.
+// Function returns a function, which the caller must not change, or a NotFound error.
 func (c *Catalog) Function(name faas.FunctionName) (*faas.Function, error) {
 	e, err := c.now.Load().find(name)
 	if err != nil {
@@ -79,8 +80,8 @@ func (c *Catalog) Function(name faas.FunctionName) (*faas.Function, error) {
 	return e.function, nil
 }
 
-// Live returns the revision that calls go to, which must not be changed:
-// NotFound without the function, Unavailable when none is ready.
+// Live returns the live revision of a function, which the caller must not change. The error is NotFound if the function does not
+// exist, Unavailable if it has no live revision.
 func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) {
 	e, err := c.now.Load().find(name)
 	if err != nil {
@@ -92,7 +93,7 @@ func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) {
 	return e.live, nil
 }
 
-// LiveRevisions returns the live revisions of all functions, by name. They must not be changed.
+// LiveRevisions returns the live revisions of all functions, sorted by name. The caller must not change them.
 func (c *Catalog) LiveRevisions() []*faas.Revision { return c.now.Load().live }
 
 // UsesSource reports whether a live revision was built from the source with that checksum.
@@ -100,8 +101,8 @@ func (c *Catalog) UsesSource(sum string) bool {
 	return slices.ContainsFunc(c.LiveRevisions(), func(rev *faas.Revision) bool { return rev.SourceSum == sum })
 }
 
-// Revision returns any revision, which must not be changed; one that is not live
-// is loaded once and remembered, beyond the deletion of its function.
+// Revision returns any revision, which the caller must not change. A revision that is not live is read from the registry and then
+// cached, so that it can be returned after the function is deleted.
 func (c *Catalog) Revision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error) {
 	if e := c.now.Load().functions[ref.Function]; e != nil && e.live != nil && e.live.Number == ref.Number {
 		return e.live, nil
@@ -116,17 +117,17 @@ func (c *Catalog) Revision(ctx context.Context, ref faas.RevisionRef) (*faas.Rev
 	if err != nil {
 		return nil, err
 	}
-	if rev.State != faas.RevisionBuilding { // else it still changes
-		c.remember(rev)
+	if rev.State != faas.RevisionBuilding { // a revision in state building still changes
+		c.cache(rev)
 	}
 	return rev, nil
 }
 
-func (c *Catalog) remember(rev *faas.Revision) {
+func (c *Catalog) cache(rev *faas.Revision) {
 	c.olderMu.Lock()
 	defer c.olderMu.Unlock()
 	if len(c.older) >= mostOlder {
-		for ref := range c.older { // any: it can be loaded again
+		for ref := range c.older { // any, because it can be read again
 			delete(c.older, ref)
 			break
 		}
@@ -134,27 +135,27 @@ func (c *Catalog) remember(rev *faas.Revision) {
 	c.older[rev.Ref()] = rev
 }
 
-// Load reads everything once, so that a gateway serves from its first moment on.
+// Load reads all registrations once, so that a gateway serves them from its start on.
 func (c *Catalog) Load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, snapshotFor)
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	all, err := c.o.Versions.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	v, err := newView(all)
+	s, err := newSnapshot(all)
 	if err != nil {
 		return err
 	}
-	if err := v.explain(ctx, c.read); err != nil {
+	if err := s.readLatest(ctx, c.reader); err != nil {
 		return err
 	}
-	c.publish(v)
+	c.serve(s)
 	return nil
 }
 
-// Run follows the registry until ctx ends: at once after Wake, else within seconds. It calls beat each second and after
-// each change, with the version that is served.
+// Run follows the registry until ctx ends: at once after Wake, else every few seconds. It calls beat each second, and after each
+// change, with the version that is served.
 func (c *Catalog) Run(ctx context.Context, beat func(ctx context.Context, applied int64) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { c.runBeat(ctx, beat); return nil })
@@ -165,9 +166,9 @@ func (c *Catalog) Run(ctx context.Context, beat func(ctx context.Context, applie
 func (c *Catalog) runBeat(ctx context.Context, beat func(context.Context, int64) error) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
-	state := flank{log: c.o.Log, what: "tell that this gateway lives"}
+	edge := edgeLog{log: c.o.Log, what: "write the heartbeat of this gateway"}
 	for {
-		state.note(ctx, beat(ctx, c.Applied()))
+		edge.note(ctx, beat(ctx, c.Applied()))
 		select {
 		case <-ctx.Done():
 			return
@@ -177,18 +178,18 @@ func (c *Catalog) runBeat(ctx context.Context, beat func(context.Context, int64)
 }
 
 func (c *Catalog) follow(ctx context.Context, beat func(context.Context, int64) error) {
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	state := flank{log: c.o.Log, what: "follow the registrations"}
+	edge := edgeLog{log: c.o.Log, what: "follow the registrations"}
 	for {
 		before := c.Applied()
 		err := c.catchUp(ctx)
 		if errors.Is(err, faas.ErrEmpty) {
 			c.lost.Set()
 		}
-		state.note(ctx, err)
+		edge.note(ctx, err)
 		if c.Applied() != before {
-			state.note(ctx, beat(ctx, c.Applied()))
+			edge.note(ctx, beat(ctx, c.Applied()))
 		}
 		select {
 		case <-ctx.Done():
@@ -199,30 +200,30 @@ func (c *Catalog) follow(ctx context.Context, beat func(context.Context, int64) 
 	}
 }
 
-// catchUp applies what changed since the view that is served.
+// catchUp reads and serves what changed after the served version.
 func (c *Catalog) catchUp(ctx context.Context) error {
-	v := c.now.Load()
-	var changed pieces
-	since := v.version
-	for range mostTries {
+	now := c.now.Load()
+	var changed changedNames
+	since := now.version
+	for range mostConflicts {
 		changes, err := c.o.Versions.Changes(ctx, since)
 		if err != nil {
 			return err
 		}
 		changed.add(&changes)
-		if changes.Full || changed.size() > mostPieces {
+		if changes.Full || changed.size() > mostChanges {
 			return c.Load(ctx)
 		}
-		if changes.Version == v.version {
+		if changes.Version == now.version {
 			return nil
 		}
 		since = changes.Version
-		next, err := v.with(ctx, c.read, &changed, changes.Version)
+		next, err := now.with(ctx, c.reader, &changed, changes.Version)
 		if err == nil {
-			c.publish(next)
+			c.serve(next)
 			return nil
 		}
-		// What was read is newer than the version: a path may have moved between two triggers.
+		// A conflict means that some triggers were read at a later version: a path may have moved from one to another.
 		if faas.KindOf(err) != faas.Conflict {
 			return err
 		}
@@ -230,19 +231,19 @@ func (c *Catalog) catchUp(ctx context.Context) error {
 	return c.Load(ctx)
 }
 
-// publish serves v from now on.
-func (c *Catalog) publish(v *view) {
-	before := c.now.Swap(v)
+// serve makes s the snapshot that readers see.
+func (c *Catalog) serve(s *snapshot) {
+	before := c.now.Swap(s)
 	for name, e := range before.functions {
-		now := v.functions[name]
+		now := s.functions[name]
 		if e.live != nil && (now == nil || now.live == nil || now.live.Number != e.live.Number) {
-			c.remember(e.live) // calls may be pinned to it
+			c.cache(e.live) // running calls may still need it
 		}
 	}
 	c.applied.Send()
 }
 
-// await returns nil once a version is served here.
+// await returns nil when this gateway serves a version.
 func (c *Catalog) await(ctx context.Context, version int64) error {
 	for {
 		changed := c.applied.C()

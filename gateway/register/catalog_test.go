@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 func TestARegistryThatLosesEverythingComesBack(t *testing.T) {
@@ -38,7 +39,7 @@ func TestARegistryThatLosesEverythingComesBack(t *testing.T) {
 			t.Fatalf("meanwhile it is not served: %v", err)
 		}
 		g.catalog.Wake()
-		eventually(t, "the registrations are back", func() bool {
+		testenv.Eventually(t, "the registrations are back", func() bool {
 			_, err := g.registry.Snapshot(t.Context())
 			return err == nil && g.observe(t) == before
 		})
@@ -196,7 +197,7 @@ func TestCatalogReadsAgainWhatDoesNotFit(t *testing.T) {
 			return nil
 		})
 	}()
-	eventually(t, "it serves the newest version", func() bool { return c.Applied() == 5 })
+	testenv.Eventually(t, "it serves the newest version", func() bool { return c.Applied() == 5 })
 	for path, want := range map[string]faas.TriggerName{"/b": "a", "/other": "b"} {
 		if m, err := c.Match("GET", path); err != nil || m.Trigger.Name != want {
 			t.Errorf("%s is taken by %+v, %v", path, m.Trigger, err)
@@ -205,7 +206,7 @@ func TestCatalogReadsAgainWhatDoesNotFit(t *testing.T) {
 	if r.loads != 1 {
 		t.Errorf("it read everything %d times", r.loads)
 	}
-	eventually(t, "it told so", func() bool { return <-beats == 5 })
+	testenv.Eventually(t, "it told so", func() bool { return <-beats == 5 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -226,12 +227,12 @@ func TestCatalogGoesOnWithWhatItKnows(t *testing.T) {
 	away.away.Store(true)
 	r.set("a", "/b")
 	asked := away.asked.Load()
-	eventually(t, "it asked in vain", func() bool { c.Wake(); return away.asked.Load() > asked })
+	testenv.Eventually(t, "it asked in vain", func() bool { c.Wake(); return away.asked.Load() > asked })
 	if _, err := c.Match("GET", "/a"); err != nil {
 		t.Fatal(err)
 	}
 	away.away.Store(false)
-	eventually(t, "it follows again", func() bool {
+	testenv.Eventually(t, "it follows again", func() bool {
 		c.Wake()
 		_, err := c.Match("GET", "/b")
 		return err == nil
@@ -265,7 +266,7 @@ func TestManyChangesAreReadAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx, noBeat) }()
-	eventually(t, "all are served", func() bool { return c.Applied() == 2000 })
+	testenv.Eventually(t, "all are served", func() bool { return c.Applied() == 2000 })
 	if r.loads != 1 {
 		t.Errorf("it read everything %d times", r.loads)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 func TestDeletionLeavesATombstoneAndNumbersGoOn(t *testing.T) {
@@ -211,13 +212,13 @@ func TestBuildOfADeadGatewayIsTakenUp(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				eventually(t, "the build began", func() bool { return len(a.builder.builds()) == 1 })
+				testenv.Eventually(t, "the build began", func() bool { return len(a.builder.builds()) == 1 })
 				if end == "killed" {
 					a.mortal.kill()
 					a.lingers = true
 				}
 				a.stop()
-				eventually(t, "the gateway counts as dead", func() bool {
+				testenv.Eventually(t, "the gateway counts as dead", func() bool {
 					ids, err := s.redis(t).LiveGatewayIDs(t.Context())
 					return err == nil && !slices.Contains(ids, a.id)
 				})
@@ -240,7 +241,7 @@ func TestBuildOfALiveGatewayIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the build began", func() bool { return len(a.builder.builds()) == 1 })
+	testenv.Eventually(t, "the build began", func() bool { return len(a.builder.builds()) == 1 })
 	b := s.start(t, 0)
 	b.put(t, "other", "x") // by then it has looked at what is building
 	close(a.builder.hold)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 // step is one change of the registrations, and what is registered after it.
@@ -132,9 +133,9 @@ func killAt(t *testing.T, states []state, n int64) {
 // settled waits until nothing changes any more: what is cut off is finished.
 func settled(t *testing.T, g *gateway) {
 	t.Helper()
-	eventually(t, "the repair is done", func() bool { return g.repaired.times.Load() > 0 && g.building(t) == 0 })
+	testenv.Eventually(t, "the repair is done", func() bool { return g.repaired.times.Load() > 0 && g.building(t) == 0 })
 	quiet, before := 0, int64(-1)
-	eventually(t, "nothing is written any more", func() bool {
+	testenv.Eventually(t, "nothing is written any more", func() bool {
 		if now := g.mortal.writes.Load(); now != before {
 			quiet, before = 0, now
 		} else {

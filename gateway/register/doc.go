@@ -1,12 +1,10 @@
-// Package register is the use case source → revision → live, and the catalog of
-// what is live.
+// Package register registers functions and triggers, builds revisions from sources, and keeps the catalog of what is live.
 //
-// A registration is written to the store first, which is the truth, and then to
-// the registry, which is what gateways serve; a deletion leaves a tombstone first,
-// so that neither comes back. A Service changes registrations, builds revisions
-// and rebuilds a registry that lost them; a Catalog holds what is served in
-// memory, for readers that never wait. Neither knows HTTP, Redis or how a source
-// becomes something that runs.
+// The object store holds the truth; the registry, from which all gateways serve, is derived from it. A registration is written
+// to the store first and then to the registry. A deletion writes a tombstone to the store first, so that neither store nor
+// registry brings the deleted thing back. A Service changes registrations, builds revisions and restores a registry that lost
+// its contents. A Catalog holds the served registrations in memory, for readers that never wait. The package knows neither HTTP
+// nor Redis, nor how a builder turns a source into something that runs.
 //
 // Start at Service.PutSource and at Catalog.Run.
 package register

@@ -5,20 +5,21 @@ import (
 	"log/slog"
 )
 
-// flank logs an error when it appears and when it is gone, not each time.
-type flank struct {
-	log  *slog.Logger
-	what string
-	bad  bool
+// edgeLog logs an error of a repeated action when it first appears, and when the action succeeds again.
+type edgeLog struct {
+	log     *slog.Logger
+	what    string // the action
+	failing bool
 }
 
-func (f *flank) note(ctx context.Context, err error) {
+// note logs a change. Errors after the end of ctx are not logged.
+func (l *edgeLog) note(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
-	case err != nil && !f.bad:
-		f.log.Warn("something cannot be done now", "what", f.what, "error", err)
-	case err == nil && f.bad:
-		f.log.Info("it can be done again", "what", f.what)
+	case err != nil && !l.failing:
+		l.log.Warn("failing", "what", l.what, "error", err)
+	case err == nil && l.failing:
+		l.log.Info("recovered", "what", l.what)
 	}
-	f.bad = err != nil
+	l.failing = err != nil
 }

@@ -71,7 +71,7 @@ type repairCounter struct {
 func (c *repairCounter) Enabled(context.Context, slog.Level) bool { return true }
 
 func (c *repairCounter) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == "registrations and their copies agree" {
+	if r.Message == "registry and store agree" {
 		c.times.Add(1)
 	}
 	if !c.Handler.Enabled(ctx, r.Level) {
@@ -301,21 +301,6 @@ func (g *gateway) keys(t *testing.T, prefix string) []string {
 		keys = append(keys, string(info.Key))
 	}
 	return keys
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(20 * time.Second)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 func wantKind(t *testing.T, err error, kind faas.Kind) {

@@ -2,105 +2,108 @@ package register
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"log/slog"
+	"time"
 
 	"davit/internal/blob"
 	"davit/internal/faas"
 )
 
-// publish brings a revision that is ready or failed into the registry, and
-// before that the copy of which one is live, when this will be it.
-func (s *Service) publish(ctx context.Context, rev *faas.Revision) (int64, error) {
-	defer s.names.lock("f/" + string(rev.Function))()
-	f, err := s.o.Functions.FindFunction(ctx, rev.Function)
+// awaitMost is how long a registration waits for other gateways to serve it.
+const awaitMost = 2 * time.Second
+
+// publisher makes revisions live and waits until gateways serve what changed.
+type publisher struct {
+	revisions RevisionStore
+	functions FunctionStore
+	versions  VersionStore
+	catalog   *Catalog
+	objects   objects
+	locks     *nameLocks
+	log       *slog.Logger
+	now       func() time.Time
+}
+
+// publish writes a revision that is ready or failed to the registry. If it becomes live, live.json is written before.
+func (p *publisher) publish(ctx context.Context, rev *faas.Revision) (version int64, err error) {
+	defer p.locks.function(rev.Function)()
+	f, err := p.functions.FindFunction(ctx, rev.Function)
 	if err != nil {
 		return 0, err
 	}
-	becomes := rev.State == faas.RevisionReady && rev.Number > f.Live
-	if becomes {
-		if err := s.putLive(ctx, rev.Function, rev.Number); err != nil {
+	becomesLive := rev.State == faas.RevisionReady && rev.Number > f.Live
+	if becomesLive {
+		if err := p.putLive(ctx, rev.Function, rev.Number); err != nil {
 			return 0, err
 		}
 	}
-	version, err := s.o.Revisions.SaveRevision(ctx, rev)
+	version, err = p.revisions.SaveRevision(ctx, rev)
 	switch {
 	case faas.KindOf(err) == faas.Conflict:
-		return 0, s.followRevision(ctx, rev.Ref())
-	case err != nil || !becomes:
+		return 0, p.copyRevision(ctx, rev.Ref())
+	case err != nil || !becomesLive:
 		return version, err
 	}
-	return version, s.followLive(ctx, rev.Function, rev.Number)
+	return version, p.copyLive(ctx, rev.Function, rev.Number)
 }
 
-// followRevision makes the copy of a revision what the registry has: another
-// gateway ended its build before.
-func (s *Service) followRevision(ctx context.Context, ref faas.RevisionRef) error {
-	rev, err := s.o.Revisions.FindRevision(ctx, ref)
+// copyRevision writes a revision from the registry to the object store, because another gateway finished the build first.
+func (p *publisher) copyRevision(ctx context.Context, ref faas.RevisionRef) error {
+	rev, err := p.revisions.FindRevision(ctx, ref)
 	if err != nil {
 		return err
 	}
-	if err := s.copies.putRevision(ctx, rev); err != nil {
+	if err := p.objects.putRevision(ctx, rev); err != nil {
 		return err
 	}
-	f, err := s.o.Functions.FindFunction(ctx, ref.Function)
+	f, err := p.functions.FindFunction(ctx, ref.Function)
 	if err != nil || f.Live == 0 {
 		return err
 	}
-	return s.putLive(ctx, ref.Function, f.Live)
+	return p.putLive(ctx, ref.Function, f.Live)
 }
 
-func (s *Service) putLive(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
-	return s.copies.put(ctx, functionKey(name, liveObject), live{Revision: number, At: s.o.Now().UTC()}, blob.PutOptions{})
+func (p *publisher) putLive(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
+	return p.objects.put(ctx, functionKey(name, liveObject), live{Revision: number, At: p.now().UTC()}, blob.PutOptions{})
 }
 
-// followLive makes the copy of which revision is live what the registry has,
-// should another gateway have switched over at the same time.
-func (s *Service) followLive(ctx context.Context, name faas.FunctionName, wrote faas.RevisionNumber) error {
-	f, err := s.o.Functions.FindFunction(ctx, name)
+// copyLive writes live.json from the registry unless it names the revision wrote. They differ if another gateway made a revision
+// live at the same time.
+func (p *publisher) copyLive(ctx context.Context, name faas.FunctionName, wrote faas.RevisionNumber) error {
+	f, err := p.functions.FindFunction(ctx, name)
 	if err != nil || f.Live == wrote || f.Live == 0 {
 		return err
 	}
-	return s.putLive(ctx, name, f.Live)
+	return p.putLive(ctx, name, f.Live)
 }
 
-// Rollback makes a ready revision live again, under its own number, once its
-// first runner waits for calls. When none gets ready it is a Conflict and changes nothing.
-func (s *Service) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
-	version, release, err := s.rollback(ctx, name, number)
+// makeLive makes a ready revision live again.
+func (p *publisher) makeLive(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (version int64, err error) {
+	defer p.locks.function(name)()
+	ctx, cancel := unstoppable(ctx)
+	defer cancel()
+	f, _, err := p.findReady(ctx, name, number)
 	if err != nil {
-		return away(fmt.Errorf("roll back function %q to revision %d: %w", name, number, err))
+		return 0, err
 	}
-	defer release()
-	s.applied(ctx, version)
-	return nil
-}
-
-func (s *Service) rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (version int64, release func(), err error) {
-	f, rev, err := s.rollbackTarget(ctx, name, number)
+	if err := p.putLive(ctx, name, number); err != nil {
+		return 0, err
+	}
+	version, err = p.functions.Rollback(ctx, name, number)
 	if err != nil {
-		return 0, nil, err
+		_ = p.putLive(ctx, name, f.Live) // if this fails, a repair does it
+		return 0, err
 	}
-	release = func() {}
-	if f.Live != number {
-		if release, err = s.o.Readier.Ready(ctx, rev, newBuildLog()); err != nil {
-			return 0, nil, staysLive(f, number, err)
-		}
-	}
-	if version, err = s.makeLive(ctx, name, number); err != nil {
-		release()
-		return 0, nil, err
-	}
-	return version, release, nil
+	return version, p.copyLive(ctx, name, number)
 }
 
-// rollbackTarget finds a function and its revision, which must be ready.
-func (s *Service) rollbackTarget(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (*faas.Function, *faas.Revision, error) {
-	f, err := s.o.Functions.FindFunction(ctx, name)
+// findReady returns a function and one of its revisions. The error is Conflict if the revision is not ready.
+func (p *publisher) findReady(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (*faas.Function, *faas.Revision, error) {
+	f, err := p.functions.FindFunction(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	rev, err := s.o.Revisions.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
+	rev, err := p.revisions.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -110,34 +113,27 @@ func (s *Service) rollbackTarget(ctx context.Context, name faas.FunctionName, nu
 	return f, rev, nil
 }
 
-// staysLive is what a user reads of a rollback to a revision that gets no runner.
-func staysLive(f *faas.Function, number faas.RevisionNumber, err error) error {
-	var e *faas.Error
-	if !errors.As(err, &e) || e.Kind != faas.BuildFailed {
-		return err
+// await waits until this gateway and all others serve a version. A gateway that takes longer than awaitMost is only logged,
+// because the registration stands.
+func (p *publisher) await(ctx context.Context, version int64) {
+	p.catalog.Wake()
+	own, cancel := context.WithTimeout(ctx, awaitMost)
+	defer cancel()
+	err := p.catalog.await(own, version)
+	if err == nil {
+		err = p.versions.AwaitApplied(ctx, version, awaitMost)
 	}
-	return &faas.Error{
-		Kind: faas.Conflict, LogTail: e.LogTail, Err: e.Err,
-		Detail: fmt.Sprintf("revision %d of function %q gets no runner ready, and revision %d stays live: %s", number, f.Name, f.Live, e.Detail),
+	if err != nil {
+		p.log.Warn("a registration is not yet served by every gateway", "version", version, "error", err)
 	}
 }
 
-// makeLive switches to a ready revision.
-func (s *Service) makeLive(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (int64, error) {
-	defer s.names.lock("f/" + string(name))()
-	ctx, cancel := unstoppable(ctx)
-	defer cancel()
-	f, _, err := s.rollbackTarget(ctx, name, number)
+// awaitNewest waits like await for the newest version, because another gateway may have finished a build a moment ago.
+func (p *publisher) awaitNewest(ctx context.Context) {
+	changes, err := p.versions.Changes(ctx, p.catalog.Applied())
 	if err != nil {
-		return 0, err
+		p.log.Warn("a registration may not yet be served by every gateway", "error", err)
+		return
 	}
-	if err := s.putLive(ctx, name, number); err != nil {
-		return 0, err
-	}
-	version, err := s.o.Functions.Rollback(ctx, name, number)
-	if err != nil {
-		_ = s.putLive(ctx, name, f.Live) // else a repair makes it so
-		return 0, err
-	}
-	return version, s.followLive(ctx, name, number)
+	p.await(ctx, changes.Version)
 }

@@ -8,76 +8,60 @@ import (
 	"io"
 	"time"
 
+	"davit/internal/backoff"
 	"davit/internal/blob"
 	"davit/internal/faas"
 )
 
 const (
-	mostAttempts = 5               // of one build, each by a gateway that died in it
-	tellEvery    = 2 * time.Second // a build's log so far goes to the store
+	uploadLogEvery = 2 * time.Second        // while a build runs
+	pollLogEvery   = 500 * time.Millisecond // of a build on another gateway
+	logMediaType   = "text/plain; charset=utf-8"
 )
 
-func (s *Service) findBuild(ref faas.RevisionRef) *build {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.builds[ref]
+// logStore keeps build logs in the object store, where other gateways read them.
+type logStore struct {
+	objects   Objects
+	revisions RevisionStore
 }
 
-const (
-	followEvery  = 500 * time.Millisecond // a build on another gateway
-	logMediaType = "text/plain; charset=utf-8"
-)
-
-// tell brings the log so far to the store now and then, for other gateways, until ctx ends.
-func (s *Service) tell(ctx context.Context, b *build) {
-	tick := time.NewTicker(tellEvery)
+// follow uploads a log each time that it has grown, until ctx ends.
+func (s logStore) follow(ctx context.Context, ref faas.RevisionRef, log *buildLog) {
+	tick := time.NewTicker(uploadLogEvery)
 	defer tick.Stop()
-	told := 0
+	uploaded := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		size := b.log.size()
-		if size == told {
+		size := log.size()
+		if size == uploaded {
 			continue
 		}
-		if err := s.tellOnce(ctx, b); err == nil { // the whole log follows at the end
-			told = size
+		if err := s.upload(ctx, ref, log); err == nil { // an error does no harm, because the whole log is uploaded at the end
+			uploaded = size
 		}
 	}
 }
 
-func (s *Service) tellOnce(ctx context.Context, b *build) error {
-	text, _, _ := b.log.from(0)
-	key := revisionKey(b.rev.Ref(), logObject)
-	if _, err := s.o.Objects.Put(ctx, key, bytes.NewReader(text), int64(len(text)), blob.PutOptions{ContentType: logMediaType}); err != nil {
-		return fmt.Errorf("store the build log of %s: %w", b.rev.Ref(), err)
+func (s logStore) upload(ctx context.Context, ref faas.RevisionRef, log *buildLog) error {
+	text, _, _ := log.from(0)
+	if _, err := s.objects.Put(ctx, revisionKey(ref, logObject), bytes.NewReader(text), int64(len(text)), blob.PutOptions{ContentType: logMediaType}); err != nil {
+		return fmt.Errorf("store the build log of %s: %w", ref, err)
 	}
 	return nil
 }
 
-// BuildLog reads a revision's build log; with follow it goes on to the end of
-// the build, on whichever gateway that is. Reads end when ctx does. Close it.
-func (s *Service) BuildLog(ctx context.Context, ref faas.RevisionRef, follow bool) (io.ReadCloser, error) {
-	if b := s.findBuild(ref); b != nil {
-		return &logReader{ctx: ctx, log: b.log, follow: follow}, nil
-	}
-	if _, err := s.o.Revisions.FindRevision(ctx, ref); err != nil {
-		return nil, err
-	}
-	return &storedLog{ctx: ctx, s: s, ref: ref, follow: follow}, nil
-}
-
-// storedLog reads a log from the store, where a build on another gateway puts it now and then.
+// storedLog reads a log from the object store. A build on another gateway uploads it while it runs.
 type storedLog struct {
-	ctx    context.Context //nolint:containedctx // of the one request that reads
-	s      *Service
+	ctx    context.Context //nolint:containedctx // of the request that reads
+	store  logStore
 	ref    faas.RevisionRef
 	at     int64
-	follow bool
-	over   bool // the build was over before the store was last asked
+	follow bool // read on until the build ends
+	ended  bool // the build had ended before part was opened
 	part   io.ReadCloser
 }
 
@@ -99,50 +83,37 @@ func (r *storedLog) Read(b []byte) (int, error) {
 	}
 }
 
-// next is called at the end of a part: it returns io.EOF when that was the last.
+// next closes a part that was read to its end. It returns io.EOF after the last part.
 func (r *storedLog) next(err error) error {
-	r.drop()
+	_ = r.Close()
 	switch {
 	case !errors.Is(err, io.EOF):
 		return err
-	case r.over || !r.follow:
+	case r.ended || !r.follow:
 		return io.EOF
 	}
-	return r.pause()
+	return backoff.Pause(r.ctx, pollLogEvery)
 }
 
-// open asks whether the build is over, and then for what is new.
+// open opens the rest of the log. Whether the build has ended is read first: then the log is complete if it has.
 func (r *storedLog) open() error {
-	rev, err := r.s.o.Revisions.FindRevision(r.ctx, r.ref)
+	rev, err := r.store.revisions.FindRevision(r.ctx, r.ref)
 	if err != nil && !isNotFound(err) {
 		return err
 	}
-	r.over = err != nil || rev.State != faas.RevisionBuilding
-	r.part, _, err = r.s.o.Objects.Get(r.ctx, revisionKey(r.ref, logObject), r.at, -1)
+	r.ended = err != nil || rev.State != faas.RevisionBuilding
+	r.part, _, err = r.store.objects.Get(r.ctx, revisionKey(r.ref, logObject), r.at, -1)
 	if errors.Is(err, blob.ErrNotFound) {
 		r.part = io.NopCloser(bytes.NewReader(nil))
 		return nil
 	}
-	return away(err)
+	return readable(err)
 }
 
-func (r *storedLog) pause() error {
-	select {
-	case <-r.ctx.Done():
-		return context.Cause(r.ctx)
-	case <-time.After(followEvery):
-		return nil
-	}
-}
-
-func (r *storedLog) drop() {
+func (r *storedLog) Close() error {
 	if r.part != nil {
 		_ = r.part.Close()
 		r.part = nil
 	}
-}
-
-func (r *storedLog) Close() error {
-	r.drop()
 	return nil
 }

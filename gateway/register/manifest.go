@@ -15,66 +15,67 @@ import (
 	"davit/internal/faas"
 )
 
-// storedFunction is what the store remembers of one function.
-type storedFunction struct {
+// manifest is what the object store holds of all registrations, without the deleted ones.
+type manifest struct {
+	functions map[faas.FunctionName]*functionManifest
+	triggers  map[faas.TriggerName]*faas.Trigger
+	deleted   map[faas.TriggerName]bool // triggers with a tombstone
+	leftovers []faas.TriggerName        // triggers with a tombstone whose object still exists
+}
+
+// functionManifest is what the object store holds of one function.
+type functionManifest struct {
 	live      live
-	last      faas.RevisionNumber // that a deletion took
-	lowest    faas.RevisionNumber // that has any object; 0: none
+	last      faas.RevisionNumber // the last deleted revision; 0: none
+	lowest    faas.RevisionNumber // the first revision that has any object; 0: none
 	numbers   []faas.RevisionNumber
 	revisions map[faas.RevisionNumber]*faas.Revision
 	claims    map[faas.RevisionNumber][]blob.Key // of builds
 }
 
-// stored is everything that the store remembers, tombstones respected.
-type stored struct {
-	functions map[faas.FunctionName]*storedFunction
-	triggers  map[faas.TriggerName]*faas.Trigger
-	dead      map[faas.TriggerName]bool // triggers with a tombstone
-	leftovers []faas.TriggerName        // that have a copy as well
+const readManifestAtOnce = 16
+
+// readManifest lists and reads all objects of registrations.
+func (o objects) readManifest(ctx context.Context) (*manifest, error) {
+	m := &manifest{
+		functions: map[faas.FunctionName]*functionManifest{},
+		triggers:  map[faas.TriggerName]*faas.Trigger{}, deleted: map[faas.TriggerName]bool{},
+	}
+	if err := o.each(ctx, functionsPrefix, m.addFunctionKey); err != nil {
+		return nil, err
+	}
+	if err := o.each(ctx, triggersPrefix, m.addTriggerKey); err != nil {
+		return nil, err
+	}
+	if err := o.readFunctions(ctx, m); err != nil {
+		return nil, err
+	}
+	return m, o.readTriggers(ctx, m)
 }
 
-const readStoredAtOnce = 16
-
-// readStored lists and reads all copies.
-func (c copies) readStored(ctx context.Context) (*stored, error) {
-	all := &stored{
-		functions: map[faas.FunctionName]*storedFunction{},
-		triggers:  map[faas.TriggerName]*faas.Trigger{}, dead: map[faas.TriggerName]bool{},
-	}
-	if err := c.each(ctx, functionsPrefix, all.noteFunction); err != nil {
-		return nil, err
-	}
-	if err := c.each(ctx, triggersPrefix, all.noteTrigger); err != nil {
-		return nil, err
-	}
-	if err := c.readFunctions(ctx, all); err != nil {
-		return nil, err
-	}
-	return all, c.readTriggers(ctx, all)
-}
-
-func (c copies) each(ctx context.Context, prefix string, note func(rest string)) error {
-	for info, err := range c.objects.List(ctx, prefix, "") {
+// each calls visit with each key below prefix, without the prefix.
+func (o objects) each(ctx context.Context, prefix string, visit func(rest string)) error {
+	for info, err := range o.store.List(ctx, prefix, "") {
 		if err != nil {
 			return fmt.Errorf("list %s: %w", prefix, err)
 		}
-		note(strings.TrimPrefix(string(info.Key), prefix))
+		visit(strings.TrimPrefix(string(info.Key), prefix))
 	}
 	return nil
 }
 
-// noteFunction takes a key below functionsPrefix.
-func (all *stored) noteFunction(rest string) {
+// addFunctionKey adds the object with the key functionsPrefix + rest.
+func (m *manifest) addFunctionKey(rest string) {
 	name, object, _ := strings.Cut(rest, "/")
 	if faas.FunctionName(name).Check() != "" {
 		return
 	}
-	f := all.functions[faas.FunctionName(name)]
+	f := m.functions[faas.FunctionName(name)]
 	if f == nil {
-		f = &storedFunction{revisions: map[faas.RevisionNumber]*faas.Revision{}, claims: map[faas.RevisionNumber][]blob.Key{}}
-		all.functions[faas.FunctionName(name)] = f
+		f = &functionManifest{revisions: map[faas.RevisionNumber]*faas.Revision{}, claims: map[faas.RevisionNumber][]blob.Key{}}
+		m.functions[faas.FunctionName(name)] = f
 	}
-	n, part, is := revisionObjectOf(object)
+	n, part, is := parseRevisionKey(object)
 	if !is {
 		return
 	}
@@ -89,68 +90,68 @@ func (all *stored) noteFunction(rest string) {
 	}
 }
 
-// noteTrigger takes a key below triggersPrefix.
-func (all *stored) noteTrigger(rest string) {
+// addTriggerKey adds the object with the key triggersPrefix + rest.
+func (m *manifest) addTriggerKey(rest string) {
 	if name, is := strings.CutSuffix(rest, deletedSuffix); is {
-		all.dead[faas.TriggerName(name)] = true
+		m.deleted[faas.TriggerName(name)] = true
 		return
 	}
 	if name, is := strings.CutSuffix(rest, jsonSuffix); is && faas.TriggerName(name).Check() == "" {
-		all.triggers[faas.TriggerName(name)] = nil
+		m.triggers[faas.TriggerName(name)] = nil
 	}
 }
 
-func (c copies) readFunctions(ctx context.Context, all *stored) error {
+func (o objects) readFunctions(ctx context.Context, m *manifest) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(readStoredAtOnce)
-	for name, f := range all.functions {
-		g.Go(func() error { return c.readFunction(ctx, name, f) })
+	g.SetLimit(readManifestAtOnce)
+	for name, f := range m.functions {
+		g.Go(func() error { return o.readFunction(ctx, name, f) })
 	}
 	return g.Wait()
 }
 
-func (c copies) readFunction(ctx context.Context, name faas.FunctionName, f *storedFunction) error {
+func (o objects) readFunction(ctx context.Context, name faas.FunctionName, f *functionManifest) error {
 	var err error
-	if f.last, err = c.deletedUpTo(ctx, name); err != nil {
+	if f.last, err = o.deletedUpTo(ctx, name); err != nil {
 		return err
 	}
-	if _, err := c.get(ctx, functionKey(name, liveObject), &f.live); err != nil {
+	if _, err := o.get(ctx, functionKey(name, liveObject), &f.live); err != nil {
 		return err
 	}
-	alive := f.numbers[:0]
+	existing := f.numbers[:0]
 	for _, n := range f.numbers {
 		if n <= f.last {
 			continue
 		}
-		rev, found, err := c.getRevision(ctx, faas.RevisionRef{Function: name, Number: n})
+		rev, found, err := o.getRevision(ctx, faas.RevisionRef{Function: name, Number: n})
 		if err != nil {
 			return err
 		}
 		if found {
 			rev.Function, rev.Number = name, n
 			f.revisions[n] = rev
-			alive = append(alive, n)
+			existing = append(existing, n)
 		}
 	}
-	f.numbers = alive
+	f.numbers = existing
 	slices.Sort(f.numbers)
 	return nil
 }
 
-func (c copies) readTriggers(ctx context.Context, all *stored) error {
+func (o objects) readTriggers(ctx context.Context, m *manifest) error {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(readStoredAtOnce)
+	g.SetLimit(readManifestAtOnce)
 	found := map[faas.TriggerName]*faas.Trigger{}
-	for name := range all.triggers {
-		if all.dead[name] {
-			all.leftovers = append(all.leftovers, name)
+	for name := range m.triggers {
+		if m.deleted[name] {
+			m.leftovers = append(m.leftovers, name)
 			continue
 		}
 		g.Go(func() error {
 			t := &faas.Trigger{}
-			there, err := c.get(ctx, triggerKey(name), t)
-			if err != nil || !there {
+			exists, err := o.get(ctx, triggerKey(name), t)
+			if err != nil || !exists {
 				return err
 			}
 			t.Name = name
@@ -161,14 +162,14 @@ func (c copies) readTriggers(ctx context.Context, all *stored) error {
 		})
 	}
 	err := g.Wait()
-	all.triggers = found
+	m.triggers = found
 	return err
 }
 
-// snapshot is what the registry should hold.
-func (all *stored) snapshot() *faas.Snapshot {
+// snapshot returns what the registry should hold.
+func (m *manifest) snapshot() *faas.Snapshot {
 	s := &faas.Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
-	for name, f := range all.functions {
+	for name, f := range m.functions {
 		if f.last > 0 {
 			s.Deleted[name] = f.last
 		}
@@ -180,19 +181,19 @@ func (all *stored) snapshot() *faas.Snapshot {
 			s.Revisions = append(s.Revisions, f.revisions[n])
 		}
 	}
-	for _, t := range all.triggers {
+	for _, t := range m.triggers {
 		s.Triggers = append(s.Triggers, t)
 	}
 	slices.SortFunc(s.Functions, func(a, b *faas.Function) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortFunc(s.Triggers, func(a, b *faas.Trigger) int { // should two clash, the older one stays
+	slices.SortFunc(s.Triggers, func(a, b *faas.Trigger) int { // of two triggers with one path, the older one stays
 		return cmp.Or(a.UpdatedAt.Compare(b.UpdatedAt), cmp.Compare(a.Name, b.Name))
 	})
 	return s
 }
 
-// function makes the function of its revisions. Live is what live.json says, or
-// a newer revision that got ready after that was written.
-func (f *storedFunction) function(name faas.FunctionName) *faas.Function {
+// function returns the function with these revisions. Live is the revision in live.json, or a newer one that became ready after
+// live.json was written.
+func (f *functionManifest) function(name faas.FunctionName) *faas.Function {
 	first, latest := f.revisions[f.numbers[0]], f.revisions[f.numbers[len(f.numbers)-1]]
 	fn := &faas.Function{Name: name, Latest: latest.Number, CreatedAt: first.CreatedAt, UpdatedAt: latest.CreatedAt}
 	var since time.Time
@@ -214,9 +215,9 @@ func (f *storedFunction) function(name faas.FunctionName) *faas.Function {
 	return fn
 }
 
-// tombstones lists what is marked as deleted now.
-func (c copies) tombstones(ctx context.Context) (functions []faas.FunctionName, triggers []faas.TriggerName, err error) {
-	err = c.each(ctx, functionsPrefix, func(rest string) {
+// tombstones lists the functions and triggers that have a tombstone now.
+func (o objects) tombstones(ctx context.Context) (functions []faas.FunctionName, triggers []faas.TriggerName, err error) {
+	err = o.each(ctx, functionsPrefix, func(rest string) {
 		if name, object, _ := strings.Cut(rest, "/"); object == deletedObject {
 			functions = append(functions, faas.FunctionName(name))
 		}
@@ -224,7 +225,7 @@ func (c copies) tombstones(ctx context.Context) (functions []faas.FunctionName, 
 	if err != nil {
 		return nil, nil, err
 	}
-	err = c.each(ctx, triggersPrefix, func(rest string) {
+	err = o.each(ctx, triggersPrefix, func(rest string) {
 		if name, is := strings.CutSuffix(rest, deletedSuffix); is {
 			triggers = append(triggers, faas.TriggerName(name))
 		}

@@ -15,24 +15,24 @@ import (
 	"davit/internal/faas"
 )
 
-// Keys of the copies in the store.
+// Keys in the object store: functions/NAME/OBJECT, functions/NAME/REVISION/OBJECT, triggers/NAME.json.
 const (
 	functionsPrefix = "functions/"
 	triggersPrefix  = "triggers/"
 
 	sourceObject   = "source.tgz"    // of a revision
-	revisionObject = "revision.json" // of a revision: there, the revision is registered
+	revisionObject = "revision.json" // of a revision, which is registered once this object exists
 	logObject      = "build.log"     // of a revision
-	builderObject  = "builder-"      // of a revision, with the attempt: who builds it
-	liveObject     = "live.json"     // of a function
-	deletedObject  = "deleted.json"  // of a function: revisions up to its last are gone
+	builderObject  = "builder-"      // of a revision, followed by the attempt: the gateway that builds it
+	liveObject     = "live.json"     // of a function: its live revision
+	deletedObject  = "deleted.json"  // of a function: its tombstone, with the last revision that was deleted
 
 	jsonSuffix    = ".json"
-	deletedSuffix = ".deleted.json" // of a trigger: it is gone, whatever else is there
+	deletedSuffix = ".deleted.json" // of a trigger: its tombstone; the trigger is deleted even if its other object exists
 )
 
-// maxCopy is the most bytes that a JSON copy may have.
-const maxCopy = 4 << 20
+// maxManifest is the maximum size of a JSON object.
+const maxManifest = 4 << 20
 
 func functionKey(name faas.FunctionName, object string) blob.Key {
 	return blob.Key(functionsPrefix + string(name) + "/" + object)
@@ -54,47 +54,47 @@ func triggerTombstone(name faas.TriggerName) blob.Key {
 	return blob.Key(triggersPrefix + string(name) + deletedSuffix)
 }
 
-// live is the copy of which revision is live.
+// live is live.json.
 type live struct {
 	Revision faas.RevisionNumber `json:"revision"`
 	At       time.Time           `json:"at"`
 }
 
-// tombstone says that something is deleted.
+// tombstone records a deletion.
 type tombstone struct {
 	DeletedAt    time.Time           `json:"deleted_at"`
 	LastRevision faas.RevisionNumber `json:"last_revision,omitempty"` // of a function
-	Triggers     []faas.TriggerName  `json:"triggers,omitempty"`      // that go with a function and are not yet gone
+	Triggers     []faas.TriggerName  `json:"triggers,omitempty"`      // the function's triggers that are still to be deleted
 }
 
-// builder says who builds a revision.
+// builder is the claim of the gateway that builds a revision.
 type builder struct {
 	Gateway faas.GatewayID `json:"gateway"`
 	At      time.Time      `json:"at"`
 }
 
-// copies are the truth about registrations, in the store.
-type copies struct {
-	objects Objects
-	forget  func(ctx context.Context, ref faas.RevisionRef) error // nil: nothing else is kept of a revision
+// objects reads and writes the objects of functions and triggers.
+type objects struct {
+	store  Objects
+	forget func(ctx context.Context, ref faas.RevisionRef) error // called before the objects of a deleted revision are deleted; or nil
 }
 
-// put writes one copy.
-func (c copies) put(ctx context.Context, key blob.Key, thing any, o blob.PutOptions) error {
+// put writes thing as a JSON object.
+func (o objects) put(ctx context.Context, key blob.Key, thing any, options blob.PutOptions) error {
 	b, err := json.Marshal(thing)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	o.ContentType = "application/json"
-	if _, err := c.objects.Put(ctx, key, bytes.NewReader(b), int64(len(b)), o); err != nil {
+	options.ContentType = "application/json"
+	if _, err := o.store.Put(ctx, key, bytes.NewReader(b), int64(len(b)), options); err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
 	return nil
 }
 
-// get reads one copy; found is false when it is not there.
-func (c copies) get(ctx context.Context, key blob.Key, into any) (found bool, err error) {
-	r, _, err := c.objects.Get(ctx, key, 0, -1)
+// get reads a JSON object; found is false if it does not exist.
+func (o objects) get(ctx context.Context, key blob.Key, into any) (found bool, err error) {
+	r, _, err := o.store.Get(ctx, key, 0, -1)
 	if errors.Is(err, blob.ErrNotFound) {
 		return false, nil
 	}
@@ -102,7 +102,7 @@ func (c copies) get(ctx context.Context, key blob.Key, into any) (found bool, er
 		return false, fmt.Errorf("read %s: %w", key, err)
 	}
 	defer r.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(r, maxCopy))
+	b, err := io.ReadAll(io.LimitReader(r, maxManifest))
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", key, err)
 	}
@@ -112,72 +112,80 @@ func (c copies) get(ctx context.Context, key blob.Key, into any) (found bool, er
 	return true, nil
 }
 
-func (c copies) delete(ctx context.Context, keys ...blob.Key) error {
+func (o objects) delete(ctx context.Context, keys ...blob.Key) error {
 	for _, key := range keys {
-		if err := c.objects.Delete(ctx, key); err != nil {
+		if err := o.store.Delete(ctx, key); err != nil {
 			return fmt.Errorf("delete %s: %w", key, err)
 		}
 	}
 	return nil
 }
 
-// putRevision writes a revision; with it there, the revision is registered.
-func (c copies) putRevision(ctx context.Context, rev *faas.Revision) error {
-	return c.put(ctx, revisionKey(rev.Ref(), revisionObject), rev, blob.PutOptions{})
+// putRevision writes revision.json. From then on the revision is registered.
+func (o objects) putRevision(ctx context.Context, rev *faas.Revision) error {
+	return o.put(ctx, revisionKey(rev.Ref(), revisionObject), rev, blob.PutOptions{})
 }
 
-func (c copies) getRevision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, bool, error) {
+func (o objects) getRevision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, bool, error) {
 	rev := &faas.Revision{}
-	found, err := c.get(ctx, revisionKey(ref, revisionObject), rev)
+	found, err := o.get(ctx, revisionKey(ref, revisionObject), rev)
 	return rev, found, err
 }
 
-// deletedUpTo returns the last revision that a deletion took, 0 without one.
-func (c copies) deletedUpTo(ctx context.Context, name faas.FunctionName) (faas.RevisionNumber, error) {
+// putTrigger writes a trigger and then deletes its tombstone. Until both are done the trigger does not exist.
+func (o objects) putTrigger(ctx context.Context, t *faas.Trigger) error {
+	if err := o.put(ctx, triggerKey(t.Name), t, blob.PutOptions{}); err != nil {
+		return err
+	}
+	return o.delete(ctx, triggerTombstone(t.Name))
+}
+
+// deletedUpTo returns the last revision that was deleted with a function of that name, or 0.
+func (o objects) deletedUpTo(ctx context.Context, name faas.FunctionName) (faas.RevisionNumber, error) {
 	var t tombstone
-	_, err := c.get(ctx, functionKey(name, deletedObject), &t)
+	_, err := o.get(ctx, functionKey(name, deletedObject), &t)
 	return t.LastRevision, err
 }
 
-// deleteRevisions removes all objects of revisions up to last.
-func (c copies) deleteRevisions(ctx context.Context, name faas.FunctionName, last faas.RevisionNumber) error {
+// deleteRevisions deletes all objects of the revisions up to last.
+func (o objects) deleteRevisions(ctx context.Context, name faas.FunctionName, last faas.RevisionNumber) error {
 	prefix := functionsPrefix + string(name) + "/"
-	for info, err := range c.objects.List(ctx, prefix, "") {
+	for info, err := range o.store.List(ctx, prefix, "") {
 		if err != nil {
 			return fmt.Errorf("list %s: %w", prefix, err)
 		}
-		n, object, is := revisionObjectOf(strings.TrimPrefix(string(info.Key), prefix))
+		n, object, is := parseRevisionKey(strings.TrimPrefix(string(info.Key), prefix))
 		if !is || n > last {
 			continue
 		}
-		if object == revisionObject && c.forget != nil {
-			if err := c.forget(ctx, faas.RevisionRef{Function: name, Number: n}); err != nil {
+		if object == revisionObject && o.forget != nil {
+			if err := o.forget(ctx, faas.RevisionRef{Function: name, Number: n}); err != nil {
 				return fmt.Errorf("forget revision %d of %s: %w", n, name, err)
 			}
 		}
-		if err := c.delete(ctx, info.Key); err != nil {
+		if err := o.delete(ctx, info.Key); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// revisionObjectOf reads "3/source.tgz".
-func revisionObjectOf(rest string) (faas.RevisionNumber, string, bool) {
-	number, object, ok := strings.Cut(rest, "/")
-	n, err := strconv.Atoi(number)
+// parseRevisionKey splits the rest of a key, such as "3/source.tgz".
+func parseRevisionKey(rest string) (number faas.RevisionNumber, object string, ok bool) {
+	text, object, ok := strings.Cut(rest, "/")
+	n, err := strconv.Atoi(text)
 	if !ok || err != nil || n < 1 {
 		return 0, "", false
 	}
 	return faas.RevisionNumber(n), object, true
 }
 
-// claimBuild makes this gateway the one that builds a revision, unless a
-// gateway that lives is it: then attempt is 0. Attempts count from 1.
-func (c copies) claimBuild(ctx context.Context, ref faas.RevisionRef, me builder, lives func(faas.GatewayID) bool) (attempt int, err error) {
+// claimBuild claims the build of a revision for the gateway me and returns the number of the attempt, which counts from 1.
+// attempt is 0 if another gateway that is alive has claimed it.
+func (o objects) claimBuild(ctx context.Context, ref faas.RevisionRef, me builder, alive func(faas.GatewayID) bool) (attempt int, err error) {
 	for attempt = 1; ; attempt++ {
 		key := builderKey(ref, attempt)
-		err := c.put(ctx, key, me, blob.PutOptions{IfAbsent: true})
+		err := o.put(ctx, key, me, blob.PutOptions{IfAbsent: true})
 		if err == nil {
 			return attempt, nil
 		}
@@ -185,20 +193,20 @@ func (c copies) claimBuild(ctx context.Context, ref faas.RevisionRef, me builder
 			return 0, err
 		}
 		var other builder
-		found, err := c.get(ctx, key, &other)
+		found, err := o.get(ctx, key, &other)
 		if err != nil {
 			return 0, err
 		}
-		if found && other.Gateway != me.Gateway && lives(other.Gateway) {
+		if found && other.Gateway != me.Gateway && alive(other.Gateway) {
 			return 0, nil
 		}
 	}
 }
 
-// disownBuild removes the claims of a build that is over.
-func (c copies) disownBuild(ctx context.Context, ref faas.RevisionRef, attempts int) error {
+// deleteClaims deletes the claims of all attempts of a build.
+func (o objects) deleteClaims(ctx context.Context, ref faas.RevisionRef, attempts int) error {
 	for n := attempts; n > 0; n-- {
-		if err := c.delete(ctx, builderKey(ref, n)); err != nil {
+		if err := o.delete(ctx, builderKey(ref, n)); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 // fakeReadier finds a runner ready at once, or when it is let, and knows what is kept.
@@ -100,7 +101,7 @@ func (g *gateway) log(t *testing.T, ref faas.RevisionRef) string {
 
 func (g *gateway) nothingKept(t *testing.T) {
 	t.Helper()
-	eventually(t, "no runner is kept", func() bool { return len(g.readier.keeps()) == 0 })
+	testenv.Eventually(t, "no runner is kept", func() bool { return len(g.readier.keeps()) == 0 })
 }
 
 func TestARevisionIsLiveOnceItsFirstRunnerIsReady(t *testing.T) {
@@ -115,7 +116,7 @@ func TestARevisionIsLiveOnceItsFirstRunnerIsReady(t *testing.T) {
 		hold := make(chan struct{})
 		g.readier.hold = map[faas.RevisionNumber]chan struct{}{2: hold}
 		second := g.begin(t, "two")
-		eventually(t, "its first runner is asked for", func() bool { return g.readier.times() == 2 })
+		testenv.Eventually(t, "its first runner is asked for", func() bool { return g.readier.times() == 2 })
 		if rev, err := g.registry.FindRevision(t.Context(), second); err != nil || rev.State != faas.RevisionBuilding || g.live(t, "f") != 1 {
 			t.Fatalf("without a runner: %+v, %v, live is %d", rev, err, g.live(t, "f"))
 		}
@@ -185,14 +186,14 @@ func TestAGatewayThatStopsLeavesTheFirstRunnerToAnother(t *testing.T) {
 	a.put(t, "f", "one")
 	a.readier.hold = map[faas.RevisionNumber]chan struct{}{2: make(chan struct{})}
 	ref := a.begin(t, "two")
-	eventually(t, "its first runner is asked for", func() bool { return a.readier.times() == 2 })
+	testenv.Eventually(t, "its first runner is asked for", func() bool { return a.readier.times() == 2 })
 	a.stop()
 	b := s.start(t, 0)
 	rev, err := b.WaitReady(t.Context(), ref, 10*time.Second)
 	if err != nil || rev.State != faas.RevisionReady {
 		t.Fatalf("on the next gateway: %+v, %v", rev, err)
 	}
-	eventually(t, "it is live", func() bool { return b.live(t, "f") == 2 })
+	testenv.Eventually(t, "it is live", func() bool { return b.live(t, "f") == 2 })
 	b.nothingKept(t)
 }
 
@@ -216,7 +217,7 @@ func TestRollbackWaitsForTheFirstRunner(t *testing.T) {
 		g.readier.hold = map[faas.RevisionNumber]chan struct{}{1: hold}
 		back := make(chan error, 1)
 		go func() { back <- g.Rollback(t.Context(), "f", 1) }()
-		eventually(t, "its first runner is asked for", func() bool { return g.readier.times() == 5 })
+		testenv.Eventually(t, "its first runner is asked for", func() bool { return g.readier.times() == 5 })
 		if rev := g.put(t, "f", "three"); rev.State != faas.RevisionReady || g.live(t, "f") != 3 {
 			t.Fatalf("beside the rollback: %+v, live is %d", rev, g.live(t, "f"))
 		}

@@ -13,18 +13,17 @@ import (
 	"davit/internal/faas/spec"
 )
 
-// Registered is a new revision; Created tells that the function is new as well.
+// Registered is a new revision.
 type Registered struct {
 	Revision *faas.Revision
-	Created  bool
+	Created  bool // the function is new, too
 }
 
-// mostSkipped bounds the numbers that are passed over because the store has them already.
+// mostSkipped limits how many revision numbers are skipped because the object store has them already.
 const mostSkipped = 100
 
-// PutSource reads source to its end, checks it, and registers it as the next
-// revision of the function, which is then built in the background. When it
-// fails, nothing is registered; a source that is refused takes no number.
+// PutSource reads source to its end, checks it, and registers it as the next revision of the function, which is then built in the
+// background. If it returns an error, nothing is registered. A refused source uses up no revision number.
 func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*Registered, error) {
 	if spec.Image != "" {
 		return nil, Refused("function", []faas.FieldError{{Pointer: "/image", Detail: "goes without a source; send one of both"}})
@@ -33,19 +32,19 @@ func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec fa
 	if err != nil {
 		return nil, err
 	}
-	up, err := s.spool(source, s.o.Limits.PackedBytes)
+	up, err := spool(s.o.SpoolDir, source, s.o.Limits.PackedBytes)
 	if err != nil {
 		return nil, err
 	}
 	defer up.Close() //nolint:errcheck // it has no name on disk
-	if err := s.check(ctx, up); err != nil {
+	if err := s.checkSource(ctx, up); err != nil {
 		return nil, err
 	}
 	return s.put(ctx, name, spec, up)
 }
 
-// PutImage registers spec.Image as the next revision of the function, where the
-// installation can run images; elsewhere it is NotAllowed and says what it needs.
+// PutImage registers spec.Image as the next revision of the function. The error is NotAllowed, and names what is needed, if the
+// installation cannot run images.
 func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*Registered, error) {
 	if spec.Image == "" {
 		return nil, Refused("function", []faas.FieldError{{Pointer: "/image", Detail: "is missing; name an image, or send a source"}})
@@ -57,7 +56,7 @@ func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faa
 	return s.put(ctx, name, spec, nil)
 }
 
-// checked returns the spec with its defaults when name and spec are good.
+// checked returns the spec with its defaults, or the error for name and spec.
 func (s *Service) checked(ctx context.Context, name faas.FunctionName, given faas.FunctionSpec) (faas.FunctionSpec, error) {
 	var faults []faas.FieldError
 	if why := name.Check(); why != "" {
@@ -78,7 +77,7 @@ func (s *Service) checked(ctx context.Context, name faas.FunctionName, given faa
 	return given, nil
 }
 
-// missingSecrets tells of the secrets that a spec names and nobody has put.
+// missingSecrets returns an error for each secret that the spec names and that does not exist.
 func (s *Service) missingSecrets(ctx context.Context, spec *faas.FunctionSpec) ([]faas.FieldError, error) {
 	names := slices.Clone(spec.Secrets)
 	if spec.RegistrySecret != "" {
@@ -89,7 +88,7 @@ func (s *Service) missingSecrets(ctx context.Context, spec *faas.FunctionSpec) (
 	}
 	missing, err := s.o.Secrets.Missing(ctx, names)
 	if err != nil {
-		return nil, away(fmt.Errorf("look for secrets: %w", err))
+		return nil, readable(fmt.Errorf("look for secrets: %w", err))
 	}
 	var faults []faas.FieldError
 	for i, name := range names {
@@ -105,49 +104,47 @@ func (s *Service) missingSecrets(ctx context.Context, spec *faas.FunctionSpec) (
 	return faults, nil
 }
 
-// check refuses an archive that is not allowed, before it takes a number.
-func (s *Service) check(ctx context.Context, up *spooled) error {
+func (s *Service) checkSource(ctx context.Context, up *spooled) error {
 	_, err := archive.Check(ctx, up.reader(), s.o.Limits)
-	var refusal *archive.Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*archive.Refusal](err); ok {
 		return &faas.Error{Kind: faas.Invalid, Detail: refusal.Error(), Err: err}
 	}
 	return err
 }
 
-// put registers a revision; up is nil for an image.
+// put registers a revision. up is nil if the spec names an image.
 func (s *Service) put(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, up *spooled) (*Registered, error) {
-	defer s.names.lock("f/" + string(name))()
+	defer s.locks.function(name)()
 	ctx, cancel := unstoppable(ctx)
 	defer cancel()
-	if err := s.finishFunctionDeletion(ctx, name); err != nil {
-		return nil, away(fmt.Errorf("register function %q: %w", name, err))
+	if err := s.deletions.finishFunction(ctx, name); err != nil {
+		return nil, readable(fmt.Errorf("register function %q: %w", name, err))
 	}
 	for range mostSkipped {
 		rev, created, err := s.o.Revisions.AddRevision(ctx, name, spec, s.o.Now().UTC())
 		if err != nil {
 			return nil, fmt.Errorf("register function %q: %w", name, err)
 		}
-		err = s.keep(ctx, rev, up)
+		err = s.store(ctx, rev, up)
 		switch {
 		case err == nil:
-			s.enqueue(rev)
+			s.builds.enqueue(rev)
 			return &Registered{Revision: rev, Created: created}, nil
 		case errors.Is(err, blob.ErrExists):
-			err = s.yieldNumber(ctx, rev)
+			err = s.restoreRevision(ctx, rev)
 		default:
-			s.abandon(ctx, rev, created)
+			s.undo(ctx, rev, created)
 		}
 		if err != nil {
-			return nil, away(fmt.Errorf("register function %q: %w", name, err))
+			return nil, readable(fmt.Errorf("register function %q: %w", name, err))
 		}
 	}
 	return nil, faas.Errorf(faas.Unavailable, "function %q has too many revisions in the store that the registry does not know", name)
 }
 
-// keep writes the copies of a new revision. ErrExists says that its number is
-// taken: the registry has forgotten a revision that the store remembers.
-func (s *Service) keep(ctx context.Context, rev *faas.Revision, up *spooled) error {
+// store writes the objects of a new revision. blob.ErrExists means that the object store has a revision of this number, which the
+// registry has lost.
+func (s *Service) store(ctx context.Context, rev *faas.Revision, up *spooled) error {
 	if up != nil {
 		rev.SourceSum = up.sum
 		o := blob.PutOptions{ContentType: "application/gzip", SHA256: up.sum, IfAbsent: true}
@@ -155,31 +152,31 @@ func (s *Service) keep(ctx context.Context, rev *faas.Revision, up *spooled) err
 			return fmt.Errorf("store the source: %w", err)
 		}
 	}
-	if err := s.copies.put(ctx, revisionKey(rev.Ref(), revisionObject), rev, blob.PutOptions{IfAbsent: true}); err != nil {
+	if err := s.objects.put(ctx, revisionKey(rev.Ref(), revisionObject), rev, blob.PutOptions{IfAbsent: true}); err != nil {
 		return err
 	}
 	_, err := s.o.Revisions.SaveRevision(ctx, rev)
 	return err
 }
 
-// abandon takes back a revision whose copies could not be written.
-func (s *Service) abandon(ctx context.Context, rev *faas.Revision, created bool) {
+// undo removes a revision whose objects could not be written.
+func (s *Service) undo(ctx context.Context, rev *faas.Revision, created bool) {
 	failed := *rev
 	failed.State, failed.Detail = faas.RevisionFailed, "the registration was interrupted; send it again"
 	_, err := s.o.Revisions.SaveRevision(ctx, &failed)
 	if created && err == nil {
 		_, err = s.o.Functions.DeleteFunction(ctx, rev.Function, false)
 	}
-	err = errors.Join(err, s.copies.delete(ctx, revisionKey(rev.Ref(), revisionObject), revisionKey(rev.Ref(), sourceObject)))
+	err = errors.Join(err, s.objects.delete(ctx, revisionKey(rev.Ref(), revisionObject), revisionKey(rev.Ref(), sourceObject)))
 	if err != nil {
-		s.o.Log.Warn("an interrupted registration is not yet cleaned up", "revision", rev.Ref().String(), "error", err)
+		s.o.Log.Warn("removing an interrupted registration failed", "revision", rev.Ref().String(), "error", err)
 	}
 }
 
-// yieldNumber gives a number back to the revision that the store has under it;
-// where the store has only a part of one, the number is used up.
-func (s *Service) yieldNumber(ctx context.Context, rev *faas.Revision) error {
-	stored, found, err := s.copies.getRevision(ctx, rev.Ref())
+// restoreRevision writes to the registry the revision that the object store has under the number of rev. If the store has only a
+// part of it, the number is used up by a failed revision.
+func (s *Service) restoreRevision(ctx context.Context, rev *faas.Revision) error {
+	stored, found, err := s.objects.getRevision(ctx, rev.Ref())
 	if err != nil {
 		return err
 	}
@@ -187,13 +184,13 @@ func (s *Service) yieldNumber(ctx context.Context, rev *faas.Revision) error {
 		stored = rev
 		stored.SourceSum = ""
 		stored.State, stored.Detail = faas.RevisionFailed, "an earlier registration under this number was interrupted"
-		if err := s.copies.putRevision(ctx, stored); err != nil {
+		if err := s.objects.putRevision(ctx, stored); err != nil {
 			return err
 		}
 	}
 	_, err = s.o.Revisions.SaveRevision(ctx, stored)
 	if found && stored.State == faas.RevisionBuilding {
-		s.enqueue(stored)
+		s.builds.enqueue(stored)
 	}
 	return err
 }

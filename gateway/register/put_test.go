@@ -14,6 +14,7 @@ import (
 
 	"davit/gateway/register"
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 func TestRegistrationIsBuiltAndServed(t *testing.T) {
@@ -47,7 +48,7 @@ func TestRegistrationIsBuiltAndServed(t *testing.T) {
 			t.Fatalf("build log %q", log)
 		}
 		want := []string{"functions/f/1/build.log", "functions/f/1/revision.json", "functions/f/1/source.tgz", "functions/f/live.json"}
-		eventually(t, "only the copies are left", func() bool { return slices.Equal(g.keys(t, "functions/"), want) })
+		testenv.Eventually(t, "only the copies are left", func() bool { return slices.Equal(g.keys(t, "functions/"), want) })
 	})
 }
 
@@ -186,12 +187,12 @@ func TestFunctionWithoutReadyRevisionSaysWhy(t *testing.T) {
 			return faas.KindOf(err) == faas.Unavailable && strings.Contains(err.Error(), words)
 		}
 	}
-	eventually(t, "it says that it builds", says("revision 1 is being built"))
+	testenv.Eventually(t, "it says that it builds", says("revision 1 is being built"))
 	if rev, err := g.WaitReady(t.Context(), r.Revision.Ref(), time.Millisecond); err != nil || rev.State != faas.RevisionBuilding {
 		t.Fatalf("waited for %+v, %v", rev, err)
 	}
 	close(g.builder.hold)
-	eventually(t, "it says that it failed", says("revision 1 failed: no such thing"))
+	testenv.Eventually(t, "it says that it failed", says("revision 1 failed: no such thing"))
 	_, err = g.catalog.Live("nobody")
 	wantKind(t, err, faas.NotFound)
 }
@@ -254,7 +255,7 @@ func TestBuildsOfOneFunctionComeOneByOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "two functions build at once", func() bool { return len(g.builder.builds()) == 2 })
+	testenv.Eventually(t, "two functions build at once", func() bool { return len(g.builder.builds()) == 2 })
 	if got := g.builder.builds(); !slices.Contains(got, refs[0]) || !slices.Contains(got, other.Revision.Ref()) {
 		t.Fatalf("builds %v", got)
 	}

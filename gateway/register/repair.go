@@ -4,50 +4,67 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/signal"
 )
 
 const (
 	repairEvery = 10 * time.Minute
-	repairAgain = 5 * time.Second // while something is away
-	// unfinishedFor is how long a registration may take between its number and its copies.
+	repairAgain = 5 * time.Second // after an error
+	// unfinishedFor is how long a registration may take from its number to its objects. An older one was interrupted.
 	unfinishedFor = 5 * writeMost
 )
 
-// Restore rebuilds a registry that lost everything from the store's copies, and
-// opens a new one. It does nothing to one that is there. Call it before anything is served.
-func (s *Service) Restore(ctx context.Context) error {
-	_, err := s.o.Versions.Snapshot(ctx)
+// repairer makes the object store and the registry agree, and finishes what killed gateways left unfinished.
+type repairer struct {
+	revisions RevisionStore
+	functions FunctionStore
+	triggers  TriggerStore
+	versions  VersionStore
+	catalog   *Catalog
+	objects   objects
+	locks     *nameLocks
+	publisher *publisher
+	deletions *deletions
+	builds    *builds
+	wake      signal.Wake // repair now
+	log       *slog.Logger
+	now       func() time.Time
+}
+
+// restore fills an empty registry from the object store.
+func (r *repairer) restore(ctx context.Context) error {
+	_, err := r.versions.Snapshot(ctx)
 	if !errors.Is(err, faas.ErrEmpty) {
 		return err
 	}
-	all, err := s.copies.readStored(ctx)
+	m, err := r.objects.readManifest(ctx)
 	if err != nil {
-		return away(fmt.Errorf("restore registrations: %w", err))
+		return readable(fmt.Errorf("restore registrations: %w", err))
 	}
-	snapshot := all.snapshot()
-	if err := s.o.Versions.Restore(ctx, snapshot); err != nil {
+	all := m.snapshot()
+	if err := r.versions.Restore(ctx, all); err != nil {
 		return err
 	}
-	if len(snapshot.Functions)+len(snapshot.Triggers) > 0 {
-		s.o.Log.Warn("the registry was empty: registrations are restored from the store",
-			"functions", len(snapshot.Functions), "triggers", len(snapshot.Triggers))
+	if len(all.Functions)+len(all.Triggers) > 0 {
+		r.log.Warn("the registry was empty: registrations are restored from the store", "functions", len(all.Functions), "triggers", len(all.Triggers))
 	}
-	s.o.Catalog.Wake()
+	r.catalog.Wake()
 	return nil
 }
 
-// runRepair repairs at the beginning, now and then, and at once when the registry lost everything.
-func (s *Service) runRepair(ctx context.Context) {
-	state := flank{log: s.o.Log, what: "check registrations against their copies"}
+// run repairs at the start, at once when the registry lost its contents or wake is set, and every repairEvery.
+func (r *repairer) run(ctx context.Context) {
+	edge := edgeLog{log: r.log, what: "compare the registry with the store"}
 	for {
-		err := s.Restore(ctx)
+		err := r.restore(ctx)
 		if err == nil {
-			err = s.repair(ctx)
+			err = r.repair(ctx)
 		}
-		state.note(ctx, err)
+		edge.note(ctx, err)
 		pause := repairEvery
 		if err != nil {
 			pause = repairAgain
@@ -55,226 +72,225 @@ func (s *Service) runRepair(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.o.Catalog.lost.C():
-		case <-s.soon.C():
+		case <-r.catalog.lost.C():
+		case <-r.wake.C():
 		case <-time.After(pause):
 		}
 	}
 }
 
-// repair brings store and registry together, whichever is ahead, ends deletions
-// that were cut off, and takes up builds that were. It may run on several
-// gateways at once, and while registrations are changed.
-func (s *Service) repair(ctx context.Context) error {
-	all, err := s.copies.readStored(ctx)
+// repair copies registrations that only one side has to the other, finishes interrupted deletions and starts interrupted builds.
+// Several gateways may repair at once, while registrations are changed.
+func (r *repairer) repair(ctx context.Context) error {
+	m, err := r.objects.readManifest(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.finishDeletions(ctx, all); err != nil {
+	if err := r.finishDeletions(ctx, m); err != nil {
 		return err
 	}
-	if err := s.o.Versions.Restore(ctx, all.snapshot()); err != nil {
+	if err := r.versions.Restore(ctx, m.snapshot()); err != nil {
 		return err
 	}
-	// What was deleted since the store was read may just have come back.
-	if err := s.finishNewDeletions(ctx); err != nil {
+	// Restore may have brought back what was deleted after the store was read.
+	if err := r.finishNewDeletions(ctx); err != nil {
 		return err
 	}
-	if err := s.copyMissing(ctx, all); err != nil {
+	if err := r.copyMissing(ctx, m); err != nil {
 		return err
 	}
-	if err := s.resumeBuilds(ctx, all); err != nil {
+	if err := r.resumeBuilds(ctx, m); err != nil {
 		return err
 	}
-	s.o.Log.Debug("registrations and their copies agree", "functions", len(all.functions), "triggers", len(all.triggers))
+	r.log.Debug("registry and store agree", "functions", len(m.functions), "triggers", len(m.triggers))
 	return nil
 }
 
-// finishDeletions ends what has a tombstone and is not gone yet.
-func (s *Service) finishDeletions(ctx context.Context, all *stored) error {
-	for name := range all.dead {
-		if err := s.finishOneTrigger(ctx, name); err != nil {
+// finishDeletions finishes the deletions of all functions and triggers with a tombstone.
+func (r *repairer) finishDeletions(ctx context.Context, m *manifest) error {
+	for name := range m.deleted {
+		if err := r.finishTrigger(ctx, name); err != nil {
 			return err
 		}
 	}
-	for _, name := range all.leftovers {
-		if err := s.removeDeadTrigger(ctx, name); err != nil {
+	for _, name := range m.leftovers {
+		if err := r.deleteLeftover(ctx, name); err != nil {
 			return err
 		}
 	}
-	for name, f := range all.functions {
+	for name, f := range m.functions {
 		if f.last == 0 {
 			continue
 		}
-		if err := s.finishOneFunction(ctx, name, f); err != nil {
+		if err := r.finishFunction(ctx, name, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Service) finishOneFunction(ctx context.Context, name faas.FunctionName, f *storedFunction) error {
-	defer s.names.lock("f/" + string(name))()
-	if err := s.finishFunctionDeletion(ctx, name); err != nil {
+func (r *repairer) finishFunction(ctx context.Context, name faas.FunctionName, f *functionManifest) error {
+	defer r.locks.function(name)()
+	if err := r.deletions.finishFunction(ctx, name); err != nil {
 		return err
 	}
 	if f.lowest == 0 || f.lowest > f.last {
 		return nil
 	}
-	return s.copies.deleteRevisions(ctx, name, f.last)
+	return r.objects.deleteRevisions(ctx, name, f.last)
 }
 
-func (s *Service) finishOneTrigger(ctx context.Context, name faas.TriggerName) error {
-	defer s.names.lock("t/" + string(name))()
-	t, err := s.o.Triggers.FindTrigger(ctx, name)
+func (r *repairer) finishTrigger(ctx context.Context, name faas.TriggerName) error {
+	defer r.locks.trigger(name)()
+	t, err := r.triggers.FindTrigger(ctx, name)
 	if isNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	_, err = s.finishTriggerDeletion(ctx, t)
+	_, err = r.deletions.finishTrigger(ctx, t)
 	return err
 }
 
-// removeDeadTrigger removes the copy of a trigger that is gone from the registry, too.
-func (s *Service) removeDeadTrigger(ctx context.Context, name faas.TriggerName) error {
-	defer s.names.lock("t/" + string(name))()
-	var mark tombstone
-	dead, err := s.copies.get(ctx, triggerTombstone(name), &mark)
-	if err != nil || !dead || s.o.Now().Sub(mark.DeletedAt) < unfinishedFor { // a young one may be about to be registered anew
+// deleteLeftover deletes the object of a trigger with an old tombstone. A young one stays, because the trigger may be about to be
+// registered again.
+func (r *repairer) deleteLeftover(ctx context.Context, name faas.TriggerName) error {
+	defer r.locks.trigger(name)()
+	var stone tombstone
+	dead, err := r.objects.get(ctx, triggerTombstone(name), &stone)
+	if err != nil || !dead || r.now().Sub(stone.DeletedAt) < unfinishedFor {
 		return err
 	}
-	return s.copies.delete(ctx, triggerKey(name))
+	return r.objects.delete(ctx, triggerKey(name))
 }
 
-func (s *Service) finishNewDeletions(ctx context.Context) error {
-	functions, triggers, err := s.copies.tombstones(ctx)
+func (r *repairer) finishNewDeletions(ctx context.Context) error {
+	functions, triggers, err := r.objects.tombstones(ctx)
 	if err != nil {
 		return err
 	}
 	for _, name := range triggers {
-		if err := s.finishOneTrigger(ctx, name); err != nil {
+		if err := r.finishTrigger(ctx, name); err != nil {
 			return err
 		}
 	}
 	for _, name := range functions {
-		if err := s.finishOneFunction(ctx, name, &storedFunction{}); err != nil {
+		if err := r.finishFunction(ctx, name, &functionManifest{}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// copyMissing writes the copies that registrations lack.
-func (s *Service) copyMissing(ctx context.Context, all *stored) error {
-	now, err := s.o.Versions.Snapshot(ctx)
+// copyMissing writes the objects of registrations that only the registry has.
+func (r *repairer) copyMissing(ctx context.Context, m *manifest) error {
+	now, err := r.versions.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	for _, t := range now.Triggers {
-		if there := all.triggers[t.Name]; there != nil && !t.UpdatedAt.After(there.UpdatedAt) {
+		if stored := m.triggers[t.Name]; stored != nil && !t.UpdatedAt.After(stored.UpdatedAt) {
 			continue
 		}
-		if err := s.copyOneTrigger(ctx, t.Name); err != nil {
+		if err := r.copyTrigger(ctx, t.Name); err != nil {
 			return err
 		}
 	}
 	for _, f := range now.Functions {
-		known := all.functions[f.Name]
-		if known == nil {
-			known = &storedFunction{}
+		stored := m.functions[f.Name]
+		if stored == nil {
+			stored = &functionManifest{}
 		}
-		if err := s.copyRevisions(ctx, f, known); err != nil {
+		if err := r.copyRevisions(ctx, f, stored); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// copyOneTrigger writes the copy of a trigger as it is in the registry now.
-func (s *Service) copyOneTrigger(ctx context.Context, name faas.TriggerName) error {
-	defer s.names.lock("t/" + string(name))()
-	t, err := s.o.Triggers.FindTrigger(ctx, name)
+// copyTrigger writes the object of a trigger as the registry has it now, unless the object is as new.
+func (r *repairer) copyTrigger(ctx context.Context, name faas.TriggerName) error {
+	defer r.locks.trigger(name)()
+	t, err := r.triggers.FindTrigger(ctx, name)
 	if isNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	var copied faas.Trigger
-	found, err := s.copies.get(ctx, triggerKey(name), &copied)
-	if err != nil || found && !t.UpdatedAt.After(copied.UpdatedAt) {
+	var stored faas.Trigger
+	found, err := r.objects.get(ctx, triggerKey(name), &stored)
+	if err != nil || found && !t.UpdatedAt.After(stored.UpdatedAt) {
 		return err
 	}
-	if err := s.copyTrigger(ctx, t); err != nil {
+	if err := r.objects.putTrigger(ctx, t); err != nil {
 		return err
 	}
-	if _, err = s.o.Triggers.FindTrigger(ctx, name); isNotFound(err) { // deleted in between
-		return s.copies.delete(ctx, triggerKey(name))
+	if _, err = r.triggers.FindTrigger(ctx, name); isNotFound(err) { // deleted in between
+		return r.objects.delete(ctx, triggerKey(name))
 	}
 	return err
 }
 
-// copyRevisions writes the copies of revisions that only the registry has.
-func (s *Service) copyRevisions(ctx context.Context, f *faas.Function, known *storedFunction) error {
-	for n := known.last + 1; n <= f.Latest; n++ {
-		if known.revisions[n] != nil {
+// copyRevisions writes the objects of revisions that only the registry has, and live.json if it is missing.
+func (r *repairer) copyRevisions(ctx context.Context, f *faas.Function, stored *functionManifest) error {
+	for n := stored.last + 1; n <= f.Latest; n++ {
+		if stored.revisions[n] != nil {
 			continue
 		}
-		only := n == f.Latest && n == known.last+1
-		if err := s.copyOneRevision(ctx, faas.RevisionRef{Function: f.Name, Number: n}, only); err != nil {
+		only := n == f.Latest && n == stored.last+1
+		if err := r.copyRevision(ctx, faas.RevisionRef{Function: f.Name, Number: n}, only); err != nil {
 			return err
 		}
 	}
-	if f.Live == 0 || known.live.Revision != 0 {
+	if f.Live == 0 || stored.live.Revision != 0 {
 		return nil
 	}
-	return s.copyLive(ctx, f.Name)
+	return r.copyLive(ctx, f.Name)
 }
 
-func (s *Service) copyLive(ctx context.Context, name faas.FunctionName) error {
-	defer s.names.lock("f/" + string(name))()
-	f, err := s.o.Functions.FindFunction(ctx, name)
+func (r *repairer) copyLive(ctx context.Context, name faas.FunctionName) error {
+	defer r.locks.function(name)()
+	f, err := r.functions.FindFunction(ctx, name)
 	if isNotFound(err) || err == nil && f.Live == 0 {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return s.putLive(ctx, name, f.Live)
+	return r.publisher.putLive(ctx, name, f.Live)
 }
 
-// copyOneRevision writes the copy of a revision. One that is building without
-// a copy never got one: its gateway died, and nobody was told that it is
-// registered; if it is the function's only one, that goes, too.
-func (s *Service) copyOneRevision(ctx context.Context, ref faas.RevisionRef, only bool) error {
-	defer s.names.lock("f/" + string(ref.Function))()
-	rev, err := s.o.Revisions.FindRevision(ctx, ref)
+// copyRevision writes the object of a revision. A revision in state building without an object was interrupted before its
+// registration was answered: it fails, or, if it is the only revision, its function is deleted.
+func (r *repairer) copyRevision(ctx context.Context, ref faas.RevisionRef, only bool) error {
+	defer r.locks.function(ref.Function)()
+	rev, err := r.revisions.FindRevision(ctx, ref)
 	if isNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if _, found, err := s.copies.getRevision(ctx, ref); err != nil || found {
+	if _, found, err := r.objects.getRevision(ctx, ref); err != nil || found {
 		return err
 	}
 	if rev.State == faas.RevisionBuilding {
-		if s.o.Now().Sub(rev.CreatedAt) < unfinishedFor {
+		if r.now().Sub(rev.CreatedAt) < unfinishedFor {
 			return nil
 		}
 		if only {
-			return s.forgetFunction(ctx, ref)
+			return r.deleteFirst(ctx, ref)
 		}
 		rev.State, rev.Detail = faas.RevisionFailed, "the registration was interrupted; send it again"
 	}
-	if err := s.copies.putRevision(ctx, rev); err != nil {
+	if err := r.objects.putRevision(ctx, rev); err != nil {
 		return err
 	}
-	_, err = s.o.Revisions.SaveRevision(ctx, rev)
+	_, err = r.revisions.SaveRevision(ctx, rev)
 	if isNotFound(err) { // deleted in between
-		return s.copies.deleteRevisions(ctx, ref.Function, ref.Number)
+		return r.objects.deleteRevisions(ctx, ref.Function, ref.Number)
 	}
 	if faas.KindOf(err) == faas.Conflict {
 		return nil
@@ -282,25 +298,24 @@ func (s *Service) copyOneRevision(ctx context.Context, ref faas.RevisionRef, onl
 	return err
 }
 
-// forgetFunction deletes a function whose first registration was cut off.
-func (s *Service) forgetFunction(ctx context.Context, first faas.RevisionRef) error {
-	mark := tombstone{DeletedAt: s.o.Now().UTC(), LastRevision: first.Number}
-	if err := s.bury(ctx, first.Function, mark); err != nil {
+// deleteFirst deletes a function whose first registration was interrupted.
+func (r *repairer) deleteFirst(ctx context.Context, first faas.RevisionRef) error {
+	stone := tombstone{DeletedAt: r.now().UTC(), LastRevision: first.Number}
+	if err := r.deletions.writeTombstone(ctx, first.Function, stone); err != nil {
 		return err
 	}
-	return s.finishFunctionDeletion(ctx, first.Function)
+	return r.deletions.finishFunction(ctx, first.Function)
 }
 
-// resumeBuilds takes up the builds that no gateway that lives is doing, and
-// removes the claims of those that are over.
-func (s *Service) resumeBuilds(ctx context.Context, all *stored) error {
-	for _, f := range all.functions {
+// resumeBuilds builds every revision in state building that no other gateway builds, and deletes the claims of finished builds.
+func (r *repairer) resumeBuilds(ctx context.Context, m *manifest) error {
+	for _, f := range m.functions {
 		for _, n := range f.numbers {
 			if rev := f.revisions[n]; rev.State == faas.RevisionBuilding {
-				s.enqueue(rev)
+				r.builds.enqueue(rev)
 				continue
 			}
-			if err := s.copies.delete(ctx, f.claims[n]...); err != nil {
+			if err := r.objects.delete(ctx, f.claims[n]...); err != nil {
 				return err
 			}
 		}

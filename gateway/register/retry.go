@@ -3,31 +3,28 @@ package register
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
+	"davit/internal/backoff"
 	"davit/internal/blob"
 	"davit/internal/faas"
 )
 
-const retryEvery = time.Second // what must be written in the end
+// retryEvery is the pause before an action is repeated whose result must be written in the end.
+const retryEvery = time.Second
 
-// retry tries again while a dependency is away.
-func (s *Service) retry(ctx context.Context, what string, try func() error) error {
-	state := flank{log: s.o.Log, what: what}
+// retry repeats try while the registry, the object store or the runners are unavailable. what names the action in the log.
+func retry(ctx context.Context, log *slog.Logger, what string, try func() error) error {
+	edge := edgeLog{log: log, what: what}
 	for {
 		err := try()
-		state.note(ctx, err)
-		if err == nil || !isAway(err) {
+		edge.note(ctx, err)
+		if err == nil || !faas.IsUnavailable(err) && !errors.Is(err, blob.ErrUnavailable) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(retryEvery):
+		if err := backoff.Pause(ctx, retryEvery); err != nil {
+			return err
 		}
 	}
-}
-
-func isAway(err error) bool {
-	return faas.KindOf(err) == faas.Unavailable || errors.Is(err, blob.ErrUnavailable)
 }

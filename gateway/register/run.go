@@ -2,11 +2,9 @@ package register
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"davit/internal/faas"
 	"davit/internal/signal"
@@ -18,10 +16,37 @@ const (
 	defaultMaxSource    = 100 * faas.MiB
 )
 
-var errStopped = errors.New("the gateway is shutting down")
-
-// New returns a Service; Run must run beside it.
+// New returns a Service. It builds and repairs only while Run runs.
 func New(o Options) *Service {
+	setDefaults(&o)
+	objects := objects{store: o.Objects, forget: o.Forget}
+	locks := &nameLocks{}
+	logs := logStore{objects: o.Objects, revisions: o.Revisions}
+	wake := signal.NewWake()
+	publisher := &publisher{
+		revisions: o.Revisions, functions: o.Functions, versions: o.Versions, catalog: o.Catalog, objects: objects, locks: locks,
+		log: o.Log, now: o.Now,
+	}
+	deletions := &deletions{
+		functions: o.Functions, triggers: o.Triggers, objects: objects, locks: locks, repair: wake, log: o.Log, now: o.Now,
+	}
+	builds := &builds{
+		gateway: o.Gateway, builder: o.Builder, readier: o.Readier, gateways: o.Gateways, catalog: o.Catalog, publisher: publisher,
+		objects: objects, logs: logs, sources: Sources{o.Objects}, timeout: o.BuildTimeout, log: o.Log, now: o.Now,
+		sem: make(chan struct{}, o.Builds), byRef: map[faas.RevisionRef]*build{}, last: map[faas.FunctionName]*build{},
+	}
+	builds.base, builds.stop = context.WithCancelCause(context.Background())
+	return &Service{
+		o: o, reader: reader{o.Revisions, o.Functions, o.Triggers}, objects: objects, locks: locks, logs: logs,
+		publisher: publisher, deletions: deletions, builds: builds,
+		repairer: &repairer{
+			revisions: o.Revisions, functions: o.Functions, triggers: o.Triggers, versions: o.Versions, catalog: o.Catalog, objects: objects,
+			locks: locks, publisher: publisher, deletions: deletions, builds: builds, wake: wake, log: o.Log, now: o.Now,
+		},
+	}
+}
+
+func setDefaults(o *Options) {
 	if o.Builds <= 0 {
 		o.Builds = defaultBuilds
 	}
@@ -37,25 +62,19 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Service{
-		o: o, copies: copies{o.Objects, o.Forget}, places: make(chan struct{}, o.Builds), soon: signal.NewWake(),
-		builds: map[faas.RevisionRef]*build{}, tails: map[faas.FunctionName]*build{},
-	}
-	s.base, s.stop = context.WithCancelCause(context.Background())
-	return s
 }
 
-// Run builds what is registered and repairs, until ctx ends: what a killed
-// gateway left half done, and a registry that loses everything while the gateway
-// runs. A build that the end of ctx interrupts is done again by another gateway.
+// Restore fills an empty registry from the object store, and opens a new one. It leaves a registry alone that has its contents.
+// Call it before anything is served.
+func (s *Service) Restore(ctx context.Context) error { return s.repairer.restore(ctx) }
+
+// Run builds registered revisions and repairs, until ctx ends: it finishes what killed gateways left unfinished and restores a
+// registry that loses its contents while the gateway runs. Another gateway repeats a build that the end of ctx interrupts.
 func (s *Service) Run(ctx context.Context) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { s.runRepair(gctx); return nil })
-	<-gctx.Done()
-	s.mu.Lock()
-	s.closing = true
-	s.mu.Unlock()
-	s.stop(errStopped)
-	s.work.Wait()
-	return g.Wait()
+	var repairs sync.WaitGroup
+	repairs.Go(func() { s.repairer.run(ctx) })
+	<-ctx.Done()
+	s.builds.stopAll()
+	repairs.Wait()
+	return nil
 }

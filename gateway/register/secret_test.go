@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 // secretNames are those that there are; nil: nobody can tell.
@@ -82,7 +83,7 @@ func TestForget(t *testing.T) {
 	mu.Lock()
 	away = nil
 	mu.Unlock()
-	eventually(t, "the copies to be gone", func() bool { return len(g.keys(t, "functions/f/1/"))+len(g.keys(t, "functions/f/2/")) == 0 })
+	testenv.Eventually(t, "the copies to be gone", func() bool { return len(g.keys(t, "functions/f/1/"))+len(g.keys(t, "functions/f/2/")) == 0 })
 	mu.Lock()
 	defer mu.Unlock()
 	if want := []faas.RevisionRef{{Function: "f", Number: 1}, {Function: "f", Number: 2}}; !reflect.DeepEqual(forgotten, want) {

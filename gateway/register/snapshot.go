@@ -3,10 +3,8 @@ package register
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,99 +13,122 @@ import (
 )
 
 const (
-	beatEvery  = time.Second
-	mostPieces = 1000 // changes that are read one by one; beyond, everything is
+	// readAtOnce is how many registrations are read in parallel.
+	readAtOnce = 8
+	// mostChanges is how many registrations are read one by one. If more have changed, all are read.
+	mostChanges = 1000
 )
 
-// reader reads registrations one by one.
+// reader reads single registrations from the registry.
 type reader struct {
 	revisions RevisionStore
 	functions FunctionStore
 	triggers  TriggerStore
 }
 
-// view is what is served at one version. It never changes.
-type view struct {
+// entry returns the function with the revision that its calls run, or with its latest revision if none is live.
+func (r reader) entry(ctx context.Context, name faas.FunctionName) (*entry, error) {
+	f, err := r.functions.FindFunction(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{function: f}
+	number := f.Live
+	if number == 0 {
+		number = f.Latest
+	}
+	rev, err := r.revisions.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
+	if err != nil && !isNotFound(err) {
+		return nil, err
+	}
+	if f.Live != 0 {
+		e.live = rev
+	} else {
+		e.latest = rev
+	}
+	return e, nil
+}
+
+// snapshot is what a gateway serves at one version of the registry. It is never changed.
+type snapshot struct {
 	version   int64
 	table     *route.Table
 	functions map[faas.FunctionName]*entry
 	live      []*faas.Revision // by name
 }
 
-// entry is one function as it is served.
+// entry is a function in a snapshot.
 type entry struct {
 	function *faas.Function
 	live     *faas.Revision
-	latest   *faas.Revision // only where none is live
+	latest   *faas.Revision // set only if no revision is live
 }
 
-func emptyView() *view {
-	table, _ := route.NewTable(nil) // of nothing: nothing clashes
-	return &view{table: table, functions: map[faas.FunctionName]*entry{}}
+func emptySnapshot() *snapshot {
+	table, _ := route.NewTable(nil) // without triggers there is no conflict
+	return &snapshot{table: table, functions: map[faas.FunctionName]*entry{}}
 }
 
-// newView makes a view of everything.
-func newView(all *faas.Snapshot) (*view, error) {
+func newSnapshot(all *faas.Snapshot) (*snapshot, error) {
 	table, err := route.NewTable(all.Triggers)
 	if err != nil {
 		return nil, err
 	}
-	v := &view{version: all.Version, table: table, functions: make(map[faas.FunctionName]*entry, len(all.Functions))}
+	s := &snapshot{version: all.Version, table: table, functions: make(map[faas.FunctionName]*entry, len(all.Functions))}
 	for _, f := range all.Functions {
-		v.functions[f.Name] = &entry{function: f}
+		s.functions[f.Name] = &entry{function: f}
 	}
 	for _, rev := range all.Revisions {
-		if e := v.functions[rev.Function]; e != nil && rev.Number == e.function.Live {
+		if e := s.functions[rev.Function]; e != nil && rev.Number == e.function.Live {
 			e.live = rev
 		}
 	}
-	v.list()
-	return v, nil
+	s.setLive()
+	return s, nil
 }
 
-// explain reads why functions are not live, for so many of them.
-func (v *view) explain(ctx context.Context, from reader) error {
+// readLatest reads the latest revision of functions without a live one, up to mostChanges of them, for the reason in notLive. It
+// must be called before the snapshot is shared.
+func (s *snapshot) readLatest(ctx context.Context, from reader) error {
 	names := map[faas.FunctionName]bool{}
-	for name, e := range v.functions {
-		if e.live == nil && len(names) < mostPieces {
+	for name, e := range s.functions {
+		if e.live == nil && len(names) < mostChanges {
 			names[name] = true
 		}
 	}
-	read, err := readAll(ctx, names, func(ctx context.Context, name faas.FunctionName) (*entry, error) {
-		return readEntry(ctx, from, name)
-	})
+	read, err := readAll(ctx, names, from.entry)
 	if err != nil {
 		return err
 	}
 	for name, e := range read {
 		if e != nil {
-			v.functions[name] = e
+			s.functions[name] = e
 		}
 	}
-	v.list()
+	s.setLive()
 	return nil
 }
 
-// list fills in v.live.
-func (v *view) list() {
-	v.live = make([]*faas.Revision, 0, len(v.functions))
-	for _, e := range v.functions {
+// setLive sets live from functions.
+func (s *snapshot) setLive() {
+	s.live = make([]*faas.Revision, 0, len(s.functions))
+	for _, e := range s.functions {
 		if e.live != nil {
-			v.live = append(v.live, e.live)
+			s.live = append(s.live, e.live)
 		}
 	}
-	slices.SortFunc(v.live, func(a, b *faas.Revision) int { return cmp.Compare(a.Function, b.Function) })
+	slices.SortFunc(s.live, func(a, b *faas.Revision) int { return cmp.Compare(a.Function, b.Function) })
 }
 
-func (v *view) find(name faas.FunctionName) (*entry, error) {
-	e := v.functions[name]
+func (s *snapshot) find(name faas.FunctionName) (*entry, error) {
+	e := s.functions[name]
 	if e == nil {
 		return nil, faas.Errorf(faas.NotFound, "there is no function %q", name)
 	}
 	return e, nil
 }
 
-// notLive says why a function takes no calls.
+// notLive returns the error of a call to a function without a live revision.
 func (e *entry) notLive() error {
 	name := e.function.Name
 	switch {
@@ -119,47 +140,43 @@ func (e *entry) notLive() error {
 	return faas.Errorf(faas.Unavailable, "function %q has no revision that is ready: revision %d is being built", name, e.latest.Number)
 }
 
-// pieces are the names of what changed.
-type pieces struct {
+// changedNames are the functions and triggers that changed.
+type changedNames struct {
 	functions map[faas.FunctionName]bool
 	triggers  map[faas.TriggerName]bool
 }
 
-func (p *pieces) add(c *faas.Changes) {
-	if p.functions == nil {
-		p.functions, p.triggers = map[faas.FunctionName]bool{}, map[faas.TriggerName]bool{}
+func (n *changedNames) add(c *faas.Changes) {
+	if n.functions == nil {
+		n.functions, n.triggers = map[faas.FunctionName]bool{}, map[faas.TriggerName]bool{}
 	}
-	for _, n := range c.Functions {
-		p.functions[n] = true
+	for _, name := range c.Functions {
+		n.functions[name] = true
 	}
-	for _, n := range c.Triggers {
-		p.triggers[n] = true
+	for _, name := range c.Triggers {
+		n.triggers[name] = true
 	}
 }
 
-func (p *pieces) size() int { return len(p.functions) + len(p.triggers) }
+func (n *changedNames) size() int { return len(n.functions) + len(n.triggers) }
 
-const readAtOnce = 8
-
-// with returns a view in which the pieces are read anew; Conflict when they do
-// not fit together, since some are newer than version.
-func (v *view) with(ctx context.Context, from reader, p *pieces, version int64) (*view, error) {
-	functions, err := readAll(ctx, p.functions, func(ctx context.Context, name faas.FunctionName) (*entry, error) {
-		return readEntry(ctx, from, name)
-	})
+// with returns a snapshot in which the changed registrations are read anew. The error is Conflict if triggers do not fit
+// together, because some of them were read at a later version.
+func (s *snapshot) with(ctx context.Context, from reader, changed *changedNames, version int64) (*snapshot, error) {
+	functions, err := readAll(ctx, changed.functions, from.entry)
 	if err != nil {
 		return nil, err
 	}
-	triggers, err := readAll(ctx, p.triggers, from.triggers.FindTrigger)
+	triggers, err := readAll(ctx, changed.triggers, from.triggers.FindTrigger)
 	if err != nil {
 		return nil, err
 	}
-	next := &view{version: version, table: v.table, functions: v.functions, live: v.live}
-	if next.table, err = changedTable(v.table, triggers); err != nil {
+	next := &snapshot{version: version, table: s.table, functions: s.functions, live: s.live}
+	if next.table, err = changedTable(s.table, triggers); err != nil {
 		return nil, err
 	}
 	if len(functions) > 0 {
-		next.functions = maps.Clone(v.functions)
+		next.functions = maps.Clone(s.functions)
 		for name, e := range functions {
 			if e == nil {
 				delete(next.functions, name)
@@ -167,11 +184,12 @@ func (v *view) with(ctx context.Context, from reader, p *pieces, version int64) 
 				next.functions[name] = e
 			}
 		}
-		next.list()
+		next.setLive()
 	}
 	return next, nil
 }
 
+// changedTable returns the table with these triggers; nil removes a trigger.
 func changedTable(t *route.Table, triggers map[faas.TriggerName]*faas.Trigger) (*route.Table, error) {
 	var set []*faas.Trigger
 	var remove []faas.TriggerName
@@ -185,7 +203,7 @@ func changedTable(t *route.Table, triggers map[faas.TriggerName]*faas.Trigger) (
 	return t.With(set, remove)
 }
 
-// readAll reads things by name, several at once; what is not found is nil.
+// readAll calls read for each name, several at a time. A name that is not found is nil in the result.
 func readAll[N ~string, T any](ctx context.Context, names map[N]bool, read func(context.Context, N) (*T, error)) (map[N]*T, error) {
 	keys := slices.Collect(maps.Keys(names))
 	found := make([]*T, len(keys))
@@ -193,12 +211,12 @@ func readAll[N ~string, T any](ctx context.Context, names map[N]bool, read func(
 	g.SetLimit(readAtOnce)
 	for i, name := range keys {
 		g.Go(func() error {
-			thing, err := read(ctx, name)
+			one, err := read(ctx, name)
 			if err != nil && !isNotFound(err) {
 				return err
 			}
 			if err == nil {
-				found[i] = thing
+				found[i] = one
 			}
 			return nil
 		})
@@ -211,31 +229,4 @@ func readAll[N ~string, T any](ctx context.Context, names map[N]bool, read func(
 		out[name] = found[i]
 	}
 	return out, nil
-}
-
-func readEntry(ctx context.Context, from reader, name faas.FunctionName) (*entry, error) {
-	f, err := from.functions.FindFunction(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	e := &entry{function: f}
-	number := f.Live
-	if number == 0 {
-		number = f.Latest
-	}
-	rev, err := from.revisions.FindRevision(ctx, faas.RevisionRef{Function: name, Number: number})
-	if err != nil && !isNotFound(err) {
-		return nil, err
-	}
-	if f.Live != 0 {
-		e.live = rev
-	} else {
-		e.latest = rev
-	}
-	return e, nil
-}
-
-func isNotFound(err error) bool {
-	var e *faas.Error
-	return errors.As(err, &e) && e.Kind == faas.NotFound
 }

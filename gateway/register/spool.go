@@ -11,17 +11,17 @@ import (
 	"davit/internal/faas"
 )
 
-// spooled is an uploaded source on this machine's disk, checked or not yet.
+// spooled is an uploaded source on this machine's disk.
 type spooled struct {
-	file *os.File
+	file *os.File // without a name
 	size int64
-	sum  string
+	sum  string // SHA-256 in hex
 }
 
-// spool reads an upload of at most so many bytes to its end. Nothing of it has a
-// name on disk, so nothing is left behind. Close it.
-func (s *Service) spool(source io.Reader, most int64) (*spooled, error) {
-	f, err := os.CreateTemp(s.o.SpoolDir, "source-")
+// spool copies an upload of at most most bytes to a file in dir. The file has no name, so that nothing stays behind if the
+// process dies. The caller closes it.
+func spool(dir string, source io.Reader, most int64) (*spooled, error) {
+	f, err := os.CreateTemp(dir, "source-")
 	if err != nil {
 		return nil, fmt.Errorf("spool the source: %w", err)
 	}
@@ -30,11 +30,11 @@ func (s *Service) spool(source io.Reader, most int64) (*spooled, error) {
 		return nil, errors.Join(fmt.Errorf("spool the source: %w", err), up.Close())
 	}
 	sum := sha256.New()
-	in := &markedReader{r: io.LimitReader(source, most+1)}
+	in := &errorReader{r: io.LimitReader(source, most+1)}
 	up.size, err = io.Copy(io.MultiWriter(f, sum), in)
 	switch {
 	case in.err != nil:
-		err = unread(in.err)
+		err = uploadError(in.err)
 	case err != nil:
 		err = fmt.Errorf("spool the source: %w", err)
 	case up.size > most:
@@ -47,30 +47,29 @@ func (s *Service) spool(source io.Reader, most int64) (*spooled, error) {
 	return up, nil
 }
 
-// reader reads the source from its first byte on.
+// reader returns a new reader of the whole source.
 func (u *spooled) reader() io.Reader { return io.NewSectionReader(u.file, 0, u.size) }
 
 func (u *spooled) Close() error { return u.file.Close() }
 
-// unread is the error of an upload that broke; one that is made for users stays as it is.
-func unread(err error) error {
-	var e *faas.Error
-	if errors.As(err, &e) {
+// uploadError returns the *faas.Error of an upload that broke, or makes one.
+func uploadError(err error) error {
+	if e, ok := errors.AsType[*faas.Error](err); ok {
 		return e
 	}
-	return &faas.Error{Kind: faas.Invalid, Detail: "the upload ended before the source was whole", Err: err}
+	return &faas.Error{Kind: faas.Invalid, Detail: "the upload ended before the source was complete", Err: err}
 }
 
-// markedReader remembers its error, to tell it from the writer's.
-type markedReader struct {
+// errorReader keeps the reader's error, which io.Copy does not tell apart from the writer's.
+type errorReader struct {
 	r   io.Reader
 	err error
 }
 
-func (m *markedReader) Read(b []byte) (int, error) {
-	n, err := m.r.Read(b)
+func (e *errorReader) Read(b []byte) (int, error) {
+	n, err := e.r.Read(b)
 	if err != nil && !errors.Is(err, io.EOF) {
-		m.err = err
+		e.err = err
 	}
 	return n, err
 }

@@ -10,22 +10,22 @@ import (
 	"davit/internal/faas/spec"
 )
 
-// PutTrigger creates or replaces a trigger. A function that is not there and
-// fields that do not fit it are NotAllowed; a path that another trigger takes is a Conflict.
+// PutTrigger creates or replaces a trigger. The error is NotAllowed if the function does not exist or fields do not fit it, and
+// Conflict if another trigger has the path.
 func (s *Service) PutTrigger(ctx context.Context, name faas.TriggerName, spec faas.TriggerSpec) (t *faas.Trigger, created bool, err error) {
 	if spec, err = s.checkedTrigger(ctx, name, spec); err != nil {
 		return nil, false, err
 	}
 	t, created, version, err := s.putTrigger(ctx, name, spec)
 	if err != nil {
-		return nil, false, away(fmt.Errorf("register trigger %q: %w", name, err))
+		return nil, false, readable(fmt.Errorf("register trigger %q: %w", name, err))
 	}
-	s.applied(ctx, version)
+	s.publisher.await(ctx, version)
 	return t, created, nil
 }
 
-// checkedTrigger returns the spec with its own defaults when it fits its
-// function; what it leaves to the function stays empty, and so follows it.
+// checkedTrigger returns the spec with its defaults, or the error for name and spec. Fields that default to the function's stay
+// empty, so that they follow the function.
 func (s *Service) checkedTrigger(ctx context.Context, name faas.TriggerName, given faas.TriggerSpec) (faas.TriggerSpec, error) {
 	var faults []faas.FieldError
 	if why := name.Check(); why != "" {
@@ -46,12 +46,12 @@ func (s *Service) checkedTrigger(ctx context.Context, name faas.TriggerName, giv
 	return spec.CompleteTrigger(given, faas.FunctionSpec{}), nil
 }
 
-// specOf returns the spec that calls would find: of the live revision, before there is one of the newest.
+// specOf returns the spec of the function's live revision, or of its latest one if none is live.
 func (s *Service) specOf(ctx context.Context, name faas.FunctionName) (faas.FunctionSpec, error) {
 	if name.Check() != "" {
-		return faas.FunctionSpec{}, faas.Errorf(faas.NotFound, "%q is no name of a function", name)
+		return faas.FunctionSpec{}, faas.Errorf(faas.NotFound, "%q is not a function's name", name)
 	}
-	e, err := readEntry(ctx, reader{s.o.Revisions, s.o.Functions, s.o.Triggers}, name)
+	e, err := s.reader.entry(ctx, name)
 	switch {
 	case err != nil:
 		return faas.FunctionSpec{}, err
@@ -64,8 +64,8 @@ func (s *Service) specOf(ctx context.Context, name faas.FunctionName) (faas.Func
 }
 
 func (s *Service) putTrigger(ctx context.Context, name faas.TriggerName, spec faas.TriggerSpec) (t *faas.Trigger, created bool, version int64, err error) {
-	defer s.names.lock("t/" + string(name))()
-	defer s.names.lock("f/" + string(spec.Function))() // it is not deleted meanwhile
+	defer s.locks.trigger(name)()
+	defer s.locks.function(spec.Function)() // so that the function is not deleted meanwhile
 	ctx, cancel := unstoppable(ctx)
 	defer cancel()
 	before, err := s.o.Triggers.FindTrigger(ctx, name)
@@ -73,7 +73,7 @@ func (s *Service) putTrigger(ctx context.Context, name faas.TriggerName, spec fa
 		return nil, false, 0, err
 	}
 	if before != nil {
-		if before, err = s.finishTriggerDeletion(ctx, before); err != nil {
+		if before, err = s.deletions.finishTrigger(ctx, before); err != nil {
 			return nil, false, 0, err
 		}
 	}
@@ -86,86 +86,36 @@ func (s *Service) putTrigger(ctx context.Context, name faas.TriggerName, spec fa
 	if err != nil {
 		return nil, false, 0, err
 	}
-	if err := s.copyTrigger(ctx, t); err != nil {
+	if err := s.objects.putTrigger(ctx, t); err != nil {
 		return nil, false, 0, err
 	}
 	created, version, err = s.o.Triggers.SaveTrigger(ctx, t, slots)
 	if err != nil {
-		s.uncopyTrigger(ctx, name, before)
+		s.undoTrigger(ctx, name, before)
 		return nil, false, 0, err
 	}
 	return t, created, version, nil
 }
 
-// copyTrigger writes a trigger's copy and then takes its tombstone away, so that
-// until both are done the trigger is not there.
-func (s *Service) copyTrigger(ctx context.Context, t *faas.Trigger) error {
-	if err := s.copies.put(ctx, triggerKey(t.Name), t, blob.PutOptions{}); err != nil {
-		return err
-	}
-	return s.copies.delete(ctx, triggerTombstone(t.Name))
-}
-
-// uncopyTrigger makes the copy what it was before a change that was refused.
-func (s *Service) uncopyTrigger(ctx context.Context, name faas.TriggerName, before *faas.Trigger) {
+// undoTrigger restores the trigger's object after a change that the registry refused. before is nil if there was none.
+func (s *Service) undoTrigger(ctx context.Context, name faas.TriggerName, before *faas.Trigger) {
 	var err error
 	if before != nil {
-		err = s.copies.put(ctx, triggerKey(name), before, blob.PutOptions{})
+		err = s.objects.put(ctx, triggerKey(name), before, blob.PutOptions{})
 	} else {
-		err = s.copies.delete(ctx, triggerKey(name))
+		err = s.objects.delete(ctx, triggerKey(name))
 	}
 	if err != nil {
-		s.o.Log.Warn("the copy of a trigger whose change was refused is to be repaired", "trigger", string(name), "error", err)
+		s.o.Log.Warn("restoring the object of a trigger after a refused change failed", "trigger", string(name), "error", err)
 	}
 }
 
-// DeleteTrigger deletes a trigger.
+// DeleteTrigger deletes a trigger or returns a NotFound error.
 func (s *Service) DeleteTrigger(ctx context.Context, name faas.TriggerName) error {
-	version, err := s.deleteTrigger(ctx, name)
+	version, err := s.deletions.deleteTrigger(ctx, name)
 	if err != nil {
-		return away(fmt.Errorf("delete trigger %q: %w", name, err))
+		return readable(fmt.Errorf("delete trigger %q: %w", name, err))
 	}
-	s.applied(ctx, version)
+	s.publisher.await(ctx, version)
 	return nil
-}
-
-func (s *Service) deleteTrigger(ctx context.Context, name faas.TriggerName) (int64, error) {
-	defer s.names.lock("t/" + string(name))()
-	ctx, cancel := unstoppable(ctx)
-	defer cancel()
-	if _, err := s.o.Triggers.FindTrigger(ctx, name); err != nil {
-		return 0, err
-	}
-	if err := s.buryTrigger(ctx, name); err != nil {
-		return 0, err
-	}
-	version, err := s.o.Triggers.DeleteTrigger(ctx, name)
-	if err != nil && !isNotFound(err) { // a repair may have been as fast
-		s.soon.Set()
-		return 0, err
-	}
-	if err := s.copies.delete(ctx, triggerKey(name)); err != nil {
-		s.o.Log.Warn("the copy of a trigger that was deleted is removed later", "trigger", string(name), "error", err)
-		s.soon.Set()
-	}
-	return version, nil
-}
-
-// buryTrigger writes a trigger's tombstone.
-func (s *Service) buryTrigger(ctx context.Context, name faas.TriggerName) error {
-	return s.copies.put(ctx, triggerTombstone(name), tombstone{DeletedAt: s.o.Now().UTC()}, blob.PutOptions{})
-}
-
-// finishTriggerDeletion ends a deletion that was cut off after its tombstone. It
-// returns the trigger if it is still there.
-func (s *Service) finishTriggerDeletion(ctx context.Context, t *faas.Trigger) (*faas.Trigger, error) {
-	var mark tombstone
-	dead, err := s.copies.get(ctx, triggerTombstone(t.Name), &mark)
-	if err != nil || !dead {
-		return t, err
-	}
-	if _, err := s.o.Triggers.DeleteTrigger(ctx, t.Name); err != nil && !isNotFound(err) {
-		return nil, err
-	}
-	return nil, s.copies.delete(ctx, triggerKey(t.Name))
 }
