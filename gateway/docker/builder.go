@@ -2,16 +2,13 @@ package docker
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
 
 	"davit/internal/archive"
@@ -69,81 +66,6 @@ type Builder struct {
 	gone    map[string]time.Time // tags of revisions that are not registered, with when that was first seen
 }
 
-// New returns a Builder. It does not ask the daemon for anything yet.
-func New(o Options) (*Builder, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Longest <= 0 {
-		o.Longest = time.Hour
-	}
-	b := &Builder{o: o, pushWait: firstWait, pulled: map[string]*pulled{}, stray: map[string]bool{}, waiting: map[string]bool{}, gone: map[string]time.Time{}}
-	b.life, b.stop = context.WithCancel(context.Background())
-	var err error
-	if b.registry, err = parseAddress(o.Registry); err != nil {
-		return nil, fmt.Errorf("read the registry's address: %w", err)
-	}
-	b.pull = b.registry
-	if o.RegistryPull != "" {
-		if b.pull, err = parsePullAddress(o.RegistryPull, b.registry); err != nil {
-			return nil, fmt.Errorf("read the address to pull from: %w", err)
-		}
-	}
-	if b.allowed, err = newAllowList(o.BaseImages); err != nil {
-		return nil, err
-	}
-	if len(b.allowed) > 0 { // with a list, what is not on it but the default is refused
-		own, err := newAllowList([]string{o.BaseImage})
-		if err != nil {
-			return nil, err
-		}
-		b.allowed = append(b.allowed, own...)
-	}
-	if _, err := os.Stat(o.Runner); err != nil {
-		return nil, fmt.Errorf("find the runner: %w", err)
-	}
-	opts := []client.Opt{client.WithHost(o.Host)}
-	if o.Certs != "" {
-		in := func(name string) string { return filepath.Join(o.Certs, name) }
-		opts = append(opts, client.WithTLSClientConfig(in("ca.pem"), in("cert.pem"), in("key.pem")))
-	}
-	if b.docker, err = client.New(opts...); err != nil {
-		return nil, fmt.Errorf("use the Docker daemon %s: %w", o.Host, err)
-	}
-	return b, nil
-}
-
-// Close gives the connections to the daemon back, when nothing is built any more.
-func (b *Builder) Close() error {
-	b.stop()
-	b.tidying.Wait()
-	return b.docker.Close()
-}
-
-// Build makes a revision's image, of source or, where that is nil, of the image that its spec names, pushes it, and
-// returns it by digest once the registry has it. What people want to read goes to log: the steps and their output. It
-// ends with ctx, and then nothing goes on in the daemon. It may be repeated.
-//
-// Errors are *faas.Error: BuildFailed where the source, the image or the login is at fault, or the build needed more
-// than the limits; Unavailable where daemon or registry are away; or they are ctx's.
-//
-// A registry_secret is "USER:PASSWORD", or what `docker login` writes (config.json); it is only used for pulling.
-func (b *Builder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
-	w, err := b.begin(ctx, rev, log)
-	if err != nil {
-		return faas.Built{}, explain(ctx, "prepare", err)
-	}
-	defer w.end() //nolint:contextcheck // what it tidies goes on after the build, on a context of its own
-	built, err := w.build(ctx, source)
-	if err != nil {
-		return faas.Built{}, explain(ctx, "build", err)
-	}
-	return built, nil
-}
-
 // work is one build.
 type work struct {
 	*Builder
@@ -160,74 +82,27 @@ type work struct {
 	broken bool     // and some that are not known
 }
 
-// helloWithin is how long a daemon may take to say what it is.
-const helloWithin = 20 * time.Second
-
-// begin asks the daemon what it is, and for the function's login.
-func (b *Builder) begin(ctx context.Context, rev *faas.Revision, log io.Writer) (*work, error) {
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	w := &work{Builder: b, rev: rev, log: log, began: b.o.Now(), mark: hex.EncodeToString(id[:]) + markSuffix}
-	hello, cancel := context.WithTimeout(ctx, helloWithin)
-	defer cancel()
-	version, err := b.docker.ServerVersion(hello, client.ServerVersionOptions{})
-	switch {
-	case err != nil && ctx.Err() == nil && hello.Err() != nil:
-		return nil, faas.Errorf(faas.Unavailable, "the Docker daemon does not answer; send the function again when it does")
-	case err != nil && toldBy(err) != nil:
-		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the Docker daemon does not let the gateway in: " + sayable(err.Error()), Err: err}
-	case err != nil:
-		return nil, fmt.Errorf("ask the daemon for its version: %w", err)
-	}
-	w.os, w.arch = version.Os, version.Arch
-	if w.login, err = b.loginOf(ctx, rev.Spec.RegistrySecret); err != nil {
-		return nil, err
-	}
-	b.building.RLock()
-	return w, nil
-}
-
-// end gives back what the build held.
-func (w *work) end() {
-	w.mu.Lock()
-	for _, ref := range w.uses {
-		w.pulled[ref].users--
-	}
-	for _, id := range w.made {
-		w.stray[id] = true
-	}
-	if w.broken {
-		w.Builder.broken = append(w.Builder.broken, span{w.began, w.o.Now()})
-	}
-	w.mu.Unlock()
-	w.building.RUnlock()
-	w.tidying.Go(func() { w.tidyAfter(w.rev.Ref()) })
-}
-
-// build makes the image, pushes it and pins it.
-func (w *work) build(ctx context.Context, source io.Reader) (built faas.Built, err error) {
-	tag := w.registry.tag(w.rev.Ref())
-	before, err := w.look(ctx, tag)
-	if err != nil {
-		return built, err
-	}
-	if before != nil { // an interrupted build's, which loses its name to this one
-		w.made = append(w.made, before.ID)
-	}
-	if source == nil {
-		built.Command, err = w.ofImage(ctx, tag)
-	} else {
-		built.Command, err = w.ofSource(ctx, tag, source)
-	}
-	if err != nil {
-		return built, err
-	}
-	digest, err := w.push(ctx, tag)
-	if err != nil {
-		return built, err
-	}
-	built.Image = w.pull.pinned(w.rev.Function, digest)
-	return built, nil
-}
-
 func (w *work) say(format string, args ...any) { _, _ = fmt.Fprintf(w.log, format+"\n", args...) }
+
+// pulled is an image that the daemon has because of this process.
+type pulled struct {
+	at     time.Time
+	id     string
+	secret string // the registry_secret that it was pulled with
+	users  int    // builds
+}
+
+// login is what a registry wants to know, for one host or for any.
+type login struct {
+	any    *registry.AuthConfig
+	byHost map[string]registry.AuthConfig
+}
+
+// span is a time of the gateway's clock; the daemon's may be another by slack.
+type span struct{ from, to time.Time }
+
+const slack = time.Minute
+
+func (s span) holds(at time.Time) bool {
+	return at.After(s.from.Add(-slack)) && at.Before(s.to.Add(slack))
+}

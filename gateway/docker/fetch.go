@@ -18,14 +18,6 @@ import (
 // beyond the builds that used it.
 const freshFor = time.Hour
 
-// pulled is an image that the daemon has because of this process.
-type pulled struct {
-	at     time.Time
-	id     string
-	secret string // the registry_secret that it was pulled with
-	users  int    // builds
-}
-
 // fetch sees to it that the daemon has an image, and returns what it says of it. A base image must be allowed; one that the
 // daemon had of itself is used as it is, and one that was pulled with the same login within the hour. Any other image is
 // pulled, and if its registry cannot give it, one that the daemon had of itself is good, too.

@@ -12,12 +12,6 @@ import (
 	"davit/internal/faas"
 )
 
-// login is what a registry wants to know, for one host or for any.
-type login struct {
-	any    *registry.AuthConfig
-	byHost map[string]registry.AuthConfig
-}
-
 // loginOf reads the secret of that name; no name is no login.
 func (b *Builder) loginOf(ctx context.Context, name string) (*login, error) {
 	if name == "" {

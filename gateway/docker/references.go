@@ -174,3 +174,6 @@ func instructions(dockerfile []byte) []string {
 	}
 	return all
 }
+
+// maxDockerfile is the most bytes that a source's own Dockerfile may have.
+const maxDockerfile = 1 << 20

@@ -12,9 +12,6 @@ import (
 	"davit/internal/faas"
 )
 
-// markSuffix ends the host name by which the containers of builds are told from others.
-const markSuffix = ".davit-build.invalid"
-
 var (
 	errNoImage = errors.New("the daemon did not say which image it built")
 	errDisk    = errors.New("a step wrote too much")

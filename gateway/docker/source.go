@@ -11,9 +11,6 @@ import (
 	"davit/internal/faas"
 )
 
-// maxDockerfile is the most bytes that a source's own Dockerfile may have.
-const maxDockerfile = 1 << 20
-
 // ofSource makes the image of a source, and tells the command of its own Dockerfile's image.
 func (w *work) ofSource(ctx context.Context, tag string, source io.Reader) (faas.Command, error) {
 	file, err := w.spool(source)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -155,20 +154,6 @@ func (b *Builder) removeContainers(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// markOf is the mark of the build that a container is of; "" for others.
-func (b *Builder) markOf(ctx context.Context, id string) (string, error) {
-	found, err := b.docker.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
-	if err != nil || found.Container.HostConfig == nil {
-		return "", err
-	}
-	for _, host := range found.Container.HostConfig.ExtraHosts {
-		if name, _, _ := strings.Cut(host, ":"); strings.HasSuffix(name, markSuffix) {
-			return name, nil
-		}
-	}
-	return "", nil
 }
 
 // forgetImages removes the images of revisions that are no longer registered, from daemon and registry.

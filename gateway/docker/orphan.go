@@ -12,15 +12,6 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// span is a time of the gateway's clock; the daemon's may be another by slack.
-type span struct{ from, to time.Time }
-
-const slack = time.Minute
-
-func (s span) holds(at time.Time) bool {
-	return at.After(s.from.Add(-slack)) && at.Before(s.to.Add(slack))
-}
-
 // findStray finds what a build made that ended without telling: images without a name, made while it ran. It waits until
 // nobody else can be building on them.
 func (b *Builder) findStray(ctx context.Context) error {

@@ -1,0 +1,25 @@
+package docker
+
+import (
+	"context"
+	"strings"
+
+	"github.com/moby/moby/client"
+)
+
+// markSuffix ends the host name by which the containers of builds are told from others.
+const markSuffix = ".davit-build.invalid"
+
+// markOf is the mark of the build that a container is of; "" for others.
+func (b *Builder) markOf(ctx context.Context, id string) (string, error) {
+	found, err := b.docker.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil || found.Container.HostConfig == nil {
+		return "", err
+	}
+	for _, host := range found.Container.HostConfig.ExtraHosts {
+		if name, _, _ := strings.Cut(host, ":"); strings.HasSuffix(name, markSuffix) {
+			return name, nil
+		}
+	}
+	return "", nil
+}
