@@ -188,7 +188,7 @@ type wanted struct{ g *gateway }
 func (w wanted) WantsRunner(ctx context.Context, id faas.InvocationID) (bool, error) {
 	inv, err := w.g.records.FindInvocation(ctx, id)
 	if faas.KindOf(err) == faas.NotFound {
-		_, held := w.g.hub.Holder(id) // by a runner, and Redis has lost the record
+		_, held := w.g.hub.Owner(id) // by a runner, and Redis has lost the record
 		return held || w.g.dispatch.Leads(id), nil
 	}
 	return err == nil && !inv.State.Final(), err

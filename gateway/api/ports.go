@@ -35,8 +35,8 @@ type Records interface {
 	List(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error)
 }
 
-// Opener reads a part of a stored object; length -1 is to the end.
-type Opener = func(offset, length int64) (io.ReadCloser, error)
+// Opener is blob.Opener.
+type Opener = blob.Opener
 
 // Results reads what invocations left in the store.
 type Results interface {

@@ -132,7 +132,7 @@ func (c *call) missedFor(now time.Time) time.Duration {
 // store, by the one that it told, else as lost. A runner that is merely thought to
 // be gone, and is connected, is left alone.
 func (d *Dispatcher) resolve(ctx context.Context, c *call, l *loss) {
-	if _, held := d.hub.Holder(c.id); held && l.reason == faas.ReasonRunnerLost || c.stored.isSet() {
+	if _, held := d.hub.Owner(c.id); held && l.reason == faas.ReasonRunnerLost || c.stored.isSet() {
 		return
 	}
 	o, err := d.storedOutcome(ctx, c.id, c.snapshot().Attempt)
@@ -198,7 +198,7 @@ func (d *Dispatcher) adoptForeign(ctx context.Context, live []faas.GatewayID) {
 	}
 	d.mu.Unlock()
 	for id, f := range due {
-		switch _, held := d.hub.Holder(id); {
+		switch _, held := d.hub.Owner(id); {
 		case !held && f.outcome != nil:
 			d.part(id) // it was settled, and its runner has forgotten it
 		case !d.ledElsewhere(f.record, live):
@@ -318,7 +318,7 @@ func (d *Dispatcher) takeOver(ctx context.Context, record *faas.Invocation) {
 		return
 	case c.commit:
 		d.catchUp(c, f)
-		if _, held := d.hub.Holder(c.id); !held {
+		if _, held := d.hub.Owner(c.id); !held {
 			c.missed(d.Now())
 		}
 	case len(c.task.Command) == 0:
@@ -353,7 +353,7 @@ func (d *Dispatcher) adoptAlone(ctx context.Context, record *faas.Invocation, li
 	if in == nil || in.Accepted || d.find(record.ID) != nil || slices.Contains(live, in.Gateway) {
 		return
 	}
-	if _, held := d.hub.Holder(record.ID); held {
+	if _, held := d.hub.Owner(record.ID); held {
 		return
 	}
 	c := d.adopt(ctx, record, in.Runner)

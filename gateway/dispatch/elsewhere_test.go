@@ -108,7 +108,7 @@ func TestCallsOfOthersAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := reply.Invocation.ID
-	until(t, "a runner holds it", func() bool { _, is := r.hub.Holder(held); return is })
+	until(t, "a runner holds it", func() bool { _, is := r.hub.Owner(held); return is })
 	over, err := faas.NewInvocationID()
 	if err != nil {
 		t.Fatal(err)

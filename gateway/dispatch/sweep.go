@@ -79,7 +79,7 @@ func (d *Dispatcher) sweep(ctx context.Context) {
 }
 
 func (d *Dispatcher) isHeld(inv *faas.Invocation) bool {
-	_, held := d.hub.Holder(inv.ID)
+	_, held := d.hub.Owner(inv.ID)
 	return held
 }
 

@@ -220,7 +220,7 @@ func TestClaimKnowsOthers(t *testing.T) {
 	if got, want := g2.Slots(ref)[faas.StartWarm], (hub.Counts{Runners: 1, Busy: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if holder, ok := g2.Holder(id); !ok || holder != "r1" {
+	if holder, ok := g2.Owner(id); !ok || holder != "r1" {
 		t.Errorf("holder %q, %v", holder, ok)
 	}
 	close(w.Gate)

@@ -248,7 +248,7 @@ func (f *fire) call(g, other *gateway) error {
 			continue // nothing ran, so again
 		}
 		attach := g // knows whom to ask; another one only when it has heard of the call
-		if _, held := other.Holder(id); held && len(input)%2 == 0 {
+		if _, held := other.Owner(id); held && len(input)%2 == 0 {
 			attach = other
 		}
 		if err := judge(ctx, attach, w, f.ledger, id, input, a, err); err != nil {

@@ -81,8 +81,8 @@ func (h *Hub) answer(id faas.InvocationID, gone bool) {
 	}
 }
 
-// Holder returns the connected runner that holds the invocation.
-func (h *Hub) Holder(id faas.InvocationID) (faas.RunnerID, bool) {
+// Owner returns the connected runner that holds the invocation.
+func (h *Hub) Owner(id faas.InvocationID) (faas.RunnerID, bool) {
 	r, _ := h.holder(id)
 	if r == nil {
 		return "", false

@@ -62,6 +62,9 @@ type PutOptions struct {
 	mark string // tells one Put from others where the answer does not
 }
 
+// Opener reads length bytes of a stored object from offset on; length -1 is to the end.
+type Opener = func(offset, length int64) (io.ReadCloser, error)
+
 // Store keeps objects. All methods may be called from any number of goroutines and processes at once.
 //
 // Every error wraps what was tried, and where it applies one of this package's errors. When ctx ends, the
