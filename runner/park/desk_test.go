@@ -53,7 +53,7 @@ func (p *parter) count() int {
 }
 
 func holds(g *gateway, id faas.InvocationID) bool {
-	_, held := g.Holder(id)
+	_, held := g.Owner(id)
 	return held
 }
 
