@@ -29,7 +29,7 @@ return {version, redis.call('LRANGE', KEYS[2], -behind, -1)}
 
 // Changes returns what changed after version since. It is ErrEmpty when the
 // registry is lost: whoever serves registrations goes on with those that it knows.
-func (s *Store) Changes(ctx context.Context, since int64) (faas.Changes, error) {
+func (s Registry) Changes(ctx context.Context, since int64) (faas.Changes, error) {
 	parts, err := s.eval(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
 	if err != nil {
 		return faas.Changes{}, fmt.Errorf("read changes since %d: %w", since, s.fault(err))
@@ -73,7 +73,7 @@ func collect(version int64, lines []any) faas.Changes {
 // Snapshot returns all functions, live revisions and triggers. What is changed
 // while it reads may be in it or not, but Changes since its Version tells of it.
 // It is ErrEmpty when the registry is lost.
-func (s *Store) Snapshot(ctx context.Context) (*faas.Snapshot, error) {
+func (s Registry) Snapshot(ctx context.Context) (*faas.Snapshot, error) {
 	all := &faas.Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
 	version, err := s.client.Get(ctx, s.keys.version()).Int64()
 	switch {
@@ -91,7 +91,7 @@ func (s *Store) Snapshot(ctx context.Context) (*faas.Snapshot, error) {
 	return all, nil
 }
 
-func (s *Store) fill(ctx context.Context, all *faas.Snapshot) error {
+func (s Registry) fill(ctx context.Context, all *faas.Snapshot) error {
 	for cursor := ""; ; {
 		page, next, err := s.ListFunctions(ctx, mostLimit, cursor)
 		if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) fill(ctx context.Context, all *faas.Snapshot) error {
 }
 
 // liveRevisions reads the live revision of each function that has one.
-func (s *Store) liveRevisions(ctx context.Context, functions []*faas.Function) ([]*faas.Revision, error) {
+func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function) ([]*faas.Revision, error) {
 	pipe := s.client.Pipeline()
 	cmds := map[*faas.Function]*redis.StringCmd{}
 	for _, f := range functions {
@@ -155,7 +155,7 @@ func (s *Store) liveRevisions(ctx context.Context, functions []*faas.Function) (
 const readBatch = 1000
 
 // allTriggers reads every trigger. One that is replaced meanwhile comes in either form.
-func (s *Store) allTriggers(ctx context.Context) ([]*faas.Trigger, error) {
+func (s Registry) allTriggers(ctx context.Context) ([]*faas.Trigger, error) {
 	names, err := s.client.HKeys(ctx, s.keys.triggers()).Result()
 	if err != nil {
 		return nil, s.fault(err)

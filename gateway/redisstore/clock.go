@@ -14,7 +14,7 @@ import (
 const clockTolerance = 250 * time.Millisecond
 
 // setClock measures how far the server's clock is ahead of this machine's.
-func (s *Store) setClock(ctx context.Context) error {
+func (s *conn) setClock(ctx context.Context) error {
 	before := s.now()
 	there, err := s.client.Time(ctx).Result()
 	if err != nil {
@@ -33,6 +33,6 @@ func (s *Store) setClock(ctx context.Context) error {
 }
 
 // stamp is an instant of this machine's clock in the server's, in milliseconds.
-func (s *Store) stamp(t time.Time) int64 {
+func (s *conn) stamp(t time.Time) int64 {
 	return t.Add(time.Duration(s.skew.Load())).UnixMilli()
 }

@@ -38,7 +38,7 @@ return done('ok ' .. changed(names))
 // DeleteFunction deletes a function and its revisions, at once with its triggers
 // when withTriggers says so, and returns the registry's version. Otherwise a
 // function that has triggers is a Conflict that names them. No such function is NotFound.
-func (s *Store) DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) (version int64, err error) {
+func (s Registry) DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) (version int64, err error) {
 	keys := append(s.triggerKeys(name), s.keys.revisions(name), s.keys.functions(), s.keys.deletedFunctions())
 	a, err := s.change(ctx, deleteFunctionLua, keys, string(name), withTriggers)
 	switch {

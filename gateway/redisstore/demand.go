@@ -55,7 +55,7 @@ return answer
 // changes. It takes the lead for so long, or renews it, unless another gateway
 // has it. term counts the leads that there were; 0: another gateway leads. Who
 // leads is given what the others want.
-func (s *Store) ShareDemand(ctx context.Context, gateway faas.GatewayID, own []faas.Demand, lead time.Duration) (term int64, others []faas.Demand, err error) {
+func (s Fleet) ShareDemand(ctx context.Context, gateway faas.GatewayID, own []faas.Demand, lead time.Duration) (term int64, others []faas.Demand, err error) {
 	if own == nil {
 		own = []faas.Demand{}
 	}
@@ -108,7 +108,7 @@ return 1
 `
 
 // LeaveLead takes back what a gateway wanted; if it leads, another may at once.
-func (s *Store) LeaveLead(ctx context.Context, gateway faas.GatewayID) error {
+func (s Fleet) LeaveLead(ctx context.Context, gateway faas.GatewayID) error {
 	err := s.eval(ctx, leaveLeadLua, []string{s.keys.demand(), s.keys.lead()}, s.keys.messages(), string(gateway)).Err()
 	if err != nil {
 		return fmt.Errorf("give up the lead of gateway %q: %w", gateway, s.fault(err))
@@ -117,7 +117,7 @@ func (s *Store) LeaveLead(ctx context.Context, gateway faas.GatewayID) error {
 }
 
 // PublishExit tells every gateway how a runner ended, in the words of who tells it: a line.
-func (s *Store) PublishExit(ctx context.Context, line string) error {
+func (s Fleet) PublishExit(ctx context.Context, line string) error {
 	if err := s.client.Publish(ctx, s.keys.messages(), string(KindExit)+" "+line).Err(); err != nil {
 		return fmt.Errorf("tell how a runner ended: %w", s.fault(err))
 	}

@@ -22,15 +22,15 @@ func awayReplies() []string {
 	}
 }
 
-// fault translates an error of the client into one of the vocabulary's.
-func (s *Store) fault(err error) error {
+// fault returns an error of the client as a *faas.Error, without the password.
+func fault(err error, password string) error {
 	if err == nil {
 		return nil
 	}
 	if own, ok := errors.AsType[*faas.Error](err); ok {
 		return own
 	}
-	cause := s.redact(err)
+	cause := redact(err, password)
 	reply, isReply := errors.AsType[redis.Error](err)
 	if !isReply {
 		return away("Redis does not answer", cause)
@@ -47,9 +47,8 @@ func away(what string, cause error) *faas.Error {
 	return &faas.Error{Kind: faas.Unavailable, Detail: what + "; try again in a moment", RetryAfter: retryAfter, Err: cause}
 }
 
-// redact takes the password out of what a server may have quoted back.
-func (s *Store) redact(err error) error {
-	password := s.client.Options().Password
+// redact removes the password from an error, because a server may quote it.
+func redact(err error, password string) error {
 	if password == "" || !strings.Contains(err.Error(), password) {
 		return err
 	}

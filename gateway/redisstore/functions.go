@@ -37,7 +37,7 @@ return done('ok ' .. created .. ' ' .. number)
 // AddRevision adds the next revision of a function, in state building, and the
 // function if it is new. Numbers count from 1 and are never given twice, not
 // even when the function was deleted in between.
-func (s *Store) AddRevision(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, at time.Time) (rev *faas.Revision, created bool, err error) {
+func (s Registry) AddRevision(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, at time.Time) (rev *faas.Revision, created bool, err error) {
 	rev = &faas.Revision{Function: name, State: faas.RevisionBuilding, Spec: spec, CreatedAt: at}
 	record, err := json.Marshal(rev)
 	if err != nil {
@@ -78,7 +78,7 @@ return done('ok ' .. changed('f:' .. ARGV[4]))
 // version. One that turns from building to ready and is newer than the live one
 // becomes live. It is NotFound when the function was deleted meanwhile, and a
 // Conflict when the revision is ready or failed already and rev says otherwise.
-func (s *Store) SaveRevision(ctx context.Context, rev *faas.Revision) (version int64, err error) {
+func (s Registry) SaveRevision(ctx context.Context, rev *faas.Revision) (version int64, err error) {
 	record, err := json.Marshal(rev)
 	if err != nil {
 		return 0, fmt.Errorf("encode revision %s: %w", rev.Ref(), err)
@@ -133,7 +133,7 @@ return done('ok ' .. changed('f:' .. ARGV[4]))
 
 // Rollback makes a ready revision live, under its own number, and returns the
 // registry's version. A revision that is not ready is a Conflict.
-func (s *Store) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (version int64, err error) {
+func (s Registry) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (version int64, err error) {
 	ref := faas.RevisionRef{Function: name, Number: number}
 	keys := []string{s.keys.function(name), s.keys.revisions(name)}
 	a, err := s.change(ctx, rollbackLua, keys, string(name), int(number), formatTime(s.now()))
@@ -147,7 +147,7 @@ func (s *Store) Rollback(ctx context.Context, name faas.FunctionName, number faa
 }
 
 // FindFunction returns the function or a NotFound error.
-func (s *Store) FindFunction(ctx context.Context, name faas.FunctionName) (*faas.Function, error) {
+func (s Registry) FindFunction(ctx context.Context, name faas.FunctionName) (*faas.Function, error) {
 	columns, err := s.client.HGetAll(ctx, s.keys.function(name)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("find function %q: %w", name, s.fault(err))
@@ -181,7 +181,7 @@ func readFunction(name faas.FunctionName, columns map[string]string) (*faas.Func
 }
 
 // ListFunctions lists functions by name. next is the cursor of the page behind, "" at the end.
-func (s *Store) ListFunctions(ctx context.Context, limit int, cursor string) (items []*faas.Function, next string, err error) {
+func (s Registry) ListFunctions(ctx context.Context, limit int, cursor string) (items []*faas.Function, next string, err error) {
 	names, next, err := s.pageOfNames(ctx, s.keys.functions(), limit, cursor)
 	if err == nil {
 		items, err = s.loadFunctions(ctx, names)
@@ -193,7 +193,7 @@ func (s *Store) ListFunctions(ctx context.Context, limit int, cursor string) (it
 }
 
 // loadFunctions reads functions by name and leaves out those that are gone.
-func (s *Store) loadFunctions(ctx context.Context, names []string) ([]*faas.Function, error) {
+func (s Registry) loadFunctions(ctx context.Context, names []string) ([]*faas.Function, error) {
 	cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, name := range names {
 			p.HGetAll(ctx, s.keys.function(faas.FunctionName(name)))
@@ -219,7 +219,7 @@ func (s *Store) loadFunctions(ctx context.Context, names []string) ([]*faas.Func
 }
 
 // pageOfNames reads a page of a sorted set whose scores are all 0. The cursor is the last name of the page before.
-func (s *Store) pageOfNames(ctx context.Context, key string, limit int, cursor string) (names []string, next string, err error) {
+func (s Registry) pageOfNames(ctx context.Context, key string, limit int, cursor string) (names []string, next string, err error) {
 	size := pageSize(limit)
 	from := "-"
 	if cursor != "" {

@@ -11,6 +11,13 @@ import (
 	"davit/internal/faas"
 )
 
+// Gateways keeps the set of live gateways.
+type Gateways struct {
+	*conn
+
+	messages *Messages
+}
+
 // Gateway is one live gateway process.
 type Gateway struct {
 	ID         faas.GatewayID // without spaces
@@ -48,7 +55,7 @@ return 1
 
 // Beat says that a gateway lives, and what it serves: to be called each second,
 // and when Applied changes. Without it a gateway is gone after 3 s.
-func (s *Store) Beat(ctx context.Context, g Gateway) error {
+func (s Gateways) Beat(ctx context.Context, g Gateway) error {
 	now := s.now()
 	err := s.eval(ctx, beatLua, []string{s.keys.gateways()}, s.keys.messages(), string(g.ID), g.RunnerAddr, g.Applied,
 		s.stamp(now), s.stamp(now.Add(-liveFor)), s.stamp(now.Add(-forgetFor))).Err()
@@ -65,7 +72,7 @@ return 1
 `
 
 // Leave takes a gateway out of the live set at once.
-func (s *Store) Leave(ctx context.Context, id faas.GatewayID) error {
+func (s Gateways) Leave(ctx context.Context, id faas.GatewayID) error {
 	if err := s.eval(ctx, leaveLua, []string{s.keys.gateways()}, s.keys.messages(), string(id)).Err(); err != nil {
 		return fmt.Errorf("tell that gateway %q leaves: %w", id, s.fault(err))
 	}
@@ -73,7 +80,7 @@ func (s *Store) Leave(ctx context.Context, id faas.GatewayID) error {
 }
 
 // LiveGateways returns the gateways that beat in the last 3 s, by id.
-func (s *Store) LiveGateways(ctx context.Context) ([]Gateway, error) {
+func (s Gateways) LiveGateways(ctx context.Context) ([]Gateway, error) {
 	all, err := s.client.HGetAll(ctx, s.keys.gateways()).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list live gateways: %w", s.fault(err))
@@ -99,7 +106,7 @@ func (s *Store) LiveGateways(ctx context.Context) ([]Gateway, error) {
 }
 
 // LiveGatewayIDs returns the ids of LiveGateways.
-func (s *Store) LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error) {
+func (s Gateways) LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error) {
 	live, err := s.LiveGateways(ctx)
 	if err != nil {
 		return nil, err
@@ -117,8 +124,8 @@ const lookAgain = 100 * time.Millisecond
 // AwaitApplied returns nil as soon as every live gateway serves the version or a
 // later one; one that leaves the live set does not count. After most it is an
 // Unavailable error that names those that do not. With Run it learns at once.
-func (s *Store) AwaitApplied(ctx context.Context, version int64, most time.Duration) error {
-	messages, cancel := s.Subscribe()
+func (s Gateways) AwaitApplied(ctx context.Context, version int64, most time.Duration) error {
+	messages, cancel := s.messages.Subscribe()
 	defer cancel()
 	end := time.NewTimer(most)
 	defer end.Stop()
@@ -135,7 +142,7 @@ func (s *Store) AwaitApplied(ctx context.Context, version int64, most time.Durat
 	}
 }
 
-func (s *Store) gatewaysBehind(ctx context.Context, version int64) ([]string, error) {
+func (s Gateways) gatewaysBehind(ctx context.Context, version int64) ([]string, error) {
 	live, err := s.LiveGateways(ctx)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ import (
 const saveLua = writeLua + `
 local news = {}
 for i = 1, tonumber(ARGV[3]) do
-  local k, a = 8 + 3 * i, 11 * i - 7
+  local k, a = 7 + 3 * i, 11 * i - 7
   local was = read(k, ARGV[a])
   local behind = was.state and was.attempt == tonumber(ARGV[a + 4]) and rank[ARGV[a + 3]] < rank[was.state]
   if not refusal(was, a) and not behind then news[#news + 1] = write(k, a, was) end
@@ -34,7 +34,7 @@ const saveBatch = 32
 // that is final already, of a later attempt, further on in the same attempt, or
 // queued and led by another gateway than the one that the record names. A final
 // record leaves the queue. With an error, some may be written and some not.
-func (s *Store) SaveInvocations(ctx context.Context, invs []*faas.Invocation) error {
+func (s Invocations) SaveInvocations(ctx context.Context, invs []*faas.Invocation) error {
 	for part := range slices.Chunk(invs, saveBatch) {
 		args, err := s.writeArgs("", part)
 		if err != nil {
@@ -50,7 +50,7 @@ func (s *Store) SaveInvocations(ctx context.Context, invs []*faas.Invocation) er
 // replyLua ends a script about one invocation: its code and the columns, in the order of columns.
 const replyLua = `
 local function reply(code)
-  local c = redis.call('HMGET', KEYS[11], 'r', 's', 'v', 'b', 'c', 'o')
+  local c = redis.call('HMGET', KEYS[10], 'r', 's', 'v', 'b', 'c', 'o')
   return {code, c[1] or '', c[2] or '', c[3] or '', c[4] or '', c[5] or '', c[6] or ''}
 end
 `
@@ -71,12 +71,12 @@ func readReply(parts []any, err error) (code string, rec stored, _ error) {
 // settleLua makes one invocation final; see writeLua. ARGV[2] tells a request that is sent again from another.
 // Its code is "ok", or why it was refused.
 const settleLua = writeLua + replyLua + `
-local was = read(11, ARGV[4])
+local was = read(10, ARGV[4])
 local why = refusal(was, 4)
 if why == 'final' and done(was) then return reply('ok') end
 if why then return reply(why) end
-local news = write(11, 4, was)
-remember(11, was)
+local news = write(10, 4, was)
+remember(10, was)
 redis.call('PUBLISH', ARGV[1], news)
 return reply('ok')
 `
@@ -86,7 +86,7 @@ return reply('ok')
 // settled is what stands. It is a Conflict, with the record as it stands, when a
 // later attempt is under way, or when the invocation is queued and led by another
 // gateway than inv names; a record that names none settles whoever leads.
-func (s *Store) Settle(ctx context.Context, inv *faas.Invocation) (settled *faas.Invocation, applied bool, err error) {
+func (s Invocations) Settle(ctx context.Context, inv *faas.Invocation) (settled *faas.Invocation, applied bool, err error) {
 	if !inv.State.Final() {
 		return nil, false, faas.Errorf(faas.Internal, "The invocation %s is %s; only a final one can be settled", inv.ID, inv.State)
 	}
@@ -127,12 +127,12 @@ func refused(code string, now *faas.Invocation) error {
 // updateLua writes one invocation if nobody has written it since it was read; see writeLua. ARGV[2] tells
 // a request that is sent again from another; ARGV[15] is the version that was read. Its code is "ok", "gone" or "changed".
 const updateLua = writeLua + replyLua + `
-local was = read(11, ARGV[4])
+local was = read(10, ARGV[4])
 if not was.state then return reply('gone') end
 if done(was) then return reply('ok') end
 if was.version ~= ARGV[15] then return reply('changed') end
-local news = write(11, 4, was)
-remember(11, was)
+local news = write(10, 4, was)
+remember(10, was)
 if news then redis.call('PUBLISH', ARGV[1], news) end
 return reply('ok')
 `
@@ -143,7 +143,7 @@ return reply('ok')
 // begins bound to no runner. An invocation becomes final by Settle or
 // SaveInvocations only, and once it is, its state, reason, exit code, signal,
 // attempt and end stay: a change of them is a Conflict.
-func (s *Store) UpdateInvocation(ctx context.Context, id faas.InvocationID, change func(*faas.Invocation) error) (*faas.Invocation, error) {
+func (s Invocations) UpdateInvocation(ctx context.Context, id faas.InvocationID, change func(*faas.Invocation) error) (*faas.Invocation, error) {
 	for {
 		before, err := s.find(ctx, id)
 		if err != nil {
@@ -201,7 +201,7 @@ func same[T comparable](a, b *T) bool {
 }
 
 // FindInvocation returns the record or a NotFound error.
-func (s *Store) FindInvocation(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error) {
+func (s Invocations) FindInvocation(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error) {
 	rec, err := s.find(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("find invocation %s: %w", id, err)
@@ -209,7 +209,7 @@ func (s *Store) FindInvocation(ctx context.Context, id faas.InvocationID) (*faas
 	return rec.invocation, nil
 }
 
-func (s *Store) find(ctx context.Context, id faas.InvocationID) (stored, error) {
+func (s Invocations) find(ctx context.Context, id faas.InvocationID) (stored, error) {
 	values, err := s.client.HMGet(ctx, s.keys.invocation(id), columns()...).Result()
 	if err != nil {
 		return stored{}, s.fault(err)
@@ -229,7 +229,7 @@ func noInvocation(id faas.InvocationID) error {
 // over, those that were due first in front, for the sweeper: it deletes what the
 // store holds of each and then calls DeleteInvocation. Where the record is gone
 // already, only its ID is set.
-func (s *Store) ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error) {
+func (s Invocations) ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error) {
 	due := redis.ZRangeArgs{Key: s.keys.expiry(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(most)}
 	ids, err := s.client.ZRangeArgs(ctx, due).Result()
 	if err != nil {
@@ -263,7 +263,7 @@ return 1
 
 // DeleteInvocation deletes a final record. One that is not there is fine; one that is not final is a Conflict.
 // With again, ExpiredInvocations gives the ID once more from that time on, until it is deleted again.
-func (s *Store) DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error {
+func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error {
 	values, err := s.client.HMGet(ctx, s.keys.invocation(id), "f", "t", "s").Result()
 	if err != nil {
 		return fmt.Errorf("delete invocation %s: %w", id, s.fault(err))

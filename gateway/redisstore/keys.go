@@ -41,7 +41,6 @@ func (k keys) invocation(id faas.InvocationID) string {
 	return k.prefix + "invocation:" + string(id) // hash: see columns in record.go
 }
 
-func (k keys) totals() string      { return k.prefix + "invocations:totals" } // hash: accepted, final
 func (k keys) expiry() string      { return k.prefix + "invocations:expiry" } // zset: id by the ms when a final record may go
 func (k keys) leases() string      { return k.prefix + "invocations:leases" } // zset: id of a queued entry by the ms when its lease ends
 func (k keys) invocations() string { return k.prefix + "invocations" }        // zset, all scores 0: ids

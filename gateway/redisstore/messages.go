@@ -15,6 +15,13 @@ import (
 	"davit/internal/faas"
 )
 
+// Messages is the channel on which gateways send each other messages.
+type Messages struct {
+	*conn
+
+	readers readers
+}
+
 // MessageKind is what a message tells.
 type MessageKind string
 
@@ -101,7 +108,7 @@ type reader struct {
 // Subscribe returns the messages from now on, and what ends that and closes the
 // channel. A reader that falls far behind loses messages and gets a KindResync
 // in their place. Nothing comes unless Run runs.
-func (s *Store) Subscribe() (messages <-chan Message, cancel func()) {
+func (s *Messages) Subscribe() (messages <-chan Message, cancel func()) {
 	r := &reader{messages: make(chan Message, mailbox)}
 	s.readers.mu.Lock()
 	defer s.readers.mu.Unlock()
@@ -157,7 +164,7 @@ const (
 // Run keeps the one subscription of this process up until ctx ends, and returns
 // nil then. After each time that it was lost, readers get a KindResync, and each
 // 30 s anyway.
-func (s *Store) Run(ctx context.Context) error {
+func (s *Messages) Run(ctx context.Context) error {
 	pause := firstPause
 	for {
 		heard, err := s.listen(ctx)
@@ -182,7 +189,7 @@ func (s *Store) Run(ctx context.Context) error {
 var errSilent = errors.New("no answer to a ping")
 
 // listen subscribes and spreads what comes until the connection breaks. heard tells that it had come up.
-func (s *Store) listen(ctx context.Context) (heard bool, err error) {
+func (s *Messages) listen(ctx context.Context) (heard bool, err error) {
 	sub := s.client.Subscribe(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
@@ -224,7 +231,7 @@ func timedOut(err error) bool {
 }
 
 // resync tells readers to look at everything, and measures the clock again.
-func (s *Store) resync(ctx context.Context) {
+func (s *Messages) resync(ctx context.Context) {
 	if err := s.setClock(ctx); err != nil {
 		s.log.WarnContext(ctx, "cannot compare clocks with Redis", slog.Any("error", err))
 	}
@@ -232,7 +239,7 @@ func (s *Store) resync(ctx context.Context) {
 }
 
 // spread gives what a message holds to the readers.
-func (s *Store) spread(got any) {
+func (s *Messages) spread(got any) {
 	var messages []Message
 	if m, ok := got.(*redis.Message); ok {
 		for line := range strings.SplitSeq(m.Payload, "\n") {

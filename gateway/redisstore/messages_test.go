@@ -70,7 +70,7 @@ func TestMessagesReachEveryGateway(t *testing.T) {
 
 func TestASlowReaderIsToldThatItMissedSome(t *testing.T) {
 	var rs readers
-	s := &Store{}
+	s := &Messages{}
 	slow, cancel := s.Subscribe()
 	defer cancel()
 	for range mailbox + 10 {
@@ -93,7 +93,7 @@ func TestASlowReaderIsToldThatItMissedSome(t *testing.T) {
 }
 
 func TestASubscriptionThatIsCancelledIsClosed(t *testing.T) {
-	s := &Store{}
+	s := &Messages{}
 	messages, cancel := s.Subscribe()
 	cancel()
 	cancel()

@@ -39,7 +39,6 @@ func operations(s *Store, inv *faas.Invocation) map[string]func(ctx context.Cont
 			_, _, err := s.ListInvocations(ctx, faas.InvocationFilter{Function: "f", State: faas.Failed})
 			return err
 		},
-		"Totals":  func(ctx context.Context) error { return drop(s.Totals(ctx)) },
 		"Enqueue": func(ctx context.Context) error { return s.Enqueue(ctx, inv, now().Add(time.Minute)) },
 		"Settle": func(ctx context.Context) error {
 			_, _, err := s.Settle(ctx, ended(inv, faas.Failed))
@@ -226,12 +225,12 @@ func (l *load) run(t *testing.T) {
 // check compares what was acknowledged with what is there.
 func (l *load) check(t *testing.T) {
 	t.Helper()
-	count := 0
+	acknowledged := 0
 	for writer, invs := range l.acknowledged {
 		must(t, l.faults[writer])
 		for _, inv := range invs {
 			find(t, l.s, inv.ID)
-			count++
+			acknowledged++
 		}
 	}
 	for i := 1; i < len(l.numbers); i++ {
@@ -239,9 +238,9 @@ func (l *load) check(t *testing.T) {
 			t.Errorf("number %d after %d", l.numbers[i], l.numbers[i-1])
 		}
 	}
-	totals := mustGet[Totals](t)(l.s.Totals(t.Context()))
-	if totals.Accepted != totals.Final || totals.Final < int64(count) || count == 0 || len(l.numbers) == 0 {
-		t.Errorf("%d acknowledged, totals %+v, %d revisions", count, totals, len(l.numbers))
+	all := mustGet[counts](t)(count(t.Context(), l.s))
+	if all.All != all.Final || all.Final < int64(acknowledged) || acknowledged == 0 || len(l.numbers) == 0 {
+		t.Errorf("%d acknowledged, there are %+v, %d revisions", acknowledged, all, len(l.numbers))
 	}
 }
 

@@ -18,11 +18,11 @@ import (
 // enqueueLua writes an invocation and its lease; see writeLua. ARGV[15] is the ms when the lease ends.
 // Its code is "ok", or why it was refused.
 const enqueueLua = writeLua + replyLua + `
-local was = read(11, ARGV[4])
+local was = read(10, ARGV[4])
 local why = refusal(was, 4)
 if why then return reply(why) end
-local news = write(11, 4, was)
-redis.call('HSET', KEYS[11], 'o', ARGV[11])
+local news = write(10, 4, was)
+redis.call('HSET', KEYS[10], 'o', ARGV[11])
 redis.call('ZADD', KEYS[3], ARGV[15], ARGV[4])
 if news then redis.call('PUBLISH', ARGV[1], news) end
 return reply('ok')
@@ -32,7 +32,7 @@ return reply('ok')
 // led until then by the gateway that the record names: both or neither. When it
 // returns nil every gateway can read the record. It is a Conflict when the record
 // is final, of a later attempt, or led by another gateway.
-func (s *Store) Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error {
+func (s Invocations) Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error {
 	if inv.Inner == nil || inv.Inner.Gateway == "" || inv.State.Final() {
 		return faas.Errorf(faas.Internal, "The invocation %s cannot be queued: it is %s, or names no gateway", inv.ID, inv.State)
 	}
@@ -75,7 +75,7 @@ return lost
 
 // Renew prolongs the leases of the entries that the gateway leads, and returns the IDs of the others: they are final, another
 // gateway leads them, or Redis lost them.
-func (s *Store) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) (lost []faas.InvocationID, err error) {
+func (s Invocations) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) (lost []faas.InvocationID, err error) {
 	lost, err = s.setLeases(ctx, gateway, gateway, ids, s.stamp(until))
 	if err != nil {
 		return nil, fmt.Errorf("renew %d leases: %w", len(ids), err)
@@ -84,14 +84,14 @@ func (s *Store) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.In
 }
 
 // ReleaseLeases lets any gateway take, at once, what this one leads of these entries.
-func (s *Store) ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error {
+func (s Invocations) ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error {
 	if _, err := s.setLeases(ctx, gateway, "", ids, 0); err != nil {
 		return fmt.Errorf("release %d leases: %w", len(ids), err)
 	}
 	return nil
 }
 
-func (s *Store) setLeases(ctx context.Context, gateway, next faas.GatewayID, ids []faas.InvocationID, until int64) (lost []faas.InvocationID, err error) {
+func (s Invocations) setLeases(ctx context.Context, gateway, next faas.GatewayID, ids []faas.InvocationID, until int64) (lost []faas.InvocationID, err error) {
 	for part := range slices.Chunk(ids, leaseBatch) {
 		keys, args := []string{s.keys.leases()}, []any{string(gateway), until, string(next)}
 		for _, id := range part {
@@ -137,7 +137,7 @@ return taken
 // TakeExpired gives the gateway at most so many entries whose lease is over, the
 // longest over in front; each goes to one gateway only. From then on what their
 // former leader writes in its own name is refused.
-func (s *Store) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error) {
+func (s Invocations) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error) {
 	if !until.After(now) {
 		return nil, faas.Errorf(faas.Internal, "The leases to take would be over already")
 	}
@@ -161,7 +161,7 @@ func (s *Store) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, un
 	return taken, nil
 }
 
-func (s *Store) take(ctx context.Context, gateway faas.GatewayID, now, until int64, ids []string) ([]*faas.Invocation, error) {
+func (s Invocations) take(ctx context.Context, gateway faas.GatewayID, now, until int64, ids []string) ([]*faas.Invocation, error) {
 	keys, args := []string{s.keys.leases()}, []any{string(gateway), now, until, rand.Text()}
 	for _, id := range ids {
 		keys, args = append(keys, s.keys.invocation(faas.InvocationID(id))), append(args, id)

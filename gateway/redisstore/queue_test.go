@@ -28,7 +28,7 @@ func TestEnqueueIsReadBack(t *testing.T) {
 			t.Errorf("found %+v, want %+v", got, inv)
 		}
 		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute))) // an answer got lost
-		wantTotals(t, s, Totals{Accepted: 1, Queued: 1})
+		wantCounts(t, s, counts{All: 1, Queued: 1})
 		running := inv.Clone()
 		running.State = faas.Running
 		must(t, s.Enqueue(t.Context(), running, now().Add(time.Minute)))
@@ -42,7 +42,7 @@ func TestEnqueueIsReadBack(t *testing.T) {
 		_, _, err := s.Settle(t.Context(), ended(inv, faas.Failed))
 		must(t, err)
 		wantKind(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)), faas.Conflict)
-		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
+		wantCounts(t, s, counts{All: 1, Final: 1})
 	})
 }
 
@@ -151,7 +151,7 @@ func TestEachEntryIsTakenOnce(t *testing.T) {
 				}
 			}
 		}
-		wantTotals(t, stores[0], Totals{Accepted: n * each, Queued: n * each})
+		wantCounts(t, stores[0], counts{All: n * each, Queued: n * each})
 	})
 }
 

@@ -9,6 +9,9 @@ import (
 	"davit/internal/faas"
 )
 
+// Invocations keeps the records of invocations and the durable queue.
+type Invocations struct{ *conn }
+
 // An invocation is a hash of these columns:
 //
 //	r  the record as JSON
@@ -27,15 +30,15 @@ import (
 
 // writeLua stands before every script that writes invocations.
 //
-//	KEYS[1] invocations, KEYS[2] expiry, KEYS[3] leases, KEYS[4] totals,
-//	KEYS[5]… byState of queued, starting, running, succeeded, failed, cancelled,
-//	KEYS[11]… of each invocation: invocation, byFunction, byTrigger
+//	KEYS[1] invocations, KEYS[2] expiry, KEYS[3] leases,
+//	KEYS[4]… byState of queued, starting, running, succeeded, failed, cancelled,
+//	KEYS[10]… of each invocation: invocation, byFunction, byTrigger
 //	ARGV[1]   channel
 //	ARGV[2]   request
 //	ARGV[3]   number of invocations, ARGV[4]… of each: id, function, trigger, state, attempt, JSON, runner, gateway,
 //	          cancelled ("1" or ""), ms when it may go and ms when it goes at last ("" while it is not final)
 const writeLua = `
-local byState = {queued = KEYS[5], starting = KEYS[6], running = KEYS[7], succeeded = KEYS[8], failed = KEYS[9], cancelled = KEYS[10]}
+local byState = {queued = KEYS[4], starting = KEYS[5], running = KEYS[6], succeeded = KEYS[7], failed = KEYS[8], cancelled = KEYS[9]}
 local rank = {queued = 1, starting = 2, running = 3, succeeded = 4, failed = 4, cancelled = 4}
 
 -- read returns what is there of the invocation in KEYS[k]; its state is false when there is none.
@@ -68,7 +71,6 @@ local function write(k, a, was)
   local id, state, runner, owner, cancelled = ARGV[a], ARGV[a + 3], ARGV[a + 6], ARGV[a + 7], ARGV[a + 8]
   local news
   if not was.state then
-    redis.call('HINCRBY', KEYS[4], 'accepted', 1)
     redis.call('ZADD', KEYS[1], 0, id)
     redis.call('ZADD', KEYS[k + 1], 0, id)
     redis.call('ZADD', KEYS[k + 2], 0, id)
@@ -76,7 +78,6 @@ local function write(k, a, was)
   if was.state ~= state then
     if was.state then redis.call('ZREM', byState[was.state], id) end
     redis.call('ZADD', byState[state], 0, id)
-    if rank[state] == 4 then redis.call('HINCRBY', KEYS[4], 'final', 1) end
     news = 'invocation ' .. id .. ' ' .. state .. ' ' .. ARGV[a + 1] .. ' ' .. ARGV[a + 2]
   end
   if was.state and was.attempt == tonumber(ARGV[a + 4]) and was.runner ~= '' then runner = was.runner end
@@ -130,9 +131,9 @@ func readRecord(values []any) (rec stored, ok bool, err error) {
 }
 
 // writeKeys are the KEYS of a script that begins with writeLua.
-func (s *Store) writeKeys(invs []*faas.Invocation) []string {
-	keys := make([]string, 0, 10+3*len(invs))
-	keys = append(keys, s.keys.invocations(), s.keys.expiry(), s.keys.leases(), s.keys.totals())
+func (s Invocations) writeKeys(invs []*faas.Invocation) []string {
+	keys := make([]string, 0, 9+3*len(invs))
+	keys = append(keys, s.keys.invocations(), s.keys.expiry(), s.keys.leases())
 	for _, state := range states() {
 		keys = append(keys, s.keys.byState(state))
 	}
@@ -147,7 +148,7 @@ func states() []faas.State {
 }
 
 // writeArgs are the ARGV of a script that begins with writeLua; more follow.
-func (s *Store) writeArgs(request string, invs []*faas.Invocation) ([]any, error) {
+func (s Invocations) writeArgs(request string, invs []*faas.Invocation) ([]any, error) {
 	args := make([]any, 0, 4+11*len(invs))
 	args = append(args, s.keys.messages(), request, len(invs))
 	for _, inv := range invs {
@@ -188,7 +189,7 @@ const (
 )
 
 // endOf tells when a final record may go, and when it goes though no sweeper came; "" while it is not final.
-func (s *Store) endOf(inv *faas.Invocation) (due, last string) {
+func (s Invocations) endOf(inv *faas.Invocation) (due, last string) {
 	if !inv.State.Final() {
 		return "", ""
 	}

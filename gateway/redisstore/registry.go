@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"davit/internal/faas"
 )
 
 // requestLife is for how long the answer to a change is remembered: longer than any client goes on trying.
@@ -14,6 +16,13 @@ const requestLife = time.Minute
 
 // restoring is the third argument of a change that Restore makes.
 const restoring = "restore"
+
+// Registry keeps functions, their revisions and triggers, with a version that counts changes.
+type Registry struct {
+	*conn
+
+	slotsOf func(*faas.Trigger) ([]string, error)
+}
 
 // registryLua stands before every script that changes registrations.
 //
@@ -76,7 +85,7 @@ func readAnswer(line string) answer {
 }
 
 // change runs a script that begins with registryLua. keys and args follow the common ones.
-func (s *Store) change(ctx context.Context, source string, keys []string, args ...any) (answer, error) {
+func (s Registry) change(ctx context.Context, source string, keys []string, args ...any) (answer, error) {
 	c := s.changeCall(rand.Text(), "", keys, args)
 	line, err := s.eval(ctx, source, c.keys, c.args...).Text()
 	if err != nil {
@@ -89,7 +98,7 @@ func (s *Store) change(ctx context.Context, source string, keys []string, args .
 	return a, nil
 }
 
-func (s *Store) changeCall(request, mode string, keys []string, args []any) call {
+func (s Registry) changeCall(request, mode string, keys []string, args []any) call {
 	return call{
 		keys: append([]string{s.keys.request(request), s.keys.version(), s.keys.changes()}, keys...),
 		args: append([]any{s.keys.messages(), s.stamp(s.now().Add(requestLife)), mode}, args...),
@@ -98,7 +107,7 @@ func (s *Store) changeCall(request, mode string, keys []string, args []any) call
 
 // notFound is nil when the registry is open, so that what was not found is not there,
 // and ErrEmpty when it may merely be lost.
-func (s *Store) notFound(ctx context.Context) error {
+func (s Registry) notFound(ctx context.Context) error {
 	n, err := s.client.Exists(ctx, s.keys.version()).Result()
 	if err != nil {
 		return s.fault(err)

@@ -75,7 +75,7 @@ return 1
 // harm while the registry is in use, by several gateways at once, or again after
 // it was broken off. A trigger whose function
 // is missing, or whose slots another one holds, is logged and left out.
-func (s *Store) Restore(ctx context.Context, all *faas.Snapshot) error {
+func (s Registry) Restore(ctx context.Context, all *faas.Snapshot) error {
 	for _, step := range []func() error{
 		func() error { return s.restoreDeleted(ctx, all.Deleted) },
 		func() error { return s.restoreFunctions(ctx, all) },
@@ -94,7 +94,7 @@ func (s *Store) Restore(ctx context.Context, all *faas.Snapshot) error {
 // restoreBatch is how many scripts one pipeline of a Restore holds.
 const restoreBatch = 256
 
-func (s *Store) restoreDeleted(ctx context.Context, deleted map[faas.FunctionName]faas.RevisionNumber) error {
+func (s Registry) restoreDeleted(ctx context.Context, deleted map[faas.FunctionName]faas.RevisionNumber) error {
 	if len(deleted) == 0 {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (s *Store) restoreDeleted(ctx context.Context, deleted map[faas.FunctionNam
 	return nil
 }
 
-func (s *Store) restoreFunctions(ctx context.Context, all *faas.Snapshot) error {
+func (s Registry) restoreFunctions(ctx context.Context, all *faas.Snapshot) error {
 	revisions := map[faas.FunctionName][]*faas.Revision{}
 	for _, rev := range all.Revisions {
 		revisions[rev.Function] = append(revisions[rev.Function], rev)
@@ -131,7 +131,7 @@ func (s *Store) restoreFunctions(ctx context.Context, all *faas.Snapshot) error 
 	return nil
 }
 
-func (s *Store) restoreCall(f *faas.Function, revisions []*faas.Revision) (call, error) {
+func (s Registry) restoreCall(f *faas.Function, revisions []*faas.Revision) (call, error) {
 	first, latest := f.Latest, f.Latest
 	var records []any
 	for _, rev := range revisions {
@@ -149,7 +149,7 @@ func (s *Store) restoreCall(f *faas.Function, revisions []*faas.Revision) (call,
 	return s.changeCall(restoring, restoring, keys, args), nil
 }
 
-func (s *Store) restoreTriggers(ctx context.Context, triggers []*faas.Trigger) error {
+func (s Registry) restoreTriggers(ctx context.Context, triggers []*faas.Trigger) error {
 	for part := range slices.Chunk(triggers, restoreBatch) {
 		calls := make([]call, len(part))
 		for i, t := range part {
@@ -172,7 +172,7 @@ func (s *Store) restoreTriggers(ctx context.Context, triggers []*faas.Trigger) e
 	return nil
 }
 
-func (s *Store) logLeftOut(ctx context.Context, triggers []*faas.Trigger, cmds []*redis.Cmd) {
+func (s Registry) logLeftOut(ctx context.Context, triggers []*faas.Trigger, cmds []*redis.Cmd) {
 	for i, cmd := range cmds {
 		line, _ := cmd.Text()
 		if a := readAnswer(line); a.code == "missing" || a.code == "taken" {

@@ -10,7 +10,7 @@ import (
 )
 
 // FindRevision returns the revision or a NotFound error.
-func (s *Store) FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error) {
+func (s Registry) FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error) {
 	found, err := s.loadRevisions(ctx, ref.Function, []faas.RevisionNumber{ref.Number})
 	if err == nil && len(found) == 0 {
 		err = s.notFound(ctx)
@@ -26,7 +26,7 @@ func (s *Store) FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas.R
 
 // ListRevisions lists a function's revisions, the newest first. next is the cursor
 // of the page behind, "" at the end. No such function is NotFound.
-func (s *Store) ListRevisions(ctx context.Context, name faas.FunctionName, limit int, cursor string) (items []*faas.Revision, next string, err error) {
+func (s Registry) ListRevisions(ctx context.Context, name faas.FunctionName, limit int, cursor string) (items []*faas.Revision, next string, err error) {
 	first, latest, err := s.numbersOf(ctx, name)
 	if err != nil {
 		return nil, "", fmt.Errorf("list revisions of %q: %w", name, err)
@@ -52,7 +52,7 @@ func (s *Store) ListRevisions(ctx context.Context, name faas.FunctionName, limit
 }
 
 // numbersOf returns the first and the last revision number of a function.
-func (s *Store) numbersOf(ctx context.Context, name faas.FunctionName) (first, latest faas.RevisionNumber, err error) {
+func (s Registry) numbersOf(ctx context.Context, name faas.FunctionName) (first, latest faas.RevisionNumber, err error) {
 	values, err := s.client.HMGet(ctx, s.keys.function(name), "first", "latest").Result()
 	if err != nil {
 		return 0, 0, s.fault(err)
@@ -74,7 +74,7 @@ func (s *Store) numbersOf(ctx context.Context, name faas.FunctionName) (first, l
 }
 
 // loadRevisions reads revisions by number and leaves out those that are not there.
-func (s *Store) loadRevisions(ctx context.Context, name faas.FunctionName, numbers []faas.RevisionNumber) ([]*faas.Revision, error) {
+func (s Registry) loadRevisions(ctx context.Context, name faas.FunctionName, numbers []faas.RevisionNumber) ([]*faas.Revision, error) {
 	if len(numbers) == 0 {
 		return nil, nil
 	}

@@ -40,7 +40,7 @@ func TestSettleIsAppliedOnce(t *testing.T) {
 		if winners != 1 {
 			t.Errorf("applied %d times", winners)
 		}
-		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
+		wantCounts(t, s, counts{All: 1, Final: 1})
 		taken := mustGet[[]*faas.Invocation](t)(s.TakeExpired(t.Context(), "g2", now().Add(time.Hour), now().Add(2*time.Hour), 10))
 		if len(taken) != 0 {
 			t.Errorf("it is still in the queue: %+v", taken)
@@ -59,7 +59,7 @@ func TestSettleMakesTheRecordIfNeedBe(t *testing.T) {
 		}
 		_, _, err = s.Settle(t.Context(), newInvocation(t, "f", "tr", faas.Running))
 		wantKind(t, err, faas.Internal)
-		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
+		wantCounts(t, s, counts{All: 1, Final: 1})
 	})
 }
 
@@ -84,7 +84,7 @@ func TestARepeatedSettleIsAppliedStill(t *testing.T) {
 		if got := find(t, s, one[0].ID); got.Inner.LogSize != 3 {
 			t.Errorf("a repeated request undid what came after it: %+v", got.Inner)
 		}
-		wantTotals(t, s, Totals{Accepted: 1, Final: 1})
+		wantCounts(t, s, counts{All: 1, Final: 1})
 	})
 }
 
@@ -124,16 +124,19 @@ func TestWhoMaySettle(t *testing.T) {
 	})
 }
 
-// Accepted = in flight + final, whenever one looks.
+// Each record has exactly one state, whenever one looks, and becomes final exactly once.
 func TestConservationAtEveryInstant(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		const writers, rounds = 8, 25
 		stores := []*Store{srv.bare(t), srv.bare(t)}
+		stores[0].running(t)
+		messages, cancel := stores[0].Subscribe()
+		defer cancel()
 		errs := make([]error, writers+1)
 		left := make(chan struct{}, writers)
 		together(writers+1, func(w int) {
 			if w == writers {
-				errs[w] = watchTotals(t, stores[0], left, writers)
+				errs[w] = watchCounts(t, stores[0], left, writers)
 				return
 			}
 			defer func() { left <- struct{}{} }()
@@ -144,23 +147,52 @@ func TestConservationAtEveryInstant(t *testing.T) {
 		for _, err := range errs {
 			must(t, err)
 		}
-		wantTotals(t, stores[0], Totals{Accepted: writers * rounds, Final: writers * rounds})
+		wantFinalOnce(t, messages, writers*rounds)
+		const deleted = writers * (rounds / 4) // of each four, the last
+		wantCounts(t, stores[0], counts{All: writers*rounds - deleted, Final: writers*rounds - deleted})
 	})
 }
 
-func watchTotals(t *testing.T, s *Store, left <-chan struct{}, writers int) error {
+// wantFinalOnce reads messages until so many invocations became final, and checks that none did twice.
+func wantFinalOnce(t *testing.T, messages <-chan Message, invocations int) {
+	t.Helper()
+	final := map[faas.InvocationID]int{}
+	for len(final) < invocations {
+		if m := await(t, messages, KindInvocation); m.State.Final() {
+			final[m.Invocation]++
+		}
+	}
+	for {
+		select {
+		case m := <-messages:
+			if m.Kind == KindInvocation && m.State.Final() {
+				final[m.Invocation]++
+			}
+			continue
+		default:
+		}
+		break
+	}
+	for id, times := range final {
+		if times != 1 {
+			t.Errorf("%s became final %d times", id, times)
+		}
+	}
+}
+
+func watchCounts(t *testing.T, s *Store, left <-chan struct{}, writers int) error {
 	for writers > 0 {
 		select {
 		case <-left:
 			writers--
 		default:
 		}
-		got, err := s.Totals(t.Context())
+		got, err := count(t.Context(), s)
 		if err != nil {
 			return err
 		}
-		if got.Accepted != got.InFlight()+got.Final {
-			return fmt.Errorf("totals %+v", got)
+		if !got.conserved() {
+			return fmt.Errorf("there are %+v", got)
 		}
 	}
 	return nil

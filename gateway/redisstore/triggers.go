@@ -73,7 +73,7 @@ return done('ok ' .. created .. ' ' .. changed('t:' .. name) .. ' ' .. at)
 // pattern. Unless all of them are free or its own it is a Conflict that names
 // the other trigger, and nothing changes. No such function is NotFound. A
 // replaced trigger keeps its CreatedAt, which is written into t.
-func (s *Store) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, version int64, err error) {
+func (s Registry) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, version int64, err error) {
 	keys, args, err := s.triggerArguments(t, slots)
 	if err != nil {
 		return false, 0, err
@@ -100,7 +100,7 @@ func (s *Store) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string
 	return a.words[0] == "1", version, nil
 }
 
-func (s *Store) triggerArguments(t *faas.Trigger, slots []string) (keys []string, args []any, err error) {
+func (s Registry) triggerArguments(t *faas.Trigger, slots []string) (keys []string, args []any, err error) {
 	record, err := json.Marshal(t)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode trigger %q: %w", t.Name, err)
@@ -113,7 +113,7 @@ func (s *Store) triggerArguments(t *faas.Trigger, slots []string) (keys []string
 }
 
 // triggerKeys are KEYS[4] to KEYS[9] of the scripts on triggers.
-func (s *Store) triggerKeys(fn faas.FunctionName) []string {
+func (s Registry) triggerKeys(fn faas.FunctionName) []string {
 	return []string{
 		s.keys.function(fn), s.keys.triggers(), s.keys.triggerNames(),
 		s.keys.triggerSlots(), s.keys.triggerHoldings(), s.keys.triggersByFunction(),
@@ -121,7 +121,7 @@ func (s *Store) triggerKeys(fn faas.FunctionName) []string {
 }
 
 // FindTrigger returns the trigger or a NotFound error.
-func (s *Store) FindTrigger(ctx context.Context, name faas.TriggerName) (*faas.Trigger, error) {
+func (s Registry) FindTrigger(ctx context.Context, name faas.TriggerName) (*faas.Trigger, error) {
 	found, err := s.loadTriggers(ctx, []string{string(name)})
 	if err == nil && len(found) == 0 {
 		err = s.notFound(ctx)
@@ -140,7 +140,7 @@ func noTrigger(name faas.TriggerName) error {
 }
 
 // ListTriggers lists triggers by name. next is the cursor of the page behind, "" at the end.
-func (s *Store) ListTriggers(ctx context.Context, limit int, cursor string) (items []*faas.Trigger, next string, err error) {
+func (s Registry) ListTriggers(ctx context.Context, limit int, cursor string) (items []*faas.Trigger, next string, err error) {
 	names, next, err := s.pageOfNames(ctx, s.keys.triggerNames(), limit, cursor)
 	if err == nil {
 		items, err = s.loadTriggers(ctx, names)
@@ -152,7 +152,7 @@ func (s *Store) ListTriggers(ctx context.Context, limit int, cursor string) (ite
 }
 
 // TriggersOf returns the names of a function's triggers, in order.
-func (s *Store) TriggersOf(ctx context.Context, name faas.FunctionName) ([]faas.TriggerName, error) {
+func (s Registry) TriggersOf(ctx context.Context, name faas.FunctionName) ([]faas.TriggerName, error) {
 	// Behind the slash comes the zero.
 	within := redis.ZRangeArgs{Key: s.keys.triggersByFunction(), ByLex: true, Start: "[" + string(name) + "/", Stop: "(" + string(name) + "0"}
 	members, err := s.client.ZRangeArgs(ctx, within).Result()
@@ -167,7 +167,7 @@ func (s *Store) TriggersOf(ctx context.Context, name faas.FunctionName) ([]faas.
 }
 
 // loadTriggers reads triggers by name and leaves out those that are gone.
-func (s *Store) loadTriggers(ctx context.Context, names []string) ([]*faas.Trigger, error) {
+func (s Registry) loadTriggers(ctx context.Context, names []string) ([]*faas.Trigger, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -221,7 +221,7 @@ return done('ok ' .. changed('t:' .. ARGV[4]))
 `
 
 // DeleteTrigger deletes a trigger and returns the registry's version. No such trigger is NotFound.
-func (s *Store) DeleteTrigger(ctx context.Context, name faas.TriggerName) (version int64, err error) {
+func (s Registry) DeleteTrigger(ctx context.Context, name faas.TriggerName) (version int64, err error) {
 	a, err := s.change(ctx, deleteTriggerLua, s.triggerKeys(""), string(name))
 	switch {
 	case err != nil:

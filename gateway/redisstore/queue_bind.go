@@ -27,7 +27,7 @@ return 'ok'
 // Bind ties an attempt to a runner, so that it is sent to no other; the same
 // runner twice is fine. It is a Conflict when the invocation is final, to be
 // cancelled, in another attempt, or bound to another runner in this one.
-func (s *Store) Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
+func (s Invocations) Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
 	if err := s.bind(ctx, id, attempt, runner, runner); err != nil {
 		return fmt.Errorf("bind invocation %s to runner %q: %w", id, runner, err)
 	}
@@ -36,14 +36,14 @@ func (s *Store) Bind(ctx context.Context, id faas.InvocationID, attempt int, run
 
 // Unbind undoes Bind, for a runner that is known not to run the attempt: the claim
 // broke before its commit. It is a Conflict when Bind would be, a cancel aside.
-func (s *Store) Unbind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
+func (s Invocations) Unbind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
 	if err := s.bind(ctx, id, attempt, runner, ""); err != nil {
 		return fmt.Errorf("unbind invocation %s from runner %q: %w", id, runner, err)
 	}
 	return nil
 }
 
-func (s *Store) bind(ctx context.Context, id faas.InvocationID, attempt int, runner, then faas.RunnerID) error {
+func (s Invocations) bind(ctx context.Context, id faas.InvocationID, attempt int, runner, then faas.RunnerID) error {
 	code, err := s.eval(ctx, bindLua, []string{s.keys.invocation(id)}, attempt, string(runner), string(then)).Text()
 	switch {
 	case err != nil:
@@ -72,7 +72,7 @@ return 1
 
 // PublishCancel marks the record, if there is one, so that Bind refuses it from
 // now on, and tells every gateway to cancel the invocation. A final one is left alone.
-func (s *Store) PublishCancel(ctx context.Context, id faas.InvocationID) error {
+func (s Invocations) PublishCancel(ctx context.Context, id faas.InvocationID) error {
 	if err := s.eval(ctx, cancelLua, []string{s.keys.invocation(id)}, s.keys.messages(), string(id)).Err(); err != nil {
 		return fmt.Errorf("cancel invocation %s: %w", id, s.fault(err))
 	}

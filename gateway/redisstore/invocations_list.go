@@ -18,7 +18,7 @@ const scanChunk = 200
 // meanwhile moves no other record to another page. A filter that selects few is
 // searched for step by step until the page is full or the end is reached, along
 // the shortest index that fits.
-func (s *Store) ListInvocations(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error) {
+func (s Invocations) ListInvocations(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error) {
 	if f.Cursor != "" {
 		if _, err := faas.ParseInvocationID(f.Cursor); err != nil {
 			return nil, "", faas.Errorf(faas.Invalid, "The cursor is none that a list of invocations gave")
@@ -50,7 +50,7 @@ func (s *Store) ListInvocations(ctx context.Context, f faas.InvocationFilter) (i
 
 // shortestIndex returns the index with the fewest ids that holds all that the filter
 // selects. exact tells that it holds nothing else.
-func (s *Store) shortestIndex(ctx context.Context, f faas.InvocationFilter) (key string, exact bool, err error) {
+func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter) (key string, exact bool, err error) {
 	var keys []string
 	if f.Trigger != "" {
 		keys = append(keys, s.keys.byTrigger(f.Trigger))
@@ -87,7 +87,7 @@ func (s *Store) shortestIndex(ctx context.Context, f faas.InvocationFilter) (key
 
 // scan reads the next step of an index behind the cursor and returns what the
 // filter selects of it. more tells that there is more behind the new cursor.
-func (s *Store) scan(ctx context.Context, index string, f faas.InvocationFilter, cursor string, step int) (found []*faas.Invocation, last string, more bool, err error) {
+func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFilter, cursor string, step int) (found []*faas.Invocation, last string, more bool, err error) {
 	oldest, newest := "-", "+"
 	if !f.Since.IsZero() {
 		oldest = "[" + idAt(f.Since)
@@ -134,7 +134,7 @@ func selects(f faas.InvocationFilter, fn faas.FunctionName, trigger faas.Trigger
 
 // selectIDs returns the ids of the records that the filter selects, and of those
 // that are gone; it reads no whole records. With one filter the index has selected already.
-func (s *Store) selectIDs(ctx context.Context, ids []string, f faas.InvocationFilter) ([]string, error) {
+func (s Invocations) selectIDs(ctx context.Context, ids []string, f faas.InvocationFilter) ([]string, error) {
 	filters := 0
 	for _, set := range []bool{f.Function != "", f.Trigger != "", f.State != ""} {
 		if set {
@@ -167,7 +167,7 @@ func (s *Store) selectIDs(ctx context.Context, ids []string, f faas.InvocationFi
 }
 
 // load reads records by id, nil for those that are gone.
-func (s *Store) load(ctx context.Context, ids []string) ([]*faas.Invocation, error) {
+func (s Invocations) load(ctx context.Context, ids []string) ([]*faas.Invocation, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}

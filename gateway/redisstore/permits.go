@@ -10,6 +10,9 @@ import (
 	"davit/internal/faas"
 )
 
+// Permits keeps the permits to run jobs.
+type Permits struct{ *conn }
+
 // Places are for running jobs: each function has its own number of them, and all
 // functions together may have one, which counts the runners that are kept, too. Where
 // those run out functions take turns: who has fewest comes first.
@@ -86,12 +89,12 @@ const (
 )
 
 // admitKeys are the first KEYS of the scripts that admit runners.
-func (s *Store) admitKeys() []string {
+func (s Permits) admitKeys() []string {
 	return []string{s.keys.allPlaces(), s.keys.kept(), s.keys.wishes()}
 }
 
 // admitArgs are their first ARGV.
-func (s *Store) admitArgs(fn faas.FunctionName, all int) []any {
+func (s Permits) admitArgs(fn faas.FunctionName, all int) []any {
 	now := s.now()
 	return []any{string(fn), s.stamp(now), all, s.stamp(now.Add(wishLife))}
 }
@@ -99,7 +102,7 @@ func (s *Store) admitArgs(fn faas.FunctionName, all int) []any {
 // AcquirePlace takes one of most places among a function's running jobs, and one
 // of all runners (0: any number), all gateways together, until it is released or lapses. The
 // same id twice takes one place and prolongs it.
-func (s *Store) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error) {
+func (s Permits) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error) {
 	args := append(s.admitArgs(fn, all), string(id), most, s.stamp(until), s.stamp(until.Add(placesLife)))
 	got, err := s.eval(ctx, acquireLua, append(s.admitKeys(), s.keys.places(fn)), args...).Int()
 	if err != nil {
@@ -110,7 +113,7 @@ func (s *Store) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.
 
 // RenewPlaces prolongs places. One that has lapsed is taken again, beyond the
 // bound if need be, since its job does run.
-func (s *Store) RenewPlaces(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error {
+func (s Permits) RenewPlaces(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -144,7 +147,7 @@ return 1
 `
 
 // ReleasePlace gives a place back and tells everybody. One that is not held is fine.
-func (s *Store) ReleasePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
+func (s Permits) ReleasePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
 	err := s.eval(ctx, releasePlaceLua, []string{s.keys.places(fn), s.keys.allPlaces()}, s.keys.messages(), string(id), string(fn)).Err()
 	if err != nil {
 		return fmt.Errorf("give back a place of %q: %w", fn, s.fault(err))

@@ -7,6 +7,13 @@ import (
 	"davit/internal/faas"
 )
 
+// Fleet keeps how many standby and warm runners functions have, what gateways demand, and which gateway decides.
+type Fleet struct {
+	*conn
+
+	permits Permits
+}
+
 // grantLua counts further kept runners of a function in, so many as there is room for.
 //
 //	KEYS, ARGV: as in admitLua; ARGV[5] how many are wanted
@@ -20,8 +27,8 @@ return granted
 
 // GrantKept says how many of n further standby and warm runners a function may
 // have, with all runners of all functions bounded, and counts these in.
-func (s *Store) GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) (int, error) {
-	granted, err := s.eval(ctx, grantLua, s.admitKeys(), append(s.admitArgs(fn, all), n)...).Int()
+func (s Fleet) GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) (int, error) {
+	granted, err := s.eval(ctx, grantLua, s.permits.admitKeys(), append(s.permits.admitArgs(fn, all), n)...).Int()
 	if err != nil {
 		return 0, fmt.Errorf("ask for %d runners of %q: %w", n, fn, s.fault(err))
 	}
@@ -56,14 +63,14 @@ return answer
 
 // SetKept says how many standby and warm runners functions have. It returns how
 // many more runners there may be, and the functions' shares.
-func (s *Store) SetKept(ctx context.Context, kept map[faas.FunctionName]int, all int) (room int, shares []faas.Share, err error) {
-	args := append(s.admitArgs("", all), s.keys.messages())
+func (s Fleet) SetKept(ctx context.Context, kept map[faas.FunctionName]int, all int) (room int, shares []faas.Share, err error) {
+	args := append(s.permits.admitArgs("", all), s.keys.messages())
 	for fn, n := range kept {
 		if n > 0 {
 			args = append(args, string(fn), n)
 		}
 	}
-	answer, err := s.eval(ctx, setKeptLua, s.admitKeys(), args...).Slice()
+	answer, err := s.eval(ctx, setKeptLua, s.permits.admitKeys(), args...).Slice()
 	if err != nil {
 		return 0, nil, fmt.Errorf("tell how many runners are kept: %w", s.fault(err))
 	}
