@@ -19,7 +19,7 @@ build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-gateway ./gateway
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-runner ./runner
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-setup ./install
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-setup ./cmd/davit-setup
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-demo ./hack/demo
 
 .PHONY: run

@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"context"
@@ -164,4 +164,13 @@ func random(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails
 	return hex.AppendEncode(nil, b)
+}
+
+func newSecret(namespace, name string, g group, data map[string][]byte) *secret {
+	return &secret{
+		APIVersion: "v1", Kind: "Secret", Type: "Opaque", Data: data,
+		Metadata: metadata{Namespace: namespace, Name: name, Labels: map[string]string{
+			"app.kubernetes.io/part-of": "davit", "app.kubernetes.io/managed-by": "davit-setup", "app.kubernetes.io/component": string(g),
+		}},
+	}
 }

@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"bytes"
@@ -31,15 +31,6 @@ type metadata struct {
 	Namespace string            `json:"namespace"`
 	Name      string            `json:"name"`
 	Labels    map[string]string `json:"labels,omitempty"`
-}
-
-func newSecret(namespace, name string, g group, data map[string][]byte) *secret {
-	return &secret{
-		APIVersion: "v1", Kind: "Secret", Type: "Opaque", Data: data,
-		Metadata: metadata{Namespace: namespace, Name: name, Labels: map[string]string{
-			"app.kubernetes.io/part-of": "davit", "app.kubernetes.io/managed-by": "davit-setup", "app.kubernetes.io/component": string(g),
-		}},
-	}
 }
 
 // cluster is the API server of the cluster that this pod runs in. Two requests

@@ -1,10 +1,11 @@
-// Command davit-setup makes what an installation needs before its gateway can start: secrets that nobody chose
-// (secrets), and a bucket with keys that can do no more than they must (store). The manifests run it as Jobs; doing
-// it again changes nothing that is there.
+// Package setup makes what an installation needs before its gateway can start: random secrets (secrets), and a bucket
+// with keys of least privilege (store). The manifests run it as Jobs, with the program davit-setup. Running it again
+// changes nothing that exists.
 //
-// It is no part of the running system and knows nothing of it but names. Start at secrets.go for what is made, at
-// store.go for what the store's keys may do.
-package main
+// It is not part of the running system and knows only names of it.
+//
+// Start at [Main]; secrets.go says which secrets there are, store.go what the keys of the store may do.
+package setup
 
 import (
 	"context"
@@ -13,10 +14,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	_ "golang.org/x/crypto/x509roots/fallback" // roots for TLS, in images that have none
@@ -27,13 +26,25 @@ import (
 // atMost is how long what a command needs may take to be there.
 const atMost = 4 * time.Minute
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "davit-setup:", err)
-		os.Exit(1)
+// Main runs one command of davit-setup with the environment env, in the form of [os.Environ], and returns the exit code:
+// 0, or 1 after an error, which it writes to stderr.
+func Main(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
+	if err := run(ctx, args, lookup(env), stdout, stderr); err != nil {
+		_, _ = fmt.Fprintln(stderr, "davit-setup:", err)
+		return 1
+	}
+	return 0
+}
+
+// lookup returns a function that returns the value of a variable in env, or "".
+func lookup(env []string) func(name string) string {
+	return func(name string) string {
+		for _, variable := range slices.Backward(env) {
+			if value, is := strings.CutPrefix(variable, name+"="); is {
+				return value
+			}
+		}
+		return ""
 	}
 }
 
@@ -123,33 +134,4 @@ func runPolicies(flags *flag.FlagSet, args []string, stdout io.Writer) error {
 		}
 	}
 	return nil
-}
-
-func parse(flags *flag.FlagSet, args []string) error {
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%s takes no argument %q", flags.Name(), flags.Arg(0))
-	}
-	return nil
-}
-
-// persist tries until it works, is known not to (final), or the time is over.
-func persist(ctx context.Context, log *slog.Logger, what string, try func(context.Context) (final bool, err error)) error {
-	const pause, once = time.Second, 5 * time.Second // what drops packets answers nothing at all
-	for {
-		attempt, cancel := context.WithTimeout(ctx, once)
-		final, err := try(attempt)
-		cancel()
-		if err == nil || final {
-			return err
-		}
-		log.Info("waiting", "for", what, "because", err)
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", what, err)
-		case <-time.After(pause):
-		}
-	}
 }
