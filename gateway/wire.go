@@ -105,7 +105,7 @@ func (g *gateway) hear(ctx context.Context, messages <-chan redisstore.Message) 
 					g.dispatch.EndHeard(m.Invocation)
 				}
 				g.dispatch.Heard()
-			case redisstore.KindPlace:
+			case redisstore.KindPermit:
 				g.dispatch.PlaceHeard()
 			case redisstore.KindDemand:
 				g.dispatch.DemandHeard()
@@ -212,7 +212,7 @@ func changeOf(m redisstore.Message) (api.Change, bool) {
 		return api.Change{Kind: "registrations"}, true
 	case redisstore.KindResync:
 		return api.Change{Kind: "resync"}, true
-	case redisstore.KindApplied, redisstore.KindPeers, redisstore.KindCancel, redisstore.KindPlace, redisstore.KindDemand, redisstore.KindLead, redisstore.KindExit:
+	case redisstore.KindApplied, redisstore.KindPeers, redisstore.KindCancel, redisstore.KindPermit, redisstore.KindDemand, redisstore.KindLead, redisstore.KindExit:
 	}
 	return api.Change{}, false
 }

@@ -16,8 +16,8 @@ import (
 //
 //	KEYS[1] version, KEYS[2] changes; ARGV[1] since
 //
-// Answers {} when the registry was not opened, {VERSION} when it does not know
-// what changed, else {VERSION, {names of each version since…}}.
+// Returns {} if the registry was not opened, {VERSION} if the log of changes does not go back to since, else
+// {VERSION, {the names of each later version…}}.
 const changesLua = `
 local version = redis.call('GET', KEYS[1])
 if not version then return {} end
@@ -27,8 +27,8 @@ if behind == 0 then return {version, {}} end
 return {version, redis.call('LRANGE', KEYS[2], -behind, -1)}
 `
 
-// Changes returns what changed after version since. It is ErrEmpty when the
-// registry is lost: whoever serves registrations goes on with those that it knows.
+// Changes returns what changed after version since. The error is faas.ErrEmpty if the registry lost its contents; the caller then
+// goes on with the registrations that it has.
 func (s Registry) Changes(ctx context.Context, since int64) (faas.Changes, error) {
 	parts, err := s.eval(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
 	if err != nil {
@@ -49,7 +49,7 @@ func (s Registry) Changes(ctx context.Context, since int64) (faas.Changes, error
 	return collect(version, lines), nil
 }
 
-// collect gathers the lines of the change log, each name once.
+// collect returns the names in lines of the log of changes, each once.
 func collect(version int64, lines []any) faas.Changes {
 	changes := faas.Changes{Version: version}
 	seen := map[string]bool{}
@@ -70,9 +70,8 @@ func collect(version int64, lines []any) faas.Changes {
 	return changes
 }
 
-// Snapshot returns all functions, live revisions and triggers. What is changed
-// while it reads may be in it or not, but Changes since its Version tells of it.
-// It is ErrEmpty when the registry is lost.
+// Snapshot returns all functions, live revisions and triggers. It may or may not contain a change that is made while it reads, but
+// Changes since its Version returns every such change. The error is faas.ErrEmpty if the registry lost its contents.
 func (s Registry) Snapshot(ctx context.Context) (*faas.Snapshot, error) {
 	all := &faas.Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
 	version, err := s.client.Get(ctx, s.keys.version()).Int64()
@@ -122,7 +121,7 @@ func (s Registry) fill(ctx context.Context, all *faas.Snapshot) error {
 	return err
 }
 
-// liveRevisions reads the live revision of each function that has one.
+// liveRevisions returns the live revisions of functions, of those that have one.
 func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function) ([]*faas.Revision, error) {
 	pipe := s.client.Pipeline()
 	cmds := map[*faas.Function]*redis.StringCmd{}
@@ -151,10 +150,10 @@ func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function)
 	return items, nil
 }
 
-// readBatch is how many triggers one command reads.
+// readBatch is the number of triggers that one command reads.
 const readBatch = 1000
 
-// allTriggers reads every trigger. One that is replaced meanwhile comes in either form.
+// allTriggers returns all triggers. A trigger that is replaced meanwhile is returned in its old or its new form.
 func (s Registry) allTriggers(ctx context.Context) ([]*faas.Trigger, error) {
 	names, err := s.client.HKeys(ctx, s.keys.triggers()).Result()
 	if err != nil {

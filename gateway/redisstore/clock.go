@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Gateways on several machines compare instants with each other: beats and
-// leases. They all count in the server's time, since no two machines' clocks agree.
+// Gateways on several machines compare instants, of heartbeats and leases. All of them count in the server's time, because no two
+// machines' clocks agree.
 
-// clockTolerance is the difference to the server's clock that is left alone, and
-// the longest round trip that is a measurement of it.
+// clockTolerance is the difference from the server's clock that is ignored, and the longest round trip that counts as a
+// measurement.
 const clockTolerance = 250 * time.Millisecond
 
 // setClock measures how far the server's clock is ahead of this machine's.
@@ -32,7 +32,7 @@ func (s *conn) setClock(ctx context.Context) error {
 	return nil
 }
 
-// stamp is an instant of this machine's clock in the server's, in milliseconds.
+// stamp converts an instant of this machine's clock to the server's, in milliseconds.
 func (s *conn) stamp(t time.Time) int64 {
 	return t.Add(time.Duration(s.skew.Load())).UnixMilli()
 }

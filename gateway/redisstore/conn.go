@@ -24,7 +24,7 @@ type conn struct {
 	scripts sync.Map     // source → *redis.Script
 }
 
-// Close ends all connections. Run must have returned before.
+// Close closes all connections. Run must have returned before.
 func (s *conn) Close() error {
 	if err := s.client.Close(); err != nil {
 		return fmt.Errorf("close Redis: %w", s.redact(err))
@@ -32,7 +32,7 @@ func (s *conn) Close() error {
 	return nil
 }
 
-// Ready is nil when Redis answers and takes writes.
+// Ready returns nil if Redis answers and takes writes.
 func (s *conn) Ready(ctx context.Context) error {
 	if err := s.client.Set(ctx, s.keys.ready(), s.now().UnixMilli(), 0).Err(); err != nil {
 		return fmt.Errorf("check Redis: %w", s.fault(err))
@@ -43,7 +43,7 @@ func (s *conn) Ready(ctx context.Context) error {
 // secretBytes is the length of the installation's secret.
 const secretBytes = 32
 
-// Secret returns the installation's random bytes, the same for every gateway; whoever comes first makes them.
+// Secret returns the installation's random bytes, which are the same for every gateway. The first gateway creates them.
 func (s *conn) Secret(ctx context.Context) ([]byte, error) {
 	fresh := make([]byte, secretBytes)
 	_, _ = rand.Read(fresh) // never fails
@@ -61,7 +61,7 @@ func (s *conn) Secret(ctx context.Context) ([]byte, error) {
 	return secret, nil
 }
 
-// script returns the compiled form of a source, the same each time.
+// script returns the script of a source, the same each time.
 func (s *conn) script(source string) *redis.Script {
 	if found, ok := s.scripts.Load(source); ok {
 		return found.(*redis.Script)
@@ -70,7 +70,7 @@ func (s *conn) script(source string) *redis.Script {
 	return made.(*redis.Script)
 }
 
-// eval runs a script.
+// eval runs a script once.
 func (s *conn) eval(ctx context.Context, source string, keys []string, args ...any) *redis.Cmd {
 	return s.script(source).Run(ctx, s.client, keys, args...)
 }
@@ -81,7 +81,7 @@ type call struct {
 	args []any
 }
 
-// evalAll runs a script once for each call, pipelined and in order, and returns the answers.
+// evalAll runs a script once for each call, pipelined and in order, and returns the answers in that order.
 func (s *conn) evalAll(ctx context.Context, source string, calls []call) ([]*redis.Cmd, error) {
 	script := s.script(source)
 	if err := script.Load(ctx, s.client).Err(); err != nil {

@@ -8,12 +8,12 @@ import (
 	"davit/internal/faas"
 )
 
-// deleteFunctionLua deletes a function, its revisions and, if asked to, its triggers.
+// deleteFunctionLua deletes a function, its revisions and, on request, its triggers.
 //
 //	KEYS[4] function, KEYS[5] to KEYS[9] as in releaseLua, KEYS[10] revisions, KEYS[11] functions, KEYS[12] deletedFunctions
 //	ARGV[4] name, ARGV[5] "1": with its triggers
 //
-// Answers "ok VERSION", "missing", or "used TRIGGER…".
+// Returns "ok VERSION", "missing", or "used TRIGGER…".
 const deleteFunctionLua = releaseLua + `
 local latest = redis.call('HGET', KEYS[4], 'latest')
 if not latest then return 'missing' end
@@ -35,9 +35,9 @@ redis.call('ZREM', KEYS[11], ARGV[4])
 return done('ok ' .. changed(names))
 `
 
-// DeleteFunction deletes a function and its revisions, at once with its triggers
-// when withTriggers says so, and returns the registry's version. Otherwise a
-// function that has triggers is a Conflict that names them. No such function is NotFound.
+// DeleteFunction deletes a function and its revisions, atomically, and with its triggers if withTriggers is set. It returns the
+// registry's version. The error is Conflict, and names triggers, if the function has triggers and withTriggers is not set; it is
+// NotFound if the function does not exist.
 func (s Registry) DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) (version int64, err error) {
 	keys := append(s.triggerKeys(name), s.keys.revisions(name), s.keys.functions(), s.keys.deletedFunctions())
 	a, err := s.change(ctx, deleteFunctionLua, keys, string(name), withTriggers)
@@ -56,7 +56,7 @@ func (s Registry) DeleteFunction(ctx context.Context, name faas.FunctionName, wi
 	return version, nil
 }
 
-// mostNamed is how many triggers a message names.
+// mostNamed is the number of triggers that an error names.
 const mostNamed = 20
 
 func inUse(name faas.FunctionName, triggers []string) error {
@@ -65,5 +65,5 @@ func inUse(name faas.FunctionName, triggers []string) error {
 		more = fmt.Sprintf(" and %d more", len(triggers)-mostNamed)
 		triggers = triggers[:mostNamed]
 	}
-	return faas.Errorf(faas.Conflict, "The function %q has triggers: %s%s; delete them first, or with it", name, strings.Join(triggers, ", "), more)
+	return faas.Errorf(faas.Conflict, "function %q has triggers: %s%s; delete them first, or with it", name, strings.Join(triggers, ", "), more)
 }

@@ -10,17 +10,17 @@ import (
 	"davit/internal/faas"
 )
 
-// One gateway at a time leads: it decides from all gateways' demand which runners
-// are kept. Whoever has no lead, or has lost it, learns that with each write.
+// One gateway at a time leads: it decides from the demand of all gateways which runners are kept. A gateway learns with each write
+// of its demand whether it leads.
 
 // shareLua publishes a gateway's demand, and takes or renews the lead.
 //
 //	KEYS[1] demand, KEYS[2] lead
 //	ARGV[1] channel, ARGV[2] gateway, ARGV[3] its demand, a list in JSON, ARGV[4] ms now, ARGV[5] ms when the
-//	lead ends, ARGV[6] ms before which a demand counts no more
+//	lead ends, ARGV[6] ms before which a demand no longer counts
 //
-// Answers the term that the gateway leads in and what the others want, or 0.
-// When the gateway does not lead and wants something else than before, everybody is told.
+// Returns the term in which the gateway leads and the others' demand, or 0. If another gateway leads and the demand has changed,
+// that is published.
 const shareLua = `
 local was = redis.call('HGET', KEYS[1], ARGV[2])
 if ARGV[3] == '[]' then
@@ -50,11 +50,9 @@ end
 return answer
 `
 
-// ShareDemand publishes what a gateway wants, in place of what it wanted before:
-// to be called each second, for after 3 s it counts no more, and when that
-// changes. It takes the lead for so long, or renews it, unless another gateway
-// has it. term counts the leads that there were; 0: another gateway leads. Who
-// leads is given what the others want.
+// ShareDemand replaces the demand of a gateway. It must be called each second, because a demand counts for 3 s, and whenever the
+// demand changes. It takes the lead for the duration lead, or renews it, unless another gateway has it. term is 0 if another
+// gateway leads; otherwise it counts the leads so far, and others is the demand of the other gateways.
 func (s Fleet) ShareDemand(ctx context.Context, gateway faas.GatewayID, own []faas.Demand, lead time.Duration) (term int64, others []faas.Demand, err error) {
 	if own == nil {
 		own = []faas.Demand{}
@@ -95,7 +93,7 @@ func readDemand(answer []any) (term int64, others []faas.Demand, err error) {
 	return term, others, nil
 }
 
-// leaveLeadLua takes a gateway's demand back, and gives up the lead if it has it.
+// leaveLeadLua removes a gateway's demand, and ends its lead if it has it.
 //
 //	KEYS[1] demand, KEYS[2] lead; ARGV[1] channel, ARGV[2] gateway
 const leaveLeadLua = `
@@ -107,7 +105,7 @@ end
 return 1
 `
 
-// LeaveLead takes back what a gateway wanted; if it leads, another may at once.
+// LeaveLead removes a gateway's demand. If it leads, another gateway can take the lead at once.
 func (s Fleet) LeaveLead(ctx context.Context, gateway faas.GatewayID) error {
 	err := s.eval(ctx, leaveLeadLua, []string{s.keys.demand(), s.keys.lead()}, s.keys.messages(), string(gateway)).Err()
 	if err != nil {
@@ -116,10 +114,10 @@ func (s Fleet) LeaveLead(ctx context.Context, gateway faas.GatewayID) error {
 	return nil
 }
 
-// PublishExit tells every gateway how a runner ended, in the words of who tells it: a line.
+// PublishExit sends every gateway a line that describes how a runner ended.
 func (s Fleet) PublishExit(ctx context.Context, line string) error {
 	if err := s.client.Publish(ctx, s.keys.messages(), string(KindExit)+" "+line).Err(); err != nil {
-		return fmt.Errorf("tell how a runner ended: %w", s.fault(err))
+		return fmt.Errorf("publish how a runner ended: %w", s.fault(err))
 	}
 	return nil
 }

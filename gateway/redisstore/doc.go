@@ -1,19 +1,15 @@
-// Package redisstore keeps everything that Davit holds in Redis: registrations,
-// invocation records, the durable queue, places among running jobs, the set of
-// live gateways and the messages between them. It decides nothing about calls or
-// builds. Start at Store; keys.go lists every key.
+// Package redisstore keeps in Redis everything that gateways share: registrations, invocation records, the durable queue, permits
+// and counts of runners, the set of live gateways, and the messages between them. It decides nothing about calls or builds. Start
+// at Store; keys.go lists every key.
 //
-// It speaks to a Redis from 7.0 on and to the embedded one: no transactions, no
-// blocking commands, no streams; what must be atomic is one Lua script. Scripts
-// are deterministic, time and randomness come as arguments, and expiries are
-// absolute. Records are opaque JSON to them; the columns that scripts decide by
-// stand beside the record in the same hash, and where both tell the same thing
-// the column counts.
+// It works with Redis 7.0 and later and with the embedded Redis. It uses no transactions, no blocking commands and no streams:
+// each change that must be atomic is one Lua script. Scripts are deterministic, because time and randomness are arguments, and
+// expiries are absolute. A record is opaque JSON to the scripts. The columns by which scripts decide stand beside the record in the
+// same hash; where a column and the JSON hold the same fact, the column counts.
 //
-// A command whose answer got lost is sent again by the client, so every script
-// may run twice with the same arguments: either that changes nothing, or a random
-// request name tells the second time from a second request.
+// The client sends a command again whose answer got lost, so that every script may run twice with the same arguments. Either the
+// second run changes nothing, or a random request ID distinguishes it from a second request.
 //
-// Errors are *faas.Error: Unavailable when Redis is away, full, loading or does
-// not take writes; NotFound and Conflict as the methods say.
+// Errors are *faas.Error: Unavailable if Redis does not answer, is full or loading, or takes no writes; NotFound and Conflict as
+// the methods say.
 package redisstore

@@ -11,11 +11,11 @@ import (
 	"davit/internal/faas"
 )
 
-// retryAfter is when a Redis that is away is worth another try.
+// retryAfter is when a caller should try again if Redis is unavailable.
 const retryAfter = 2 * time.Second
 
-// awayReplies begin the replies of a Redis that answers but cannot serve now.
-func awayReplies() []string {
+// unavailableReplies are the beginnings of the replies of a Redis that answers but cannot serve now.
+func unavailableReplies() []string {
 	return []string{
 		"OOM ", "READONLY ", "LOADING ", "MISCONF ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ", "BUSY ",
 		"NOAUTH ", "WRONGPASS ", "NOPERM ", "ERR max number of clients",
@@ -33,18 +33,18 @@ func fault(err error, password string) error {
 	cause := redact(err, password)
 	reply, isReply := errors.AsType[redis.Error](err)
 	if !isReply {
-		return away("Redis does not answer", cause)
+		return unavailable("Redis does not answer", cause)
 	}
-	for _, prefix := range awayReplies() {
+	for _, prefix := range unavailableReplies() {
 		if strings.HasPrefix(reply.Error(), prefix) {
-			return away("Redis does not take requests", cause)
+			return unavailable("Redis does not take requests", cause)
 		}
 	}
 	return &faas.Error{Kind: faas.Internal, Detail: "Redis refused a command", Err: cause}
 }
 
-func away(what string, cause error) *faas.Error {
-	return &faas.Error{Kind: faas.Unavailable, Detail: what + "; try again in a moment", RetryAfter: retryAfter, Err: cause}
+func unavailable(what string, cause error) *faas.Error {
+	return faas.UnavailableError(what+"; try again in a moment", retryAfter, cause)
 }
 
 // redact removes the password from an error, because a server may quote it.
@@ -55,15 +55,15 @@ func redact(err error, password string) error {
 	return errors.New(strings.ReplaceAll(err.Error(), password, "***"))
 }
 
-// errEmpty is the answer to a change of a registry that was not opened yet.
+// errEmpty returns the error of a change of a registry that is not open yet.
 func errEmpty() error {
 	return &faas.Error{
 		Kind: faas.Unavailable, RetryAfter: retryAfter, Err: faas.ErrEmpty,
-		Detail: "The registrations are being brought back from the store; try again in a moment",
+		Detail: "the registrations are being restored from the store; try again in a moment",
 	}
 }
 
-// errReply is for an answer that no script gives.
+// errReply returns the error for an answer that no script gives.
 func errReply(got any) error {
 	return &faas.Error{Kind: faas.Internal, Detail: "Redis gave an answer that cannot be read", Err: fmt.Errorf("got %v", got)}
 }

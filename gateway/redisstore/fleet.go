@@ -14,39 +14,39 @@ type Fleet struct {
 	permits Permits
 }
 
-// grantLua counts further kept runners of a function in, so many as there is room for.
+// grantLua adds runners to the number of kept runners of a function, as many as the limit allows.
 //
-//	KEYS, ARGV: as in admitLua; ARGV[5] how many are wanted
+//	KEYS, ARGV: as in admitLua; ARGV[5] the number of runners that are wanted
 //
-// Answers how many there may be.
+// Returns the number of runners that were added.
 const grantLua = admitLua + `
 local granted = admit(tonumber(ARGV[5]))
 if granted > 0 then redis.call('HINCRBY', KEYS[2], ARGV[1], granted) end
 return granted
 `
 
-// GrantKept says how many of n further standby and warm runners a function may
-// have, with all runners of all functions bounded, and counts these in.
+// GrantKept returns how many of n more standby and warm runners a function may have, and counts them as kept. all is the limit of
+// the runners of all functions; 0: no limit.
 func (s Fleet) GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) (int, error) {
 	granted, err := s.eval(ctx, grantLua, s.permits.admitKeys(), append(s.permits.admitArgs(fn, all), n)...).Int()
 	if err != nil {
-		return 0, fmt.Errorf("ask for %d runners of %q: %w", n, fn, s.fault(err))
+		return 0, fmt.Errorf("grant %d runners of %q: %w", n, fn, s.fault(err))
 	}
 	return granted, nil
 }
 
 // setKeptLua replaces the numbers of kept runners.
 //
-//	KEYS, ARGV: as in admitLua, of no function; ARGV[5] channel, ARGV[6]… functions and their numbers
+//	KEYS, ARGV: as in admitLua, with ARGV[1] ""; ARGV[5] channel, ARGV[6]… functions and their numbers
 //
-// Answers how much room there is, and for each function that has runners or wishes for one: its name,
-// how many it has, and 1 if it wishes for more.
+// Returns how many more runners there may be, and for each function that has runners or waits for one: its name, its number of
+// runners, and 1 if it waits for one.
 const setKeptLua = admitLua + `
-local _, before = held()
+local _, before = runners()
 redis.call('DEL', KEYS[2])
 for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 admit(0)
-local has, total = held()
+local has, total = runners()
 if total < before then redis.call('PUBLISH', ARGV[5], 'place ') end
 local answer, wishes = {tonumber(ARGV[3]) - total}, {}
 for _, fn in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
@@ -61,8 +61,8 @@ end
 return answer
 `
 
-// SetKept says how many standby and warm runners functions have. It returns how
-// many more runners there may be, and the functions' shares.
+// SetKept replaces the numbers of standby and warm runners of all functions. room is how many more runners there may be. shares
+// are the functions that have runners or wait for one.
 func (s Fleet) SetKept(ctx context.Context, kept map[faas.FunctionName]int, all int) (room int, shares []faas.Share, err error) {
 	args := append(s.permits.admitArgs("", all), s.keys.messages())
 	for fn, n := range kept {
@@ -72,10 +72,10 @@ func (s Fleet) SetKept(ctx context.Context, kept map[faas.FunctionName]int, all 
 	}
 	answer, err := s.eval(ctx, setKeptLua, s.permits.admitKeys(), args...).Slice()
 	if err != nil {
-		return 0, nil, fmt.Errorf("tell how many runners are kept: %w", s.fault(err))
+		return 0, nil, fmt.Errorf("set the numbers of kept runners: %w", s.fault(err))
 	}
 	if len(answer)%3 != 1 {
-		return 0, nil, fmt.Errorf("tell how many runners are kept: %w", errReply(answer))
+		return 0, nil, fmt.Errorf("set the numbers of kept runners: %w", errReply(answer))
 	}
 	left, _ := answer[0].(int64)
 	for i := 1; i < len(answer); i += 3 {

@@ -12,12 +12,12 @@ import (
 	"davit/internal/faas"
 )
 
-// addRevisionLua numbers a revision and makes its function if that is new.
+// addRevisionLua gives a revision its number, and adds its function if that is new.
 //
 //	KEYS[4] function, KEYS[5] revisions, KEYS[6] functions, KEYS[7] deletedFunctions
-//	ARGV[4] name, ARGV[5] the revision as JSON, its number and state not yet in it, ARGV[6] now
+//	ARGV[4] name, ARGV[5] the revision as JSON without number and state, ARGV[6] now
 //
-// Answers "ok CREATED NUMBER".
+// Returns "ok CREATED NUMBER".
 const addRevisionLua = registryLua + `
 local latest = redis.call('HGET', KEYS[4], 'latest')
 local created = 0
@@ -34,9 +34,8 @@ changed('f:' .. ARGV[4])
 return done('ok ' .. created .. ' ' .. number)
 `
 
-// AddRevision adds the next revision of a function, in state building, and the
-// function if it is new. Numbers count from 1 and are never given twice, not
-// even when the function was deleted in between.
+// AddRevision adds the next revision of a function, in state building, and the function if it is new. Numbers count from 1. No
+// number is given twice, even if the function was deleted in between.
 func (s Registry) AddRevision(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, at time.Time) (rev *faas.Revision, created bool, err error) {
 	rev = &faas.Revision{Function: name, State: faas.RevisionBuilding, Spec: spec, CreatedAt: at}
 	record, err := json.Marshal(rev)
@@ -56,12 +55,12 @@ func (s Registry) AddRevision(ctx context.Context, name faas.FunctionName, spec 
 	return rev, a.words[0] == "1", nil
 }
 
-// saveRevisionLua writes a revision that is there.
+// saveRevisionLua writes an existing revision.
 //
 //	KEYS[4] function, KEYS[5] revisions
 //	ARGV[4] name, ARGV[5] number, ARGV[6] state, ARGV[7] JSON, ARGV[8] now
 //
-// Answers "ok VERSION"; "missing"; "ended STATE" when it has another state already that is for good.
+// Returns "ok VERSION"; "missing"; "ended STATE" if it is ready or failed already and the new state differs.
 const saveRevisionLua = registryLua + `
 local was = redis.call('HGET', KEYS[5], ARGV[5] .. ':state')
 if not was then return 'missing' end
@@ -74,10 +73,9 @@ redis.call('HSET', KEYS[4], 'updated', ARGV[8])
 return done('ok ' .. changed('f:' .. ARGV[4]))
 `
 
-// SaveRevision writes a revision that AddRevision made and returns the registry's
-// version. One that turns from building to ready and is newer than the live one
-// becomes live. It is NotFound when the function was deleted meanwhile, and a
-// Conflict when the revision is ready or failed already and rev says otherwise.
+// SaveRevision writes a revision that AddRevision added, and returns the registry's version. A revision that changes from building
+// to ready and is newer than the live one becomes live. The error is NotFound if the function was deleted meanwhile, and Conflict
+// if the stored revision is ready or failed and rev has another state.
 func (s Registry) SaveRevision(ctx context.Context, rev *faas.Revision) (version int64, err error) {
 	record, err := json.Marshal(rev)
 	if err != nil {
@@ -102,19 +100,19 @@ func revisionAnswer(ref faas.RevisionRef, a answer) (int64, error) {
 	case "missing":
 		return 0, noRevision(ref)
 	case "ended":
-		return 0, faas.Errorf(faas.Conflict, "Revision %d of function %q is %s already", ref.Number, ref.Function, a.words[0])
+		return 0, faas.Errorf(faas.Conflict, "revision %d of function %q is %s already", ref.Number, ref.Function, a.words[0])
 	case "unready":
-		return 0, faas.Errorf(faas.Conflict, "Revision %d of function %q is %s; only a ready one can be live", ref.Number, ref.Function, a.words[0])
+		return 0, faas.Errorf(faas.Conflict, "revision %d of function %q is %s; only a ready one can be live", ref.Number, ref.Function, a.words[0])
 	}
 	return 0, errReply(a)
 }
 
 func noFunction(name faas.FunctionName) error {
-	return faas.Errorf(faas.NotFound, "There is no function %q", name)
+	return faas.Errorf(faas.NotFound, "there is no function %q", name)
 }
 
 func noRevision(ref faas.RevisionRef) error {
-	return faas.Errorf(faas.NotFound, "There is no revision %d of a function %q", ref.Number, ref.Function)
+	return faas.Errorf(faas.NotFound, "there is no revision %d of a function %q", ref.Number, ref.Function)
 }
 
 // rollbackLua makes a revision live.
@@ -122,7 +120,7 @@ func noRevision(ref faas.RevisionRef) error {
 //	KEYS[4] function, KEYS[5] revisions
 //	ARGV[4] name, ARGV[5] number, ARGV[6] now
 //
-// Answers "ok VERSION", "missing" or "unready STATE".
+// Returns "ok VERSION", "missing" or "unready STATE".
 const rollbackLua = registryLua + `
 local state = redis.call('HGET', KEYS[5], ARGV[5] .. ':state')
 if not state then return 'missing' end
@@ -131,8 +129,8 @@ redis.call('HSET', KEYS[4], 'live', ARGV[5], 'updated', ARGV[6])
 return done('ok ' .. changed('f:' .. ARGV[4]))
 `
 
-// Rollback makes a ready revision live, under its own number, and returns the
-// registry's version. A revision that is not ready is a Conflict.
+// Rollback makes a ready revision live, under its own number, and returns the registry's version. The error is Conflict if the
+// revision is not ready.
 func (s Registry) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (version int64, err error) {
 	ref := faas.RevisionRef{Function: name, Number: number}
 	keys := []string{s.keys.function(name), s.keys.revisions(name)}
@@ -180,7 +178,7 @@ func readFunction(name faas.FunctionName, columns map[string]string) (*faas.Func
 	return f, nil
 }
 
-// ListFunctions lists functions by name. next is the cursor of the page behind, "" at the end.
+// ListFunctions lists functions, sorted by name. next is the cursor of the next page; "" at the end.
 func (s Registry) ListFunctions(ctx context.Context, limit int, cursor string) (items []*faas.Function, next string, err error) {
 	names, next, err := s.pageOfNames(ctx, s.keys.functions(), limit, cursor)
 	if err == nil {
@@ -192,7 +190,7 @@ func (s Registry) ListFunctions(ctx context.Context, limit int, cursor string) (
 	return items, next, nil
 }
 
-// loadFunctions reads functions by name and leaves out those that are gone.
+// loadFunctions returns functions by name, without deleted ones.
 func (s Registry) loadFunctions(ctx context.Context, names []string) ([]*faas.Function, error) {
 	cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, name := range names {
@@ -218,7 +216,7 @@ func (s Registry) loadFunctions(ctx context.Context, names []string) ([]*faas.Fu
 	return items, nil
 }
 
-// pageOfNames reads a page of a sorted set whose scores are all 0. The cursor is the last name of the page before.
+// pageOfNames returns a page of a sorted set whose scores are all 0. The cursor is the last name of the previous page.
 func (s Registry) pageOfNames(ctx context.Context, key string, limit int, cursor string) (names []string, next string, err error) {
 	size := pageSize(limit)
 	from := "-"

@@ -26,17 +26,17 @@ type Gateway struct {
 }
 
 const (
-	liveFor   = 3 * time.Second // after the last beat
-	forgetFor = time.Minute     // after the last beat the entry goes
+	liveFor   = 3 * time.Second // after the last heartbeat
+	forgetFor = time.Minute     // after the last heartbeat, until the entry is deleted
 )
 
-// beatLua writes a beat.
+// beatLua writes a heartbeat.
 //
 //	KEYS[1] gateways
 //	ARGV[1] channel, ARGV[2] id, ARGV[3] address, ARGV[4] applied, ARGV[5] ms now,
-//	ARGV[6] ms before which a gateway is dead, ARGV[7] and before which it is forgotten
+//	ARGV[6] ms before which a gateway is dead, ARGV[7] ms before which its entry is deleted
 //
-// Tells everybody when the gateway is new, moved, or serves another version.
+// Publishes if the gateway is new, has another address, or serves another version.
 const beatLua = `
 local known = redis.call('HGET', KEYS[1], ARGV[2])
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[5] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3])
@@ -53,33 +53,33 @@ end
 return 1
 `
 
-// Beat says that a gateway lives, and what it serves: to be called each second,
-// and when Applied changes. Without it a gateway is gone after 3 s.
+// Beat writes the heartbeat of a gateway. It must be called each second, and when Applied changes. A gateway without a heartbeat
+// for 3 s counts as dead.
 func (s Gateways) Beat(ctx context.Context, g Gateway) error {
 	now := s.now()
 	err := s.eval(ctx, beatLua, []string{s.keys.gateways()}, s.keys.messages(), string(g.ID), g.RunnerAddr, g.Applied,
 		s.stamp(now), s.stamp(now.Add(-liveFor)), s.stamp(now.Add(-forgetFor))).Err()
 	if err != nil {
-		return fmt.Errorf("tell that gateway %q lives: %w", g.ID, s.fault(err))
+		return fmt.Errorf("write the heartbeat of gateway %q: %w", g.ID, s.fault(err))
 	}
 	return nil
 }
 
-// leaveLua takes a gateway out. KEYS[1] gateways; ARGV[1] channel, ARGV[2] id.
+// leaveLua deletes a gateway's entry. KEYS[1] gateways; ARGV[1] channel, ARGV[2] id.
 const leaveLua = `
 if redis.call('HDEL', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1], 'peers ' .. ARGV[2]) end
 return 1
 `
 
-// Leave takes a gateway out of the live set at once.
+// Leave removes a gateway from the set of live gateways at once.
 func (s Gateways) Leave(ctx context.Context, id faas.GatewayID) error {
 	if err := s.eval(ctx, leaveLua, []string{s.keys.gateways()}, s.keys.messages(), string(id)).Err(); err != nil {
-		return fmt.Errorf("tell that gateway %q leaves: %w", id, s.fault(err))
+		return fmt.Errorf("remove gateway %q: %w", id, s.fault(err))
 	}
 	return nil
 }
 
-// LiveGateways returns the gateways that beat in the last 3 s, by id.
+// LiveGateways returns the gateways with a heartbeat in the last 3 s, sorted by ID.
 func (s Gateways) LiveGateways(ctx context.Context) ([]Gateway, error) {
 	all, err := s.client.HGetAll(ctx, s.keys.gateways()).Result()
 	if err != nil {
@@ -105,7 +105,7 @@ func (s Gateways) LiveGateways(ctx context.Context) ([]Gateway, error) {
 	return live, nil
 }
 
-// LiveGatewayIDs returns the ids of LiveGateways.
+// LiveGatewayIDs returns the IDs of LiveGateways.
 func (s Gateways) LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error) {
 	live, err := s.LiveGateways(ctx)
 	if err != nil {
@@ -118,25 +118,25 @@ func (s Gateways) LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error) 
 	return ids, nil
 }
 
-// lookAgain is how often AwaitApplied looks without being told, for those that leave silently.
-const lookAgain = 100 * time.Millisecond
+// pollEvery is how often AwaitApplied reads the gateways without a message, because a gateway that dies sends none.
+const pollEvery = 100 * time.Millisecond
 
-// AwaitApplied returns nil as soon as every live gateway serves the version or a
-// later one; one that leaves the live set does not count. After most it is an
-// Unavailable error that names those that do not. With Run it learns at once.
+// AwaitApplied returns nil as soon as every live gateway serves the version or a later one. A gateway that leaves the set of live
+// gateways does not count. After most it returns an Unavailable error, which names the gateways that do not serve the version. It
+// notices a change at once while Run runs.
 func (s Gateways) AwaitApplied(ctx context.Context, version int64, most time.Duration) error {
 	messages, cancel := s.messages.Subscribe()
 	defer cancel()
 	end := time.NewTimer(most)
 	defer end.Stop()
-	tick := time.NewTicker(lookAgain)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		behind, err := s.gatewaysBehind(ctx, version)
 		if err != nil || len(behind) == 0 {
 			return err
 		}
-		if err := awaitNews(ctx, messages, tick.C, end.C); err != nil {
+		if err := awaitChange(ctx, messages, tick.C, end.C); err != nil {
 			return fmt.Errorf("await version %d on gateways %s: %w", version, strings.Join(behind, ", "), err)
 		}
 	}
@@ -156,14 +156,14 @@ func (s Gateways) gatewaysBehind(ctx context.Context, version int64) ([]string, 
 	return behind, nil
 }
 
-// awaitNews returns nil when it is worth to look at the gateways again.
-func awaitNews(ctx context.Context, messages <-chan Message, tick, end <-chan time.Time) error {
+// awaitChange returns nil when the gateways should be read again.
+func awaitChange(ctx context.Context, messages <-chan Message, tick, end <-chan time.Time) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-end:
-			return away("Not all gateways serve the change yet", nil)
+			return unavailable("not all gateways serve the change yet", nil)
 		case <-tick:
 			return nil
 		case m := <-messages:

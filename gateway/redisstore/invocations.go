@@ -13,8 +13,8 @@ import (
 	"davit/internal/faas"
 )
 
-// saveLua writes many invocations; see writeLua. It passes over those that are
-// refused, and those that would fall behind in the same attempt.
+// saveLua writes many invocations; see writeLua. It skips an invocation whose write is refused, or whose state would go back in
+// the same attempt.
 const saveLua = writeLua + `
 local news = {}
 for i = 1, tonumber(ARGV[3]) do
@@ -27,13 +27,12 @@ if #news > 0 then redis.call('PUBLISH', ARGV[1], table.concat(news, '\n')) end
 return 1
 `
 
-// saveBatch is how many records one script writes: few enough to keep others waiting for about a millisecond only.
+// saveBatch is the number of records that one script writes. Others wait for it about a millisecond.
 const saveBatch = 32
 
-// SaveInvocations creates or updates records. It passes silently over a record
-// that is final already, of a later attempt, further on in the same attempt, or
-// queued and led by another gateway than the one that the record names. A final
-// record leaves the queue. With an error, some may be written and some not.
+// SaveInvocations creates or updates records. It silently skips a record if the stored one is final, of a later attempt, in a
+// later state of the same attempt, or queued and led by another gateway than the record names. A final record leaves the queue.
+// After an error some records may be written and others not.
 func (s Invocations) SaveInvocations(ctx context.Context, invs []*faas.Invocation) error {
 	for part := range slices.Chunk(invs, saveBatch) {
 		args, err := s.writeArgs("", part)
@@ -47,7 +46,7 @@ func (s Invocations) SaveInvocations(ctx context.Context, invs []*faas.Invocatio
 	return nil
 }
 
-// replyLua ends a script about one invocation: its code and the columns, in the order of columns.
+// replyLua returns from a script about one invocation a code and the columns of the record, in the order of columns.
 const replyLua = `
 local function reply(code)
   local c = redis.call('HMGET', KEYS[10], 'r', 's', 'v', 'b', 'c', 'o')
@@ -55,7 +54,7 @@ local function reply(code)
 end
 `
 
-// readReply takes reply apart.
+// readReply parses the answer of reply.
 func readReply(parts []any, err error) (code string, rec stored, _ error) {
 	if err != nil {
 		return "", stored{}, err
@@ -68,8 +67,8 @@ func readReply(parts []any, err error) (code string, rec stored, _ error) {
 	return code, rec, err
 }
 
-// settleLua makes one invocation final; see writeLua. ARGV[2] tells a request that is sent again from another.
-// Its code is "ok", or why it was refused.
+// settleLua makes one invocation final; see writeLua. ARGV[2] distinguishes a repeated request from another one. The code is "ok",
+// or the reason of the refusal.
 const settleLua = writeLua + replyLua + `
 local was = read(10, ARGV[4])
 local why = refusal(was, 4)
@@ -81,14 +80,13 @@ redis.call('PUBLISH', ARGV[1], news)
 return reply('ok')
 `
 
-// Settle makes an invocation final, takes it out of the queue and tells everybody.
-// Of any number of calls for one id, applied is true for one. For the others
-// settled is what stands. It is a Conflict, with the record as it stands, when a
-// later attempt is under way, or when the invocation is queued and led by another
-// gateway than inv names; a record that names none settles whoever leads.
+// Settle makes an invocation final, removes it from the queue and publishes that. Of all calls for one ID, exactly one returns
+// applied; every call returns the record that stands. The error is Conflict, and holds the stored record, if a later attempt is
+// under way, or if the invocation is queued and led by another gateway than inv names. If inv names no gateway, it does not matter
+// which one leads.
 func (s Invocations) Settle(ctx context.Context, inv *faas.Invocation) (settled *faas.Invocation, applied bool, err error) {
 	if !inv.State.Final() {
-		return nil, false, faas.Errorf(faas.Internal, "The invocation %s is %s; only a final one can be settled", inv.ID, inv.State)
+		return nil, false, faas.Errorf(faas.Internal, "invocation %s is %s; only a final one can be settled", inv.ID, inv.State)
 	}
 	one := []*faas.Invocation{inv}
 	args, err := s.writeArgs(rand.Text(), one)
@@ -108,15 +106,15 @@ func (s Invocations) Settle(ctx context.Context, inv *faas.Invocation) (settled 
 	return nil, false, fmt.Errorf("settle invocation %s: %w", inv.ID, refused(code, rec.invocation))
 }
 
-// refused is the error for a code that writeLua's refusal gave.
+// refused returns the error for the code of a refusal; now is the stored record, or nil.
 func refused(code string, now *faas.Invocation) error {
 	detail := map[string]string{
-		"final":     "The invocation is over",
-		"late":      "A later attempt is under way",
-		"stale":     "Another gateway leads the invocation",
-		"attempt":   "Another attempt is under way",
-		"bound":     "The invocation is bound to another runner",
-		"cancelled": "The invocation is to be cancelled",
+		"final":     "the invocation is over",
+		"late":      "a later attempt is under way",
+		"stale":     "another gateway leads the invocation",
+		"attempt":   "another attempt is under way",
+		"bound":     "the invocation is bound to another runner",
+		"cancelled": "the invocation is to be cancelled",
 	}[code]
 	if detail == "" {
 		return errReply(code)
@@ -124,8 +122,8 @@ func refused(code string, now *faas.Invocation) error {
 	return &faas.Error{Kind: faas.Conflict, Detail: detail, Invocation: now}
 }
 
-// updateLua writes one invocation if nobody has written it since it was read; see writeLua. ARGV[2] tells
-// a request that is sent again from another; ARGV[15] is the version that was read. Its code is "ok", "gone" or "changed".
+// updateLua writes one invocation if it was not written since it was read; see writeLua. ARGV[2] distinguishes a repeated request
+// from another one; ARGV[15] is the version that was read. The code is "ok", "gone" or "changed".
 const updateLua = writeLua + replyLua + `
 local was = read(10, ARGV[4])
 if not was.state then return reply('gone') end
@@ -137,12 +135,10 @@ if news then redis.call('PUBLISH', ARGV[1], news) end
 return reply('ok')
 `
 
-// UpdateInvocation changes one record and returns it as it is then. change sees a
-// copy, with who leads it and what it is bound to now, and may be called several
-// times, when others write meanwhile; its error ends the update. Id, function and trigger stay as they are. A later attempt
-// begins bound to no runner. An invocation becomes final by Settle or
-// SaveInvocations only, and once it is, its state, reason, exit code, signal,
-// attempt and end stay: a change of them is a Conflict.
+// UpdateInvocation changes one record and returns the result. change gets a copy of the stored record, with its current gateway and
+// runner. It is called again if another write came in between. An error of change ends the update. ID, function and trigger cannot
+// change. A later attempt starts without a runner. Only Settle and SaveInvocations make an invocation final. A change of the state,
+// reason, exit code, signal, attempt or end of a final record is a Conflict.
 func (s Invocations) UpdateInvocation(ctx context.Context, id faas.InvocationID, change func(*faas.Invocation) error) (*faas.Invocation, error) {
 	for {
 		before, err := s.find(ctx, id)
@@ -173,7 +169,7 @@ func (s Invocations) UpdateInvocation(ctx context.Context, id faas.InvocationID,
 	}
 }
 
-// checkChange refuses what UpdateInvocation must not do, and mends what it does not do.
+// checkChange returns the error of a change that UpdateInvocation refuses, and undoes changes of fields that it keeps.
 func checkChange(before, after *faas.Invocation) error {
 	after.ID, after.Function, after.Trigger = before.ID, before.Function, before.Trigger
 	if after.Attempt < before.Attempt {
@@ -186,7 +182,7 @@ func checkChange(before, after *faas.Invocation) error {
 	case before.State.Final() && !sameEnd(before, after):
 		return refused("final", before)
 	case !before.State.Final() && after.State.Final():
-		return faas.Errorf(faas.Internal, "An invocation is made final by settling it, not by an update")
+		return faas.Errorf(faas.Internal, "an update cannot make an invocation final; settle it")
 	}
 	return nil
 }
@@ -222,13 +218,11 @@ func (s Invocations) find(ctx context.Context, id faas.InvocationID) (stored, er
 }
 
 func noInvocation(id faas.InvocationID) error {
-	return faas.Errorf(faas.NotFound, "There is no invocation %s, or no longer", id)
+	return faas.Errorf(faas.NotFound, "there is no invocation %s; it may have expired", id)
 }
 
-// ExpiredInvocations returns at most so many final records whose retention is
-// over, those that were due first in front, for the sweeper: it deletes what the
-// store holds of each and then calls DeleteInvocation. Where the record is gone
-// already, only its ID is set.
+// ExpiredInvocations returns at most most final records whose retention has ended, the longest ago first. The caller deletes their
+// objects and then calls DeleteInvocation. If Redis has dropped a record, only its ID is set.
 func (s Invocations) ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error) {
 	due := redis.ZRangeArgs{Key: s.keys.expiry(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(most)}
 	ids, err := s.client.ZRangeArgs(ctx, due).Result()
@@ -247,11 +241,11 @@ func (s Invocations) ExpiredInvocations(ctx context.Context, now time.Time, most
 	return found, nil
 }
 
-// deleteLua deletes a final invocation, and notes when it is to be told as expired again.
+// deleteLua deletes a final invocation, and schedules when ExpiredInvocations returns it again.
 //
 //	KEYS[1] invocation, KEYS[2] invocations, KEYS[3] expiry, KEYS[4] byFunction, KEYS[5] byTrigger, KEYS[6] byState; ARGV[1] id, ARGV[2] state, ARGV[3] ms or ""
 //
-// Answers 1, or 0 when it has another state.
+// Returns 1, or 0 if the invocation has another state.
 const deleteLua = `
 local state = redis.call('HGET', KEYS[1], 's')
 if state and state ~= ARGV[2] then return 0 end
@@ -261,8 +255,8 @@ if ARGV[3] ~= '' then redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1]) end
 return 1
 `
 
-// DeleteInvocation deletes a final record. One that is not there is fine; one that is not final is a Conflict.
-// With again, ExpiredInvocations gives the ID once more from that time on, until it is deleted again.
+// DeleteInvocation deletes a final record. A missing record is no error; a record that is not final is a Conflict. If again is not
+// zero, ExpiredInvocations returns the ID once more from that time on, until it is deleted again.
 func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error {
 	values, err := s.client.HMGet(ctx, s.keys.invocation(id), "f", "t", "s").Result()
 	if err != nil {
@@ -274,7 +268,7 @@ func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID,
 	}
 	fn, trigger, state := faas.FunctionName(text[0]), faas.TriggerName(text[1]), faas.State(text[2])
 	if state != "" && !state.Final() {
-		return faas.Errorf(faas.Conflict, "The invocation %s is %s; only a final one can be deleted", id, state)
+		return faas.Errorf(faas.Conflict, "invocation %s is %s; only a final one can be deleted", id, state)
 	}
 	keys := []string{
 		s.keys.invocation(id), s.keys.invocations(), s.keys.expiry(), s.keys.byFunction(fn), s.keys.byTrigger(trigger), s.keys.byState(state),
@@ -288,7 +282,7 @@ func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID,
 		return fmt.Errorf("delete invocation %s: %w", id, s.fault(err))
 	}
 	if done == 0 {
-		return faas.Errorf(faas.Conflict, "The invocation %s was just written", id)
+		return faas.Errorf(faas.Conflict, "invocation %s was just written", id)
 	}
 	return nil
 }

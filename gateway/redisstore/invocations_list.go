@@ -10,18 +10,16 @@ import (
 	"davit/internal/faas"
 )
 
-// scanChunk is how many ids of an index one step of a list reads.
+// scanChunk is the number of IDs that one step of a list reads from an index.
 const scanChunk = 200
 
-// ListInvocations lists the records that the filter selects, newest first, and
-// the cursor of the page behind, "" at the end. What is accepted or changes
-// meanwhile moves no other record to another page. A filter that selects few is
-// searched for step by step until the page is full or the end is reached, along
-// the shortest index that fits.
+// ListInvocations lists the records that the filter selects, newest first. next is the cursor of the next page; "" at the end. New
+// and changed records do not move other records to another page. It reads the shortest index of the filter in steps until the page
+// is full or the index ends.
 func (s Invocations) ListInvocations(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error) {
 	if f.Cursor != "" {
 		if _, err := faas.ParseInvocationID(f.Cursor); err != nil {
-			return nil, "", faas.Errorf(faas.Invalid, "The cursor is none that a list of invocations gave")
+			return nil, "", faas.Errorf(faas.Invalid, "the cursor is not valid; use next from the previous page")
 		}
 	}
 	size := pageSize(f.Limit)
@@ -48,8 +46,8 @@ func (s Invocations) ListInvocations(ctx context.Context, f faas.InvocationFilte
 	return items, next, nil
 }
 
-// shortestIndex returns the index with the fewest ids that holds all that the filter
-// selects. exact tells that it holds nothing else.
+// shortestIndex returns the index with the fewest IDs that contains all records of the filter. exact is true if it contains no
+// others.
 func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter) (key string, exact bool, err error) {
 	var keys []string
 	if f.Trigger != "" {
@@ -85,8 +83,8 @@ func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter)
 	return keys[shortest], false, nil
 }
 
-// scan reads the next step of an index behind the cursor and returns what the
-// filter selects of it. more tells that there is more behind the new cursor.
+// scan reads the next step of an index after the cursor and returns the records that the filter selects. last is the new cursor;
+// more is false at the end of the index.
 func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFilter, cursor string, step int) (found []*faas.Invocation, last string, more bool, err error) {
 	oldest, newest := "-", "+"
 	if !f.Since.IsZero() {
@@ -120,7 +118,7 @@ func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFi
 			found = append(found, inv)
 		}
 	}
-	if len(dead) > 0 { // Redis dropped the record by itself
+	if len(dead) > 0 { // Redis dropped the record at its expiry
 		if err := s.client.ZRem(ctx, index, dead...).Err(); err != nil {
 			return nil, "", false, s.fault(err)
 		}
@@ -132,8 +130,8 @@ func selects(f faas.InvocationFilter, fn faas.FunctionName, trigger faas.Trigger
 	return (f.Function == "" || f.Function == fn) && (f.Trigger == "" || f.Trigger == trigger) && (f.State == "" || f.State == state)
 }
 
-// selectIDs returns the ids of the records that the filter selects, and of those
-// that are gone; it reads no whole records. With one filter the index has selected already.
+// selectIDs returns the IDs of the records that the filter selects, and of records that no longer exist. It reads no whole records.
+// If only one field of the filter is set, the index has selected already.
 func (s Invocations) selectIDs(ctx context.Context, ids []string, f faas.InvocationFilter) ([]string, error) {
 	filters := 0
 	for _, set := range []bool{f.Function != "", f.Trigger != "", f.State != ""} {
@@ -166,7 +164,7 @@ func (s Invocations) selectIDs(ctx context.Context, ids []string, f faas.Invocat
 	return fitting, nil
 }
 
-// load reads records by id, nil for those that are gone.
+// load returns records by ID; a record that no longer exists is nil.
 func (s Invocations) load(ctx context.Context, ids []string) ([]*faas.Invocation, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -193,7 +191,7 @@ func (s Invocations) load(ctx context.Context, ids []string) ([]*faas.Invocation
 	return items, nil
 }
 
-// idAt is not above any UUIDv7 made at t or later, and above those made in the milliseconds before (RFC 9562, 5.7).
+// idAt returns a text that sorts before every UUIDv7 made at t or later, and after those of earlier milliseconds (RFC 9562, 5.7).
 func idAt(t time.Time) string {
 	hex := fmt.Sprintf("%012x", max(t.UnixMilli(), 0))
 	return hex[:8] + "-" + hex[8:]

@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"davit/internal/backoff"
 	"davit/internal/faas"
 )
 
@@ -19,29 +19,29 @@ import (
 type Messages struct {
 	*conn
 
-	readers readers
+	subscribers subscribers
 }
 
-// MessageKind is what a message tells.
+// MessageKind is what a message is about.
 type MessageKind string
 
-// The kinds of messages. On the wire a message is its kind and words behind it;
-// several may come in one, a line each. Kinds that are not known are passed over.
+// The kinds of messages. On the wire a message is a line of its kind and words. One Redis message may hold several lines. Unknown
+// kinds are ignored.
 const (
 	KindRegistry   MessageKind = "registry"   // registrations changed: Version
-	KindApplied    MessageKind = "applied"    // Gateway serves Version now
-	KindPeers      MessageKind = "peers"      // Gateway joined, moved or left; one that dies says nothing
-	KindInvocation MessageKind = "invocation" // Invocation of Function and Trigger is in State now
+	KindApplied    MessageKind = "applied"    // Gateway now serves Version
+	KindPeers      MessageKind = "peers"      // Gateway joined, changed its address or left; a gateway that dies sends nothing
+	KindInvocation MessageKind = "invocation" // Invocation of Function and Trigger is now in State
 	KindCancel     MessageKind = "cancel"     // Invocation is to be cancelled
-	KindPlace      MessageKind = "place"      // a place among Function's running jobs was given back
-	KindDemand     MessageKind = "demand"     // Gateway, which does not lead, wants other runners now
-	KindLead       MessageKind = "lead"       // nobody leads
-	KindExit       MessageKind = "exit"       // a runner ended: Text, as it was given to PublishExit
-	KindResync     MessageKind = "resync"     // messages may have been missed: look at everything
+	KindPermit     MessageKind = "place"      // a permit of Function was released
+	KindDemand     MessageKind = "demand"     // the demand of Gateway, which does not lead, has changed
+	KindLead       MessageKind = "lead"       // no gateway leads
+	KindExit       MessageKind = "exit"       // a runner ended; Text is the line given to PublishExit
+	KindResync     MessageKind = "resync"     // messages may be lost: read everything again
 )
 
-// Message is what one gateway tells all, itself included. Messages are hints:
-// what they tell of is in Redis already.
+// Message is what one gateway sends to all gateways, including itself. A message is a hint: the change that it announces is in
+// Redis already.
 type Message struct {
 	Kind       MessageKind
 	Version    int64
@@ -53,7 +53,7 @@ type Message struct {
 	Text       string
 }
 
-// parseMessage reads one line. ok is false for a line that says nothing that is known here.
+// parseMessage parses one line. ok is false if the line is not a known message.
 func parseMessage(line string) (m Message, ok bool) {
 	words := strings.Split(line, " ")
 	kind, words := MessageKind(words[0]), words[1:]
@@ -78,12 +78,12 @@ func parseMessage(line string) (m Message, ok bool) {
 		m.Function, m.Trigger = faas.FunctionName(word(2)), faas.TriggerName(word(3))
 	case KindCancel:
 		m.Invocation = faas.InvocationID(word(0))
-	case KindPlace:
+	case KindPermit:
 		m.Function = faas.FunctionName(word(0))
 	case KindLead:
 	case KindExit:
 		m.Text = strings.Join(words, " ")
-	case KindResync: // never sent
+	case KindResync: // which is never sent
 		return Message{}, false
 	default:
 		return Message{}, false
@@ -91,59 +91,59 @@ func parseMessage(line string) (m Message, ok bool) {
 	return m, err == nil
 }
 
-// mailbox is how many messages a reader may be behind before it misses some.
+// mailbox is how many messages a subscriber may fall behind before it loses some.
 const mailbox = 1024
 
-// readers are those who subscribed.
-type readers struct {
+// subscribers are the readers of messages.
+type subscribers struct {
 	mu  sync.Mutex
-	all map[*reader]bool
+	all map[*subscriber]bool
 }
 
-type reader struct {
+type subscriber struct {
 	messages chan Message
-	missed   bool // its mailbox was full; it has to be told
+	missed   bool // a message was lost because the mailbox was full
 }
 
-// Subscribe returns the messages from now on, and what ends that and closes the
-// channel. A reader that falls far behind loses messages and gets a KindResync
-// in their place. Nothing comes unless Run runs.
+// Subscribe returns the messages from now on. cancel ends the subscription and closes the channel. A subscriber that falls far
+// behind loses messages and gets a KindResync instead. Messages arrive only while Run runs.
 func (s *Messages) Subscribe() (messages <-chan Message, cancel func()) {
-	r := &reader{messages: make(chan Message, mailbox)}
-	s.readers.mu.Lock()
-	defer s.readers.mu.Unlock()
-	if s.readers.all == nil {
-		s.readers.all = map[*reader]bool{}
+	r := &subscriber{messages: make(chan Message, mailbox)}
+	s.subscribers.mu.Lock()
+	defer s.subscribers.mu.Unlock()
+	if s.subscribers.all == nil {
+		s.subscribers.all = map[*subscriber]bool{}
 	}
-	s.readers.all[r] = true
+	s.subscribers.all[r] = true
 	return r.messages, sync.OnceFunc(func() {
-		s.readers.mu.Lock()
-		defer s.readers.mu.Unlock()
-		delete(s.readers.all, r)
+		s.subscribers.mu.Lock()
+		defer s.subscribers.mu.Unlock()
+		delete(s.subscribers.all, r)
 		close(r.messages)
 	})
 }
 
-// tell gives messages to every reader without waiting for any.
-func (rs *readers) tell(messages ...Message) {
+// send sends messages to every subscriber without waiting for any.
+func (rs *subscribers) send(messages ...Message) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	for r := range rs.all {
-		r.catchUp()
+		r.resync()
 		for _, m := range messages {
-			r.tell(m)
+			r.send(m)
 		}
 	}
 }
 
-func (r *reader) catchUp() {
+// resync announces lost messages once there is room again.
+func (r *subscriber) resync() {
 	if r.missed {
 		r.missed = false
-		r.tell(Message{Kind: KindResync})
+		r.send(Message{Kind: KindResync})
 	}
 }
 
-func (r *reader) tell(m Message) {
+func (r *subscriber) send(m Message) {
 	if r.missed {
 		return
 	}
@@ -155,41 +155,36 @@ func (r *reader) tell(m Message) {
 }
 
 const (
-	pingEvery   = 2 * time.Second  // of silence; twice that without an answer, and the connection is dead
-	resyncEvery = 30 * time.Second // whatever happens
+	pingEvery   = 2 * time.Second  // without a message; after as long without an answer the connection counts as dead
+	resyncEvery = 30 * time.Second // even if no message was lost
 	firstPause  = 50 * time.Millisecond
 	longPause   = 2 * time.Second
 )
 
-// Run keeps the one subscription of this process up until ctx ends, and returns
-// nil then. After each time that it was lost, readers get a KindResync, and each
-// 30 s anyway.
+// Run keeps this process subscribed until ctx ends, and then returns nil. Subscribers get a KindResync each time that the
+// subscription was lost, and every 30 s.
 func (s *Messages) Run(ctx context.Context) error {
-	pause := firstPause
+	pause := backoff.Backoff{Min: firstPause, Max: longPause}
 	for {
-		heard, err := s.listen(ctx)
+		subscribed, err := s.listen(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it ended because it was told to
+			return nil //nolint:nilerr // the end of ctx broke the subscription
 		}
-		if heard {
-			pause = firstPause
-			s.log.WarnContext(ctx, "lost the subscription to Redis", slog.Any("error", s.redact(err)))
+		if subscribed {
+			pause.Reset()
+			s.log.Warn("lost the subscription to Redis", "error", s.redact(err))
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.Wait(ctx) != nil {
 			return nil
-		case <-timer.C:
 		}
-		pause = min(2*pause, longPause)
 	}
 }
 
-var errSilent = errors.New("no answer to a ping")
+var errNoPong = errors.New("no answer to a ping")
 
-// listen subscribes and spreads what comes until the connection breaks. heard tells that it had come up.
-func (s *Messages) listen(ctx context.Context) (heard bool, err error) {
+// listen subscribes and sends messages to the subscribers until the connection breaks. subscribed reports whether the subscription
+// succeeded.
+func (s *Messages) listen(ctx context.Context) (subscribed bool, err error) {
 	sub := s.client.Subscribe(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
@@ -200,28 +195,28 @@ func (s *Messages) listen(ctx context.Context) (heard bool, err error) {
 	if err := sub.Subscribe(ctx, s.keys.messages()); err != nil {
 		return false, err
 	}
-	resynced, silent := s.now(), false
+	resynced, pinged := s.now(), false
 	for {
 		got, err := sub.ReceiveTimeout(ctx, pingEvery)
 		switch {
 		case err == nil:
-			silent = false
+			pinged = false
 		case !timedOut(err):
-			return heard, err
-		case silent:
-			return heard, errSilent
+			return subscribed, err
+		case pinged:
+			return subscribed, errNoPong
 		default:
-			silent = true
+			pinged = true
 			if err := sub.Ping(ctx); err != nil {
-				return heard, err
+				return subscribed, err
 			}
 		}
 		_, joined := got.(*redis.Subscription)
 		if joined || s.now().Sub(resynced) >= resyncEvery {
-			resynced, heard = s.now(), true
+			resynced, subscribed = s.now(), true
 			s.resync(ctx)
 		}
-		s.spread(got)
+		s.distribute(got)
 	}
 }
 
@@ -230,16 +225,16 @@ func timedOut(err error) bool {
 	return ok && n.Timeout()
 }
 
-// resync tells readers to look at everything, and measures the clock again.
+// resync sends KindResync to the subscribers and measures the difference of the clocks again.
 func (s *Messages) resync(ctx context.Context) {
 	if err := s.setClock(ctx); err != nil {
-		s.log.WarnContext(ctx, "cannot compare clocks with Redis", slog.Any("error", err))
+		s.log.Warn("comparing clocks with Redis failed", "error", err)
 	}
-	s.readers.tell(Message{Kind: KindResync})
+	s.subscribers.send(Message{Kind: KindResync})
 }
 
-// spread gives what a message holds to the readers.
-func (s *Messages) spread(got any) {
+// distribute sends the lines of a Redis message to the subscribers.
+func (s *Messages) distribute(got any) {
 	var messages []Message
 	if m, ok := got.(*redis.Message); ok {
 		for line := range strings.SplitSeq(m.Payload, "\n") {
@@ -248,5 +243,5 @@ func (s *Messages) spread(got any) {
 			}
 		}
 	}
-	s.readers.tell(messages...)
+	s.subscribers.send(messages...)
 }

@@ -22,7 +22,7 @@ func TestParseMessage(t *testing.T) {
 		{"invocation i queued f t", Message{Kind: KindInvocation, Invocation: "i", State: faas.Queued, Function: "f", Trigger: "t"}, true},
 		{"invocation i queued f t more of a later release", Message{Kind: KindInvocation, Invocation: "i", State: faas.Queued, Function: "f", Trigger: "t"}, true},
 		{"cancel i", Message{Kind: KindCancel, Invocation: "i"}, true},
-		{"place f", Message{Kind: KindPlace, Function: "f"}, true},
+		{"place f", Message{Kind: KindPermit, Function: "f"}, true},
 		{"registry x", Message{}, false},
 		{"registry", Message{}, false},
 		{"resync", Message{}, false},
@@ -69,27 +69,27 @@ func TestMessagesReachEveryGateway(t *testing.T) {
 }
 
 func TestASlowReaderIsToldThatItMissedSome(t *testing.T) {
-	var rs readers
+	var rs subscribers
 	s := &Messages{}
 	slow, cancel := s.Subscribe()
 	defer cancel()
 	for range mailbox + 10 {
-		s.readers.tell(Message{Kind: KindCancel})
+		s.subscribers.send(Message{Kind: KindCancel})
 	}
 	for range mailbox {
 		if m := <-slow; m.Kind != KindCancel {
 			t.Fatalf("got %+v", m)
 		}
 	}
-	s.readers.tell() // as each ping does
+	s.subscribers.send() // as each ping does
 	if m := <-slow; m.Kind != KindResync {
 		t.Errorf("got %+v", m)
 	}
-	s.readers.tell(Message{Kind: KindCancel})
+	s.subscribers.send(Message{Kind: KindCancel})
 	if m := <-slow; m.Kind != KindCancel {
 		t.Errorf("got %+v", m)
 	}
-	rs.tell(Message{Kind: KindCancel}) // nobody reads
+	rs.send(Message{Kind: KindCancel}) // nobody reads
 }
 
 func TestASubscriptionThatIsCancelledIsClosed(t *testing.T) {
@@ -100,7 +100,7 @@ func TestASubscriptionThatIsCancelledIsClosed(t *testing.T) {
 	if _, ok := <-messages; ok {
 		t.Error("a message came")
 	}
-	s.readers.tell(Message{Kind: KindCancel})
+	s.subscribers.send(Message{Kind: KindCancel})
 }
 
 func TestTheSubscriptionComesBack(t *testing.T) {

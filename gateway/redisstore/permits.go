@@ -13,17 +13,16 @@ import (
 // Permits keeps the permits to run jobs.
 type Permits struct{ *conn }
 
-// Places are for running jobs: each function has its own number of them, and all
-// functions together may have one, which counts the runners that are kept, too. Where
-// those run out functions take turns: who has fewest comes first.
+// A job needs a permit to run. Each function has a limit of permits, and all functions together may have a limit of runners, which
+// includes the kept ones. When that limit is reached functions take turns: a waiting function with fewer runners comes first.
 
-// admitLua is how many of n runners a function may start.
+// admitLua decides how many of n runners a function may start.
 //
-//	KEYS[1] places of all functions, KEYS[2] kept, KEYS[3] wishes
-//	ARGV[1] function, ARGV[2] ms now, ARGV[3] most runners of all functions, 0: any number,
-//	ARGV[4] ms when a wish that is not fulfilled lapses
+//	KEYS[1] permits of all functions, KEYS[2] kept, KEYS[3] wishes
+//	ARGV[1] function, ARGV[2] ms now, ARGV[3] limit of the runners of all functions, 0: none,
+//	ARGV[4] ms until which the function counts as waiting if it is refused
 const admitLua = `
-local function held()
+local function runners()
   local n, total = {}, 0
   for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
     local fn = string.match(member, '^%S+')
@@ -40,7 +39,7 @@ local function admit(n)
   if most == 0 then return n end
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[2])
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[2])
-  local has, total = held()
+  local has, total = runners()
   local wishes = redis.call('ZRANGE', KEYS[3], 0, -1)
   local granted = 0
   while granted < n do
@@ -56,12 +55,12 @@ local function admit(n)
 end
 `
 
-// acquireLua takes a place.
+// acquireLua acquires a permit.
 //
-//	KEYS, ARGV: as in admitLua, and KEYS[4] places of the function; ARGV[5] id, ARGV[6] how many places
-//	the function has, ARGV[7] ms when it lapses, ARGV[8] ms when the key may go
+//	KEYS, ARGV: as in admitLua, and KEYS[4] permits of the function; ARGV[5] ID, ARGV[6] limit of the
+//	function, ARGV[7] ms when the permit ends, ARGV[8] ms when the key expires
 //
-// Answers 1, or 0 when all are taken.
+// Returns 1, or 0 if there is none.
 const acquireLua = admitLua + `
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[2])
 local member = ARGV[1] .. ' ' .. ARGV[5]
@@ -80,40 +79,38 @@ return 1
 `
 
 const (
-	// placesLife is for how long the places of a function outlive the last that was
-	// taken or renewed: longer than any lease.
-	placesLife = time.Hour
-	// wishLife is for how long a function that was refused comes before those that have
-	// more. It asks again sooner.
+	// permitsLife is how long the key of a function's permits exists after the last one was acquired or renewed: longer than any
+	// lease.
+	permitsLife = time.Hour
+	// wishLife is how long a refused function comes before functions with more runners. It asks again sooner than that.
 	wishLife = 1500 * time.Millisecond
 )
 
-// admitKeys are the first KEYS of the scripts that admit runners.
+// admitKeys returns the KEYS of admitLua.
 func (s Permits) admitKeys() []string {
-	return []string{s.keys.allPlaces(), s.keys.kept(), s.keys.wishes()}
+	return []string{s.keys.allPermits(), s.keys.kept(), s.keys.wishes()}
 }
 
-// admitArgs are their first ARGV.
+// admitArgs returns the ARGV of admitLua.
 func (s Permits) admitArgs(fn faas.FunctionName, all int) []any {
 	now := s.now()
 	return []any{string(fn), s.stamp(now), all, s.stamp(now.Add(wishLife))}
 }
 
-// AcquirePlace takes one of most places among a function's running jobs, and one
-// of all runners (0: any number), all gateways together, until it is released or lapses. The
-// same id twice takes one place and prolongs it.
-func (s Permits) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error) {
-	args := append(s.admitArgs(fn, all), string(id), most, s.stamp(until), s.stamp(until.Add(placesLife)))
-	got, err := s.eval(ctx, acquireLua, append(s.admitKeys(), s.keys.places(fn)), args...).Int()
+// AcquirePermit acquires one of most permits of a function, and one of all runners of all functions (0: no limit), until it is
+// released or until ends. It returns false if there is none. The limits hold for all gateways together. Acquiring a permit again
+// for the same ID renews it.
+func (s Permits) AcquirePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error) {
+	args := append(s.admitArgs(fn, all), string(id), most, s.stamp(until), s.stamp(until.Add(permitsLife)))
+	got, err := s.eval(ctx, acquireLua, append(s.admitKeys(), s.keys.permits(fn)), args...).Int()
 	if err != nil {
-		return false, fmt.Errorf("take a place of %q for %s: %w", fn, id, s.fault(err))
+		return false, fmt.Errorf("acquire a permit of %q for %s: %w", fn, id, s.fault(err))
 	}
 	return got == 1, nil
 }
 
-// RenewPlaces prolongs places. One that has lapsed is taken again, beyond the
-// bound if need be, since its job does run.
-func (s Permits) RenewPlaces(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error {
+// RenewPermits renews permits. A permit that has ended is acquired again, even beyond the limit, because its job is running.
+func (s Permits) RenewPermits(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -123,34 +120,49 @@ func (s Permits) RenewPlaces(ctx context.Context, fn faas.FunctionName, ids []fa
 		members[i] = redis.Z{Score: score, Member: string(id)}
 		named[i] = redis.Z{Score: score, Member: string(fn) + " " + string(id)}
 	}
-	gone := time.UnixMilli(s.stamp(until.Add(placesLife)))
+	gone := time.UnixMilli(s.stamp(until.Add(permitsLife)))
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.ZAdd(ctx, s.keys.places(fn), members...)
-		p.PExpireAt(ctx, s.keys.places(fn), gone)
-		p.ZAdd(ctx, s.keys.allPlaces(), named...)
-		p.PExpireAt(ctx, s.keys.allPlaces(), gone)
+		p.ZAdd(ctx, s.keys.permits(fn), members...)
+		p.PExpireAt(ctx, s.keys.permits(fn), gone)
+		p.ZAdd(ctx, s.keys.allPermits(), named...)
+		p.PExpireAt(ctx, s.keys.allPermits(), gone)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("renew %d places of %q: %w", len(ids), fn, s.fault(err))
+		return fmt.Errorf("renew %d permits of %q: %w", len(ids), fn, s.fault(err))
 	}
 	return nil
 }
 
-// releasePlaceLua gives a place back and tells those who wait for one.
+// releasePermitLua releases a permit and publishes that.
 //
-//	KEYS[1] places of the function, KEYS[2] places of all functions; ARGV[1] channel, ARGV[2] id, ARGV[3] function
-const releasePlaceLua = `
+//	KEYS[1] permits of the function, KEYS[2] permits of all functions; ARGV[1] channel, ARGV[2] ID, ARGV[3] function
+const releasePermitLua = `
 redis.call('ZREM', KEYS[2], ARGV[3] .. ' ' .. ARGV[2])
 if redis.call('ZREM', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1], 'place ' .. ARGV[3]) end
 return 1
 `
 
-// ReleasePlace gives a place back and tells everybody. One that is not held is fine.
-func (s Permits) ReleasePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
-	err := s.eval(ctx, releasePlaceLua, []string{s.keys.places(fn), s.keys.allPlaces()}, s.keys.messages(), string(id), string(fn)).Err()
+// ReleasePermit releases a permit and publishes that. A permit that was not acquired is no error.
+func (s Permits) ReleasePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
+	err := s.eval(ctx, releasePermitLua, []string{s.keys.permits(fn), s.keys.allPermits()}, s.keys.messages(), string(id), string(fn)).Err()
 	if err != nil {
-		return fmt.Errorf("give back a place of %q: %w", fn, s.fault(err))
+		return fmt.Errorf("release a permit of %q: %w", fn, s.fault(err))
 	}
 	return nil
+}
+
+// AcquirePlace is AcquirePermit.
+func (s Permits) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error) {
+	return s.AcquirePermit(ctx, fn, id, most, all, until)
+}
+
+// RenewPlaces is RenewPermits.
+func (s Permits) RenewPlaces(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error {
+	return s.RenewPermits(ctx, fn, ids, until)
+}
+
+// ReleasePlace is ReleasePermit.
+func (s Permits) ReleasePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
+	return s.ReleasePermit(ctx, fn, id)
 }

@@ -12,11 +12,11 @@ import (
 	"davit/internal/faas"
 )
 
-// The durable queue holds the invocations that were accepted and are not final.
-// Each is led by one gateway until its lease ends; then any other may take it.
+// The durable queue contains the accepted invocations that are not final. One gateway leads each of them until its lease ends; then
+// any other gateway may take it.
 
 // enqueueLua writes an invocation and its lease; see writeLua. ARGV[15] is the ms when the lease ends.
-// Its code is "ok", or why it was refused.
+// The code is "ok", or the reason of the refusal.
 const enqueueLua = writeLua + replyLua + `
 local was = read(10, ARGV[4])
 local why = refusal(was, 4)
@@ -28,13 +28,12 @@ if news then redis.call('PUBLISH', ARGV[1], news) end
 return reply('ok')
 `
 
-// Enqueue writes the record, in whatever state it is, and puts it into the queue,
-// led until then by the gateway that the record names: both or neither. When it
-// returns nil every gateway can read the record. It is a Conflict when the record
-// is final, of a later attempt, or led by another gateway.
+// Enqueue writes the record, in any state that is not final, and adds it to the queue, atomically. The gateway that the record names
+// leads it until then. When Enqueue returns nil, every gateway can read the record. The error is Conflict if the stored record is
+// final, of a later attempt, or led by another gateway.
 func (s Invocations) Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error {
 	if inv.Inner == nil || inv.Inner.Gateway == "" || inv.State.Final() {
-		return faas.Errorf(faas.Internal, "The invocation %s cannot be queued: it is %s, or names no gateway", inv.ID, inv.State)
+		return faas.Errorf(faas.Internal, "invocation %s cannot be queued: it is %s, or names no gateway", inv.ID, inv.State)
 	}
 	one := []*faas.Invocation{inv}
 	args, err := s.writeArgs("", one)
@@ -51,15 +50,15 @@ func (s Invocations) Enqueue(ctx context.Context, inv *faas.Invocation, until ti
 	return nil
 }
 
-// leaseBatch is how many entries one script looks at.
+// leaseBatch is the number of entries that one script changes.
 const leaseBatch = 128
 
 // renewLua sets the end of leases.
 //
 //	KEYS[1] leases, KEYS[2]… invocations
-//	ARGV[1] gateway, ARGV[2] ms when they end, ARGV[3] the gateway that leads them then, ARGV[4]… ids
+//	ARGV[1] gateway, ARGV[2] ms when the leases end, ARGV[3] the gateway that leads afterwards, ARGV[4]… IDs
 //
-// Answers the ids that the gateway does not lead.
+// Returns the IDs that the gateway does not lead.
 const renewLua = `
 local lost = {}
 for i = 4, #ARGV do
@@ -73,8 +72,8 @@ end
 return lost
 `
 
-// Renew prolongs the leases of the entries that the gateway leads, and returns the IDs of the others: they are final, another
-// gateway leads them, or Redis lost them.
+// Renew renews the leases of the entries that the gateway leads, until until. It returns the IDs of the others: they are final,
+// another gateway leads them, or Redis lost them.
 func (s Invocations) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) (lost []faas.InvocationID, err error) {
 	lost, err = s.setLeases(ctx, gateway, gateway, ids, s.stamp(until))
 	if err != nil {
@@ -83,7 +82,7 @@ func (s Invocations) Renew(ctx context.Context, gateway faas.GatewayID, ids []fa
 	return lost, nil
 }
 
-// ReleaseLeases lets any gateway take, at once, what this one leads of these entries.
+// ReleaseLeases ends the leases of the entries that the gateway leads, so that any gateway can take them at once.
 func (s Invocations) ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error {
 	if _, err := s.setLeases(ctx, gateway, "", ids, 0); err != nil {
 		return fmt.Errorf("release %d leases: %w", len(ids), err)
@@ -108,13 +107,13 @@ func (s Invocations) setLeases(ctx context.Context, gateway, next faas.GatewayID
 	return lost, nil
 }
 
-// takeLua takes those entries whose lease is over.
+// takeLua takes entries whose lease has ended.
 //
 //	KEYS[1] leases, KEYS[2]… invocations
-//	ARGV[1] gateway, ARGV[2] ms now, ARGV[3] ms when the new leases end, ARGV[4] request, ARGV[5]… ids
+//	ARGV[1] gateway, ARGV[2] ms now, ARGV[3] ms when the new leases end, ARGV[4] request, ARGV[5]… IDs
 //
-// Answers a list: for each that was taken its columns, in the order of columns. What this very request took
-// before, and its answer got lost, is taken still. Entries without a record are dropped.
+// Returns the columns of each taken entry, in the order of columns. Entries that the same request took before are returned again,
+// because its answer may have been lost. Entries without a record are deleted.
 const takeLua = `
 local taken = {}
 for i = 5, #ARGV do
@@ -134,12 +133,11 @@ end
 return taken
 `
 
-// TakeExpired gives the gateway at most so many entries whose lease is over, the
-// longest over in front; each goes to one gateway only. From then on what their
-// former leader writes in its own name is refused.
+// TakeExpired makes the gateway the leader of at most most entries whose lease has ended, the longest ago first, and returns them.
+// Only one gateway takes an entry. From then on writes in the name of the former leader are refused.
 func (s Invocations) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error) {
 	if !until.After(now) {
-		return nil, faas.Errorf(faas.Internal, "The leases to take would be over already")
+		return nil, faas.Errorf(faas.Internal, "a taken lease must end in the future")
 	}
 	var taken []*faas.Invocation
 	for len(taken) < most {

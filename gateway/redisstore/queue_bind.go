@@ -7,11 +7,11 @@ import (
 	"davit/internal/faas"
 )
 
-// bindLua ties an attempt to a runner, or unties it.
+// bindLua binds an attempt to a runner, or unbinds it.
 //
-//	KEYS[1] invocation; ARGV[1] attempt, ARGV[2] runner, ARGV[3] the runner that it is tied to then: the same, or ""
+//	KEYS[1] invocation; ARGV[1] attempt, ARGV[2] runner, ARGV[3] the runner after the change: the same, or ""
 //
-// Answers "ok", "gone", or why not: "final", "cancelled", "attempt", "bound".
+// Returns "ok", "gone", or the reason of a refusal: "final", "cancelled", "attempt", "bound".
 const bindLua = `
 local c = redis.call('HMGET', KEYS[1], 's', 'a', 'b', 'c')
 if not c[1] then return 'gone' end
@@ -24,9 +24,8 @@ redis.call('HINCRBY', KEYS[1], 'v', 1)
 return 'ok'
 `
 
-// Bind ties an attempt to a runner, so that it is sent to no other; the same
-// runner twice is fine. It is a Conflict when the invocation is final, to be
-// cancelled, in another attempt, or bound to another runner in this one.
+// Bind binds an attempt to a runner, so that it is sent to no other runner. Binding it again to the same runner is no error. The
+// error is Conflict if the invocation is final, is to be cancelled, is in another attempt, or is bound to another runner.
 func (s Invocations) Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
 	if err := s.bind(ctx, id, attempt, runner, runner); err != nil {
 		return fmt.Errorf("bind invocation %s to runner %q: %w", id, runner, err)
@@ -34,8 +33,8 @@ func (s Invocations) Bind(ctx context.Context, id faas.InvocationID, attempt int
 	return nil
 }
 
-// Unbind undoes Bind, for a runner that is known not to run the attempt: the claim
-// broke before its commit. It is a Conflict when Bind would be, a cancel aside.
+// Unbind undoes Bind, for a runner that does not run the attempt because the claim broke before its commit. The error is Conflict
+// in the same cases as for Bind, except for an invocation that is to be cancelled.
 func (s Invocations) Unbind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
 	if err := s.bind(ctx, id, attempt, runner, ""); err != nil {
 		return fmt.Errorf("unbind invocation %s from runner %q: %w", id, runner, err)
@@ -56,7 +55,7 @@ func (s Invocations) bind(ctx context.Context, id faas.InvocationID, attempt int
 	return refused(code, nil)
 }
 
-// cancelLua marks an invocation and tells everybody.
+// cancelLua marks an invocation as cancelled and publishes that.
 //
 //	KEYS[1] invocation; ARGV[1] channel, ARGV[2] id
 const cancelLua = `
@@ -70,8 +69,8 @@ redis.call('PUBLISH', ARGV[1], 'cancel ' .. ARGV[2])
 return 1
 `
 
-// PublishCancel marks the record, if there is one, so that Bind refuses it from
-// now on, and tells every gateway to cancel the invocation. A final one is left alone.
+// PublishCancel marks the record, if there is one, so that Bind refuses it, and sends every gateway the message to cancel the
+// invocation. It does nothing if the record is final.
 func (s Invocations) PublishCancel(ctx context.Context, id faas.InvocationID) error {
 	if err := s.eval(ctx, cancelLua, []string{s.keys.invocation(id)}, s.keys.messages(), string(id)).Err(); err != nil {
 		return fmt.Errorf("cancel invocation %s: %w", id, s.fault(err))

@@ -251,7 +251,7 @@ func TestPlaces(t *testing.T) {
 			t.Error("the same one again is refused")
 		}
 		must(t, s.ReleasePlace(t.Context(), "f", "a"))
-		if m := await(t, messages, KindPlace); m.Function != "f" {
+		if m := await(t, messages, KindPermit); m.Function != "f" {
 			t.Errorf("told %+v", m)
 		}
 		must(t, s.ReleasePlace(t.Context(), "f", "a"))

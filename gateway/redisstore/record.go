@@ -17,48 +17,48 @@ type Invocations struct{ *conn }
 //	r  the record as JSON
 //	s  its state
 //	a  its attempt
-//	v  counts writes
+//	v  number of writes
 //	f  its function
 //	t  its trigger
 //	b  the runner that the attempt is bound to, or ""
-//	c  "1" once a cancel was asked for, else ""
+//	c  "1" if it is to be cancelled, else ""
 //	o  the gateway that leads it, or ""
-//	n  the last few requests that wrote it, of those that must not be done twice
-//	q  the request that took it from the queue, or none
+//	n  the last requests that wrote it, of the kinds that must not run twice
+//	q  the request that took it from the queue last
 //
 // s, b, c and o change without r.
 
-// writeLua stands before every script that writes invocations.
+// writeLua is the beginning of every script that writes invocations.
 //
 //	KEYS[1] invocations, KEYS[2] expiry, KEYS[3] leases,
 //	KEYS[4]… byState of queued, starting, running, succeeded, failed, cancelled,
 //	KEYS[10]… of each invocation: invocation, byFunction, byTrigger
 //	ARGV[1]   channel
 //	ARGV[2]   request
-//	ARGV[3]   number of invocations, ARGV[4]… of each: id, function, trigger, state, attempt, JSON, runner, gateway,
-//	          cancelled ("1" or ""), ms when it may go and ms when it goes at last ("" while it is not final)
+//	ARGV[3]   number of invocations, ARGV[4]… of each: ID, function, trigger, state, attempt, JSON, runner, gateway,
+//	          cancelled ("1" or ""), ms when the record expires and ms when Redis deletes it ("" unless it is final)
 const writeLua = `
 local byState = {queued = KEYS[4], starting = KEYS[5], running = KEYS[6], succeeded = KEYS[7], failed = KEYS[8], cancelled = KEYS[9]}
 local rank = {queued = 1, starting = 2, running = 3, succeeded = 4, failed = 4, cancelled = 4}
 
--- read returns what is there of the invocation in KEYS[k]; its state is false when there is none.
+-- read returns the stored invocation in KEYS[k]; its state is false if there is none.
 local function read(k, id)
   local c = redis.call('HMGET', KEYS[k], 's', 'a', 'b', 'c', 'o', 'n', 'v')
   local leased = c[1] and redis.call('ZSCORE', KEYS[3], id)
   return {state = c[1], attempt = tonumber(c[2] or 0), runner = c[3], cancelled = c[4], owner = c[5], request = c[6], version = c[7], leased = leased}
 end
 
--- done tells whether this very request wrote the invocation before, and its answer got lost.
+-- done returns whether this request wrote the invocation before, so that its answer got lost.
 local function done(was)
   return was.request and string.find(was.request, ARGV[2], 1, true)
 end
 
--- remember keeps the request in KEYS[k] beside the seven before it.
+-- remember adds the request to the last eight in KEYS[k].
 local function remember(k, was)
   redis.call('HSET', KEYS[k], 'n', string.sub(ARGV[2] .. ' ' .. (was.request or ''), 1, 8 * (#ARGV[2] + 1)))
 end
 
--- refusal tells why the invocation in ARGV[a] must not be written over was: it is final, of a later attempt, or led by another.
+-- refusal returns why the invocation in ARGV[a] must not replace was: it is final, of a later attempt, or led by another gateway.
 local function refusal(was, a)
   if not was.state then return end
   if rank[was.state] == 4 then return 'final' end
@@ -66,7 +66,7 @@ local function refusal(was, a)
   if was.leased and ARGV[a + 7] ~= '' and was.owner ~= ARGV[a + 7] then return 'stale' end
 end
 
--- write puts the invocation in ARGV[a] over was, to KEYS[k]; returns a line for the channel when its state is new.
+-- write replaces was in KEYS[k] by the invocation in ARGV[a]. It returns a line for the channel if the state changed.
 local function write(k, a, was)
   local id, state, runner, owner, cancelled = ARGV[a], ARGV[a + 3], ARGV[a + 6], ARGV[a + 7], ARGV[a + 8]
   local news
@@ -94,7 +94,7 @@ local function write(k, a, was)
 end
 `
 
-// columns are what a record is read from, in this order.
+// columns are the columns that a record is read from, in this order.
 func columns() []string { return []string{"r", "s", "v", "b", "c", "o"} }
 
 // stored is a record as Redis holds it.
@@ -103,7 +103,7 @@ type stored struct {
 	version    string
 }
 
-// readRecord makes a record of the values of columns. ok is false when there is none.
+// readRecord makes a record from the values of columns. ok is false if there is none.
 func readRecord(values []any) (rec stored, ok bool, err error) {
 	if len(values) != len(columns()) {
 		return stored{}, false, errReply(values)
@@ -130,7 +130,7 @@ func readRecord(values []any) (rec stored, ok bool, err error) {
 	return stored{invocation: inv, version: text[2]}, true, nil
 }
 
-// writeKeys are the KEYS of a script that begins with writeLua.
+// writeKeys returns the KEYS of a script that begins with writeLua.
 func (s Invocations) writeKeys(invs []*faas.Invocation) []string {
 	keys := make([]string, 0, 9+3*len(invs))
 	keys = append(keys, s.keys.invocations(), s.keys.expiry(), s.keys.leases())
@@ -147,13 +147,13 @@ func states() []faas.State {
 	return []faas.State{faas.Queued, faas.Starting, faas.Running, faas.Succeeded, faas.Failed, faas.StateCancelled}
 }
 
-// writeArgs are the ARGV of a script that begins with writeLua; more follow.
+// writeArgs returns the first ARGV of a script that begins with writeLua.
 func (s Invocations) writeArgs(request string, invs []*faas.Invocation) ([]any, error) {
 	args := make([]any, 0, 4+11*len(invs))
 	args = append(args, s.keys.messages(), request, len(invs))
 	for _, inv := range invs {
 		if !known(inv.State) {
-			return nil, faas.Errorf(faas.Internal, "The invocation %s has the unknown state %q", inv.ID, inv.State)
+			return nil, faas.Errorf(faas.Internal, "invocation %s has the unknown state %q", inv.ID, inv.State)
 		}
 		record, err := json.Marshal(inv)
 		if err != nil {
@@ -167,7 +167,7 @@ func (s Invocations) writeArgs(request string, invs []*faas.Invocation) ([]any, 
 		if inner.Cancelled {
 			cancelled = "1"
 		}
-		due, last := s.endOf(inv)
+		due, last := s.expiry(inv)
 		args = append(args, string(inv.ID), string(inv.Function), string(inv.Trigger), string(inv.State), inv.Attempt, record,
 			string(inner.Runner), string(inner.Gateway), cancelled, due, last)
 	}
@@ -185,11 +185,11 @@ func known(state faas.State) bool {
 
 const (
 	defaultRetention = 24 * time.Hour
-	sweepWithin      = 24 * time.Hour // the time that the sweeper has before Redis drops a record by itself
+	sweepWithin      = 24 * time.Hour // from the expiry of a record until Redis deletes it
 )
 
-// endOf tells when a final record may go, and when it goes though no sweeper came; "" while it is not final.
-func (s Invocations) endOf(inv *faas.Invocation) (due, last string) {
+// expiry returns when a final record expires, and when Redis deletes it if no gateway has; "" unless the record is final.
+func (s Invocations) expiry(inv *faas.Invocation) (due, last string) {
 	if !inv.State.Final() {
 		return "", ""
 	}

@@ -11,7 +11,7 @@ import (
 	"davit/internal/faas"
 )
 
-// requestLife is for how long the answer to a change is remembered: longer than any client goes on trying.
+// requestLife is how long the answer to a change is kept: longer than any client repeats the request.
 const requestLife = time.Minute
 
 // restoring is the third argument of a change that Restore makes.
@@ -24,24 +24,24 @@ type Registry struct {
 	slotsOf func(*faas.Trigger) ([]string, error)
 }
 
-// registryLua stands before every script that changes registrations.
+// registryLua is the beginning of every script that changes registrations.
 //
-//	KEYS[1] request   the answer to this very request, if it came before
+//	KEYS[1] request   the answer to this request, if it was processed before
 //	KEYS[2] version   the registry's version
 //	KEYS[3] changes   what each version changed
 //	ARGV[1]           channel of the messages
-//	ARGV[2]           ms when the request may be forgotten
+//	ARGV[2]           ms when the answer may be deleted
 //	ARGV[3]           "restore": part of a Restore, else ""
 //
-// A script answers one line of words: "empty" when the registry was not opened,
-// "ok …" when it has changed something, else what hindered it.
+// A script returns one line of words: "empty" if the registry was not opened, "ok …" if it changed something, else the reason why
+// it did not.
 const registryLua = `
 local answered = redis.call('GET', KEYS[1])
 if answered then return answered end
 local restoring = ARGV[3] == 'restore'
 if not restoring and redis.call('EXISTS', KEYS[2]) == 0 then return 'empty' end
 
--- changed counts one change of what names tells and spreads it; returns the new version.
+-- changed counts and publishes one change of names, and returns the new version.
 local function changed(names)
   if redis.call('EXISTS', KEYS[2]) == 0 then return '0' end
   local version = string.format('%.0f', redis.call('INCR', KEYS[2]))
@@ -51,7 +51,7 @@ local function changed(names)
   return version
 end
 
--- done remembers the answer and returns it.
+-- done stores the answer and returns it.
 local function done(answer)
   if not restoring then
     redis.call('SET', KEYS[1], answer)
@@ -61,13 +61,13 @@ local function done(answer)
 end
 `
 
-// answer is the line that a registry script returned: a code and words.
+// answer is the line that a registry script returns: a code and words.
 type answer struct {
 	code  string
 	words []string
 }
 
-// version reads word i as a registry version.
+// version parses word i as a registry version.
 func (a answer) version(i int) (int64, error) {
 	if i >= len(a.words) {
 		return 0, errReply(a)
@@ -84,7 +84,7 @@ func readAnswer(line string) answer {
 	return answer{code: words[0], words: words[1:]}
 }
 
-// change runs a script that begins with registryLua. keys and args follow the common ones.
+// change runs a script that begins with registryLua. keys and args are appended to the common ones.
 func (s Registry) change(ctx context.Context, source string, keys []string, args ...any) (answer, error) {
 	c := s.changeCall(rand.Text(), "", keys, args)
 	line, err := s.eval(ctx, source, c.keys, c.args...).Text()
@@ -105,8 +105,8 @@ func (s Registry) changeCall(request, mode string, keys []string, args []any) ca
 	}
 }
 
-// notFound is nil when the registry is open, so that what was not found is not there,
-// and ErrEmpty when it may merely be lost.
+// notFound returns nil if the registry is open, so that a registration that was not found does not exist. If the registration may
+// be lost instead, it returns faas.ErrEmpty.
 func (s Registry) notFound(ctx context.Context) error {
 	n, err := s.client.Exists(ctx, s.keys.version()).Result()
 	if err != nil {
@@ -118,7 +118,7 @@ func (s Registry) notFound(ctx context.Context) error {
 	return nil
 }
 
-// instant is how times stand in columns: of one length, so that they sort as text.
+// instant is the format of times in columns. All are of one length, so that they sort as text.
 const instant = "2006-01-02T15:04:05.000000000Z"
 
 func formatTime(t time.Time) string { return t.UTC().Format(instant) }

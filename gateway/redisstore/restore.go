@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"slices"
 
 	"github.com/redis/go-redis/v9"
@@ -12,13 +11,13 @@ import (
 	"davit/internal/faas"
 )
 
-// restoreFunctionLua fills in what is missing of a function.
+// restoreFunctionLua adds the missing parts of a function.
 //
 //	KEYS[4] function, KEYS[5] revisions, KEYS[6] functions
 //	ARGV[4] name, ARGV[5] live, ARGV[6] created, ARGV[7] updated, ARGV[8] first, ARGV[9] latest,
 //	ARGV[10]… of each revision: number, state, JSON
 //
-// Answers "ok" when that was something, else "same".
+// Returns "ok" if it changed something, else "same".
 const restoreFunctionLua = registryLua + `
 local name, updated = ARGV[4], redis.call('HGET', KEYS[4], 'updated')
 local news = false
@@ -46,7 +45,7 @@ changed('f:' .. name)
 return 'ok'
 `
 
-// restoreDeletedLua keeps the numbers of deleted functions.
+// restoreDeletedLua restores the last revision numbers of deleted functions.
 //
 //	KEYS[1] deletedFunctions; ARGV pairs of name and number
 const restoreDeletedLua = `
@@ -61,20 +60,17 @@ return 1
 //
 //	KEYS[1] version; ARGV[1] channel, ARGV[2] microseconds now
 //
-// The version begins with the time, so that it is higher than any that the
-// registry had before it was lost, and whoever holds an old one takes a Snapshot.
-// Lua counts exactly to 2^53, which microseconds reach in the year 2255.
+// The version starts at the time, so that it is higher than any version before the registry was lost, and a gateway with an old
+// version takes a Snapshot. Lua's numbers are exact up to 2^53, which microseconds reach in the year 2255.
 const openLua = `
 if redis.call('SETNX', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1], 'registry ' .. ARGV[2]) end
 return 1
 `
 
-// Restore fills in what Redis lost, from the copies in the object store, and
-// opens the registry: it has to be called once on a new Redis too, where an
-// empty Snapshot will do. What is there and newer is left alone, so it does no
-// harm while the registry is in use, by several gateways at once, or again after
-// it was broken off. A trigger whose function
-// is missing, or whose slots another one holds, is logged and left out.
+// Restore adds the registrations that Redis lost and opens the registry. It must be called once on a new Redis, too, with an empty
+// Snapshot. It does not change registrations that exist and are newer, so that it may run while the registry is in use, on several
+// gateways at once, and again after an error. It logs and skips a trigger whose function is missing or whose slots belong to another
+// trigger.
 func (s Registry) Restore(ctx context.Context, all *faas.Snapshot) error {
 	for _, step := range []func() error{
 		func() error { return s.restoreDeleted(ctx, all.Deleted) },
@@ -91,7 +87,7 @@ func (s Registry) Restore(ctx context.Context, all *faas.Snapshot) error {
 	return nil
 }
 
-// restoreBatch is how many scripts one pipeline of a Restore holds.
+// restoreBatch is the number of scripts in one pipeline.
 const restoreBatch = 256
 
 func (s Registry) restoreDeleted(ctx context.Context, deleted map[faas.FunctionName]faas.RevisionNumber) error {
@@ -167,16 +163,16 @@ func (s Registry) restoreTriggers(ctx context.Context, triggers []*faas.Trigger)
 		if err != nil {
 			return s.fault(err)
 		}
-		s.logLeftOut(ctx, part, cmds)
+		s.logSkipped(part, cmds)
 	}
 	return nil
 }
 
-func (s Registry) logLeftOut(ctx context.Context, triggers []*faas.Trigger, cmds []*redis.Cmd) {
+func (s Registry) logSkipped(triggers []*faas.Trigger, cmds []*redis.Cmd) {
 	for i, cmd := range cmds {
 		line, _ := cmd.Text()
 		if a := readAnswer(line); a.code == "missing" || a.code == "taken" {
-			s.log.WarnContext(ctx, "a trigger could not be restored", slog.String("trigger", string(triggers[i].Name)), slog.String("why", line))
+			s.log.Warn("skipped a trigger that cannot be restored", "trigger", string(triggers[i].Name), "why", line)
 		}
 	}
 }

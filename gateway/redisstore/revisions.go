@@ -24,8 +24,8 @@ func (s Registry) FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas
 	return found[0], nil
 }
 
-// ListRevisions lists a function's revisions, the newest first. next is the cursor
-// of the page behind, "" at the end. No such function is NotFound.
+// ListRevisions lists a function's revisions, newest first. next is the cursor of the next page; "" at the end. The error is NotFound
+// if the function does not exist.
 func (s Registry) ListRevisions(ctx context.Context, name faas.FunctionName, limit int, cursor string) (items []*faas.Revision, next string, err error) {
 	first, latest, err := s.numbersOf(ctx, name)
 	if err != nil {
@@ -34,7 +34,7 @@ func (s Registry) ListRevisions(ctx context.Context, name faas.FunctionName, lim
 	if cursor != "" {
 		last, err := strconv.Atoi(cursor)
 		if err != nil {
-			return nil, "", faas.Errorf(faas.Invalid, "The cursor is none that a list of revisions gave")
+			return nil, "", faas.Errorf(faas.Invalid, "the cursor is not valid; use next from the previous page")
 		}
 		latest = min(latest, faas.RevisionNumber(last)-1)
 	}
@@ -73,7 +73,7 @@ func (s Registry) numbersOf(ctx context.Context, name faas.FunctionName) (first,
 	return faas.RevisionNumber(numbers[0]), faas.RevisionNumber(numbers[1]), nil
 }
 
-// loadRevisions reads revisions by number and leaves out those that are not there.
+// loadRevisions returns revisions by number, without missing ones.
 func (s Registry) loadRevisions(ctx context.Context, name faas.FunctionName, numbers []faas.RevisionNumber) ([]*faas.Revision, error) {
 	if len(numbers) == 0 {
 		return nil, nil

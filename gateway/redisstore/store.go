@@ -13,21 +13,20 @@ import (
 	"davit/internal/faas"
 )
 
-// DefaultPrefix begins every key unless Options name another.
+// DefaultPrefix is the beginning of every key unless Options have another.
 const DefaultPrefix = "davit:"
 
-// A Redis that is slow by seconds must still take the writes of the background; calls
-// that have less time say so in their context.
+// Writes in the background must succeed even if Redis is slow by seconds. Callers with less time set a deadline in their context.
 const (
 	dialTimeout = 3 * time.Second
 	ioTimeout   = 5 * time.Second
 	mostRetries = 1
 	dialTries   = 2
-	poolSize    = 64 // each costs a descriptor and 64 KiB, and only while it is needed
+	poolSize    = 64 // a connection costs a descriptor and 64 KiB, and is opened when it is needed
 	idleTimeout = 5 * time.Minute
 )
 
-// Options says where the Redis is and what a Store needs.
+// Options are the settings of a Store.
 type Options struct {
 	URL    string                                // redis://[user:password@]host:port[/db]; rediss:// with TLS; unix://path
 	Prefix string                                // of every key; "" means DefaultPrefix
@@ -69,7 +68,7 @@ func Open(_ context.Context, o Options) (*Store, error) {
 	}, nil
 }
 
-// tune sets what the URL left open.
+// tune sets the options that the URL does not set.
 func tune(opt *redis.Options) *redis.Options {
 	setDefault(&opt.DialTimeout, dialTimeout)
 	setDefault(&opt.ReadTimeout, ioTimeout)

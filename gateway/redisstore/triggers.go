@@ -11,7 +11,7 @@ import (
 	"davit/internal/faas"
 )
 
-// releaseLua takes a trigger out of everything but its record.
+// releaseLua removes a trigger from all keys except its record.
 //
 //	KEYS[5] triggers, KEYS[6] triggerNames, KEYS[7] triggerSlots, KEYS[8] triggerHoldings, KEYS[9] triggersByFunction
 const releaseLua = registryLua + `
@@ -37,9 +37,8 @@ end
 //	KEYS[4] function, KEYS[5] to KEYS[9] as in releaseLua
 //	ARGV[4] name, ARGV[5] function, ARGV[6] JSON, ARGV[7] created, ARGV[8] updated, ARGV[9]… slots
 //
-// Answers "ok CREATED VERSION CREATED_AT"; "missing" when there is no such
-// function; "taken NAME METHOD PATTERN" when another trigger holds a slot;
-// "newer" when a Restore found a later one.
+// Returns "ok CREATED VERSION CREATED_AT"; "missing" if the function does not exist; "taken NAME METHOD PATTERN" if another trigger
+// has a slot; "newer" if a Restore found a newer trigger.
 const saveTriggerLua = releaseLua + `
 if redis.call('EXISTS', KEYS[4]) == 0 then return 'missing' end
 local name, at = ARGV[4], ARGV[7]
@@ -68,11 +67,9 @@ redis.call('ZADD', KEYS[9], 0, ARGV[5] .. '/' .. name)
 return done('ok ' .. created .. ' ' .. changed('t:' .. name) .. ' ' .. at)
 `
 
-// SaveTrigger creates or replaces a trigger and returns the registry's version.
-// slots are what it takes calls of, each a method, a space and the canonical
-// pattern. Unless all of them are free or its own it is a Conflict that names
-// the other trigger, and nothing changes. No such function is NotFound. A
-// replaced trigger keeps its CreatedAt, which is written into t.
+// SaveTrigger creates or replaces a trigger and returns the registry's version. Each of slots is a method, a space and the canonical
+// pattern of the path. The error is Conflict, and names the other trigger, if another trigger has one of the slots; it is NotFound
+// if the function does not exist. Then nothing changes. A replaced trigger keeps its CreatedAt, which SaveTrigger sets in t.
 func (s Registry) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, version int64, err error) {
 	keys, args, err := s.triggerArguments(t, slots)
 	if err != nil {
@@ -87,7 +84,7 @@ func (s Registry) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []stri
 	case "missing":
 		return false, 0, noFunction(t.Function)
 	case "taken":
-		return false, 0, faas.Errorf(faas.Conflict, "The trigger %q takes %s already", a.words[0], strings.Join(a.words[1:], " "))
+		return false, 0, faas.Errorf(faas.Conflict, "trigger %q takes %s already", a.words[0], strings.Join(a.words[1:], " "))
 	default:
 		return false, 0, fmt.Errorf("save trigger %q: %w", t.Name, errReply(a))
 	}
@@ -112,7 +109,7 @@ func (s Registry) triggerArguments(t *faas.Trigger, slots []string) (keys []stri
 	return s.triggerKeys(t.Function), args, nil
 }
 
-// triggerKeys are KEYS[4] to KEYS[9] of the scripts on triggers.
+// triggerKeys returns KEYS[4] to KEYS[9] of the scripts that change triggers.
 func (s Registry) triggerKeys(fn faas.FunctionName) []string {
 	return []string{
 		s.keys.function(fn), s.keys.triggers(), s.keys.triggerNames(),
@@ -136,10 +133,10 @@ func (s Registry) FindTrigger(ctx context.Context, name faas.TriggerName) (*faas
 }
 
 func noTrigger(name faas.TriggerName) error {
-	return faas.Errorf(faas.NotFound, "There is no trigger %q", name)
+	return faas.Errorf(faas.NotFound, "there is no trigger %q", name)
 }
 
-// ListTriggers lists triggers by name. next is the cursor of the page behind, "" at the end.
+// ListTriggers lists triggers, sorted by name. next is the cursor of the next page; "" at the end.
 func (s Registry) ListTriggers(ctx context.Context, limit int, cursor string) (items []*faas.Trigger, next string, err error) {
 	names, next, err := s.pageOfNames(ctx, s.keys.triggerNames(), limit, cursor)
 	if err == nil {
@@ -151,9 +148,9 @@ func (s Registry) ListTriggers(ctx context.Context, limit int, cursor string) (i
 	return items, next, nil
 }
 
-// TriggersOf returns the names of a function's triggers, in order.
+// TriggersOf returns the names of a function's triggers, sorted.
 func (s Registry) TriggersOf(ctx context.Context, name faas.FunctionName) ([]faas.TriggerName, error) {
-	// Behind the slash comes the zero.
+	// '0' is the character after '/'.
 	within := redis.ZRangeArgs{Key: s.keys.triggersByFunction(), ByLex: true, Start: "[" + string(name) + "/", Stop: "(" + string(name) + "0"}
 	members, err := s.client.ZRangeArgs(ctx, within).Result()
 	if err != nil {
@@ -166,7 +163,7 @@ func (s Registry) TriggersOf(ctx context.Context, name faas.FunctionName) ([]faa
 	return names, nil
 }
 
-// loadTriggers reads triggers by name and leaves out those that are gone.
+// loadTriggers returns triggers by name, without deleted ones.
 func (s Registry) loadTriggers(ctx context.Context, names []string) ([]*faas.Trigger, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -190,7 +187,7 @@ func (s Registry) loadTriggers(ctx context.Context, names []string) ([]*faas.Tri
 	return items, nil
 }
 
-// readTrigger reads what the triggers hash holds: "created updated\n" and the JSON.
+// readTrigger parses a value of the triggers hash: "created updated\n" and the JSON.
 func readTrigger(text string) (*faas.Trigger, error) {
 	line, record, ok := strings.Cut(text, "\n")
 	created, _, hasTimes := strings.Cut(line, " ")
@@ -213,14 +210,14 @@ func readTrigger(text string) (*faas.Trigger, error) {
 //
 //	KEYS[5] to KEYS[9] as in releaseLua; ARGV[4] name
 //
-// Answers "ok VERSION" or "missing".
+// Returns "ok VERSION" or "missing".
 const deleteTriggerLua = releaseLua + `
 if redis.call('HDEL', KEYS[5], ARGV[4]) == 0 then return 'missing' end
 release(ARGV[4])
 return done('ok ' .. changed('t:' .. ARGV[4]))
 `
 
-// DeleteTrigger deletes a trigger and returns the registry's version. No such trigger is NotFound.
+// DeleteTrigger deletes a trigger and returns the registry's version. The error is NotFound if the trigger does not exist.
 func (s Registry) DeleteTrigger(ctx context.Context, name faas.TriggerName) (version int64, err error) {
 	a, err := s.change(ctx, deleteTriggerLua, s.triggerKeys(""), string(name))
 	switch {
