@@ -79,6 +79,9 @@ func TestBuildFails(t *testing.T) {
 	foreign := s.foreign(t)
 	const shellLess = "shell-less:1"
 	s.scratch(t, shellLess, "")
+	const triggering, stealing = "triggering:1", "stealing:1"
+	s.daemon.Import(triggering, "ONBUILD COPY --from=busybox / /")
+	s.daemon.Import(stealing, "ONBUILD COPY --from="+s.registry.Addr+"/davit/other:1 / /")
 	before := strings.Join(s.images(t), " ")
 	plain := []entry{file("app.txt", "app")}
 	own := func(text string) []entry { return []entry{file("Dockerfile", text), file("app.txt", "app")} }
@@ -110,6 +113,11 @@ func TestBuildFails(t *testing.T) {
 		"Dockerfile lacks a file":  {spec{}, own("FROM base:1\nCOPY nothing /\n"), faas.BuildFailed, "nothing"},
 		"Dockerfile's base":        {spec{}, own("FROM base:1\nFROM busybox\n"), faas.BuildFailed, "building on the image busybox:latest is not allowed"},
 		"Dockerfile's copy":        {spec{}, own("FROM base:1\nCOPY --from=busybox / /\n"), faas.BuildFailed, "building on the image busybox:latest is not allowed"},
+		"Dockerfile's own stage":   {spec{}, own("FROM base:1 AS busybox\nCOPY --from=busybox / /\n"), faas.BuildFailed, "building on the image busybox:latest is not allowed"},
+		"Dockerfile's trigger":     {spec{}, own("FROM base:1 AS x\nONBUILD COPY --from=busybox / /\nFROM x\n"), faas.BuildFailed, "building on the image busybox:latest is not allowed"},
+		"image's trigger":          {spec{Image: triggering}, nil, faas.BuildFailed, "building on the image busybox:latest is not allowed"},
+		"image copies another's":   {spec{Image: stealing}, nil, faas.BuildFailed, "is the image of another function"},
+		"Dockerfile's heredoc":     {spec{}, own("FROM base:1\nRUN <<EOF\nFROM busybox\nEOF\n"), faas.BuildFailed, "has a heredoc in line 2"},
 		"Dockerfile's argument":    {spec{}, own("ARG X\nFROM base:$X\n"), faas.BuildFailed, "depends on what is not known"},
 		"Dockerfile's machine":     {spec{}, own("FROM " + foreign + "\n"), faas.BuildFailed, "is for linux/s390x"},
 		"bad archive":              {spec{}, append(plain, entry{name: "out", link: "../x"}), faas.BuildFailed, "leads out"},

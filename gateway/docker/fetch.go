@@ -18,10 +18,29 @@ import (
 // beyond the builds that used it.
 const freshFor = time.Hour
 
-// fetch sees to it that the daemon has an image, and returns what it says of it. A base image must be allowed; one that the
+// fetch makes sure that the daemon has an image to build on, and returns what it says of it. The images that the ONBUILD
+// instructions of the image copy from must be allowed as base images are.
+func (w *work) fetch(ctx context.Context, name string, base bool) (*image.InspectResponse, error) {
+	found, err := w.obtain(ctx, name, base)
+	if err != nil || found.Config == nil {
+		return found, err
+	}
+	names, err := triggered(found.Config.OnBuild)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if _, err := w.obtain(ctx, name, true); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// obtain makes sure that the daemon has an image, and returns what it says of it. A base image must be allowed; one that the
 // daemon had of itself is used as it is, and one that was pulled with the same login within the hour. Any other image is
 // pulled, and if its registry cannot give it, one that the daemon had of itself is good, too.
-func (w *work) fetch(ctx context.Context, name string, base bool) (*image.InspectResponse, error) {
+func (w *work) obtain(ctx context.Context, name string, base bool) (*image.InspectResponse, error) {
 	named, err := w.mayUse(name, base)
 	if err != nil {
 		return nil, err

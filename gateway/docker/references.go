@@ -1,179 +1,233 @@
 package docker
 
 import (
-	"bufio"
 	"bytes"
+	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
 
 	"davit/internal/faas"
 )
 
-// references lists the images that a Dockerfile builds on or copies from, but its own stages and scratch. Names that
-// depend on a build argument without a default are refused: what they stand for could not be checked.
+// maxDockerfile is the most bytes that a source's own Dockerfile may have.
+const maxDockerfile = 1 << 20
+
+// references lists the images that a Dockerfile builds on or copies from, in order and without its own stages and
+// scratch. It reads the file with the parser that the daemon has, and resolves names as the daemon's classic builder
+// does without build arguments. It refuses a name that depends on an argument without a default, and heredocs, because
+// not all daemons read them in the same way.
 func references(dockerfile []byte) ([]string, error) {
-	r := &referred{args: map[string]string{}}
-	for _, line := range instructions(dockerfile) {
-		if err := r.instruction(line); err != nil {
+	if !hasFrom.Match(dockerfile) {
+		return nil, faas.Errorf(faas.BuildFailed, "the Dockerfile has no FROM")
+	}
+	file, err := parser.Parse(bytes.NewReader(dockerfile))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if err := refuseHeredocs(file); err != nil {
+		return nil, err
+	}
+	stages, args, err := instructions.Parse(file.AST, nil)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	r := &resolver{lex: shell.NewLex(file.EscapeToken), args: map[string]string{}}
+	for i := range args {
+		if err := r.globalArg(&args[i]); err != nil {
 			return nil, err
 		}
 	}
-	if r.stages == 0 {
-		return nil, faas.Errorf(faas.BuildFailed, "the Dockerfile has no FROM")
+	for i := range stages {
+		if err := r.stage(i, &stages[i]); err != nil {
+			return nil, err
+		}
 	}
 	return r.images, nil
 }
 
-// referred is what is known of a Dockerfile so far.
-type referred struct {
-	args   map[string]string // global ones, before the first FROM
-	names  []string          // of stages
-	stages int
+// triggered lists the images that the ONBUILD instructions of an image copy from when something is built on it.
+func triggered(expressions []string) ([]string, error) {
+	r := &resolver{}
+	for _, expression := range expressions {
+		if err := r.trigger(expression); err != nil {
+			return nil, err
+		}
+	}
+	return r.images, nil
+}
+
+var hasFrom = regexp.MustCompile(`(?im)^\s*\x{feff}?\s*FROM\b`)
+
+func unreadable(err error) error {
+	return &faas.Error{Kind: faas.BuildFailed, Detail: "the Dockerfile cannot be read: " + err.Error(), Err: err}
+}
+
+// refuseHeredocs refuses heredocs: old daemons read their lines as instructions, new ones as text.
+func refuseHeredocs(file *parser.Result) error {
+	for _, node := range file.AST.Children {
+		if len(node.Heredocs) > 0 {
+			return faas.Errorf(faas.BuildFailed, "the Dockerfile has a heredoc in line %d, which the builder does not support: use a file of the archive, or one command", node.StartLine)
+		}
+	}
+	return nil
+}
+
+// resolver finds the images of a Dockerfile from its beginning to its end.
+type resolver struct {
+	lex    *shell.Lex
+	args   map[string]string // global ones, declared before the first FROM, that have a value
+	names  []string          // of the stages that are complete
 	images []string
 }
 
-func (r *referred) instruction(line string) error {
-	words := strings.Fields(line)
-	if len(words) < 2 {
-		return nil
+// globalArg sets what an ARG before the first FROM declares. All values of one ARG are expanded before any is set.
+func (r *resolver) globalArg(arg *instructions.ArgCommand) error {
+	err := arg.Expand(func(word string) (string, error) {
+		expanded, _, err := r.lex.ProcessWord(word, r.env())
+		return expanded, err
+	})
+	if err != nil {
+		return unreadable(err)
 	}
-	switch strings.ToUpper(words[0]) {
-	case "ARG":
-		if r.stages > 0 {
-			return nil
+	for _, a := range arg.Args {
+		if a.Value == nil {
+			delete(r.args, a.Key)
+		} else {
+			r.args[a.Key] = *a.Value
 		}
-		for _, word := range words[1:] {
-			if name, value, has := strings.Cut(word, "="); has {
-				r.args[name] = r.expand(strings.Trim(value, `"'`))
-			}
-		}
-	case "FROM":
-		return r.from(words[1:])
-	case "COPY", "ADD":
-		return r.copyFrom(words[1:])
 	}
 	return nil
 }
 
-func (r *referred) from(words []string) error {
-	words = slices.DeleteFunc(slices.Clone(words), func(word string) bool { return strings.HasPrefix(word, "--") })
-	if len(words) == 0 {
-		return faas.Errorf(faas.BuildFailed, "the Dockerfile has a FROM without an image")
+func (r *resolver) env() shell.EnvGetter {
+	var all []string
+	for name, value := range r.args {
+		all = append(all, name+"="+value)
 	}
-	if err := r.add(words[0]); err != nil {
+	return shell.EnvsFromSlice(all)
+}
+
+// stage adds the images of stage number i. Its name is known to later stages only: within the stage itself, the daemon
+// takes the name for that of an image.
+func (r *resolver) stage(i int, stage *instructions.Stage) error {
+	base, err := r.expand(stage.BaseName)
+	if err != nil {
 		return err
 	}
-	r.stages++
-	if len(words) > 2 && strings.EqualFold(words[1], "as") {
-		r.names = append(r.names, strings.ToLower(words[2]))
+	if base != "scratch" && !r.isStage(base) {
+		r.add(base)
+	}
+	for _, command := range stage.Commands {
+		if trigger, is := command.(*instructions.OnbuildCommand); is {
+			if err := r.trigger(trigger.Expression); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, from := range sources(command) {
+			if number, err := strconv.Atoi(from); r.isStage(from) || err == nil && number >= 0 && number <= i {
+				continue
+			}
+			if err := r.addLiteral(from); err != nil {
+				return err
+			}
+		}
+	}
+	if stage.Name != "" {
+		r.names = append(r.names, stage.Name)
 	}
 	return nil
 }
 
-func (r *referred) copyFrom(words []string) error {
-	for _, word := range words {
-		if !strings.HasPrefix(word, "--") {
-			break
-		}
-		from, is := strings.CutPrefix(word, "--from=")
-		if number, err := strconv.Atoi(from); !is || err == nil && number < r.stages {
-			continue
-		}
-		if err := r.add(from); err != nil {
+// trigger adds the images of an ONBUILD instruction. It may run in any build, so that every name counts as an image.
+func (r *resolver) trigger(expression string) error {
+	file, err := parser.Parse(strings.NewReader(expression))
+	if err != nil {
+		return unreadable(err)
+	}
+	if err := refuseHeredocs(file); err != nil {
+		return err
+	}
+	if len(file.AST.Children) != 1 {
+		return unreadable(errors.New("an ONBUILD holds more than one instruction"))
+	}
+	command, err := instructions.ParseCommand(file.AST.Children[0])
+	if err != nil {
+		return unreadable(err)
+	}
+	for _, from := range sources(command) {
+		if err := r.addLiteral(from); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// add notes an image, unless it is a stage or scratch.
-func (r *referred) add(word string) error {
-	name := r.expand(strings.Trim(word, `"'`))
-	if name == "" || strings.ContainsAny(name, "$\\{}") {
-		return faas.Errorf(faas.BuildFailed, "the Dockerfile's image %q depends on what is not known: name it, or give the ARG a default before the first FROM", word)
+// sources are the stages and images that a command reads from.
+func sources(command instructions.Command) []string {
+	var all []string
+	switch c := command.(type) {
+	case *instructions.CopyCommand:
+		all = append(all, c.From)
+	case *instructions.RunCommand:
+		for _, mount := range instructions.GetMounts(c) {
+			all = append(all, mount.From)
+		}
 	}
-	if name == "scratch" || slices.Contains(r.names, strings.ToLower(name)) || slices.Contains(r.images, name) {
-		return nil
+	return slices.DeleteFunc(all, func(from string) bool { return from == "" })
+}
+
+func (r *resolver) isStage(name string) bool { return slices.Contains(r.names, strings.ToLower(name)) }
+
+// expand replaces the variables in the name of a base image.
+func (r *resolver) expand(word string) (string, error) {
+	found, err := r.lex.ProcessWordWithMatches(word, r.env())
+	if err != nil {
+		return "", unreadable(err)
 	}
-	r.images = append(r.images, name)
+	for name := range found.Unmatched {
+		if stands(name, word) {
+			return "", unknown(word)
+		}
+	}
+	if !isLiteral(found.Result) {
+		return "", unknown(word)
+	}
+	return found.Result, nil
+}
+
+// stands reports whether a word has a variable without a default: $NAME or ${NAME}.
+func stands(name, word string) bool {
+	plain := regexp.MustCompile(`\$` + regexp.QuoteMeta(name) + `([^0-9A-Za-z_]|$)`)
+	return strings.Contains(word, "${"+name+"}") || plain.MatchString(word)
+}
+
+// addLiteral adds the image that a --from names, in which the daemon replaces no variables.
+func (r *resolver) addLiteral(name string) error {
+	if !isLiteral(name) {
+		return unknown(name)
+	}
+	r.add(name)
 	return nil
 }
 
-// expand replaces $NAME, ${NAME} and ${NAME:-default}; what it does not know becomes a "$", which no name of an image holds.
-func (r *referred) expand(text string) string {
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		if text[i] != '$' {
-			b.WriteByte(text[i])
-			i++
-			continue
-		}
-		name, size := variable(text[i+1:])
-		i += 1 + size
-		name, otherwise, has := strings.Cut(name, ":-")
-		switch value, known := r.args[name]; {
-		case known && (value != "" || !has):
-			b.WriteString(value)
-		case has:
-			b.WriteString(otherwise)
-		default:
-			b.WriteByte('$')
-		}
-	}
-	return b.String()
+func isLiteral(name string) bool {
+	return name != "" && !strings.ContainsAny(name, "$\\{}`\"'") && !strings.ContainsFunc(name, unicode.IsSpace)
 }
 
-// variable is the name at the beginning of what follows a "$", with how long that is.
-func variable(text string) (name string, size int) {
-	if inner, is := strings.CutPrefix(text, "{"); is {
-		end := strings.IndexByte(inner, '}')
-		if end < 0 {
-			return "", len(text)
-		}
-		return inner[:end], end + len("{}")
-	}
-	end := strings.IndexFunc(text, func(c rune) bool {
-		return c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
-	})
-	if end < 0 {
-		end = len(text)
-	}
-	return text[:end], end
+func unknown(word string) error {
+	return faas.Errorf(faas.BuildFailed, "the Dockerfile's image %q depends on what is not known: name it, or give the ARG a default before the first FROM", word)
 }
 
-// instructions joins the lines that a Dockerfile continues, and leaves out its comments.
-func instructions(dockerfile []byte) []string {
-	escape, directives := `\`, true
-	var all []string
-	var open strings.Builder
-	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(dockerfile, []byte("\xef\xbb\xbf"))))
-	lines.Buffer(nil, maxDockerfile+1)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		if comment, is := strings.CutPrefix(line, "#"); is {
-			name, value, _ := strings.Cut(comment, "=")
-			if directives && strings.EqualFold(strings.TrimSpace(name), "escape") && strings.TrimSpace(value) == "`" {
-				escape = "`"
-			}
-			continue
-		}
-		directives = false
-		if line == "" {
-			continue
-		}
-		begun, continues := strings.CutSuffix(line, escape)
-		open.WriteString(begun)
-		if !continues {
-			all = append(all, open.String())
-			open.Reset()
-		}
+func (r *resolver) add(name string) {
+	if !slices.Contains(r.images, name) {
+		r.images = append(r.images, name)
 	}
-	if open.Len() > 0 {
-		all = append(all, open.String())
-	}
-	return all
 }
-
-// maxDockerfile is the most bytes that a source's own Dockerfile may have.
-const maxDockerfile = 1 << 20
