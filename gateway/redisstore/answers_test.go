@@ -12,8 +12,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// cutter passes connections on to a Redis and, each so many answers, cuts one
-// instead of delivering its answer: the command was done, and nobody hears.
+// cutter forwards connections to a Redis. Instead of every so many-th answer it closes the connection: the command ran, but its
+// client gets no answer.
 type cutter struct {
 	listener net.Listener
 	target   string
@@ -68,8 +68,7 @@ func (c *cutter) pass(client net.Conn) {
 	}
 }
 
-// A command whose answer is lost is sent again. It must not be done twice, and
-// whoever asked must be told the truth.
+// The client sends a command again whose answer is lost. It must not take effect twice, and the second answer must be the same.
 func TestLostAnswers(t *testing.T) {
 	addr := testenv.Redis(t)
 	direct := server{url: "redis://" + addr}.store(t)
@@ -112,7 +111,7 @@ func TestLostAnswers(t *testing.T) {
 		stands := find(t, direct, inv.ID)
 		for w := range writers {
 			if applied[w][i] && stands.Detail != fmt.Sprint(w) {
-				t.Errorf("%d was told that it settled %s, but %s did", w, inv.ID, stands.Detail)
+				t.Errorf("%d got the answer that it settled %s, but %s did", w, inv.ID, stands.Detail)
 			}
 		}
 	}

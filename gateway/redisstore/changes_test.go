@@ -86,7 +86,7 @@ func TestAnEmptiedRedisIsNotAnEmptyRegistry(t *testing.T) {
 	})
 }
 
-// everything is all registrations with every revision.
+// everything returns all registrations with every revision.
 func everything(t testing.TB, s *Store) *faas.Snapshot {
 	t.Helper()
 	all := mustGet[*faas.Snapshot](t)(s.Snapshot(t.Context()))
@@ -115,7 +115,7 @@ func describe(all *faas.Snapshot) string {
 	return b.String()
 }
 
-// furnish makes some of everything.
+// furnish makes functions, revisions and triggers.
 func furnish(t testing.TB, s *Store) {
 	t.Helper()
 	for _, fn := range []faas.FunctionName{"f", "g", "gone", "back"} {
@@ -144,7 +144,7 @@ func TestRestoreBringsEverythingBack(t *testing.T) {
 		if !errors.Is(err, faas.ErrEmpty) {
 			t.Fatalf("got %v", err)
 		}
-		const gateways = 4 // all notice at once
+		const gateways = 4 // which notice the loss at the same time
 		errs := make([]error, gateways)
 		together(gateways, func(i int) { errs[i] = s.Restore(t.Context(), before) })
 		for _, err := range errs {
@@ -181,7 +181,7 @@ func TestRestoreLeavesAloneWhatIsNewer(t *testing.T) {
 		mustGet[int64](t)(s.DeleteTrigger(t.Context(), "t1"))
 		mustSaveTrigger(t, s, trigger("squatter", "g", "/1"))
 		newer := everything(t, s)
-		must(t, s.Restore(t.Context(), old)) // t1 finds its slots taken
+		must(t, s.Restore(t.Context(), old)) // the slots of t1 belong to another trigger by now
 		if got, want := describe(everything(t, s)), describe(newer); got != want {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}
@@ -195,7 +195,7 @@ func TestRestoreFillsGaps(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.store(t)
 		rev := addRevision(t, s, "f")
-		lost := everything(t, s) // as if the last second were lost
+		lost := everything(t, s) // the state to which Redis falls back when it loses the last writes
 		save(t, s, rev, faas.RevisionReady)
 		makeReady(t, s, "f")
 		mustSaveTrigger(t, s, trigger("t", "f", "/"))

@@ -11,7 +11,7 @@ import (
 	"davit/internal/faas"
 )
 
-// led is what a ShareDemand answered.
+// led is the result of ShareDemand.
 type led struct {
 	term   int64
 	others []faas.Demand
@@ -55,7 +55,7 @@ func TestOneGatewayLeads(t *testing.T) {
 	})
 }
 
-// TestNoTwoLead: of many that want the lead at once, one gets it.
+// TestNoTwoLead: of many gateways that take the lead at the same time, one gets it.
 func TestNoTwoLead(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)
@@ -93,7 +93,7 @@ func TestTheLeaderIsTold(t *testing.T) {
 		share(t, s, "a")
 		wants := faas.Demand{Function: "f", Revision: 1, Waiting: 1}
 		share(t, s, "b", wants)
-		share(t, s, "b", wants) // nothing new
+		share(t, s, "b", wants) // no change
 		must(t, s.PublishExit(t.Context(), `{"detail": "in  words"}`))
 		share(t, s, "b")
 		must(t, s.LeaveLead(t.Context(), "b"))

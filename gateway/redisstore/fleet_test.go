@@ -9,43 +9,42 @@ import (
 	"davit/internal/faas"
 )
 
-// TestFunctionsTakeTurns: where all runners are bounded, a function with many does
-// not keep another one, which has fewer, from its share.
+// TestFunctionsTakeTurns: when the limit of all runners is reached, a function with fewer runners comes before one with more.
 func TestFunctionsTakeTurns(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		const all = 4
 		s := srv.bare(t)
 		until := now().Add(time.Minute)
-		place := func(fn faas.FunctionName, id faas.InvocationID) bool {
-			return mustGet[bool](t)(s.AcquirePlace(t.Context(), fn, id, 10, all, until))
+		acquire := func(fn faas.FunctionName, id faas.InvocationID) bool {
+			return mustGet[bool](t)(s.AcquirePermit(t.Context(), fn, id, 10, all, until))
 		}
 		for _, id := range []faas.InvocationID{"1", "2", "3", "4"} {
-			if !place("busy", id) {
-				t.Fatalf("there is no room for %s", id)
+			if !acquire("busy", id) {
+				t.Fatalf("the permit of %s is refused below the limit", id)
 			}
 		}
-		if place("busy", "5") || place("new", "1") {
-			t.Fatal("there is room for more than all")
+		if acquire("busy", "5") || acquire("new", "1") {
+			t.Fatal("a permit is acquired beyond the limit")
 		}
-		if !place("busy", "4") {
-			t.Error("one that has its place is refused")
+		if !acquire("busy", "4") {
+			t.Error("acquiring the same permit again is refused")
 		}
-		must(t, s.ReleasePlace(t.Context(), "busy", "1"))
-		if place("busy", "5") {
-			t.Error("who has more came first")
+		must(t, s.ReleasePermit(t.Context(), "busy", "1"))
+		if acquire("busy", "5") {
+			t.Error("the function with more runners came first")
 		}
-		if !place("new", "1") {
-			t.Error("who has none is refused")
+		if !acquire("new", "1") {
+			t.Error("the function without runners is refused")
 		}
-		must(t, s.ReleasePlace(t.Context(), "busy", "2"))
-		if !place("busy", "5") {
-			t.Error("nobody else waits, and it is refused")
+		must(t, s.ReleasePermit(t.Context(), "busy", "2"))
+		if !acquire("busy", "5") {
+			t.Error("no other function waits, and the permit is refused")
 		}
-		must(t, s.ReleasePlace(t.Context(), "busy", "3"))
+		must(t, s.ReleasePermit(t.Context(), "busy", "3"))
 		if granted := mustGet[int](t)(s.GrantKept(t.Context(), "warm", 3, all)); granted != 1 {
-			t.Errorf("%d kept runners are granted, with room for one", granted)
+			t.Errorf("%d kept runners are granted, want the one below the limit", granted)
 		}
-		if place("new", "2") {
+		if acquire("new", "2") {
 			t.Error("kept runners do not count")
 		}
 		room, shares, err := s.SetKept(t.Context(), map[faas.FunctionName]int{"warm": 1, "none": 0}, all)
@@ -56,14 +55,14 @@ func TestFunctionsTakeTurns(t *testing.T) {
 			t.Errorf("room %d, shares %+v, want %+v", room, shares, want)
 		}
 		if room, _, err = s.SetKept(t.Context(), nil, all); room != 1 || err != nil {
-			t.Errorf("without kept ones: room %d, %v", room, err)
+			t.Errorf("without kept runners: room %d, %v", room, err)
 		}
-		later := srv.at(t, 5*time.Second) // wishes are forgotten
+		later := srv.at(t, 5*time.Second) // when no function counts as waiting
 		if granted := mustGet[int](t)(later.GrantKept(t.Context(), "busy", 5, all)); granted != 1 {
-			t.Errorf("%d are granted when nobody else waits", granted)
+			t.Errorf("%d are granted, want 1, when no other function waits", granted)
 		}
 		if granted := mustGet[int](t)(later.GrantKept(t.Context(), "free", 5, 0)); granted != 5 {
-			t.Errorf("%d are granted without a bound", granted)
+			t.Errorf("%d are granted without a limit, want 5", granted)
 		}
 	})
 }

@@ -74,13 +74,13 @@ func TestWhatGoesLive(t *testing.T) {
 		wantNumbers(t, s, "f", 0, 3)
 		save(t, s, second, faas.RevisionReady)
 		wantNumbers(t, s, "f", 2, 3)
-		save(t, s, first, faas.RevisionReady) // late: an older one does not take over
+		save(t, s, first, faas.RevisionReady) // late: it does not replace a newer live revision
 		wantNumbers(t, s, "f", 2, 3)
-		save(t, s, third, faas.RevisionFailed) // never
+		save(t, s, third, faas.RevisionFailed) // a failed revision is never live
 		wantNumbers(t, s, "f", 2, 3)
 		mustGet[int64](t)(s.Rollback(t.Context(), "f", 1))
 		wantNumbers(t, s, "f", 1, 3)
-		save(t, s, second, faas.RevisionReady) // was ready already: a rollback stands
+		save(t, s, second, faas.RevisionReady) // it was ready already, so that the rollback stands
 		wantNumbers(t, s, "f", 1, 3)
 		makeReady(t, s, "f")
 		wantNumbers(t, s, "f", 4, 4)
@@ -157,7 +157,7 @@ func TestARepeatedRequestIsDoneOnce(t *testing.T) {
 		s := srv.store(t)
 		keys := []string{s.keys.function("f"), s.keys.revisions("f"), s.keys.functions(), s.keys.deletedFunctions()}
 		c := s.changeCall("the-request", "", keys, []any{"f", "{}", formatTime(now())})
-		for range 3 { // as the client does when an answer gets lost
+		for range 3 { // as the client does when an answer got lost
 			line := mustGet[string](t)(s.eval(t.Context(), addRevisionLua, c.keys, c.args...).Text())
 			if line != "ok 1 1" {
 				t.Errorf("got %q", line)
@@ -222,7 +222,7 @@ func TestNumbersGoOnAfterADeletion(t *testing.T) {
 		_, err = s.FindRevision(t.Context(), faas.RevisionRef{Function: "f", Number: 1})
 		wantKind(t, err, faas.NotFound)
 		late.State = faas.RevisionReady
-		_, err = s.SaveRevision(t.Context(), late) // its build ended after the deletion
+		_, err = s.SaveRevision(t.Context(), late) // as by a build that ends after the deletion
 		wantKind(t, err, faas.NotFound)
 		_, err = s.DeleteFunction(t.Context(), "f", true)
 		wantKind(t, err, faas.NotFound)

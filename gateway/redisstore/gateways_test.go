@@ -9,7 +9,7 @@ import (
 	"davit/internal/faas"
 )
 
-// at returns a store whose clock stands at so long after now.
+// at returns a store whose clock is ahead by that duration.
 func (srv server) at(t *testing.T, ahead time.Duration) *Store {
 	t.Helper()
 	s := srv.bare(t)
@@ -59,7 +59,7 @@ func TestGatewaysTellOfThemselves(t *testing.T) {
 		if m := await(t, messages, KindApplied); m.Gateway != "a" || m.Version != 7 {
 			t.Errorf("applied: %+v", m)
 		}
-		must(t, s.Beat(t.Context(), g)) // nothing new
+		must(t, s.Beat(t.Context(), g)) // no change
 		g.Applied = 8
 		must(t, s.Beat(t.Context(), g))
 		if m := <-messages; m.Kind != KindApplied || m.Version != 8 {
@@ -81,7 +81,7 @@ func TestAwaitApplied(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)
 		s.running(t)
-		must(t, s.AwaitApplied(t.Context(), 5, time.Minute)) // nobody to wait for
+		must(t, s.AwaitApplied(t.Context(), 5, time.Minute)) // there is no gateway to wait for
 		must(t, s.Beat(t.Context(), Gateway{ID: "a", Applied: 5}))
 		must(t, s.Beat(t.Context(), Gateway{ID: "b", Applied: 4}))
 		must(t, s.Beat(t.Context(), Gateway{ID: "c", Applied: 1}))
@@ -98,7 +98,7 @@ func TestAwaitApplied(t *testing.T) {
 	})
 }
 
-// A gateway that dies says nothing; it stops to count when its beats are old.
+// A gateway that dies sends no message. It no longer counts once its heartbeat is old.
 func TestAwaitAppliedDoesNotWaitForTheDead(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)

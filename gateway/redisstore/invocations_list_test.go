@@ -9,12 +9,12 @@ import (
 	"davit/internal/faas"
 )
 
-// idAtMilli makes the n-th id of a millisecond.
+// idAtMilli returns the n-th ID of a millisecond.
 func idAtMilli(at time.Time, n int) faas.InvocationID {
 	return faas.InvocationID(fmt.Sprintf("%s-7%03x-8000-000000000000", idAt(at), n))
 }
 
-// listed reads all pages of a filter.
+// listed returns the IDs on all pages of a filter.
 func listed(t testing.TB, s *Store, f faas.InvocationFilter) []faas.InvocationID {
 	t.Helper()
 	var ids []faas.InvocationID
@@ -42,7 +42,7 @@ func TestListInvocations(t *testing.T) {
 			inv := newInvocation(t, fn, faas.TriggerName(fmt.Sprint("t", i%7)), []faas.State{faas.Succeeded, faas.Running}[i%2])
 			inv.CreatedAt = start.Add(time.Duration(i/4) * time.Second)
 			inv.ID = idAtMilli(inv.CreatedAt, i%4)
-			if i == 5 { // one needle
+			if i == 5 { // the only one that a filter selects
 				inv.Function, inv.Trigger, inv.State = "rare", "t0", faas.Queued
 			}
 			all = append(all, inv)
@@ -85,7 +85,7 @@ func TestPagesStayWhatTheyAre(t *testing.T) {
 		first, next, err := s.ListInvocations(t.Context(), faas.InvocationFilter{Limit: 5})
 		must(t, err)
 		rest := listed(t, s, faas.InvocationFilter{Limit: 5, Cursor: next})
-		for range 10 { // newer ones
+		for range 10 { // newer than those on the first page
 			saveInvocation(t, s, newInvocation(t, "f", "tr", faas.Running))
 		}
 		_, _, err = s.Settle(t.Context(), ended(first[0], faas.Failed))

@@ -29,7 +29,7 @@ func end(inv *faas.Invocation, state faas.State) {
 	inv.End(reason, "", now())
 }
 
-// ended is a copy of inv that has ended.
+// ended returns a copy of inv that has ended.
 func ended(inv *faas.Invocation, state faas.State) *faas.Invocation {
 	c := inv.Clone()
 	end(c, state)
@@ -46,7 +46,7 @@ func find(t testing.TB, s *Store, id faas.InvocationID) *faas.Invocation {
 	return mustGet[*faas.Invocation](t)(s.FindInvocation(t.Context(), id))
 }
 
-// counts are how many records there are, in all and by the indexes of states.
+// counts are the numbers of records, in all and by the indexes of states.
 type counts struct{ All, Queued, Starting, Running, Final int64 }
 
 // countLua reads the sizes of the indexes at one instant. KEYS[1] invocations, KEYS[2]… byState.
@@ -256,7 +256,7 @@ func TestExpiredInvocations(t *testing.T) {
 				t.Errorf("Redis drops %s in %v", inv.ID, left)
 			}
 		}
-		must(t, s.client.Del(t.Context(), s.keys.invocation(short.ID)).Err()) // as Redis does when no sweeper comes
+		must(t, s.client.Del(t.Context(), s.keys.invocation(short.ID)).Err()) // as Redis does if no gateway deletes it
 		if got := due(90*time.Minute, 10); !reflect.DeepEqual(got, []faas.InvocationID{short.ID}) {
 			t.Errorf("what Redis dropped: %v", got)
 		}
@@ -271,11 +271,11 @@ func TestExpiredInvocations(t *testing.T) {
 		}
 		must(t, s.DeleteInvocation(t.Context(), short.ID, at.Add(2*time.Hour)))
 		if got, later := due(time.Hour, 10), due(3*time.Hour, 10); got != nil || !reflect.DeepEqual(later, []faas.InvocationID{short.ID}) {
-			t.Errorf("to be told again: %v, later %v", got, later)
+			t.Errorf("to be returned again: %v, later %v", got, later)
 		}
 		must(t, s.DeleteInvocation(t.Context(), short.ID, time.Time{}))
 		if got := due(1000*time.Hour, 10); got != nil {
-			t.Errorf("told again and deleted, and yet %v", got)
+			t.Errorf("returned again and deleted, and yet %v", got)
 		}
 		items, _, err := s.ListInvocations(t.Context(), faas.InvocationFilter{})
 		must(t, err)
@@ -288,7 +288,7 @@ func TestExpiredInvocations(t *testing.T) {
 	})
 }
 
-// A record that is settled long after its end is swept at once, but not dropped before it was read.
+// A record that is settled long after its end expires at once, but Redis does not delete it before it can be read.
 func TestALateRecordIsNotDroppedAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)

@@ -68,8 +68,8 @@ func TestMessagesReachEveryGateway(t *testing.T) {
 	})
 }
 
-func TestASlowReaderIsToldThatItMissedSome(t *testing.T) {
-	var rs subscribers
+func TestASlowSubscriberGetsAResync(t *testing.T) {
+	var none subscribers
 	s := &Messages{}
 	slow, cancel := s.Subscribe()
 	defer cancel()
@@ -81,7 +81,7 @@ func TestASlowReaderIsToldThatItMissedSome(t *testing.T) {
 			t.Fatalf("got %+v", m)
 		}
 	}
-	s.subscribers.send() // as each ping does
+	s.subscribers.send() // as after each answer to a ping
 	if m := <-slow; m.Kind != KindResync {
 		t.Errorf("got %+v", m)
 	}
@@ -89,7 +89,7 @@ func TestASlowReaderIsToldThatItMissedSome(t *testing.T) {
 	if m := <-slow; m.Kind != KindCancel {
 		t.Errorf("got %+v", m)
 	}
-	rs.send(Message{Kind: KindCancel}) // nobody reads
+	none.send(Message{Kind: KindCancel})
 }
 
 func TestASubscriptionThatIsCancelledIsClosed(t *testing.T) {

@@ -14,10 +14,10 @@ import (
 	"davit/internal/faas"
 )
 
-// model is what the registry should hold, in the simplest form.
+// model is what the registry should contain, in the simplest form.
 type model struct {
 	functions map[faas.FunctionName]*modelFunction
-	last      map[faas.FunctionName]faas.RevisionNumber // also of deleted ones
+	last      map[faas.FunctionName]faas.RevisionNumber // also of deleted functions
 	triggers  map[faas.TriggerName]modelTrigger
 	touched   map[string]int64 // "f:NAME" or "t:NAME" → the version of its last change
 	version   int64
@@ -124,7 +124,7 @@ func (m *model) deleteTrigger(name faas.TriggerName) faas.Kind {
 	return ""
 }
 
-// String tells what the registry should answer.
+// String describes what the registry should return.
 func (m *model) String() string {
 	var lines []string
 	for name, f := range m.functions {
@@ -140,7 +140,7 @@ func (m *model) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// shown tells what the registry does answer.
+// shown describes what the registry returns.
 func shown(t *rapid.T, s *Store) string {
 	var lines []string
 	all, err := s.Snapshot(context.Background())
@@ -175,7 +175,7 @@ func shown(t *rapid.T, s *Store) string {
 	return strings.Join(lines, "\n")
 }
 
-// TestRegistryModel holds any sequence of changes, by two gateways in turn, against the model.
+// TestRegistryModel compares the registry with the model after any sequence of changes by two gateways in turn.
 func TestRegistryModel(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		stores := []*Store{srv.bare(t), srv.bare(t)}
@@ -237,7 +237,7 @@ func checkChanges(t *rapid.T, s *Store, m *model, since int64) {
 	}
 }
 
-// step makes one change in both.
+// step makes one change in the registry and in the model.
 func step(t *rapid.T, s *Store, m *model) {
 	ctx := context.Background()
 	ref := faas.RevisionRef{

@@ -11,7 +11,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// operations is one of every kind of call.
+// operations has one call of every method.
 func operations(s *Store, inv *faas.Invocation) map[string]func(ctx context.Context) error {
 	drop := func(_ any, err error) error { return err }
 	return map[string]func(ctx context.Context) error{
@@ -47,11 +47,11 @@ func operations(s *Store, inv *faas.Invocation) map[string]func(ctx context.Cont
 		"TakeExpired": func(ctx context.Context) error {
 			return drop(s.TakeExpired(ctx, "g1", now(), now().Add(time.Minute), 1))
 		},
-		"Renew":        func(ctx context.Context) error { return drop(s.Renew(ctx, "g1", []faas.InvocationID{inv.ID}, now())) },
-		"Bind":         func(ctx context.Context) error { return s.Bind(ctx, inv.ID, 1, "r1") },
-		"AcquirePlace": func(ctx context.Context) error { return drop(s.AcquirePlace(ctx, "f", inv.ID, 1, 0, now())) },
-		"RenewPlaces": func(ctx context.Context) error {
-			return s.RenewPlaces(ctx, "f", []faas.InvocationID{inv.ID}, now())
+		"Renew":         func(ctx context.Context) error { return drop(s.Renew(ctx, "g1", []faas.InvocationID{inv.ID}, now())) },
+		"Bind":          func(ctx context.Context) error { return s.Bind(ctx, inv.ID, 1, "r1") },
+		"AcquirePermit": func(ctx context.Context) error { return drop(s.AcquirePermit(ctx, "f", inv.ID, 1, 0, now())) },
+		"RenewPermits": func(ctx context.Context) error {
+			return s.RenewPermits(ctx, "f", []faas.InvocationID{inv.ID}, now())
 		},
 	}
 }
@@ -69,8 +69,7 @@ func wantAllUnavailable(t *testing.T, s *Store, within time.Duration) {
 	}
 }
 
-// recovered returns when the store reaches its Redis again: after many dials
-// that were refused the client tries only once a second.
+// recovered returns when the store reaches its Redis again. After many refused dials the client tries only once a second.
 func recovered(t *testing.T, s *Store) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -136,7 +135,7 @@ func TestARedisThatTakesNoWrites(t *testing.T) {
 			_, _, errAdd := s.AddRevision(t.Context(), "f", faas.FunctionSpec{}, now())
 			for i, err := range []error{
 				s.Ready(t.Context()), errAdd, s.SaveInvocations(t.Context(), []*faas.Invocation{inv}),
-				s.Enqueue(t.Context(), inv, now()), s.RenewPlaces(t.Context(), "f", []faas.InvocationID{inv.ID}, now()),
+				s.Enqueue(t.Context(), inv, now()), s.RenewPermits(t.Context(), "f", []faas.InvocationID{inv.ID}, now()),
 			} {
 				if err == nil || faas.KindOf(err) != faas.Unavailable {
 					t.Errorf("%d: got %v", i, err)
@@ -144,7 +143,7 @@ func TestARedisThatTakesNoWrites(t *testing.T) {
 			}
 			must(t, s.client.ConfigSet(t.Context(), "maxmemory", "0").Err())
 			_, err := s.FindInvocation(t.Context(), inv.ID)
-			wantKind(t, err, faas.NotFound) // nothing of it was written
+			wantKind(t, err, faas.NotFound) // because nothing was written
 		})
 	}
 }
@@ -173,7 +172,7 @@ func TestACallersEndIsAnError(t *testing.T) {
 	})
 }
 
-// load is writers that go on until they are stopped.
+// load is a number of writers that write until stop is closed.
 type load struct {
 	s            *Store
 	stop         chan struct{}
@@ -183,7 +182,7 @@ type load struct {
 	faults       []error               // other than Unavailable, by writer
 }
 
-// write does one thing and remembers it if it was acknowledged.
+// write makes one write and records it if it was acknowledged.
 func (l *load) write(t *testing.T, writer int) error {
 	if writer == 0 {
 		rev, _, err := l.s.AddRevision(t.Context(), "f", faas.FunctionSpec{}, now())
@@ -195,7 +194,7 @@ func (l *load) write(t *testing.T, writer int) error {
 	inv := newInvocation(t, "f", "tr", faas.Succeeded)
 	_, applied, err := l.s.Settle(t.Context(), inv)
 	if err == nil && !applied {
-		return errors.New("settled by nobody else, and yet not applied")
+		return errors.New("not applied, though nobody else settles it")
 	}
 	if err == nil {
 		l.acknowledged[writer] = append(l.acknowledged[writer], inv)
@@ -222,7 +221,7 @@ func (l *load) run(t *testing.T) {
 	})
 }
 
-// check compares what was acknowledged with what is there.
+// check compares the acknowledged writes with the contents of Redis.
 func (l *load) check(t *testing.T) {
 	t.Helper()
 	acknowledged := 0
@@ -240,11 +239,11 @@ func (l *load) check(t *testing.T) {
 	}
 	all := mustGet[counts](t)(count(t.Context(), l.s))
 	if all.All != all.Final || all.Final < int64(acknowledged) || acknowledged == 0 || len(l.numbers) == 0 {
-		t.Errorf("%d acknowledged, there are %+v, %d revisions", acknowledged, all, len(l.numbers))
+		t.Errorf("%d writes were acknowledged; there are %+v and %d revisions", acknowledged, all, len(l.numbers))
 	}
 }
 
-// Whatever was acknowledged is there after each kill, and each error is Unavailable.
+// Every acknowledged write survives a kill of Redis, and every error is Unavailable.
 func TestWhatWasAcknowledgedSurvivesKills(t *testing.T) {
 	redis := testenv.StartRedis(t, "--appendfsync", "always")
 	const writers = 8

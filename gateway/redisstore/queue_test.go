@@ -27,7 +27,7 @@ func TestEnqueueIsReadBack(t *testing.T) {
 		if got := find(t, srv.bare(t), inv.ID); !reflect.DeepEqual(got, inv) {
 			t.Errorf("found %+v, want %+v", got, inv)
 		}
-		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute))) // an answer got lost
+		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute))) // as the client does when an answer got lost
 		wantCounts(t, s, counts{All: 1, Queued: 1})
 		running := inv.Clone()
 		running.State = faas.Running
@@ -62,7 +62,7 @@ func TestLeases(t *testing.T) {
 			t.Errorf("taken before the end: %v", got)
 		}
 		if got := take("g2", 2*time.Second, 2); !slices.Equal(got, ids(all[:2])) {
-			t.Errorf("taken: %v, want the two that ended first", got)
+			t.Errorf("taken: %v, want the two whose leases ended first", got)
 		}
 		renew := func(g faas.GatewayID, which []faas.InvocationID) []faas.InvocationID {
 			return mustGet[[]faas.InvocationID](t)(s.Renew(t.Context(), g, which, at.Add(time.Hour)))
@@ -87,13 +87,13 @@ func TestLeases(t *testing.T) {
 			t.Errorf("led by %q", got.Inner.Gateway)
 		}
 		if got := take("g3", 2*time.Hour, 10); len(got) != 5 {
-			t.Errorf("after all have ended: %d", len(got))
+			t.Errorf("taken after all leases have ended: %d", len(got))
 		}
 		_, err := s.TakeExpired(t.Context(), "g3", at, at, 10)
 		wantKind(t, err, faas.Internal)
 		must(t, s.client.Del(t.Context(), s.keys.invocation(all[4].ID)).Err())
 		if got := take("g4", 3*time.Hour, 10); len(got) != 4 {
-			t.Errorf("one has no record any more: %d", len(got))
+			t.Errorf("taken: %d, want 4 because one has no record", len(got))
 		}
 	})
 }
@@ -152,144 +152,6 @@ func TestEachEntryIsTakenOnce(t *testing.T) {
 			}
 		}
 		wantCounts(t, stores[0], counts{All: n * each, Queued: n * each})
-	})
-}
-
-func TestBind(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		s := srv.bare(t)
-		inv := newInvocation(t, "f", "tr", faas.Queued)
-		wantKind(t, s.Bind(t.Context(), inv.ID, 1, "r1"), faas.NotFound)
-		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
-		must(t, s.Bind(t.Context(), inv.ID, 1, "r1"))
-		must(t, s.Bind(t.Context(), inv.ID, 1, "r1"))
-		wantKind(t, s.Bind(t.Context(), inv.ID, 1, "r2"), faas.Conflict)
-		wantKind(t, s.Bind(t.Context(), inv.ID, 2, "r1"), faas.Conflict)
-		stale := inv.Clone() // its record was made before the binding
-		stale.State = faas.Starting
-		saveInvocation(t, s, stale)
-		if got := find(t, s, inv.ID); got.Inner.Runner != "r1" || got.State != faas.Starting {
-			t.Errorf("found %+v", got)
-		}
-		wantKind(t, s.Unbind(t.Context(), inv.ID, 1, "r2"), faas.Conflict)
-		must(t, s.Unbind(t.Context(), inv.ID, 1, "r1"))
-		must(t, s.Bind(t.Context(), inv.ID, 1, "r2"))
-		again := mustGet[*faas.Invocation](t)(s.UpdateInvocation(t.Context(), inv.ID, func(i *faas.Invocation) error {
-			i.Attempt++
-			return nil
-		}))
-		if again.Inner.Runner != "" || again.Attempt != 2 {
-			t.Errorf("a new attempt is bound already: %+v", again)
-		}
-		wantKind(t, s.Bind(t.Context(), inv.ID, 1, "r2"), faas.Conflict)
-		must(t, s.Bind(t.Context(), inv.ID, 2, "r3"))
-		_, _, err := s.Settle(t.Context(), ended(find(t, s, inv.ID), faas.Failed))
-		must(t, err)
-		wantKind(t, s.Bind(t.Context(), inv.ID, 2, "r3"), faas.Conflict)
-	})
-}
-
-func TestBindGoesToOneRunner(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		const n = 50
-		stores := []*Store{srv.bare(t), srv.bare(t)}
-		inv := newInvocation(t, "f", "tr", faas.Queued)
-		must(t, stores[0].Enqueue(t.Context(), inv, now().Add(time.Minute)))
-		errs := make([]error, n)
-		together(n, func(i int) { errs[i] = stores[i%2].Bind(t.Context(), inv.ID, 1, faas.RunnerID(rune('A'+i))) })
-		bound := find(t, stores[0], inv.ID).Inner.Runner
-		for i, err := range errs {
-			if (err == nil) != (bound == faas.RunnerID(rune('A'+i))) {
-				t.Errorf("bound to %s, runner %d got %v", bound, i, err)
-			}
-		}
-	})
-}
-
-func TestACancelledInvocationIsNotBound(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		s := srv.bare(t)
-		s.running(t)
-		messages, cancel := s.Subscribe()
-		defer cancel()
-		inv := newInvocation(t, "f", "tr", faas.Queued)
-		must(t, s.PublishCancel(t.Context(), inv.ID)) // no record yet: told all the same
-		await(t, messages, KindCancel)
-		must(t, s.Enqueue(t.Context(), inv, now().Add(time.Minute)))
-		must(t, s.PublishCancel(t.Context(), inv.ID))
-		if m := await(t, messages, KindCancel); m.Invocation != inv.ID {
-			t.Errorf("told %+v", m)
-		}
-		wantKind(t, s.Bind(t.Context(), inv.ID, 1, "r1"), faas.Conflict)
-		stale := inv.Clone()
-		stale.State = faas.Starting
-		saveInvocation(t, s, stale)
-		if got := find(t, s, inv.ID); !got.Inner.Cancelled {
-			t.Error("a write of a record from before wiped the mark off")
-		}
-		by := newInvocation(t, "f", "tr", faas.Queued)
-		must(t, s.Enqueue(t.Context(), by, now().Add(time.Minute)))
-		_, err := s.UpdateInvocation(t.Context(), by.ID, func(i *faas.Invocation) error { i.Inner.Cancelled = true; return nil })
-		must(t, err)
-		wantKind(t, s.Bind(t.Context(), by.ID, 1, "r1"), faas.Conflict)
-	})
-}
-
-func TestPlaces(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		s, at := srv.bare(t), now()
-		s.running(t)
-		messages, cancel := s.Subscribe()
-		defer cancel()
-		acquire := func(at *Store, id faas.InvocationID, until time.Time) bool {
-			return mustGet[bool](t)(at.AcquirePlace(t.Context(), "f", id, 2, 0, until))
-		}
-		if !acquire(s, "a", at.Add(time.Minute)) || !acquire(s, "b", at.Add(time.Minute)) || acquire(s, "c", at.Add(time.Minute)) {
-			t.Error("two places are not two")
-		}
-		if !acquire(s, "a", at.Add(time.Minute)) {
-			t.Error("the same one again is refused")
-		}
-		must(t, s.ReleasePlace(t.Context(), "f", "a"))
-		if m := await(t, messages, KindPermit); m.Function != "f" {
-			t.Errorf("told %+v", m)
-		}
-		must(t, s.ReleasePlace(t.Context(), "f", "a"))
-		if !acquire(s, "c", at.Add(time.Minute)) || acquire(s, "a", at.Add(time.Minute)) {
-			t.Error("the place given back is not one")
-		}
-		must(t, s.RenewPlaces(t.Context(), "f", []faas.InvocationID{"b"}, at.Add(time.Hour)))
-		later := srv.at(t, 30*time.Minute) // c's gateway has died
-		if !acquire(later, "d", at.Add(time.Hour)) || acquire(later, "e", at.Add(time.Hour)) {
-			t.Error("the place of the dead is not free, or more are")
-		}
-		must(t, s.RenewPlaces(t.Context(), "f", []faas.InvocationID{"c"}, at.Add(2*time.Hour))) // it was not dead
-		must(t, s.ReleasePlace(t.Context(), "f", "d"))
-		if acquire(later, "e", at.Add(time.Hour)) {
-			t.Error("a job that runs does not count")
-		}
-		must(t, s.RenewPlaces(t.Context(), "f", nil, at))
-	})
-}
-
-func TestPlacesAreNeverMoreThanThereAre(t *testing.T) {
-	each(t, func(t *testing.T, srv server) {
-		const n, most = 50, 7
-		stores := []*Store{srv.bare(t), srv.bare(t)}
-		got, errs := make([]bool, n), make([]error, n)
-		together(n, func(i int) {
-			got[i], errs[i] = stores[i%2].AcquirePlace(t.Context(), "f", faas.InvocationID(rune('A'+i)), most, 0, now().Add(time.Minute))
-		})
-		count := 0
-		for i := range n {
-			must(t, errs[i])
-			if got[i] {
-				count++
-			}
-		}
-		if count != most {
-			t.Errorf("%d got one of %d places", count, most)
-		}
 	})
 }
 

@@ -34,7 +34,7 @@ func TestSettleIsAppliedOnce(t *testing.T) {
 				}
 			}
 			if !reflect.DeepEqual(settled[i], stands) {
-				t.Errorf("%d was told %+v, but %+v stands", i, settled[i], stands)
+				t.Errorf("%d got %+v, but %+v stands", i, settled[i], stands)
 			}
 		}
 		if winners != 1 {
@@ -43,7 +43,7 @@ func TestSettleIsAppliedOnce(t *testing.T) {
 		wantCounts(t, s, counts{All: 1, Final: 1})
 		taken := mustGet[[]*faas.Invocation](t)(s.TakeExpired(t.Context(), "g2", now().Add(time.Hour), now().Add(2*time.Hour), 10))
 		if len(taken) != 0 {
-			t.Errorf("it is still in the queue: %+v", taken)
+			t.Errorf("still in the queue: %+v", taken)
 		}
 	})
 }
@@ -67,7 +67,7 @@ func TestARepeatedSettleIsAppliedStill(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)
 		one := []*faas.Invocation{newInvocation(t, "f", "tr", faas.Succeeded)}
-		for range 3 { // as the client does when an answer gets lost
+		for range 3 { // as the client does when an answer got lost
 			args, err := s.writeArgs("the-request", one)
 			must(t, err)
 			code, _, err := readReply(s.eval(t.Context(), settleLua, s.writeKeys(one), args...).Slice())
@@ -75,7 +75,7 @@ func TestARepeatedSettleIsAppliedStill(t *testing.T) {
 			if code != "ok" {
 				t.Errorf("got %q", code)
 			}
-			_, err = s.UpdateInvocation(t.Context(), one[0].ID, func(i *faas.Invocation) error { // others go on meanwhile
+			_, err = s.UpdateInvocation(t.Context(), one[0].ID, func(i *faas.Invocation) error { // as others do meanwhile
 				i.Inner.LogSize++
 				return nil
 			})
@@ -97,10 +97,10 @@ func TestWhoMaySettle(t *testing.T) {
 		if len(taken) != 1 || taken[0].Inner.Gateway != "g2" {
 			t.Fatalf("taken: %+v", taken)
 		}
-		_, _, err := s.Settle(t.Context(), ended(inv, faas.Failed)) // the former leader, from a long sleep
+		_, _, err := s.Settle(t.Context(), ended(inv, faas.Failed)) // by the former leader, which was suspended
 		wantKind(t, err, faas.Conflict)
 		if fault, ok := errors.AsType[*faas.Error](err); !ok || fault.Invocation == nil || fault.Invocation.State != faas.Running {
-			t.Errorf("the error does not tell how it stands: %+v", err)
+			t.Errorf("the error does not hold the stored record: %+v", err)
 		}
 		saveInvocation(t, s, ended(inv, faas.Failed))
 		if got := find(t, s, inv.ID); got.State != faas.Running || got.Inner.Gateway != "g2" {
@@ -112,10 +112,10 @@ func TestWhoMaySettle(t *testing.T) {
 			return nil
 		})
 		must(t, err)
-		_, _, err = s.Settle(t.Context(), ended(taken[0], faas.Succeeded)) // its leader, but of an attempt before
+		_, _, err = s.Settle(t.Context(), ended(taken[0], faas.Succeeded)) // by its leader, but of an earlier attempt
 		wantKind(t, err, faas.Conflict)
 		mine := ended(find(t, s, inv.ID), faas.Succeeded)
-		mine.Inner.Gateway = "" // by the runner's word, whoever leads
+		mine.Inner.Gateway = "" // as when a runner reports the end, whichever gateway leads
 		_, applied, err := s.Settle(t.Context(), mine)
 		must(t, err)
 		if !applied {
@@ -124,7 +124,7 @@ func TestWhoMaySettle(t *testing.T) {
 	})
 }
 
-// Each record has exactly one state, whenever one looks, and becomes final exactly once.
+// Each record has exactly one state at every instant, and becomes final exactly once.
 func TestConservationAtEveryInstant(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		const writers, rounds = 8, 25
@@ -148,12 +148,12 @@ func TestConservationAtEveryInstant(t *testing.T) {
 			must(t, err)
 		}
 		wantFinalOnce(t, messages, writers*rounds)
-		const deleted = writers * (rounds / 4) // of each four, the last
+		const deleted = writers * (rounds / 4) // every fourth way deletes the record
 		wantCounts(t, stores[0], counts{All: writers*rounds - deleted, Final: writers*rounds - deleted})
 	})
 }
 
-// wantFinalOnce reads messages until so many invocations became final, and checks that none did twice.
+// wantFinalOnce reads messages until that many invocations became final, and checks that none became final twice.
 func wantFinalOnce(t *testing.T, messages <-chan Message, invocations int) {
 	t.Helper()
 	final := map[faas.InvocationID]int{}
@@ -198,7 +198,7 @@ func watchCounts(t *testing.T, s *Store, left <-chan struct{}, writers int) erro
 	return nil
 }
 
-// live takes an invocation through one of the ways that there are.
+// live writes an invocation from its start to its end, in one of four ways.
 func live(t *testing.T, s *Store, way int) error {
 	ctx, inv := t.Context(), newInvocation(t, "f", "tr", faas.Queued)
 	running := inv.Clone()

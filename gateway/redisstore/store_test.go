@@ -24,12 +24,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// server is one Redis that any number of stores may use.
+// server is one Redis, which any number of stores may use.
 type server struct {
 	url string
 }
 
-// each runs a test on every kind of server that a Store has to work on.
+// each runs a test with every kind of Redis that a Store works with.
 func each(t *testing.T, run func(t *testing.T, srv server)) {
 	t.Helper()
 	for _, kind := range []struct {
@@ -84,7 +84,7 @@ func (srv server) store(t testing.TB) *Store {
 	return s
 }
 
-// running starts the store's subscription and returns when it is up.
+// running runs the store until the test ends. It returns when the store is subscribed.
 func (s *Store) running(t testing.TB) {
 	t.Helper()
 	messages, cancel := s.Subscribe()
@@ -142,7 +142,7 @@ func mustGet[T any](t testing.TB) func(v T, err error) T {
 	}
 }
 
-// now is a time as Redis can keep it.
+// now returns the time in the resolution that Redis keeps.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 func TestOpenNeverShowsThePassword(t *testing.T) {
@@ -152,7 +152,7 @@ func TestOpenNeverShowsThePassword(t *testing.T) {
 	} {
 		_, err := Open(t.Context(), Options{URL: text})
 		if err == nil {
-			t.Errorf("%q was taken", text)
+			t.Errorf("%q was accepted", text)
 			continue
 		}
 		wantKind(t, err, faas.Invalid)
@@ -177,7 +177,7 @@ func TestWrongPasswordIsUnavailableAndNotShown(t *testing.T) {
 	}
 }
 
-func TestRedactTakesThePasswordOut(t *testing.T) {
+func TestRedactRemovesThePassword(t *testing.T) {
 	s := mustGet[*Store](t)(Open(t.Context(), Options{URL: "redis://:hunter2@127.0.0.1:1"}))
 	defer func() { must(t, s.Close()) }()
 	err := s.fault(errors.New("ERR unknown command `HELLO`, with args beginning with: `2`, `AUTH`, `default`, `hunter2`"))
@@ -242,7 +242,7 @@ func TestClocksThatDifferCountInTheServersTime(t *testing.T) {
 	})
 }
 
-// together calls do(0) to do(n-1) at once and returns when all have returned.
+// together calls do(0) to do(n-1) concurrently and returns when all have returned.
 func together(n int, do func(i int)) {
 	start, ended := make(chan struct{}), make(chan struct{})
 	for i := range n {

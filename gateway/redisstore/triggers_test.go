@@ -19,7 +19,7 @@ func trigger(name faas.TriggerName, fn faas.FunctionName, path string) *faas.Tri
 	}
 }
 
-// slotsOf stands for the canonical patterns that the registration computes.
+// slotsOf stands in for route.Slots.
 func slotsOf(t *faas.Trigger) ([]string, error) {
 	var slots []string
 	for _, method := range t.Methods {
@@ -85,9 +85,9 @@ func TestTriggersThatClash(t *testing.T) {
 		}
 		_, err = s.FindTrigger(t.Context(), "b")
 		wantKind(t, err, faas.NotFound)
-		_, _, err = s.SaveTrigger(t.Context(), trigger("b", "g", "/a"), []string{"PUT /a"}) // what the refused one held is free
+		_, _, err = s.SaveTrigger(t.Context(), trigger("b", "g", "/a"), []string{"PUT /a"}) // the slot of the refused trigger is free
 		must(t, err)
-		mustSaveTrigger(t, s, trigger("a", "g", "/c")) // moves away, and to another function
+		mustSaveTrigger(t, s, trigger("a", "g", "/c")) // another path and another function
 		mustSaveTrigger(t, s, trigger("d", "f", "/a"))
 		mustGet[int64](t)(s.DeleteTrigger(t.Context(), "d"))
 		_, err = s.DeleteTrigger(t.Context(), "d")
@@ -104,7 +104,7 @@ func TestTriggersThatClash(t *testing.T) {
 func TestADeletedFunctionTakesItsTriggersAlong(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.store(t)
-		for _, fn := range []faas.FunctionName{"f", "f-2", "fa"} { // names that begin alike
+		for _, fn := range []faas.FunctionName{"f", "f-2", "fa"} { // names with the same beginning
 			addRevision(t, s, fn)
 			mustSaveTrigger(t, s, trigger(faas.TriggerName("t-"+fn), fn, "/"+string(fn)))
 		}
@@ -139,7 +139,7 @@ func TestTriggersSavedAtOnce(t *testing.T) {
 		s, other := srv.store(t), srv.store(t)
 		addRevision(t, s, "f")
 		errs, created := make([]error, n), make([]bool, n)
-		// One name many times, each with slots of its own; and one slot for many names.
+		// One name with different slots, and one slot for different names.
 		together(n, func(i int) {
 			at := []*Store{s, other}[i%2]
 			if i < n/2 {
