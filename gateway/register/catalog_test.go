@@ -36,15 +36,15 @@ func TestARegistryThatLosesEverythingComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := g.catalog.Match("GET", "/t"); err != nil || g.live(t, "f") != 2 {
-			t.Fatalf("meanwhile it is not served: %v", err)
+			t.Fatalf("not served while the registry is empty: %v", err)
 		}
 		g.catalog.Wake()
-		testenv.Eventually(t, "the registrations are back", func() bool {
+		testenv.Eventually(t, "the registry is restored", func() bool {
 			_, err := g.registry.Snapshot(t.Context())
 			return err == nil && g.observe(t) == before
 		})
 		if rev := g.put(t, "f", "three"); rev.Number != 3 || g.live(t, "f") != 3 {
-			t.Fatalf("the next is revision %d", rev.Number)
+			t.Fatalf("the next revision is %d", rev.Number)
 		}
 	})
 }
@@ -63,7 +63,7 @@ func TestOlderRevisionsAreFound(t *testing.T) {
 	wantKind(t, err, faas.NotFound)
 	for content, want := range map[string]bool{"one": false, "two": true} {
 		if g.catalog.UsesSource(sumOf(tgz(t, content))) != want {
-			t.Errorf("that source %q is in use is not %v", content, want)
+			t.Errorf("source %q: in use is not %v", content, want)
 		}
 	}
 	if f, err := g.catalog.Function("f"); err != nil || f.Live != 2 || f.Latest != 2 {
@@ -71,8 +71,8 @@ func TestOlderRevisionsAreFound(t *testing.T) {
 	}
 }
 
-// Two triggers swap their paths again and again; a reader sees each path taken
-// by one of them at any time but that at which none has it.
+// Two triggers swap their paths again and again. After each swap another gateway matches each path to its new trigger, and readers
+// always find what does not change.
 func TestReadersSeeOnlyWholeChanges(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *site) {
 		g, other := s.start(t, 0), s.start(t, 0)
@@ -102,7 +102,7 @@ func TestReadersSeeOnlyWholeChanges(t *testing.T) {
 			g.putTrigger(t, "a", "f", "/y")
 			for path, want := range map[string]faas.TriggerName{"/x": "b", "/y": "a"} {
 				if m, err := other.catalog.Match("GET", path); err != nil || m.Trigger.Name != want {
-					t.Fatalf("%s is taken by %+v, %v", path, m.Trigger, err)
+					t.Fatalf("%s matches %+v, %v", path, m.Trigger, err)
 				}
 			}
 			if err := other.DeleteTrigger(t.Context(), "a"); err != nil {
@@ -119,13 +119,13 @@ func TestReadersSeeOnlyWholeChanges(t *testing.T) {
 
 func noBeat(context.Context, int64) error { return nil }
 
-// fakeRegistry changes between two reads of a catalog.
+// fakeRegistry is a registry of triggers that can change between two reads of a catalog.
 type fakeRegistry struct {
 	registry
 	mu       sync.Mutex
 	version  int64
 	triggers map[faas.TriggerName]*faas.Trigger
-	changed  map[int64][]faas.TriggerName // by the version that it made
+	changed  map[int64][]faas.TriggerName // by the version of the change
 	onRead   func()
 	loads    int
 }
@@ -171,7 +171,7 @@ func (r *fakeRegistry) Snapshot(context.Context) (*faas.Snapshot, error) {
 	return all, nil
 }
 
-// A path moves from one trigger to another while the first is being read.
+// A path moves from one trigger to another while a catalog reads the first one.
 func TestCatalogReadsAgainWhatDoesNotFit(t *testing.T) {
 	r := &fakeRegistry{triggers: map[faas.TriggerName]*faas.Trigger{}, changed: map[int64][]faas.TriggerName{}}
 	r.set("a", "/a")
@@ -184,7 +184,7 @@ func TestCatalogReadsAgainWhatDoesNotFit(t *testing.T) {
 	r.set("a", "/new")
 	var once sync.Once
 	r.onRead = func() {
-		once.Do(func() { // after the change of a was seen, before a is read
+		once.Do(func() { // after the change of a was read, before a is read
 			r.set("b", "/other")
 			r.set("a", "/b")
 		})
@@ -197,16 +197,16 @@ func TestCatalogReadsAgainWhatDoesNotFit(t *testing.T) {
 			return nil
 		})
 	}()
-	testenv.Eventually(t, "it serves the newest version", func() bool { return c.Applied() == 5 })
+	testenv.Eventually(t, "the newest version is served", func() bool { return c.Applied() == 5 })
 	for path, want := range map[string]faas.TriggerName{"/b": "a", "/other": "b"} {
 		if m, err := c.Match("GET", path); err != nil || m.Trigger.Name != want {
-			t.Errorf("%s is taken by %+v, %v", path, m.Trigger, err)
+			t.Errorf("%s matches %+v, %v", path, m.Trigger, err)
 		}
 	}
 	if r.loads != 1 {
-		t.Errorf("it read everything %d times", r.loads)
+		t.Errorf("everything was read %d times", r.loads)
 	}
-	testenv.Eventually(t, "it told so", func() bool { return <-beats == 5 })
+	testenv.Eventually(t, "a heartbeat has the newest version", func() bool { return <-beats == 5 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -227,12 +227,12 @@ func TestCatalogGoesOnWithWhatItKnows(t *testing.T) {
 	away.away.Store(true)
 	r.set("a", "/b")
 	asked := away.asked.Load()
-	testenv.Eventually(t, "it asked in vain", func() bool { c.Wake(); return away.asked.Load() > asked })
+	testenv.Eventually(t, "a read of the changes failed", func() bool { c.Wake(); return away.asked.Load() > asked })
 	if _, err := c.Match("GET", "/a"); err != nil {
 		t.Fatal(err)
 	}
 	away.away.Store(false)
-	testenv.Eventually(t, "it follows again", func() bool {
+	testenv.Eventually(t, "the change is served", func() bool {
 		c.Wake()
 		_, err := c.Match("GET", "/b")
 		return err == nil
@@ -266,9 +266,9 @@ func TestManyChangesAreReadAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx, noBeat) }()
-	testenv.Eventually(t, "all are served", func() bool { return c.Applied() == 2000 })
+	testenv.Eventually(t, "all changes are served", func() bool { return c.Applied() == 2000 })
 	if r.loads != 1 {
-		t.Errorf("it read everything %d times", r.loads)
+		t.Errorf("everything was read %d times", r.loads)
 	}
 	cancel()
 	if err := <-done; err != nil {

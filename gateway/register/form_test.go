@@ -41,7 +41,7 @@ func TestFormRegistersFilesAndTrigger(t *testing.T) {
 		"url": {"thumbnail"}, "image": {"f"}, "method": {"get", "post"},
 		"command": {"/bin/bash -c python3 app.py"}, "files": {"out.png, log.txt ,"},
 	}, nil)
-	for _, created := range []bool{true, false} { // posting again updates
+	for _, created := range []bool{true, false} { // the second time the form updates the trigger
 		r, err := form.Register(t.Context(), g, trigger)
 		if err != nil {
 			t.Fatal(err)

@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// site is what gateways share: a Redis, a store, a clock.
+// site is what the gateways of a test share: a Redis, an object store and a clock.
 type site struct {
 	url    string
 	prefix string
@@ -45,12 +45,12 @@ type site struct {
 	secrets      register.Secrets
 	forget       func(context.Context, faas.RevisionRef) error
 	buildTimeout time.Duration
-	memory       *memory // in place of the folder
+	memory       *memory // nil: objects are in the folder
 }
 
 func (s *site) now() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
 
-// onEachRedis runs a test with the embedded Redis and with a real one.
+// onEachRedis runs a test with the embedded Redis and with a Redis server.
 func onEachRedis(t *testing.T, test func(t *testing.T, s *site)) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) { test(t, newEmbeddedSite(t)) })
@@ -62,7 +62,7 @@ func newSite(t *testing.T, url string) *site {
 	return &site{url: url, prefix: "test:", folder: t.TempDir(), capabilities: faas.Capabilities{Why: "it needs a cluster"}}
 }
 
-// repairCounter counts how often a gateway logs that registrations and copies agree.
+// repairCounter counts the repairs that a gateway logs.
 type repairCounter struct {
 	slog.Handler
 	times atomic.Int64
@@ -80,7 +80,7 @@ func (c *repairCounter) Handle(ctx context.Context, r slog.Record) error {
 	return c.Handler.Handle(ctx, r)
 }
 
-// gateway is one gateway process, as far as registrations go.
+// gateway is the part of a gateway process that registers.
 type gateway struct {
 	*register.Service
 	id       faas.GatewayID
@@ -94,10 +94,10 @@ type gateway struct {
 	catalog  *register.Catalog
 	repaired *repairCounter
 	stop     func()
-	lingers  bool // it does not leave when it is stopped, as one that is killed
+	lingers  bool // stop does not call Leave, as if the process were killed
 }
 
-// redis is one more client of the site's Redis.
+// redis returns one more client of the site's Redis.
 func (s *site) redis(t *testing.T) *redisstore.Store {
 	t.Helper()
 	store, err := redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Slots: route.Slots, Log: slog.New(slog.DiscardHandler), Now: time.Now})
@@ -108,7 +108,7 @@ func (s *site) redis(t *testing.T) *redisstore.Store {
 	return store
 }
 
-// start runs a gateway until the test ends or stop is called. It may be mortal.
+// start runs a gateway until the test ends or stop is called. It dies at its write number dieAt; 0: never.
 func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	t.Helper()
 	s.next++
@@ -183,7 +183,7 @@ func (g *gateway) run(t *testing.T) {
 	t.Cleanup(g.stop)
 }
 
-// beat says that the gateway lives, while it does.
+// beat writes the heartbeat of the gateway unless it was killed.
 func (g *gateway) beat(ctx context.Context, applied int64) error {
 	if g.mortal.isDead() {
 		return errKilled
@@ -191,7 +191,7 @@ func (g *gateway) beat(ctx context.Context, applied int64) error {
 	return g.store.Beat(ctx, redisstore.Gateway{ID: g.id, RunnerAddr: "127.0.0.1:1", Applied: applied})
 }
 
-// fakeBuilder builds at once, or when it is let.
+// fakeBuilder builds at once, or when hold is closed.
 type fakeBuilder struct {
 	mu    sync.Mutex
 	fails map[faas.RevisionNumber]string
@@ -234,7 +234,7 @@ func (b *fakeBuilder) builds() []faas.RevisionRef {
 	return slices.Clone(b.began)
 }
 
-// tgz makes an archive of one file.
+// tgz returns an archive of one file.
 func tgz(t *testing.T, content string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -290,7 +290,7 @@ func (g *gateway) live(t *testing.T, name faas.FunctionName) faas.RevisionNumber
 	return rev.Number
 }
 
-// keys lists the store.
+// keys returns the keys in the object store.
 func (g *gateway) keys(t *testing.T, prefix string) []string {
 	t.Helper()
 	var keys []string
@@ -308,7 +308,7 @@ func wantKind(t *testing.T, err error, kind faas.Kind) {
 	_ = problem(t, err, kind)
 }
 
-// problem is an error as its user would read it.
+// problem returns err, which must be a *faas.Error of that kind.
 func problem(t *testing.T, err error, kind faas.Kind) *faas.Error {
 	t.Helper()
 	var e *faas.Error
@@ -318,7 +318,7 @@ func problem(t *testing.T, err error, kind faas.Kind) *faas.Error {
 	return e
 }
 
-// newEmbeddedSite is a site with the embedded Redis, for what does not depend on which one it is.
+// newEmbeddedSite returns a site with the embedded Redis, for tests that do not depend on the kind of Redis.
 func newEmbeddedSite(t *testing.T) *site {
 	t.Helper()
 	server, err := embedded.Start(t.Context(), embedded.Options{Dir: filepath.Join(t.TempDir(), "redis")})

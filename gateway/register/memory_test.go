@@ -13,7 +13,7 @@ import (
 	"davit/internal/blob"
 )
 
-// memory is a store without a disk, for tests that start many gateways.
+// memory is an object store in memory, for tests that start many gateways.
 type memory struct {
 	mu      sync.Mutex
 	objects map[blob.Key][]byte

@@ -20,7 +20,7 @@ import (
 	"davit/internal/faas"
 )
 
-// registry is what a Redis offers to a catalog and a service.
+// registry has the four stores of a catalog and a service. *redisstore.Store is one.
 type registry interface {
 	register.RevisionStore
 	register.FunctionStore
@@ -34,8 +34,8 @@ func newCatalog(r registry, log *slog.Logger) *register.Catalog {
 
 var errKilled = &faas.Error{Kind: faas.Unavailable, Detail: "this gateway was killed"}
 
-// mortal counts the writes of one gateway and lets it die at one of them: that
-// one is done, none after it is, and the gateway hears of neither.
+// mortal counts the writes of one gateway, which dies at one of them: that write takes effect, later ones do not, and the gateway
+// gets an error for all of them.
 type mortal struct {
 	registry
 	register.Objects
@@ -114,10 +114,10 @@ func (m *mortal) DeleteTrigger(ctx context.Context, name faas.TriggerName) (v in
 	return v, err
 }
 
-// state is what is registered, in a form that compares.
+// state describes the registrations, so that they can be compared.
 type state string
 
-// observe reads what the gateway serves: sources by function, functions by trigger and path.
+// observe returns the registered functions with their live sources, and the triggers with path and function.
 func (g *gateway) observe(t *testing.T) state {
 	t.Helper()
 	all, err := g.registry.Snapshot(t.Context())
@@ -143,7 +143,7 @@ func (g *gateway) observe(t *testing.T) state {
 	return state(strings.Join(out, " "))
 }
 
-// building counts the revisions that are being built, by the store's copies.
+// building returns how many revisions in the object store are in state building.
 func (g *gateway) building(t *testing.T) int {
 	t.Helper()
 	n := 0

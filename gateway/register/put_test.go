@@ -2,9 +2,12 @@ package register_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"davit/gateway/register"
+	"davit/internal/blob"
 	"davit/internal/faas"
 	"davit/internal/testenv"
 )
@@ -33,7 +37,7 @@ func TestRegistrationIsBuiltAndServed(t *testing.T) {
 			t.Fatalf("waited for %+v, %v", rev, err)
 		}
 		if g.live(t, "f") != 1 {
-			t.Fatal("a revision that is ready is not served")
+			t.Fatal("a ready revision is not served")
 		}
 		stored, err := register.Sources{Objects: g.objects}.Open(t.Context(), rev)
 		if err != nil {
@@ -48,21 +52,8 @@ func TestRegistrationIsBuiltAndServed(t *testing.T) {
 			t.Fatalf("build log %q", log)
 		}
 		want := []string{"functions/f/1/build.log", "functions/f/1/revision.json", "functions/f/1/source.tgz", "functions/f/live.json"}
-		testenv.Eventually(t, "only the copies are left", func() bool { return slices.Equal(g.keys(t, "functions/"), want) })
+		testenv.Eventually(t, "only the objects of the revision remain", func() bool { return slices.Equal(g.keys(t, "functions/"), want) })
 	})
-}
-
-func buildLog(t *testing.T, g *gateway, ref faas.RevisionRef) string {
-	t.Helper()
-	r, err := g.BuildLog(t.Context(), ref, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 func TestIdenticalRegistrationIsANewRevision(t *testing.T) {
@@ -90,16 +81,16 @@ func TestRefusedRegistrationsTakeNoNumber(t *testing.T) {
 			kind   faas.Kind
 			field  string
 		}{
-			"no archive":          {"f", faas.FunctionSpec{}, strings.NewReader("hello"), faas.Invalid, ""},
-			"empty":               {"f", faas.FunctionSpec{}, strings.NewReader(""), faas.Invalid, ""},
-			"a cut archive":       {"f", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")[:40]), faas.Invalid, ""},
-			"a broken upload":     {"f", faas.FunctionSpec{}, iotest.ErrReader(broken), faas.Invalid, ""},
-			"a told upload":       {"f", faas.FunctionSpec{}, iotest.ErrReader(faas.Errorf(faas.TooLarge, "told")), faas.TooLarge, ""},
-			"a bad name":          {"F", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/name"},
-			"a bad field":         {"f", faas.FunctionSpec{MaxConcurrency: -1}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/max_concurrency"},
-			"an image beside":     {"f", faas.FunctionSpec{Image: "alpine"}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/image"},
-			"what needs a setup":  {"f", faas.FunctionSpec{Setup: "make"}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/setup"},
-			"what needs a secret": {"f", faas.FunctionSpec{Secrets: []string{"S"}}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/secrets"},
+			"no archive":                           {"f", faas.FunctionSpec{}, strings.NewReader("hello"), faas.Invalid, ""},
+			"empty":                                {"f", faas.FunctionSpec{}, strings.NewReader(""), faas.Invalid, ""},
+			"a cut archive":                        {"f", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")[:40]), faas.Invalid, ""},
+			"a broken upload":                      {"f", faas.FunctionSpec{}, iotest.ErrReader(broken), faas.Invalid, ""},
+			"an upload with an error for the user": {"f", faas.FunctionSpec{}, iotest.ErrReader(faas.Errorf(faas.TooLarge, "too large")), faas.TooLarge, ""},
+			"a bad name":                           {"F", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/name"},
+			"a bad field":                          {"f", faas.FunctionSpec{MaxConcurrency: -1}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/max_concurrency"},
+			"an image beside":                      {"f", faas.FunctionSpec{Image: "alpine"}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/image"},
+			"what needs a setup":                   {"f", faas.FunctionSpec{Setup: "make"}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/setup"},
+			"what needs a secret":                  {"f", faas.FunctionSpec{Secrets: []string{"S"}}, bytes.NewReader(tgz(t, "x")), faas.NotAllowed, "/secrets"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				_, err := g.PutSource(t.Context(), put.name, put.spec, put.source)
@@ -115,7 +106,7 @@ func TestRefusedRegistrationsTakeNoNumber(t *testing.T) {
 			t.Fatalf("the store holds %q", keys)
 		}
 		if rev := g.put(t, "f", "good"); rev.Number != 1 {
-			t.Fatalf("the first good one is revision %d", rev.Number)
+			t.Fatalf("the first accepted revision is %d", rev.Number)
 		}
 	})
 }
@@ -153,26 +144,6 @@ func TestImageBringsTheCommand(t *testing.T) {
 	}
 }
 
-func TestFailedBuildNeverGoesLive(t *testing.T) {
-	onEachRedis(t, func(t *testing.T, s *site) {
-		g := s.start(t, 0)
-		g.put(t, "f", "good")
-		g.builder.fails[2] = "no such thing"
-		if rev := g.put(t, "f", "bad"); rev.State != faas.RevisionFailed || rev.Detail != "no such thing" {
-			t.Fatalf("revision %+v", rev)
-		}
-		if g.live(t, "f") != 1 {
-			t.Fatal("the good revision is not live any more")
-		}
-		if log := buildLog(t, g, faas.RevisionRef{Function: "f", Number: 2}); !strings.Contains(log, "failed: no such thing") {
-			t.Fatalf("build log %q", log)
-		}
-		if g.put(t, "f", "good again"); g.live(t, "f") != 3 {
-			t.Fatalf("live is %d", g.live(t, "f"))
-		}
-	})
-}
-
 func TestFunctionWithoutReadyRevisionSaysWhy(t *testing.T) {
 	g := newEmbeddedSite(t).start(t, 0)
 	g.builder.hold = make(chan struct{})
@@ -187,12 +158,12 @@ func TestFunctionWithoutReadyRevisionSaysWhy(t *testing.T) {
 			return faas.KindOf(err) == faas.Unavailable && strings.Contains(err.Error(), words)
 		}
 	}
-	testenv.Eventually(t, "it says that it builds", says("revision 1 is being built"))
+	testenv.Eventually(t, "the error names the build", says("revision 1 is being built"))
 	if rev, err := g.WaitReady(t.Context(), r.Revision.Ref(), time.Millisecond); err != nil || rev.State != faas.RevisionBuilding {
 		t.Fatalf("waited for %+v, %v", rev, err)
 	}
 	close(g.builder.hold)
-	testenv.Eventually(t, "it says that it failed", says("revision 1 failed: no such thing"))
+	testenv.Eventually(t, "the error names the failure", says("revision 1 failed: no such thing"))
 	_, err = g.catalog.Live("nobody")
 	wantKind(t, err, faas.NotFound)
 }
@@ -220,7 +191,7 @@ func TestRegistrationsOfOneNameAtOnceAreInOrder(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				if sums[rev.Number] != "" {
-					t.Errorf("two registrations are revision %d", rev.Number)
+					t.Errorf("two registrations got revision %d", rev.Number)
 				}
 				sums[rev.Number] = rev.SourceSum
 			})
@@ -240,89 +211,76 @@ func TestRegistrationsOfOneNameAtOnceAreInOrder(t *testing.T) {
 	})
 }
 
-func TestBuildsOfOneFunctionComeOneByOne(t *testing.T) {
-	g := newEmbeddedSite(t).start(t, 0)
-	g.builder.hold = make(chan struct{})
-	var refs []faas.RevisionRef
-	for range 3 {
-		r, err := g.PutSource(t.Context(), "f", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		refs = append(refs, r.Revision.Ref())
-	}
-	other, err := g.PutSource(t.Context(), "other", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	testenv.Eventually(t, "two functions build at once", func() bool { return len(g.builder.builds()) == 2 })
-	if got := g.builder.builds(); !slices.Contains(got, refs[0]) || !slices.Contains(got, other.Revision.Ref()) {
-		t.Fatalf("builds %v", got)
-	}
-	close(g.builder.hold)
-	if _, err := g.WaitReady(t.Context(), refs[2], 10*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	got := slices.DeleteFunc(g.builder.builds(), func(r faas.RevisionRef) bool { return r.Function != "f" })
-	if !slices.Equal(got, refs) {
-		t.Fatalf("built in order %v", got)
-	}
-}
-
-func TestBuildLogFollowsTheBuild(t *testing.T) {
+func TestANumberThatTheRegistryLostIsNotGivenTwice(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *site) {
-		a, b := s.start(t, 0), s.start(t, 0)
-		a.builder.hold = make(chan struct{})
-		r, err := a.PutSource(t.Context(), "f", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")))
+		g := s.start(t, 0)
+		one := g.put(t, "f", "one")
+		// The object store has a second revision and a part of a third one, which the registry has lost.
+		at := one.ReadyAt.Add(time.Second)
+		two := faas.Revision{Function: "f", Number: 2, State: faas.RevisionReady, Spec: one.Spec, Image: "sha256:two", SourceSum: "two", CreatedAt: at, ReadyAt: &at}
+		record, err := json.Marshal(two)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, g := range []*gateway{a, b} { // b does not build it
-			log, err := g.BuildLog(t.Context(), r.Revision.Ref(), true)
-			if err != nil {
+		for key, content := range map[blob.Key][]byte{
+			"functions/f/2/revision.json": record,
+			"functions/f/2/source.tgz":    []byte("two"),
+			"functions/f/3/source.tgz":    []byte("thr"),
+		} {
+			if _, err := g.objects.Put(t.Context(), key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			defer log.Close()
-			first := make([]byte, len("revision 1 of f"))
-			if _, err := io.ReadFull(log, first); err != nil || string(first) != "revision 1 of f" {
-				t.Fatalf("%s: the log begins with %q, %v", g.id, first, err)
-			}
-			defer func() {
-				rest, err := io.ReadAll(log)
-				if err != nil || !strings.Contains(string(rest), "ready after") {
-					t.Errorf("%s: the log ends with %q, %v", g.id, rest, err)
-				}
-			}()
 		}
-		close(a.builder.hold)
+		if rev := g.put(t, "f", "four"); rev.Number != 4 || g.live(t, "f") != 4 {
+			t.Fatalf("registered as revision %d, live is %d", rev.Number, g.live(t, "f"))
+		}
+		for n, want := range map[faas.RevisionNumber]faas.RevisionState{2: faas.RevisionReady, 3: faas.RevisionFailed} {
+			rev, err := g.registry.FindRevision(t.Context(), faas.RevisionRef{Function: "f", Number: n})
+			if err != nil || rev.State != want {
+				t.Fatalf("revision %d is %+v, %v", n, rev, err)
+			}
+		}
 	})
 }
 
-func TestBuildLogIsBounded(t *testing.T) {
-	g := newEmbeddedSite(t).start(t, 0)
-	g.builder.fails[1] = strings.Repeat("long ", 1<<20)
-	rev := g.put(t, "f", "x")
-	if len(rev.Detail) > 2100 {
-		t.Errorf("the detail has %d bytes", len(rev.Detail))
+// secretNames are the secrets that exist; nil: the store is unavailable.
+type secretNames []string
+
+func (s secretNames) Missing(_ context.Context, names []string) ([]string, error) {
+	if s == nil {
+		return nil, faas.Errorf(faas.Unavailable, "the store is unavailable")
 	}
-	if log := buildLog(t, g, rev.Ref()); len(log) > 1<<20+100 || !strings.HasSuffix(log, "left out\n") {
-		t.Fatalf("the log has %d bytes and ends with %q", len(log), log[len(log)-20:])
-	}
-	_, err := g.BuildLog(t.Context(), faas.RevisionRef{Function: "f", Number: 9}, false)
-	wantKind(t, err, faas.NotFound)
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(s, n) }), nil
 }
 
-func TestBuildHasALimitOfTime(t *testing.T) {
-	s := newEmbeddedSite(t)
-	s.buildTimeout = time.Millisecond
-	g := s.start(t, 0)
-	g.builder.hold = make(chan struct{})
-	r, err := g.PutSource(t.Context(), "f", faas.FunctionSpec{}, bytes.NewReader(tgz(t, "x")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rev, err := g.WaitReady(t.Context(), r.Revision.Ref(), 10*time.Second)
-	if err != nil || rev.State != faas.RevisionFailed || !strings.Contains(rev.Detail, "longer than") {
-		t.Fatalf("revision %+v, %v", rev, err)
+// TestSecretsExist: a function can only name secrets that exist.
+func TestSecretsExist(t *testing.T) {
+	spec := faas.FunctionSpec{Secrets: []string{"A", "B", "C"}, RegistrySecret: "login"}
+	for _, c := range []struct {
+		there  secretNames
+		kind   faas.Kind // "": it is accepted
+		fields []string
+	}{
+		{secretNames{"A", "B", "C", "login"}, "", nil},
+		{secretNames{"A", "C"}, faas.NotAllowed, []string{"/secrets/1", "/registry_secret"}},
+		{nil, faas.Unavailable, nil},
+	} {
+		s := newEmbeddedSite(t)
+		s.capabilities, s.secrets = faas.Capabilities{Images: true, Secrets: true}, c.there
+		g := s.start(t, 0)
+		_, err := g.PutSource(t.Context(), "f", spec, bytes.NewReader(tgz(t, "x")))
+		if c.kind == "" {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		var fields []string
+		for _, f := range problem(t, err, c.kind).Fields {
+			fields = append(fields, f.Pointer)
+		}
+		if !reflect.DeepEqual(fields, c.fields) {
+			t.Errorf("fields %q, want %q", fields, c.fields)
+		}
 	}
 }

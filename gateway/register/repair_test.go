@@ -13,13 +13,13 @@ import (
 	"davit/internal/testenv"
 )
 
-// step is one change of the registrations, and what is registered after it.
+// step is one change of the registrations.
 type step struct {
 	name string
 	do   func(ctx context.Context, g *gateway) error
 }
 
-// story is a life of registrations in which every kind of change comes.
+// story is a sequence of steps with every kind of change.
 func story(t *testing.T) []step {
 	put := func(name faas.FunctionName, content string) func(context.Context, *gateway) error {
 		source := tgz(t, content)
@@ -56,10 +56,10 @@ func story(t *testing.T) []step {
 	}
 }
 
-// Wherever a gateway is killed, the next one finds each change done or not done,
-// those that were answered done, and a registry that lost everything comes back as the same.
+// If a gateway is killed at any write, the next gateway finds each change done or not done, and done if it was answered. A registry
+// that loses everything is restored to the same.
 func TestKilledAtAnyWriteNothingIsHalfDone(t *testing.T) {
-	states, writes := tell(t)
+	states, writes := runStory(t)
 	for n := int64(1); n <= writes; n++ {
 		t.Run(fmt.Sprintf("write %d", n), func(t *testing.T) {
 			t.Parallel()
@@ -68,8 +68,8 @@ func TestKilledAtAnyWriteNothingIsHalfDone(t *testing.T) {
 	}
 }
 
-// tell runs the story to its end; it returns what is registered before each step and after the last.
-func tell(t *testing.T) (states []state, writes int64) {
+// runStory runs the story to its end. It returns the registrations before each step and after the last one.
+func runStory(t *testing.T) (states []state, writes int64) {
 	t.Helper()
 	g := newEmbeddedSite(t).start(t, 0)
 	states = []state{""}
@@ -108,7 +108,7 @@ func killAt(t *testing.T, states []state, n int64) {
 	g.stop()
 	allowed := states[done : min(done+1, len(states)-1)+1]
 
-	s.skew.Store(int64(time.Hour)) // what was cut off then counts as that
+	s.skew.Store(int64(time.Hour)) // so that the repair counts an unfinished registration as interrupted
 	next := s.start(t, 0)
 	settled(t, next)
 	got := next.observe(t)
@@ -125,17 +125,17 @@ func killAt(t *testing.T, states []state, n int64) {
 	}
 	for _, key := range last.keys(t, "functions/") {
 		if strings.Contains(key, "/builder-") {
-			t.Errorf("%s is left over", key)
+			t.Errorf("%s is still there", key)
 		}
 	}
 }
 
-// settled waits until nothing changes any more: what is cut off is finished.
+// settled waits until the gateway has repaired and writes nothing more.
 func settled(t *testing.T, g *gateway) {
 	t.Helper()
 	testenv.Eventually(t, "the repair is done", func() bool { return g.repaired.times.Load() > 0 && g.building(t) == 0 })
 	quiet, before := 0, int64(-1)
-	testenv.Eventually(t, "nothing is written any more", func() bool {
+	testenv.Eventually(t, "nothing more is written", func() bool {
 		if now := g.mortal.writes.Load(); now != before {
 			quiet, before = 0, now
 		} else {
