@@ -32,7 +32,7 @@ return {version, redis.call('LRANGE', KEYS[2], -behind, -1)}
 func (s Registry) Changes(ctx context.Context, since int64) (faas.Changes, error) {
 	parts, err := s.eval(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
 	if err != nil {
-		return faas.Changes{}, fmt.Errorf("read changes since %d: %w", since, s.fault(err))
+		return faas.Changes{}, fmt.Errorf("read changes since %d: %w", since, s.translate(err))
 	}
 	if len(parts) == 0 {
 		return faas.Changes{}, fmt.Errorf("read changes since %d: %w", since, errEmpty())
@@ -79,7 +79,7 @@ func (s Registry) Snapshot(ctx context.Context) (*faas.Snapshot, error) {
 	case err == redis.Nil: //nolint:errorlint // the client returns it bare
 		err = errEmpty()
 	case err != nil:
-		err = s.fault(err)
+		err = s.translate(err)
 	default:
 		all.Version = version
 		err = s.fill(ctx, all)
@@ -108,7 +108,7 @@ func (s Registry) fill(ctx context.Context, all *faas.Snapshot) error {
 	}
 	deleted, err := s.client.HGetAll(ctx, s.keys.deletedFunctions()).Result()
 	if err != nil {
-		return s.fault(err)
+		return s.translate(err)
 	}
 	for name, text := range deleted {
 		number, err := strconv.Atoi(text)
@@ -139,7 +139,7 @@ func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function)
 		}
 		record, err := cmd.Bytes()
 		if err != nil {
-			return nil, s.fault(err)
+			return nil, s.translate(err)
 		}
 		rev, err := readRevision(record, faas.RevisionRef{Function: f.Name, Number: f.Live}, faas.RevisionReady)
 		if err != nil {
@@ -157,7 +157,7 @@ const readBatch = 1000
 func (s Registry) allTriggers(ctx context.Context) ([]*faas.Trigger, error) {
 	names, err := s.client.HKeys(ctx, s.keys.triggers()).Result()
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.translate(err)
 	}
 	items := make([]*faas.Trigger, 0, len(names))
 	for part := range slices.Chunk(names, readBatch) {

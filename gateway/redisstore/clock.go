@@ -18,7 +18,7 @@ func (s *conn) setClock(ctx context.Context) error {
 	before := s.now()
 	there, err := s.client.Time(ctx).Result()
 	if err != nil {
-		return fmt.Errorf("read the clock of Redis: %w", s.fault(err))
+		return fmt.Errorf("read the clock of Redis: %w", s.translate(err))
 	}
 	trip := s.now().Sub(before)
 	if trip > clockTolerance {

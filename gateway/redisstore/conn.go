@@ -35,7 +35,7 @@ func (s *conn) Close() error {
 // Ready returns nil if Redis answers and takes writes.
 func (s *conn) Ready(ctx context.Context) error {
 	if err := s.client.Set(ctx, s.keys.ready(), s.now().UnixMilli(), 0).Err(); err != nil {
-		return fmt.Errorf("check Redis: %w", s.fault(err))
+		return fmt.Errorf("check Redis: %w", s.translate(err))
 	}
 	return nil
 }
@@ -48,11 +48,11 @@ func (s *conn) Secret(ctx context.Context) ([]byte, error) {
 	fresh := make([]byte, secretBytes)
 	_, _ = rand.Read(fresh) // never fails
 	if err := s.client.SetNX(ctx, s.keys.secret(), hex.EncodeToString(fresh), 0).Err(); err != nil {
-		return nil, fmt.Errorf("make the installation's secret: %w", s.fault(err))
+		return nil, fmt.Errorf("make the installation's secret: %w", s.translate(err))
 	}
 	text, err := s.client.Get(ctx, s.keys.secret()).Result()
 	if err != nil {
-		return nil, fmt.Errorf("read the installation's secret: %w", s.fault(err))
+		return nil, fmt.Errorf("read the installation's secret: %w", s.translate(err))
 	}
 	secret, err := hex.DecodeString(text)
 	if err != nil || len(secret) != secretBytes {
@@ -106,7 +106,7 @@ func (s *conn) evalAll(ctx context.Context, source string, calls []call) ([]*red
 	return cmds, nil
 }
 
-// fault returns an error of the client as a *faas.Error.
-func (s *conn) fault(err error) error { return fault(err, s.client.Options().Password) }
+// translate returns an error of the client as a *faas.Error without the password.
+func (s *conn) translate(err error) error { return translate(err, s.client.Options().Password) }
 
 func (s *conn) redact(err error) error { return redact(err, s.client.Options().Password) }

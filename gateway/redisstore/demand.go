@@ -65,7 +65,7 @@ func (s Fleet) ShareDemand(ctx context.Context, gateway faas.GatewayID, own []fa
 	answer, err := s.eval(ctx, shareLua, []string{s.keys.demand(), s.keys.lead()}, s.keys.messages(), string(gateway), string(text),
 		s.stamp(now), s.stamp(now.Add(lead)), s.stamp(now.Add(-liveFor))).Slice()
 	if err != nil {
-		return 0, nil, fmt.Errorf("share the demand of gateway %q: %w", gateway, s.fault(err))
+		return 0, nil, fmt.Errorf("share the demand of gateway %q: %w", gateway, s.translate(err))
 	}
 	term, others, err = readDemand(answer)
 	if err != nil {
@@ -109,7 +109,7 @@ return 1
 func (s Fleet) LeaveLead(ctx context.Context, gateway faas.GatewayID) error {
 	err := s.eval(ctx, leaveLeadLua, []string{s.keys.demand(), s.keys.lead()}, s.keys.messages(), string(gateway)).Err()
 	if err != nil {
-		return fmt.Errorf("give up the lead of gateway %q: %w", gateway, s.fault(err))
+		return fmt.Errorf("give up the lead of gateway %q: %w", gateway, s.translate(err))
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (s Fleet) LeaveLead(ctx context.Context, gateway faas.GatewayID) error {
 // PublishExit sends every gateway a line that describes how a runner ended.
 func (s Fleet) PublishExit(ctx context.Context, line string) error {
 	if err := s.client.Publish(ctx, s.keys.messages(), string(KindExit)+" "+line).Err(); err != nil {
-		return fmt.Errorf("publish how a runner ended: %w", s.fault(err))
+		return fmt.Errorf("publish how a runner ended: %w", s.translate(err))
 	}
 	return nil
 }

@@ -22,8 +22,8 @@ func unavailableReplies() []string {
 	}
 }
 
-// fault returns an error of the client as a *faas.Error, without the password.
-func fault(err error, password string) error {
+// translate returns an error of the client as a *faas.Error without the password.
+func translate(err error, password string) error {
 	if err == nil {
 		return nil
 	}

@@ -30,7 +30,7 @@ return granted
 func (s Fleet) GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) (int, error) {
 	granted, err := s.eval(ctx, grantLua, s.permits.admitKeys(), append(s.permits.admitArgs(fn, all), n)...).Int()
 	if err != nil {
-		return 0, fmt.Errorf("grant %d runners of %q: %w", n, fn, s.fault(err))
+		return 0, fmt.Errorf("grant %d runners of %q: %w", n, fn, s.translate(err))
 	}
 	return granted, nil
 }
@@ -72,7 +72,7 @@ func (s Fleet) SetKept(ctx context.Context, kept map[faas.FunctionName]int, all 
 	}
 	answer, err := s.eval(ctx, setKeptLua, s.permits.admitKeys(), args...).Slice()
 	if err != nil {
-		return 0, nil, fmt.Errorf("set the numbers of kept runners: %w", s.fault(err))
+		return 0, nil, fmt.Errorf("set the numbers of kept runners: %w", s.translate(err))
 	}
 	if len(answer)%3 != 1 {
 		return 0, nil, fmt.Errorf("set the numbers of kept runners: %w", errReply(answer))

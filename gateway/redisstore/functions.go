@@ -148,7 +148,7 @@ func (s Registry) Rollback(ctx context.Context, name faas.FunctionName, number f
 func (s Registry) FindFunction(ctx context.Context, name faas.FunctionName) (*faas.Function, error) {
 	columns, err := s.client.HGetAll(ctx, s.keys.function(name)).Result()
 	if err != nil {
-		return nil, fmt.Errorf("find function %q: %w", name, s.fault(err))
+		return nil, fmt.Errorf("find function %q: %w", name, s.translate(err))
 	}
 	if len(columns) == 0 {
 		if err := s.notFound(ctx); err != nil {
@@ -199,7 +199,7 @@ func (s Registry) loadFunctions(ctx context.Context, names []string) ([]*faas.Fu
 		return nil
 	})
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.translate(err)
 	}
 	items := make([]*faas.Function, 0, len(names))
 	for i, cmd := range cmds {
@@ -225,7 +225,7 @@ func (s Registry) pageOfNames(ctx context.Context, key string, limit int, cursor
 	}
 	names, err = s.client.ZRangeArgs(ctx, redis.ZRangeArgs{Key: key, ByLex: true, Start: from, Stop: "+", Count: int64(size) + 1}).Result()
 	if err != nil {
-		return nil, "", s.fault(err)
+		return nil, "", s.translate(err)
 	}
 	if len(names) > size {
 		names = names[:size]

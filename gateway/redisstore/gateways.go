@@ -60,7 +60,7 @@ func (s Gateways) Beat(ctx context.Context, g Gateway) error {
 	err := s.eval(ctx, beatLua, []string{s.keys.gateways()}, s.keys.messages(), string(g.ID), g.RunnerAddr, g.Applied,
 		s.stamp(now), s.stamp(now.Add(-liveFor)), s.stamp(now.Add(-forgetFor))).Err()
 	if err != nil {
-		return fmt.Errorf("write the heartbeat of gateway %q: %w", g.ID, s.fault(err))
+		return fmt.Errorf("write the heartbeat of gateway %q: %w", g.ID, s.translate(err))
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ return 1
 // Leave removes a gateway from the set of live gateways at once.
 func (s Gateways) Leave(ctx context.Context, id faas.GatewayID) error {
 	if err := s.eval(ctx, leaveLua, []string{s.keys.gateways()}, s.keys.messages(), string(id)).Err(); err != nil {
-		return fmt.Errorf("remove gateway %q: %w", id, s.fault(err))
+		return fmt.Errorf("remove gateway %q: %w", id, s.translate(err))
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (s Gateways) Leave(ctx context.Context, id faas.GatewayID) error {
 func (s Gateways) LiveGateways(ctx context.Context) ([]Gateway, error) {
 	all, err := s.client.HGetAll(ctx, s.keys.gateways()).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list live gateways: %w", s.fault(err))
+		return nil, fmt.Errorf("list live gateways: %w", s.translate(err))
 	}
 	dead := s.stamp(s.now().Add(-liveFor))
 	live := make([]Gateway, 0, len(all))

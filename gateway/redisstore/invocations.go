@@ -40,7 +40,7 @@ func (s Invocations) SaveInvocations(ctx context.Context, invs []*faas.Invocatio
 			return err
 		}
 		if err := s.eval(ctx, saveLua, s.writeKeys(part), args...).Err(); err != nil {
-			return fmt.Errorf("save %d invocations: %w", len(invs), s.fault(err))
+			return fmt.Errorf("save %d invocations: %w", len(invs), s.translate(err))
 		}
 	}
 	return nil
@@ -95,7 +95,7 @@ func (s Invocations) Settle(ctx context.Context, inv *faas.Invocation) (settled 
 	}
 	code, rec, err := readReply(s.eval(ctx, settleLua, s.writeKeys(one), args...).Slice())
 	if err != nil {
-		return nil, false, fmt.Errorf("settle invocation %s: %w", inv.ID, s.fault(err))
+		return nil, false, fmt.Errorf("settle invocation %s: %w", inv.ID, s.translate(err))
 	}
 	switch code {
 	case "ok":
@@ -160,7 +160,7 @@ func (s Invocations) UpdateInvocation(ctx context.Context, id faas.InvocationID,
 		code, rec, err := readReply(s.eval(ctx, updateLua, s.writeKeys(one), append(args, before.version)...).Slice())
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("update invocation %s: %w", id, s.fault(err))
+			return nil, fmt.Errorf("update invocation %s: %w", id, s.translate(err))
 		case code == "ok":
 			return rec.invocation, nil
 		case code == "gone":
@@ -208,7 +208,7 @@ func (s Invocations) FindInvocation(ctx context.Context, id faas.InvocationID) (
 func (s Invocations) find(ctx context.Context, id faas.InvocationID) (stored, error) {
 	values, err := s.client.HMGet(ctx, s.keys.invocation(id), columns()...).Result()
 	if err != nil {
-		return stored{}, s.fault(err)
+		return stored{}, s.translate(err)
 	}
 	rec, ok, err := readRecord(values)
 	if err == nil && !ok {
@@ -221,13 +221,13 @@ func noInvocation(id faas.InvocationID) error {
 	return faas.Errorf(faas.NotFound, "there is no invocation %s; it may have expired", id)
 }
 
-// ExpiredInvocations returns at most most final records whose retention has ended, the longest ago first. The caller deletes their
+// ExpiredInvocations returns at most limit final records whose retention has ended, the longest ago first. The caller deletes their
 // objects and then calls DeleteInvocation. If Redis has dropped a record, only its ID is set.
-func (s Invocations) ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error) {
-	due := redis.ZRangeArgs{Key: s.keys.expiry(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(most)}
+func (s Invocations) ExpiredInvocations(ctx context.Context, now time.Time, limit int) ([]*faas.Invocation, error) {
+	due := redis.ZRangeArgs{Key: s.keys.expiry(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(limit)}
 	ids, err := s.client.ZRangeArgs(ctx, due).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list expired invocations: %w", s.fault(err))
+		return nil, fmt.Errorf("list expired invocations: %w", s.translate(err))
 	}
 	found, err := s.load(ctx, ids)
 	if err != nil {
@@ -260,7 +260,7 @@ return 1
 func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error {
 	values, err := s.client.HMGet(ctx, s.keys.invocation(id), "f", "t", "s").Result()
 	if err != nil {
-		return fmt.Errorf("delete invocation %s: %w", id, s.fault(err))
+		return fmt.Errorf("delete invocation %s: %w", id, s.translate(err))
 	}
 	var text [3]string
 	for i, v := range values {
@@ -279,7 +279,7 @@ func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID,
 	}
 	done, err := s.eval(ctx, deleteLua, keys, string(id), string(state), due).Int()
 	if err != nil {
-		return fmt.Errorf("delete invocation %s: %w", id, s.fault(err))
+		return fmt.Errorf("delete invocation %s: %w", id, s.translate(err))
 	}
 	if done == 0 {
 		return faas.Errorf(faas.Conflict, "invocation %s was just written", id)

@@ -72,7 +72,7 @@ func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter)
 		return nil
 	})
 	if err != nil {
-		return "", false, s.fault(err)
+		return "", false, s.translate(err)
 	}
 	shortest := 0
 	for i, cmd := range cmds {
@@ -96,7 +96,7 @@ func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFi
 	within := redis.ZRangeArgs{Key: index, ByLex: true, Rev: true, Start: newest, Stop: oldest, Count: int64(step)}
 	ids, err := s.client.ZRangeArgs(ctx, within).Result()
 	if err != nil {
-		return nil, "", false, s.fault(err)
+		return nil, "", false, s.translate(err)
 	}
 	if len(ids) == 0 {
 		return nil, cursor, false, nil
@@ -120,7 +120,7 @@ func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFi
 	}
 	if len(dead) > 0 { // Redis dropped the record at its expiry
 		if err := s.client.ZRem(ctx, index, dead...).Err(); err != nil {
-			return nil, "", false, s.fault(err)
+			return nil, "", false, s.translate(err)
 		}
 	}
 	return found, ids[len(ids)-1], len(ids) == step, nil
@@ -149,7 +149,7 @@ func (s Invocations) selectIDs(ctx context.Context, ids []string, f faas.Invocat
 		return nil
 	})
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.translate(err)
 	}
 	var fitting []string
 	for i, cmd := range cmds {
@@ -176,7 +176,7 @@ func (s Invocations) load(ctx context.Context, ids []string) ([]*faas.Invocation
 		return nil
 	})
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.translate(err)
 	}
 	items := make([]*faas.Invocation, len(ids))
 	for i, cmd := range cmds {

@@ -97,14 +97,14 @@ func (s Permits) admitArgs(fn faas.FunctionName, all int) []any {
 	return []any{string(fn), s.stamp(now), all, s.stamp(now.Add(wishLife))}
 }
 
-// AcquirePermit acquires one of most permits of a function, and one of all runners of all functions (0: no limit), until it is
+// AcquirePermit acquires one of limit permits of a function, and one of all runners of all functions (0: no limit), until it is
 // released or until ends. It returns false if there is none. The limits hold for all gateways together. Acquiring a permit again
 // for the same ID renews it.
-func (s Permits) AcquirePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error) {
-	args := append(s.admitArgs(fn, all), string(id), most, s.stamp(until), s.stamp(until.Add(permitsLife)))
+func (s Permits) AcquirePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, limit, all int, until time.Time) (bool, error) {
+	args := append(s.admitArgs(fn, all), string(id), limit, s.stamp(until), s.stamp(until.Add(permitsLife)))
 	got, err := s.eval(ctx, acquireLua, append(s.admitKeys(), s.keys.permits(fn)), args...).Int()
 	if err != nil {
-		return false, fmt.Errorf("acquire a permit of %q for %s: %w", fn, id, s.fault(err))
+		return false, fmt.Errorf("acquire a permit of %q for %s: %w", fn, id, s.translate(err))
 	}
 	return got == 1, nil
 }
@@ -129,7 +129,7 @@ func (s Permits) RenewPermits(ctx context.Context, fn faas.FunctionName, ids []f
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("renew %d permits of %q: %w", len(ids), fn, s.fault(err))
+		return fmt.Errorf("renew %d permits of %q: %w", len(ids), fn, s.translate(err))
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ return 1
 func (s Permits) ReleasePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
 	err := s.eval(ctx, releasePermitLua, []string{s.keys.permits(fn), s.keys.allPermits()}, s.keys.messages(), string(id), string(fn)).Err()
 	if err != nil {
-		return fmt.Errorf("release a permit of %q: %w", fn, s.fault(err))
+		return fmt.Errorf("release a permit of %q: %w", fn, s.translate(err))
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (s Invocations) Enqueue(ctx context.Context, inv *faas.Invocation, until ti
 	code, rec, err := readReply(s.eval(ctx, enqueueLua, s.writeKeys(one), append(args, s.stamp(until))...).Slice())
 	switch {
 	case err != nil:
-		return fmt.Errorf("queue invocation %s: %w", inv.ID, s.fault(err))
+		return fmt.Errorf("queue invocation %s: %w", inv.ID, s.translate(err))
 	case code != "ok":
 		return fmt.Errorf("queue invocation %s: %w", inv.ID, refused(code, rec.invocation))
 	}
@@ -72,7 +72,7 @@ end
 return lost
 `
 
-// Renew renews the leases of the entries that the gateway leads, until until. It returns the IDs of the others: they are final,
+// Renew renews the leases of the entries that the gateway leads, until the given time. It returns the IDs of the others: they are final,
 // another gateway leads them, or Redis lost them.
 func (s Invocations) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) (lost []faas.InvocationID, err error) {
 	lost, err = s.setLeases(ctx, gateway, gateway, ids, s.stamp(until))
@@ -98,7 +98,7 @@ func (s Invocations) setLeases(ctx context.Context, gateway, next faas.GatewayID
 		}
 		texts, err := s.eval(ctx, renewLua, keys, args...).StringSlice()
 		if err != nil {
-			return nil, s.fault(err)
+			return nil, s.translate(err)
 		}
 		for _, text := range texts {
 			lost = append(lost, faas.InvocationID(text))
@@ -133,19 +133,19 @@ end
 return taken
 `
 
-// TakeExpired makes the gateway the leader of at most most entries whose lease has ended, the longest ago first, and returns them.
+// TakeExpired makes the gateway the leader of at most limit entries whose lease has ended, the longest ago first, and returns them.
 // Only one gateway takes an entry. From then on writes in the name of the former leader are refused.
-func (s Invocations) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, most int) ([]*faas.Invocation, error) {
+func (s Invocations) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, limit int) ([]*faas.Invocation, error) {
 	if !until.After(now) {
 		return nil, faas.Errorf(faas.Internal, "a taken lease must end in the future")
 	}
 	var taken []*faas.Invocation
-	for len(taken) < most {
-		want := min(leaseBatch, most-len(taken))
+	for len(taken) < limit {
+		want := min(leaseBatch, limit-len(taken))
 		over := redis.ZRangeArgs{Key: s.keys.leases(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(want)}
 		ids, err := s.client.ZRangeArgs(ctx, over).Result()
 		if err != nil {
-			return taken, fmt.Errorf("take entries of the queue: %w", s.fault(err))
+			return taken, fmt.Errorf("take entries of the queue: %w", s.translate(err))
 		}
 		if len(ids) == 0 {
 			break
@@ -166,7 +166,7 @@ func (s Invocations) take(ctx context.Context, gateway faas.GatewayID, now, unti
 	}
 	rows, err := s.eval(ctx, takeLua, keys, args...).Slice()
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.translate(err)
 	}
 	taken := make([]*faas.Invocation, 0, len(rows))
 	for _, row := range rows {

@@ -46,7 +46,7 @@ func (s Invocations) bind(ctx context.Context, id faas.InvocationID, attempt int
 	code, err := s.eval(ctx, bindLua, []string{s.keys.invocation(id)}, attempt, string(runner), string(then)).Text()
 	switch {
 	case err != nil:
-		return s.fault(err)
+		return s.translate(err)
 	case code == "ok":
 		return nil
 	case code == "gone":
@@ -73,7 +73,7 @@ return 1
 // invocation. It does nothing if the record is final.
 func (s Invocations) PublishCancel(ctx context.Context, id faas.InvocationID) error {
 	if err := s.eval(ctx, cancelLua, []string{s.keys.invocation(id)}, s.keys.messages(), string(id)).Err(); err != nil {
-		return fmt.Errorf("cancel invocation %s: %w", id, s.fault(err))
+		return fmt.Errorf("cancel invocation %s: %w", id, s.translate(err))
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (s Registry) change(ctx context.Context, source string, keys []string, args
 	c := s.changeCall(rand.Text(), "", keys, args)
 	line, err := s.eval(ctx, source, c.keys, c.args...).Text()
 	if err != nil {
-		return answer{}, s.fault(err)
+		return answer{}, s.translate(err)
 	}
 	a := readAnswer(line)
 	if a.code == "empty" {
@@ -110,7 +110,7 @@ func (s Registry) changeCall(request, mode string, keys []string, args []any) ca
 func (s Registry) notFound(ctx context.Context) error {
 	n, err := s.client.Exists(ctx, s.keys.version()).Result()
 	if err != nil {
-		return s.fault(err)
+		return s.translate(err)
 	}
 	if n == 0 {
 		return errEmpty()

@@ -77,7 +77,7 @@ func (s Registry) Restore(ctx context.Context, all *faas.Snapshot) error {
 		func() error { return s.restoreFunctions(ctx, all) },
 		func() error { return s.restoreTriggers(ctx, all.Triggers) },
 		func() error {
-			return s.fault(s.eval(ctx, openLua, []string{s.keys.version()}, s.keys.messages(), s.stamp(s.now())*1000).Err())
+			return s.translate(s.eval(ctx, openLua, []string{s.keys.version()}, s.keys.messages(), s.stamp(s.now())*1000).Err())
 		},
 	} {
 		if err := step(); err != nil {
@@ -100,7 +100,7 @@ func (s Registry) restoreDeleted(ctx context.Context, deleted map[faas.FunctionN
 	}
 	for part := range slices.Chunk(args, 2*restoreBatch) {
 		if err := s.eval(ctx, restoreDeletedLua, []string{s.keys.deletedFunctions()}, part...).Err(); err != nil {
-			return s.fault(err)
+			return s.translate(err)
 		}
 	}
 	return nil
@@ -121,7 +121,7 @@ func (s Registry) restoreFunctions(ctx context.Context, all *faas.Snapshot) erro
 	}
 	for part := range slices.Chunk(calls, restoreBatch) {
 		if _, err := s.evalAll(ctx, restoreFunctionLua, part); err != nil {
-			return s.fault(err)
+			return s.translate(err)
 		}
 	}
 	return nil
@@ -161,7 +161,7 @@ func (s Registry) restoreTriggers(ctx context.Context, triggers []*faas.Trigger)
 		}
 		cmds, err := s.evalAll(ctx, saveTriggerLua, calls)
 		if err != nil {
-			return s.fault(err)
+			return s.translate(err)
 		}
 		s.logSkipped(part, cmds)
 	}

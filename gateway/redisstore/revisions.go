@@ -55,7 +55,7 @@ func (s Registry) ListRevisions(ctx context.Context, name faas.FunctionName, lim
 func (s Registry) numbersOf(ctx context.Context, name faas.FunctionName) (first, latest faas.RevisionNumber, err error) {
 	values, err := s.client.HMGet(ctx, s.keys.function(name), "first", "latest").Result()
 	if err != nil {
-		return 0, 0, s.fault(err)
+		return 0, 0, s.translate(err)
 	}
 	var numbers [2]int
 	for i, value := range values {
@@ -85,7 +85,7 @@ func (s Registry) loadRevisions(ctx context.Context, name faas.FunctionName, num
 	}
 	values, err := s.client.HMGet(ctx, s.keys.revisions(name), fields...).Result()
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.translate(err)
 	}
 	items := make([]*faas.Revision, 0, len(numbers))
 	for i, n := range numbers {

@@ -180,7 +180,7 @@ func TestWrongPasswordIsUnavailableAndNotShown(t *testing.T) {
 func TestRedactRemovesThePassword(t *testing.T) {
 	s := mustGet[*Store](t)(Open(t.Context(), Options{URL: "redis://:hunter2@127.0.0.1:1"}))
 	defer func() { must(t, s.Close()) }()
-	err := s.fault(errors.New("ERR unknown command `HELLO`, with args beginning with: `2`, `AUTH`, `default`, `hunter2`"))
+	err := s.translate(errors.New("ERR unknown command `HELLO`, with args beginning with: `2`, `AUTH`, `default`, `hunter2`"))
 	if strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "***") {
 		t.Errorf("got %v", err)
 	}

@@ -154,7 +154,7 @@ func (s Registry) TriggersOf(ctx context.Context, name faas.FunctionName) ([]faa
 	within := redis.ZRangeArgs{Key: s.keys.triggersByFunction(), ByLex: true, Start: "[" + string(name) + "/", Stop: "(" + string(name) + "0"}
 	members, err := s.client.ZRangeArgs(ctx, within).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list triggers of %q: %w", name, s.fault(err))
+		return nil, fmt.Errorf("list triggers of %q: %w", name, s.translate(err))
 	}
 	names := make([]faas.TriggerName, len(members))
 	for i, m := range members {
@@ -170,7 +170,7 @@ func (s Registry) loadTriggers(ctx context.Context, names []string) ([]*faas.Tri
 	}
 	values, err := s.client.HMGet(ctx, s.keys.triggers(), names...).Result()
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.translate(err)
 	}
 	items := make([]*faas.Trigger, 0, len(names))
 	for _, value := range values {

@@ -58,21 +58,21 @@ func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faa
 
 // checked returns the spec with its defaults, or the error for name and spec.
 func (s *Service) checked(ctx context.Context, name faas.FunctionName, given faas.FunctionSpec) (faas.FunctionSpec, error) {
-	var faults []faas.FieldError
+	var fields []faas.FieldError
 	if why := name.Check(); why != "" {
-		faults = append(faults, faas.FieldError{Pointer: "/name", Detail: why})
+		fields = append(fields, faas.FieldError{Pointer: "/name", Detail: why})
 	}
 	given = spec.CompleteFunction(given, s.o.Defaults)
-	faults = append(faults, spec.CheckFunction(given, s.o.Capabilities)...)
-	if len(faults) == 0 {
+	fields = append(fields, spec.CheckFunction(given, s.o.Capabilities)...)
+	if len(fields) == 0 {
 		missing, err := s.missingSecrets(ctx, &given)
 		if err != nil {
 			return given, err
 		}
-		faults = missing
+		fields = missing
 	}
-	if len(faults) > 0 {
-		return given, Refused("function", faults)
+	if len(fields) > 0 {
+		return given, Refused("function", fields)
 	}
 	return given, nil
 }
@@ -90,7 +90,7 @@ func (s *Service) missingSecrets(ctx context.Context, spec *faas.FunctionSpec) (
 	if err != nil {
 		return nil, readable(fmt.Errorf("look for secrets: %w", err))
 	}
-	var faults []faas.FieldError
+	var fields []faas.FieldError
 	for i, name := range names {
 		if !slices.Contains(missing, name) {
 			continue
@@ -99,9 +99,9 @@ func (s *Service) missingSecrets(ctx context.Context, spec *faas.FunctionSpec) (
 		if i >= len(spec.Secrets) {
 			pointer = "/registry_secret"
 		}
-		faults = append(faults, faas.FieldError{Pointer: pointer, Detail: fmt.Sprintf("there is no secret %q; PUT /v1/secrets/%s first", name, name)})
+		fields = append(fields, faas.FieldError{Pointer: pointer, Detail: fmt.Sprintf("there is no secret %q; PUT /v1/secrets/%s first", name, name)})
 	}
-	return faults, nil
+	return fields, nil
 }
 
 func (s *Service) checkSource(ctx context.Context, up *spooled) error {

@@ -27,21 +27,21 @@ func (s *Service) PutTrigger(ctx context.Context, name faas.TriggerName, spec fa
 // checkedTrigger returns the spec with its defaults, or the error for name and spec. Fields that default to the function's stay
 // empty, so that they follow the function.
 func (s *Service) checkedTrigger(ctx context.Context, name faas.TriggerName, given faas.TriggerSpec) (faas.TriggerSpec, error) {
-	var faults []faas.FieldError
+	var fields []faas.FieldError
 	if why := name.Check(); why != "" {
-		faults = append(faults, faas.FieldError{Pointer: "/name", Detail: why})
+		fields = append(fields, faas.FieldError{Pointer: "/name", Detail: why})
 	}
 	function, err := s.specOf(ctx, given.Function)
 	switch {
 	case isNotFound(err):
 		if given.Function.Check() == "" {
-			faults = append(faults, faas.FieldError{Pointer: "/function", Detail: fmt.Sprintf("there is no function %q; register it first", given.Function)})
+			fields = append(fields, faas.FieldError{Pointer: "/function", Detail: fmt.Sprintf("there is no function %q; register it first", given.Function)})
 		}
 	case err != nil:
 		return given, err
 	}
-	if faults = append(faults, spec.CheckTrigger(given, function)...); len(faults) > 0 {
-		return given, Refused("trigger", faults)
+	if fields = append(fields, spec.CheckTrigger(given, function)...); len(fields) > 0 {
+		return given, Refused("trigger", fields)
 	}
 	return spec.CompleteTrigger(given, faas.FunctionSpec{}), nil
 }

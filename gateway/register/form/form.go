@@ -119,17 +119,17 @@ func (f *Form) list(name string) []string {
 
 // startProcess reads command and arguments. It returns nil if both are blank.
 func (f *Form) startProcess() (*faas.StartProcess, error) {
-	var faults []faas.FieldError
+	var fields []faas.FieldError
 	command, err := faas.SplitWords(f.value("command"))
 	if err != nil {
-		faults = append(faults, faas.FieldError{Pointer: "/command", Detail: err.Error()})
+		fields = append(fields, faas.FieldError{Pointer: "/command", Detail: err.Error()})
 	}
 	arguments, err := ParseArguments(f.value("arguments"))
 	if err != nil {
-		faults = append(faults, faas.FieldError{Pointer: "/arguments", Detail: err.Error()})
+		fields = append(fields, faas.FieldError{Pointer: "/arguments", Detail: err.Error()})
 	}
-	if len(faults) > 0 {
-		return nil, register.Refused("form", faults)
+	if len(fields) > 0 {
+		return nil, register.Refused("form", fields)
 	}
 	if len(command) == 0 && len(arguments) == 0 {
 		return nil, nil //nolint:nilnil // a function without a start process has none in its spec
