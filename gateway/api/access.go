@@ -8,18 +8,15 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/gofiber/fiber/v2"
 
 	"davit/internal/faas"
 )
 
 // cookieName is that of the session's cookie.
 const cookieName = "davit_session"
-
-// tokenCheck compares tokens with the one that opens everything, in a time that
-// tells nothing about it.
-type tokenCheck [sha256.Size]byte
 
 func newTokenCheck(token string) *tokenCheck {
 	if token == "" {
@@ -48,18 +45,6 @@ func (r *request) bearer() (token string, there bool) {
 }
 
 func unauthorized(detail string) error { return &faas.Error{Kind: faas.Unauthorized, Detail: detail} }
-
-// sessions are signed cookies: they need no store, end by themselves, and all
-// of them end when the token or the installation's secret changes. One that was
-// signed out of is remembered by this gateway until it would have ended.
-type sessions struct {
-	key []byte
-	ttl time.Duration
-	now func() time.Time
-
-	mu    sync.Mutex
-	ended map[string]time.Time
-}
 
 const (
 	sessionHead  = 8 + 16 // expiry in seconds, and what makes it unlike others
@@ -122,14 +107,6 @@ func (s *sessions) end(cookie string) {
 	s.ended[cookie] = ends
 }
 
-// signIns are the codes of one-time sign-in URLs.
-type signIns struct {
-	now func() time.Time
-
-	mu    sync.Mutex
-	codes map[[sha256.Size]byte]time.Time // by hash: when it ends
-}
-
 const (
 	signInMost  = 10 * time.Minute
 	mostSignIns = 1000
@@ -161,3 +138,42 @@ func (s *signIns) redeem(code string) bool {
 	delete(s.codes, key)
 	return ok && s.now().Before(ends)
 }
+
+// guarded lets requests pass that no foreign page made.
+func (k *console) guarded(h handler) handler {
+	return func(c *fiber.Ctx, r *request) error {
+		if err := k.guard.check(r); err != nil {
+			return err
+		}
+		return h(c, r)
+	}
+}
+
+// mine lets requests pass that are signed in as well.
+func (k *console) mine(h handler) handler {
+	return k.guarded(func(c *fiber.Ctx, r *request) error {
+		if err := k.signedIn(r); err != nil {
+			return err
+		}
+		return h(c, r)
+	})
+}
+
+// signedIn is nil for a request with the token, or with a session.
+func (k *console) signedIn(r *request) error {
+	if token, there := r.bearer(); there {
+		if k.token.opens(token) {
+			return nil
+		}
+		return unauthorized("the token in the Authorization header is not the right one")
+	}
+	if cookie := r.cookie(); cookie != "" {
+		if _, ok := k.sessions.read(cookie); ok {
+			return nil
+		}
+		return unauthorized("the session has ended: sign in again")
+	}
+	return unauthorized("send the token as \"Authorization: Bearer …\", or sign in")
+}
+
+func (r *request) cookie() string { return string(r.http.Request.Header.Cookie(cookieName)) }

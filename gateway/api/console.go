@@ -1,12 +1,10 @@
 package api
 
 import (
+	"crypto/sha256"
 	"html/template"
-	"strings"
-
-	"github.com/gofiber/fiber/v2"
-
-	"davit/internal/faas"
+	"sync"
+	"time"
 )
 
 // console serves the page and the API of Davit's users.
@@ -22,161 +20,78 @@ type console struct {
 	invoked  invocations
 }
 
-// handler answers one request or returns why not.
-type handler func(c *fiber.Ctx, r *request) error
+// tokenCheck compares tokens with the one that opens everything, in a time that
+// tells nothing about it.
+type tokenCheck [sha256.Size]byte
 
-// NewConsole returns the server of the page and the API.
-func NewConsole(o ConsoleOptions) *Server {
-	e := newEdge("console", o.Log, o.Now, o.Limits, o.Requests)
-	k := &console{
-		ConsoleOptions: o, edge: e,
-		guard:    newGuard(o.Hosts),
-		token:    newTokenCheck(o.Token),
-		sessions: newSessions(o.Secret, o.Token, o.SessionTTL, o.Now),
-		signIns:  newSignIns(o.Now),
-		page:     newPage(o.Page),
-		plain:    newPlainPages(),
-		invoked:  invocations{port: o.Invocations, prefix: "/v1/invocations/"},
-	}
-	e.errorPage = k.errorPage
-	app := e.newApp()
-	k.publicRoutes(app)
-	k.functionRoutes(app)
-	k.triggerRoutes(app)
-	k.invocationRoutes(app)
-	k.secretRoutes(app)
-	k.otherRoutes(app)
-	app.Use(k.pageOrNothing)
-	e.app = app.Handler()
-	s := newServer(e)
-	s.signIns = k.signIns
-	return s
+// sessions are signed cookies: they need no store, end by themselves, and all
+// of them end when the token or the installation's secret changes. One that was
+// signed out of is remembered by this gateway until it would have ended.
+type sessions struct {
+	key []byte
+	ttl time.Duration
+	now func() time.Time
+
+	mu    sync.Mutex
+	ended map[string]time.Time
 }
 
-// route adds a handler for a template such as /v1/functions/{name}; a last
-// {path} takes all that follows.
-func route(app *fiber.App, method, template string, h handler) {
-	pattern := strings.NewReplacer("{path}", "*", "{", ":", "}", "").Replace(template)
-	app.Add(method, pattern, func(c *fiber.Ctx) error {
-		r := requestOf(c)
-		r.route = template
-		return h(c, r)
-	})
+// signIns are the codes of one-time sign-in URLs.
+type signIns struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	codes map[[sha256.Size]byte]time.Time // by hash: when it ends
 }
 
-// get adds a handler for GET and HEAD.
-func get(app *fiber.App, template string, h handler) {
-	route(app, fiber.MethodGet, template, h)
-	route(app, fiber.MethodHead, template, h)
+// guard keeps foreign pages out: a browser sends our cookie with what they make
+// it ask, and a name that is rebound to our address makes them look like ours.
+type guard struct {
+	hosts []string // in lower case, without ports
 }
 
-// guarded lets requests pass that no foreign page made.
-func (k *console) guarded(h handler) handler {
-	return func(c *fiber.Ctx, r *request) error {
-		if err := k.guard.check(r); err != nil {
-			return err
-		}
-		return h(c, r)
-	}
+// invocations answers for one invocation, on both listeners.
+type invocations struct {
+	port   Invocations
+	prefix string      // of links
+	public bool        // for whoever knows an id, and the token where the trigger asks for it
+	token  *tokenCheck // of private ones, when public
 }
 
-// mine lets requests pass that are signed in as well.
-func (k *console) mine(h handler) handler {
-	return k.guarded(func(c *fiber.Ctx, r *request) error {
-		if err := k.signedIn(r); err != nil {
-			return err
-		}
-		return h(c, r)
-	})
+// page is the web page's files, in memory with their checksums.
+type page struct {
+	files map[string]*pageFile
 }
 
-// signedIn is nil for a request with the token, or with a session.
-func (k *console) signedIn(r *request) error {
-	if token, there := r.bearer(); there {
-		if k.token.opens(token) {
-			return nil
-		}
-		return unauthorized("the token in the Authorization header is not the right one")
-	}
-	if cookie := r.cookie(); cookie != "" {
-		if _, ok := k.sessions.read(cookie); ok {
-			return nil
-		}
-		return unauthorized("the session has ended: sign in again")
-	}
-	return unauthorized("send the token as \"Authorization: Bearer …\", or sign in")
+type pageFile struct {
+	body, packed []byte // packed: with gzip; nil where that does not pay
+	media        string
+	sum          string // the beginning of its checksum, in hex
+	public       bool   // shown to who is not signed in: styles and pictures, never code or text
 }
 
-func (r *request) cookie() string { return string(r.http.Request.Header.Cookie(cookieName)) }
+// The few pages that the gateway writes itself: they work without scripts, and
+// for who is not signed in.
+const plainStyle = `body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1rem;color:#1b1f24;background:#fff}
+h1{font-size:1.4rem}label,input,button{display:block;width:100%;box-sizing:border-box;font:inherit}
+input,button{margin:.4rem 0 1rem;padding:.55rem .7rem;border:1px solid #6b7380;border-radius:6px;background:inherit;color:inherit}
+button{cursor:pointer;background:#0b57d0;border-color:#0b57d0;color:#fff}a{color:#0b57d0}
+.wrong{border-left:4px solid #b3261e;padding:.2rem .8rem}pre{overflow:auto;padding:.6rem;border:1px solid #6b7380;border-radius:6px}
+@media(prefers-color-scheme:dark){body{background:#14171a;color:#e6e8ea}a{color:#8ab4f8}}`
 
-// publicRoutes are those that need no token. Probes may know us by any name.
-func (k *console) publicRoutes(app *fiber.App) {
-	get(app, "/healthz", k.health)
-	get(app, "/readyz", k.readiness)
-	get(app, "/metrics", k.metrics)
-	get(app, "/openapi.yaml", k.guarded(k.description))
-	get(app, "/sign-in", k.guarded(k.signInPage))
-	route(app, fiber.MethodPost, "/v1/session", k.guarded(k.startSession))
-	route(app, fiber.MethodDelete, "/v1/session", k.guarded(k.endSession))
-}
-
-func (k *console) functionRoutes(app *fiber.App) {
-	get(app, "/v1/functions", k.mine(k.listFunctions))
-	get(app, "/v1/functions/{name}", k.mine(k.getFunction))
-	route(app, fiber.MethodPut, "/v1/functions/{name}", k.mine(k.putFunction))
-	route(app, fiber.MethodDelete, "/v1/functions/{name}", k.mine(k.deleteFunction))
-	get(app, "/v1/functions/{name}/revisions", k.mine(k.listRevisions))
-	get(app, "/v1/functions/{name}/revisions/{n}/log", k.mine(k.buildLog))
-	route(app, fiber.MethodPost, "/v1/functions/{name}/rollback", k.mine(k.rollback))
-}
-
-func (k *console) triggerRoutes(app *fiber.App) {
-	get(app, "/v1/triggers", k.mine(k.listTriggers))
-	get(app, "/v1/triggers/{name}", k.mine(k.getTrigger))
-	route(app, fiber.MethodPut, "/v1/triggers/{name}", k.mine(k.putTrigger))
-	route(app, fiber.MethodDelete, "/v1/triggers/{name}", k.mine(k.deleteTrigger))
-	get(app, "/v1/triggers/{name}/openapi", k.mine(k.triggerDescription))
-	route(app, fiber.MethodPost, "/register", k.mine(k.registerForm))
-	get(app, "/user.html", k.guarded(func(_ *fiber.Ctx, r *request) error { return r.redirect("/") }))
-}
-
-func (k *console) invocationRoutes(app *fiber.App) {
-	get(app, "/v1/invocations", k.mine(k.listInvocations))
-	i := &k.invoked
-	get(app, "/v1/invocations/{id}", k.mine(i.get))
-	get(app, "/v1/invocations/{id}/result", k.mine(i.result))
-	get(app, "/v1/invocations/{id}/result/{path}", k.mine(i.resultFile))
-	get(app, "/v1/invocations/{id}/log", k.mine(i.log))
-	get(app, "/v1/invocations/{id}/input", k.mine(i.input))
-	route(app, fiber.MethodPost, "/v1/invocations/{id}/cancel", k.mine(i.cancel))
-	route(app, fiber.MethodPost, "/v1/invocations/{id}/replay", k.mine(i.replay))
-}
-
-func (k *console) otherRoutes(app *fiber.App) {
-	get(app, "/v1/limits", k.mine(k.limits))
-	get(app, "/v1/events", k.mine(k.events))
-}
-
-// pageOrNothing serves the page's files, and nothing else: Fiber then tells an
-// unknown path from one that takes other methods.
-func (k *console) pageOrNothing(c *fiber.Ctx) error {
-	r := requestOf(c)
-	if err := k.guard.check(r); err != nil {
-		return err
-	}
-	read := r.method == fiber.MethodGet || r.method == fiber.MethodHead
-	file := k.page.find(r.path())
-	if read && file != nil && file.public {
-		return k.page.send(r, file)
-	}
-	if err := k.signedIn(r); err != nil {
-		return err
-	}
-	if read && file != nil {
-		return k.page.send(r, file)
-	}
-	if file != nil {
-		return &faas.Error{Kind: faas.MethodNotAllowed, Detail: "the page is only read", Allow: []string{fiber.MethodGet, fiber.MethodHead}}
-	}
-	return c.Next()
-}
+const plainPages = `{{define "head"}}<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.}}</title><style>` + plainStyle + `</style></head><body><main>{{end}}
+{{define "sign-in"}}{{template "head" "Sign in to Davit"}}<h1>Sign in to Davit</h1>
+{{with .}}<p class="wrong" role="alert">{{.}}</p>{{end}}
+<form method="post" action="/v1/session"><label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+<button>Sign in</button></form>
+<p>The program that started Davit has printed the file that holds the token, as DAVIT_TOKEN_FILE, and a link that signs in once.</p>
+</main></body></html>{{end}}
+{{define "problem"}}{{template "head" .Title}}<h1>{{.Title}}</h1>
+<p class="wrong" role="alert">{{.Detail}}</p>
+{{with .Errors}}<ul>{{range .}}<li><strong>{{.Pointer}}</strong> {{.Detail}}</li>{{end}}</ul>{{end}}
+{{with .LogTail}}{{if .}}<pre>{{.}}</pre>{{end}}{{end}}
+<p><a href="/">To the console</a></p><p><small>Request {{.RequestID}}</small></p>
+</main></body></html>{{end}}`

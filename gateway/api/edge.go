@@ -22,25 +22,6 @@ import (
 	"davit/internal/faas"
 )
 
-// edge is what both listeners have in common: it opens a request, has Fiber
-// route it, and closes it.
-type edge struct {
-	name      string // of the listener, in logs and metrics
-	log       *slog.Logger
-	now       func() time.Time
-	limits    Limits
-	requests  Requests
-	http      *fasthttp.Server
-	app       fasthttp.RequestHandler
-	buffers   copyBuffers
-	errorPage func(*request, *problem) bool // answers with HTML where a person asks; nil: never
-
-	base          context.Context    //nolint:containedctx // the life of all requests
-	abandon       context.CancelFunc // gives up requests under way
-	draining      context.Context    //nolint:containedctx // ends when no new request is taken
-	startDraining context.CancelFunc
-}
-
 func newEdge(name string, log *slog.Logger, now func() time.Time, limits Limits, requests Requests) *edge {
 	e := &edge{name: name, log: log, now: now, limits: limits.withDefaults(), requests: requests}
 	e.base, e.abandon = context.WithCancel(context.Background())
@@ -114,20 +95,6 @@ func takeFraming(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	}
 	h.Del("Expect")
 	return fasthttp.RequestConfig{}
-}
-
-// request is one request under way.
-type request struct {
-	edge        *edge
-	http        *fasthttp.RequestCtx
-	conn        *conn
-	id          string // ours
-	correlation string // the caller's
-	method      string
-	route       string // its template; "none" until one matched
-	body        *body  // nil: none
-	size        int64  // of the body; -1: unknown
-	known       bool   // the length of the answer's body, where that is a stream
 }
 
 type requestKey struct{}

@@ -10,12 +10,6 @@ import (
 	"davit/internal/faas"
 )
 
-// guard keeps foreign pages out: a browser sends our cookie with what they make
-// it ask, and a name that is rebound to our address makes them look like ours.
-type guard struct {
-	hosts []string // in lower case, without ports
-}
-
 func newGuard(hosts []string) *guard {
 	g := &guard{}
 	for _, h := range hosts {

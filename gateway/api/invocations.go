@@ -11,14 +11,6 @@ import (
 	"davit/internal/faas"
 )
 
-// invocations answers for one invocation, on both listeners.
-type invocations struct {
-	port   Invocations
-	prefix string      // of links
-	public bool        // for whoever knows an id, and the token where the trigger asks for it
-	token  *tokenCheck // of private ones, when public
-}
-
 const (
 	mostWait     = time.Hour
 	defaultLinks = 15 * time.Minute
@@ -39,18 +31,6 @@ func (i *invocations) allowed(c *fiber.Ctx, r *request) (faas.InvocationID, erro
 		return id, nil
 	}
 	return id, checkBearer(r, i.token)
-}
-
-// checkBearer is nil for a request with the token.
-func checkBearer(r *request, check *tokenCheck) error {
-	token, there := r.bearer()
-	switch {
-	case !there:
-		return unauthorized("this asks for a token: send it as \"Authorization: Bearer …\"")
-	case !check.opens(token):
-		return unauthorized("the token in the Authorization header is not the right one")
-	}
-	return nil
 }
 
 func (i *invocations) get(c *fiber.Ctx, r *request) error {

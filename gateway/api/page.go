@@ -16,18 +16,6 @@ import (
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; " +
 	"connect-src 'self'; frame-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// page is the web page's files, in memory with their checksums.
-type page struct {
-	files map[string]*pageFile
-}
-
-type pageFile struct {
-	body, packed []byte // packed: with gzip; nil where that does not pay
-	media        string
-	sum          string // the beginning of its checksum, in hex
-	public       bool   // shown to who is not signed in: styles and pictures, never code or text
-}
-
 // newPage reads the files; an unreadable one is a fault of the build.
 func newPage(files fs.FS) *page {
 	p := &page{files: make(map[string]*pageFile)}

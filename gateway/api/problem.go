@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
@@ -14,22 +12,6 @@ import (
 )
 
 const problemType = "application/problem+json"
-
-// problem is the body of every error (RFC 9457).
-type problem struct {
-	Type         string             `json:"type"`
-	Title        string             `json:"title"`
-	Status       int                `json:"status"`
-	Detail       string             `json:"detail"`
-	Instance     string             `json:"instance"`
-	Kind         faas.Kind          `json:"kind"`
-	RequestID    string             `json:"request_id"`
-	Errors       []faas.FieldError  `json:"errors,omitempty"`
-	InvocationID *faas.InvocationID `json:"invocation_id,omitempty"`
-	Reason       *faas.Reason       `json:"reason,omitempty"`
-	ExitCode     *int               `json:"exit_code,omitempty"`
-	LogTail      *string            `json:"log_tail,omitempty"`
-}
 
 // statusOf is the one table from kinds to statuses and titles.
 func statusOf(kind faas.Kind) (status int, title string) {
@@ -160,15 +142,4 @@ func (r *request) logError(status int, known *faas.Error, err error) {
 	default:
 		r.edge.log.Debug("request refused", attrs...)
 	}
-}
-
-// encode writes v as JSON. What is given to it can always be encoded.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return []byte(`{}`)
-	}
-	return b.Bytes()
 }

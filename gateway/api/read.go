@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,41 +12,9 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"davit/internal/faas"
 )
-
-// context ends when the caller hangs up, for what nobody would miss then.
-func (r *request) context() context.Context { return r.conn.ctx }
-
-// lasting outlives the caller, for what is not to stop half way.
-func (r *request) lasting() context.Context { return r.edge.base }
-
-// path is the request's path as it was sent, without the query.
-func (r *request) path() string { return string(r.http.URI().PathOriginal()) }
-
-// header returns a copy of a header's first value.
-func (r *request) header(name string) string { return string(r.http.Request.Header.Peek(name)) }
-
-// respond returns the headers of the answer.
-func (r *request) respond() *fasthttp.ResponseHeader { return &r.http.Response.Header }
-
-func clip(s string, most int) string {
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
-}
-
-// instance is what a problem says it happened at: the path, without what may be secret.
-func (r *request) instance() string {
-	path := r.path()
-	if path == "" {
-		return "/"
-	}
-	return clip(path, 512)
-}
 
 // param is a part of the path, decoded.
 func param(c *fiber.Ctx, name string) (string, error) {

@@ -6,13 +6,6 @@ import (
 	"davit/internal/faas"
 )
 
-func (k *console) secretRoutes(app *fiber.App) {
-	get(app, "/v1/secrets", k.mine(k.listSecrets))
-	get(app, "/v1/secrets/{name}", k.mine(k.getSecret))
-	route(app, fiber.MethodPut, "/v1/secrets/{name}", k.mine(k.putSecret))
-	route(app, fiber.MethodDelete, "/v1/secrets/{name}", k.mine(k.deleteSecret))
-}
-
 func (k *console) listSecrets(_ *fiber.Ctx, r *request) error {
 	q := r.query()
 	limit, cursor := q.page()

@@ -15,32 +15,6 @@ import (
 	"davit/internal/faas"
 )
 
-// The few pages that the gateway writes itself: they work without scripts, and
-// for who is not signed in.
-const plainStyle = `body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1rem;color:#1b1f24;background:#fff}
-h1{font-size:1.4rem}label,input,button{display:block;width:100%;box-sizing:border-box;font:inherit}
-input,button{margin:.4rem 0 1rem;padding:.55rem .7rem;border:1px solid #6b7380;border-radius:6px;background:inherit;color:inherit}
-button{cursor:pointer;background:#0b57d0;border-color:#0b57d0;color:#fff}a{color:#0b57d0}
-.wrong{border-left:4px solid #b3261e;padding:.2rem .8rem}pre{overflow:auto;padding:.6rem;border:1px solid #6b7380;border-radius:6px}
-@media(prefers-color-scheme:dark){body{background:#14171a;color:#e6e8ea}a{color:#8ab4f8}}`
-
-const plainPages = `{{define "head"}}<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.}}</title><style>` + plainStyle + `</style></head><body><main>{{end}}
-{{define "sign-in"}}{{template "head" "Sign in to Davit"}}<h1>Sign in to Davit</h1>
-{{with .}}<p class="wrong" role="alert">{{.}}</p>{{end}}
-<form method="post" action="/v1/session"><label for="token">Token</label>
-<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
-<button>Sign in</button></form>
-<p>The program that started Davit has printed the file that holds the token, as DAVIT_TOKEN_FILE, and a link that signs in once.</p>
-</main></body></html>{{end}}
-{{define "problem"}}{{template "head" .Title}}<h1>{{.Title}}</h1>
-<p class="wrong" role="alert">{{.Detail}}</p>
-{{with .Errors}}<ul>{{range .}}<li><strong>{{.Pointer}}</strong> {{.Detail}}</li>{{end}}</ul>{{end}}
-{{with .LogTail}}{{if .}}<pre>{{.}}</pre>{{end}}{{end}}
-<p><a href="/">To the console</a></p><p><small>Request {{.RequestID}}</small></p>
-</main></body></html>{{end}}`
-
 func newPlainPages() *template.Template {
 	return template.Must(template.New("").Parse(plainPages))
 }

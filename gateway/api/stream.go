@@ -14,21 +14,6 @@ import (
 // up to there is still answered as one.
 const peekBytes = 32 << 10
 
-const copyBytes = 64 << 10
-
-// copyBuffers holds what answers are copied through.
-type copyBuffers struct{ pool sync.Pool }
-
-func (b *copyBuffers) get() *[]byte {
-	if buf, ok := b.pool.Get().(*[]byte); ok {
-		return buf
-	}
-	buf := make([]byte, copyBytes)
-	return &buf
-}
-
-func (b *copyBuffers) put(buf *[]byte) { b.pool.Put(buf) }
-
 // streamed is an answer's body that is written as it comes, by the goroutine
 // that serves the connection, after the handler has returned. An error of write
 // breaks the connection off, so that what was sent never looks whole.

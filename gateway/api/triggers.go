@@ -1,6 +1,7 @@
 package api
 
 import (
+	_ "embed"
 	"net"
 	"net/netip"
 	"net/url"
@@ -21,26 +22,6 @@ type triggerView struct {
 
 func (k *console) viewTrigger(r *request, t *faas.Trigger) triggerView {
 	return triggerView{Trigger: t, URL: k.callsURL(r) + t.Path}
-}
-
-// callsURL is where callers reach the triggers: what was set, with the host by
-// which this caller knows us where it names none.
-func (k *console) callsURL(r *request) string {
-	u, err := url.Parse(k.CallsURL)
-	if err != nil {
-		return k.CallsURL
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "" || err == nil && ip.IsUnspecified() {
-		u.Host = net.JoinHostPort(trimBrackets(hostOnly(string(r.http.URI().Host()))), u.Port())
-	}
-	return strings.TrimSuffix(u.String(), "/")
-}
-
-func trimBrackets(host string) string {
-	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
-		return host[1 : len(host)-1]
-	}
-	return host
 }
 
 func (k *console) listTriggers(_ *fiber.Ctx, r *request) error {
@@ -144,6 +125,26 @@ func (k *console) registerForm(_ *fiber.Ctx, r *request) error {
 		return k.sendRegistered(r, result.Function)
 	}
 	return k.sendTrigger(r, result.Trigger, result.Created)
+}
+
+// callsURL is where callers reach the triggers: what was set, with the host by
+// which this caller knows us where it names none.
+func (k *console) callsURL(r *request) string {
+	u, err := url.Parse(k.CallsURL)
+	if err != nil {
+		return k.CallsURL
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "" || err == nil && ip.IsUnspecified() {
+		u.Host = net.JoinHostPort(trimBrackets(hostOnly(string(r.http.URI().Host()))), u.Port())
+	}
+	return strings.TrimSuffix(u.String(), "/")
+}
+
+func trimBrackets(host string) string {
+	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
+		return host[1 : len(host)-1]
+	}
+	return host
 }
 
 // triggerDescription answers with an OpenAPI document of one trigger.

@@ -62,27 +62,6 @@ func invocable(latest, live *faas.Revision, slots map[faas.Start]SlotCounts) str
 	return "starts on first call"
 }
 
-// outcome sets the headers that every answer about an invocation carries.
-func (r *request) outcome(inv *faas.Invocation) {
-	if inv == nil {
-		return
-	}
-	h := r.respond()
-	h.Set("Davit-Invocation", string(inv.ID))
-	if inv.ExitCode != nil {
-		h.Set("Davit-Exit-Code", strconv.Itoa(*inv.ExitCode))
-	}
-	if inv.Reason != nil {
-		h.Set("Davit-Reason", string(*inv.Reason))
-	}
-	if inv.Start != "" {
-		h.Set("Davit-Start", string(inv.Start))
-	}
-	if timing := serverTiming(&inv.Phases); timing != "" {
-		h.Set("Server-Timing", timing)
-	}
-}
-
 // serverTiming lists the phases in milliseconds (W3C Server Timing).
 func serverTiming(p *faas.Phases) string {
 	var b strings.Builder
