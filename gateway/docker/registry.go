@@ -2,59 +2,84 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/moby/moby/client"
 
 	"davit/internal/faas"
 )
 
-// registryClient speaks to the registry itself, to remove what is no longer needed: the daemon cannot. Where the registry
-// does not let it, or cannot be reached from here, the images stay.
+// registryClient lists and deletes images in the registry directly, because the daemon cannot. If the registry refuses
+// that, or cannot be reached from the gateway, the images stay.
 type registryClient struct {
-	base  string // http(s)://host
-	login *login
-	host  string
-	http  *http.Client
+	registry name.Registry
+	puller   *remote.Puller
+	pusher   *remote.Pusher
 }
 
-const (
-	askWithin = 30 * time.Second
-	pageSize  = 1000 // of lists
-	maxAnswer = 4 << 20
-)
+// askWithin is how long one list, look-up or deletion may take.
+const askWithin = 30 * time.Second
 
-// manifestKinds are what a registry is asked for.
-const manifestKinds = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, " +
-	"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.index.v1+json"
-
-// registryOf makes the client, with TLS unless the daemon is told to do without it for that registry.
+// registryOf makes the client. It speaks TLS, unless the daemon is configured to use that registry without.
 func (b *Builder) registryOf(ctx context.Context) (*registryClient, error) {
-	told, err := b.docker.Info(ctx, client.InfoOptions{})
+	daemon, err := b.docker.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("ask the daemon how it speaks to the registry: %w", err)
+		return nil, fmt.Errorf("ask the daemon how it reaches the registry: %w", err)
 	}
-	c := &registryClient{base: "https://" + b.registry.host, host: b.registry.host, http: &http.Client{Timeout: askWithin}}
-	if r := told.Info.RegistryConfig; r != nil {
-		if index := r.IndexConfigs[c.host]; index != nil && !index.Secure || within(c.host, r.InsecureRegistryCIDRs) {
-			c.base = "http://" + c.host
-		}
+	insecure := false
+	if r := daemon.Info.RegistryConfig; r != nil {
+		index := r.IndexConfigs[b.registry.host]
+		insecure = index != nil && !index.Secure || within(b.registry.host, r.InsecureRegistryCIDRs)
 	}
-	if b.o.RegistryLogin != "" {
-		c.login, _ = parseLogin(b.o.RegistryLogin)
+	auth := authn.Anonymous
+	if l, ok := parseLogin(b.o.RegistryLogin); ok && l.any != nil {
+		auth = &authn.Basic{Username: l.any.Username, Password: l.any.Password}
 	}
-	return c, nil
+	return newRegistryClient(b.registry.host, insecure, auth)
+}
+
+func newRegistryClient(host string, insecure bool, auth authn.Authenticator) (*registryClient, error) {
+	scheme, options := "https", []name.Option{}
+	if insecure {
+		scheme, options = "http", append(options, name.Insecure)
+	}
+	registry, err := name.NewRegistry(host, options...)
+	if err != nil {
+		return nil, fmt.Errorf("read the registry's address: %w", err)
+	}
+	o := []remote.Option{remote.WithAuth(auth), remote.WithTransport(onlyScheme(scheme))}
+	puller, err := remote.NewPuller(o...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare requests to the registry: %w", err)
+	}
+	pusher, err := remote.NewPusher(o...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare requests to the registry: %w", err)
+	}
+	return &registryClient{registry: registry, puller: puller, pusher: pusher}, nil
+}
+
+// onlyScheme sends requests of one scheme only, because the library itself tries http on private addresses, which would
+// send the password in clear text.
+type onlyScheme string
+
+// RoundTrip implements http.RoundTripper.
+func (s onlyScheme) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != string(s) {
+		return nil, fmt.Errorf("the registry is reached with %s only, not %s", string(s), r.URL.Scheme)
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // within reports whether a host is an address, or the name of this machine, in one of the networks.
@@ -78,108 +103,80 @@ func within(host string, networks []netip.Prefix) bool {
 	return false
 }
 
-var errNotHeld = errors.New("the registry has no such thing")
-
-// ask sends one request; the body of the answer is small.
-func (c *registryClient) ask(ctx context.Context, method, path string) (http.Header, []byte, error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path, http.NoBody)
-	if err != nil {
-		return nil, nil, err
-	}
-	request.Header.Set("Accept", manifestKinds)
-	if c.login != nil && c.login.any != nil {
-		request.SetBasicAuth(c.login.any.Username, c.login.any.Password)
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, nil, fmt.Errorf("ask the registry: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("read the registry's answer: %w", err)
-	case response.StatusCode == http.StatusNotFound:
-		return nil, nil, errNotHeld
-	case response.StatusCode >= http.StatusMultipleChoices:
-		return nil, nil, fmt.Errorf("the registry answered %s %s with %s", method, path, response.Status)
-	}
-	return response.Header, body, nil
+// isAbsent reports whether the registry answered that it has no such repository, tag or image.
+func isAbsent(err error) bool {
+	var answer *transport.Error
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
 }
 
-// listed is a page of a list: of repositories, or of the tags of one.
-type listed struct {
-	Repositories []string `json:"repositories"`
-	Tags         []string `json:"tags"`
+// repositories lists all repositories. A registry that keeps no list has none.
+func (c *registryClient) repositories(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	all, err := c.puller.Catalog(ctx, c.registry)
+	return orNone(all, err, "list the registry's repositories")
 }
 
-// list reads all pages of a list; one that is not there is empty.
-func (c *registryClient) list(ctx context.Context, path string) (all listed, err error) {
-	next := path + "?n=" + strconv.Itoa(pageSize)
-	for next != "" {
-		header, body, err := c.ask(ctx, http.MethodGet, next)
-		if errors.Is(err, errNotHeld) {
-			return all, nil
-		}
-		if err != nil {
-			return all, err
-		}
-		var page listed
-		if err := json.Unmarshal(body, &page); err != nil {
-			return all, fmt.Errorf("read the registry's list: %w", err)
-		}
-		all.Repositories = append(all.Repositories, page.Repositories...)
-		all.Tags = append(all.Tags, page.Tags...)
-		next = nextPage(header.Get("Link"))
+// tags lists the tags of a repository; one that does not exist has none.
+func (c *registryClient) tags(ctx context.Context, repository string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	all, err := c.puller.List(ctx, c.registry.Repo(repository))
+	return orNone(all, err, "list the tags of "+repository+" in the registry")
+}
+
+func orNone(all []string, err error, what string) ([]string, error) {
+	if isAbsent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	return all, nil
 }
 
-// nextPage is the path in a Link header such as `</v2/_catalog?last=x&n=2>; rel="next"`.
-func nextPage(link string) string {
-	text, rest, _ := strings.Cut(strings.TrimPrefix(link, "<"), ">")
-	u, err := url.Parse(text)
-	if err != nil || !strings.Contains(rest, `rel="next"`) {
-		return ""
-	}
-	return u.RequestURI()
-}
-
-// digest is what a tag stands for; "" when it is gone.
-func (c *registryClient) digest(ctx context.Context, name string) (string, error) {
-	repository, tag, _ := strings.Cut(strings.TrimPrefix(name, c.host+"/"), ":")
-	header, _, err := c.ask(ctx, http.MethodHead, "/v2/"+repository+"/manifests/"+tag)
-	if errors.Is(err, errNotHeld) {
+// digest returns what a tag, host/repository:tag, refers to; "" if the registry does not have it.
+func (c *registryClient) digest(ctx context.Context, tag string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	repository, text, _ := strings.Cut(strings.TrimPrefix(tag, c.registry.Name()+"/"), ":")
+	found, err := c.puller.Head(ctx, c.registry.Repo(repository).Tag(text))
+	switch {
+	case isAbsent(err):
 		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("look up %s in the registry: %w", tag, err)
 	}
-	return header.Get("Docker-Content-Digest"), err
+	return found.Digest.String(), nil
 }
 
+// remove deletes an image with all its tags in that repository. It is no error if the registry does not have it.
 func (c *registryClient) remove(ctx context.Context, repository, digest string) error {
-	_, _, err := c.ask(ctx, http.MethodDelete, "/v2/"+repository+"/manifests/"+digest)
-	if errors.Is(err, errNotHeld) {
-		return nil
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	if err := c.pusher.Delete(ctx, c.registry.Repo(repository).Digest(digest)); err != nil && !isAbsent(err) {
+		return fmt.Errorf("delete %s@%s from the registry: %w", repository, digest, err)
 	}
-	return err
+	return nil
 }
 
 // held lists the functions' images that the registry has, by their names. A registry that keeps no lists has none.
 func (b *Builder) held(ctx context.Context, c *registryClient) (map[string]faas.RevisionRef, error) {
 	found := map[string]faas.RevisionRef{}
-	all, err := c.list(ctx, "/v2/_catalog")
+	all, err := c.repositories(ctx)
 	if err != nil {
 		return found, err
 	}
-	for _, repository := range all.Repositories {
-		if !b.registry.holds(c.host + "/" + repository) {
+	for _, repository := range all {
+		if !b.registry.holds(b.registry.host + "/" + repository) {
 			continue
 		}
-		one, err := c.list(ctx, "/v2/"+repository+"/tags/list")
+		tags, err := c.tags(ctx, repository)
 		if err != nil {
 			return found, err
 		}
-		for _, tag := range one.Tags {
-			name := c.host + "/" + repository + ":" + tag
+		for _, tag := range tags {
+			name := b.registry.host + "/" + repository + ":" + tag
 			if ref, is := b.registry.revision(name); is {
 				found[name] = ref
 			}
