@@ -2,8 +2,7 @@ package main
 
 import (
 	"archive/tar"
-	"crypto/sha256"
-	"encoding/hex"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,62 +12,54 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// An image whose Dockerfile only copies onto nothing needs no Docker to be built:
-// it is one layer and a description.
-
-// description is an image's configuration, as Docker's archives have it.
-type description struct {
-	Architecture string         `json:"architecture"`
-	OS           string         `json:"os"`
-	Config       containerSpec  `json:"config"`
-	RootFS       map[string]any `json:"rootfs"`
-}
-
-type containerSpec struct {
-	User       string   `json:",omitempty"`
-	Env        []string `json:",omitempty"`
-	Entrypoint []string `json:",omitempty"`
-}
-
-// pack writes the image that the Dockerfile describes, of the files below root, to an archive as `docker save` makes
-// them, and returns its name with a tag that tells its content.
-func pack(dockerfile, root, name, archive string) (image string, err error) {
+// pack writes the image that the Dockerfile describes, with the files below root as its only layer, to an archive in the
+// format of `docker save`. It returns the image's name with a tag made of its digest: the same files give the same tag.
+// It needs no Docker, because the Dockerfile only copies files onto nothing.
+func pack(dockerfile, root, repository, archive string) (image string, err error) {
 	text, err := os.ReadFile(dockerfile)
 	if err != nil {
 		return "", err
 	}
-	spec, err := readDockerfile(string(text))
+	config, err := readDockerfile(string(text))
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", dockerfile, err)
 	}
-	layer, err := os.CreateTemp(filepath.Dir(archive), ".layer-")
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(layer.Name())
-	defer layer.Close()
-	sum := sha256.New()
-	if err := writeLayer(io.MultiWriter(layer, sum), root); err != nil {
+	var layer bytes.Buffer
+	if err := writeLayer(&layer, root); err != nil {
 		return "", fmt.Errorf("pack %s: %w", root, err)
 	}
-	config, err := json.Marshal(description{
-		Architecture: runtime.GOARCH, OS: "linux", Config: spec,
-		RootFS: map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(sum.Sum(nil))}},
-	})
+	packed, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{Architecture: runtime.GOARCH, OS: "linux", Config: config, RootFS: v1.RootFS{Type: "layers"}})
+	if err == nil {
+		packed, err = mutate.AppendLayers(packed, static.NewLayer(layer.Bytes(), types.DockerUncompressedLayer))
+	}
+	if err != nil {
+		return "", fmt.Errorf("describe the image: %w", err)
+	}
+	id, err := packed.ConfigName()
+	if err != nil {
+		return "", fmt.Errorf("describe the image: %w", err)
+	}
+	const short = 12
+	tag, err := name.NewTag(repository + ":" + id.Hex[:short])
 	if err != nil {
 		return "", err
 	}
-	id := sha256.Sum256(config)
-	const short = 12
-	image = name + ":" + hex.EncodeToString(id[:])[:short]
-	return image, writeArchive(archive, image, config, layer)
+	return tag.String(), tarball.WriteToFile(archive, tag, packed)
 }
 
-// readDockerfile takes the few instructions that pack can carry out.
-func readDockerfile(text string) (containerSpec, error) {
-	var spec containerSpec
+// readDockerfile reads the few instructions that pack can carry out, and refuses all others.
+func readDockerfile(text string) (v1.Config, error) {
+	var spec v1.Config
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		word, rest, _ := strings.Cut(line, " ")
@@ -89,7 +80,7 @@ func readDockerfile(text string) (containerSpec, error) {
 	return spec, nil
 }
 
-// writeLayer writes the files below root, in order, as root's.
+// writeLayer writes a tar of the files below root, in lexical order and owned by root.
 func writeLayer(w io.Writer, root string) error {
 	layer := tar.NewWriter(w)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -128,42 +119,4 @@ func copyFile(w io.Writer, path string) error {
 	defer file.Close()
 	_, err = io.Copy(w, file)
 	return err
-}
-
-// writeArchive puts layer and configuration together.
-func writeArchive(path, image string, config []byte, layer *os.File) error {
-	manifest, err := json.Marshal([]map[string]any{{"Config": "config.json", "RepoTags": []string{image}, "Layers": []string{"layer.tar"}}})
-	if err != nil {
-		return err
-	}
-	size, err := layer.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = layer.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return err
-	}
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	archive := tar.NewWriter(file)
-	for _, part := range []struct {
-		name string
-		size int64
-		from io.Reader
-	}{
-		{"manifest.json", int64(len(manifest)), strings.NewReader(string(manifest))},
-		{"config.json", int64(len(config)), strings.NewReader(string(config))},
-		{"layer.tar", size, layer},
-	} {
-		if err := archive.WriteHeader(&tar.Header{Name: part.name, Mode: 0o644, Size: part.size}); err != nil {
-			return err
-		}
-		if _, err := io.Copy(archive, part.from); err != nil {
-			return err
-		}
-	}
-	return errors.Join(archive.Close(), file.Close())
 }

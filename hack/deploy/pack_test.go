@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // TestPack: the archive holds the files as root's, and what the gateway's own Dockerfile says; the same files make the same name.
@@ -34,11 +36,15 @@ func TestPack(t *testing.T) {
 	put("one")
 	first := build()
 	files := untar(t, filepath.Join(dir, "image.tar"))
-	var manifest []struct{ RepoTags []string }
-	var config struct {
-		Config containerSpec
+	var manifest []struct {
+		Config           string
+		RepoTags, Layers []string
 	}
-	if err := errors.Join(json.Unmarshal(files["manifest.json"], &manifest), json.Unmarshal(files["config.json"], &config)); err != nil {
+	if err := json.Unmarshal(files["manifest.json"], &manifest); err != nil || len(manifest) != 1 || len(manifest[0].Layers) != 1 {
+		t.Fatalf("the manifest is %s, %v", files["manifest.json"], err)
+	}
+	var config v1.ConfigFile
+	if err := json.Unmarshal(files[manifest[0].Config], &config); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(first, "davit-gateway:") || len(manifest) != 1 || !reflect.DeepEqual(manifest[0].RepoTags, []string{first}) {
@@ -48,14 +54,14 @@ func TestPack(t *testing.T) {
 		t.Errorf("the image is to run as %+v", c)
 	}
 	layer := filepath.Join(dir, "layer.tar")
-	if err := os.WriteFile(layer, files["layer.tar"], 0o600); err != nil {
+	if err := os.WriteFile(layer, files[manifest[0].Layers[0]], 0o600); err != nil {
 		t.Fatal(err)
 	}
 	inside := untar(t, layer)
 	if _, there := inside["var/lib/"]; !there || string(inside["davit-gateway"]) != "one" {
 		t.Errorf("the layer holds %d files", len(inside))
 	}
-	if again := build(); again != first {
+	if again := build(); again != first || !reflect.DeepEqual(untar(t, filepath.Join(dir, "image.tar")), files) {
 		t.Errorf("the same files make %s and %s", first, again)
 	}
 	if put("two"); build() == first {

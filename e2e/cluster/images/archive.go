@@ -1,17 +1,20 @@
 package images
 
 import (
-	"archive/tar"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Image is a name for layers, the lowest first, with what a container of them runs unless it is told.
+// Image is a name for layers, lowest first, and the defaults of its containers.
 type Image struct {
 	// Ref is the name, with a registry and a tag.
 	Ref    string
@@ -19,91 +22,61 @@ type Image struct {
 	Run    Run
 }
 
-// Run is how a container runs, in the image format's own terms.
-type Run struct {
-	Env          []string            `json:"Env,omitempty"`
-	Entrypoint   []string            `json:"Entrypoint,omitempty"`
-	Cmd          []string            `json:"Cmd,omitempty"`
-	User         string              `json:"User,omitempty"`
-	WorkingDir   string              `json:"WorkingDir,omitempty"`
-	ExposedPorts map[string]struct{} `json:"ExposedPorts,omitempty"`
-}
+// Run is what a container runs by default, and how.
+type Run = v1.Config
 
-// Write writes the images as one archive, in the format of `docker save`. Layers that images share are in it once.
+// Write writes the images as one archive in the format of `docker save`. A layer that several images have is in it once.
 func Write(into io.Writer, images ...Image) error {
-	type entry struct {
-		Config   string
-		RepoTags []string
-		Layers   []string
-	}
-	out := tar.NewWriter(into)
-	var index []entry
-	written := map[string]bool{}
+	all := map[name.Tag]v1.Image{}
 	for _, image := range images {
-		config, err := image.config()
+		tag, err := name.NewTag(image.Ref)
+		if err == nil {
+			all[tag], err = image.build()
+		}
 		if err != nil {
 			return fmt.Errorf("write image %s: %w", image.Ref, err)
 		}
-		sum := sha256.Sum256(config)
-		listed := entry{Config: hex.EncodeToString(sum[:]) + ".json", RepoTags: []string{image.Ref}}
-		if err := writeText(out, listed.Config, config); err != nil {
-			return fmt.Errorf("write image %s: %w", image.Ref, err)
-		}
-		for _, layer := range image.Layers {
-			name := layer.digest + ".tar"
-			listed.Layers = append(listed.Layers, name)
-			if written[name] {
-				continue
-			}
-			written[name] = true
-			if err := writeLayer(out, name, layer); err != nil {
-				return fmt.Errorf("write image %s: %w", image.Ref, err)
-			}
-		}
-		index = append(index, listed)
 	}
-	text, err := json.Marshal(index)
-	if err != nil {
-		return err
-	}
-	if err := writeText(out, "manifest.json", text); err != nil {
-		return err
-	}
-	return out.Close()
+	return tarball.MultiWrite(all, into)
 }
 
-func (i Image) config() ([]byte, error) {
-	var diffs []string
+func (i Image) build() (v1.Image, error) {
+	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{Architecture: runtime.GOARCH, OS: "linux", Config: i.Run, RootFS: v1.RootFS{Type: "layers"}})
+	if err != nil {
+		return nil, err
+	}
+	var layers []v1.Layer
 	for _, layer := range i.Layers {
-		diffs = append(diffs, "sha256:"+layer.digest)
+		layers = append(layers, uncompressed{layer})
 	}
-	return json.Marshal(map[string]any{
-		"architecture": runtime.GOARCH, "os": "linux", "config": i.Run,
-		"rootfs": map[string]any{"type": "layers", "diff_ids": diffs},
-	})
+	return mutate.AppendLayers(image, layers...)
 }
 
-func writeText(out *tar.Writer, name string, text []byte) error {
-	if err := out.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
-		return err
-	}
-	_, err := out.Write(text)
-	return err
+// uncompressed is a v1.Layer that is stored as it is, because compressing it would take longer than copying it.
+type uncompressed struct{ layer Layer }
+
+// Digest returns the checksum of the tar.
+func (u uncompressed) Digest() (v1.Hash, error) {
+	return v1.Hash{Algorithm: "sha256", Hex: u.layer.digest}, nil
 }
 
-func writeLayer(out *tar.Writer, name string, layer Layer) error {
-	file, err := os.Open(layer.path)
+// DiffID returns the same as Digest.
+func (u uncompressed) DiffID() (v1.Hash, error) { return u.Digest() }
+
+// Compressed opens the tar, which is not compressed.
+func (u uncompressed) Compressed() (io.ReadCloser, error) { return os.Open(u.layer.path) }
+
+// Uncompressed opens the tar.
+func (u uncompressed) Uncompressed() (io.ReadCloser, error) { return os.Open(u.layer.path) }
+
+// Size returns the size of the tar in bytes.
+func (u uncompressed) Size() (int64, error) {
+	info, err := os.Stat(u.layer.path)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if err := out.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: info.Size()}); err != nil {
-		return err
-	}
-	_, err = io.Copy(out, file)
-	return err
+	return info.Size(), nil
 }
+
+// MediaType says that the tar is not compressed.
+func (u uncompressed) MediaType() (types.MediaType, error) { return types.DockerUncompressedLayer, nil }
