@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	_ "embed" // the table of settings is read from the comments of config.go

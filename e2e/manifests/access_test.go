@@ -25,7 +25,6 @@ func TestRoles(t *testing.T) {
 			rule("batch", "jobs", "", "create,get,list,watch,delete"),
 			rule("", "pods,events", "", "list,watch"),
 			rule("", "secrets", "", "create,update,delete"),
-			rule("coordination.k8s.io", "leases", "", "create,get,update"),
 		},
 		"davit/davit-setup": {
 			rule("", "secrets", "", "create"),

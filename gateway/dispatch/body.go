@@ -6,27 +6,27 @@ import (
 	"io"
 
 	"davit/gateway/hub"
+	"davit/internal/faas"
 )
 
-// smallBody is the most bytes of input that are read before a slot took them,
-// so that they can be offered to another one.
+// smallBody is how many bytes of input are read before a slot is claimed, so that they can be offered to another slot.
 const smallBody = 64 << 10
 
-// body is a caller's input: small and held in memory, or still on the caller's socket.
+// body is a caller's input: small and in memory, or still on the caller's socket.
 type body struct {
 	small  []byte
 	stream io.Reader
 	size   int64 // -1: unknown
 }
 
-func newBody(req *Request) *body {
+func newBody(req *faas.Call) *body {
 	if req.Body == nil {
 		return &body{}
 	}
 	return &body{stream: req.Body, size: req.Size}
 }
 
-// prefetch reads a body that is known to be small; then it is whole.
+// prefetch reads a body whose size is known and small; then it is whole.
 func (b *body) prefetch() error {
 	if b.stream == nil || b.size < 0 || b.size > smallBody {
 		return nil

@@ -2,211 +2,306 @@ package dispatch
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"sync"
 	"time"
 
-	"davit/gateway/hub"
 	"davit/internal/faas"
+	"davit/internal/signal"
+	"davit/internal/task"
 )
 
-// Call runs req's command and returns its result, or 202 when the caller asked
-// for that or the wait budget ended. The error is a *faas.Error; it carries the
-// invocation once there is one.
-func (d *Dispatcher) Call(ctx context.Context, req *Request) (*Reply, error) {
-	c, err := d.open(req)
-	if err != nil {
-		return nil, err
+// call is an invocation that this gateway leads.
+type call struct {
+	id      faas.InvocationID
+	rev     *faas.Revision
+	task    *task.Task    // its template
+	request *faas.Call    // nil when adopted
+	trigger *faas.Trigger // nil when adopted
+	body    *body
+	adopted bool // led before by another gateway
+	job     job
+
+	budgetEndsAt time.Time // zero: no caller waits
+
+	wanted    context.Context //nolint:containedctx // canceled, with the cause, when the call stops waiting for a slot
+	unwant    context.CancelCauseFunc
+	undecided context.Context //nolint:containedctx // canceled when the outcome is decided and on its way to Redis
+	decide    context.CancelFunc
+
+	changed signal.Broadcast // sent on every step, and when the input is stored
+
+	mu      sync.Mutex
+	life    lifecycle
+	inv     *faas.Invocation // replaced, never changed: snapshots share it
+	attempt attempt
+	input   bool // the runner has reported how storing the input went
+}
+
+// newCall returns an opened call whose contexts are children of base.
+func newCall(base context.Context, inv *faas.Invocation, rev *faas.Revision, t *task.Task) *call {
+	c := &call{id: inv.ID, rev: rev, task: t, inv: inv, body: &body{}}
+	c.wanted, c.unwant = context.WithCancelCause(base)
+	c.undecided, c.decide = context.WithCancel(base)
+	return c
+}
+
+// to takes a step, if the table of states allows it. It reports whether others may know of the call only from this step on.
+func (c *call) to(next state) (first bool) {
+	c.mu.Lock()
+	before := c.life.isKnown()
+	ok := c.life.step(next)
+	first = !before && c.life.isKnown()
+	c.mu.Unlock()
+	if ok {
+		c.changed.Send()
 	}
-	defer c.leave()
-	budget := c.budget()
-	if req.Async || budget <= 0 {
-		return d.accept(ctx, c)
-	}
-	if err := c.body.prefetch(); err != nil {
-		return nil, d.refuse(c, err)
-	}
-	c.budgetEndsAt = c.inv.CreatedAt.Add(budget)
-	defer d.cancelWhenGone(ctx, c)()
+	return first
+}
+
+// was reports whether the call is, or has been, in the state.
+func (c *call) was(s state) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.life.was(s)
+}
+
+// isKnown reports whether others may know of the call.
+func (c *call) isKnown() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.life.isKnown()
+}
+
+// isDecided reports whether the outcome is decided, and those who wait for it may know.
+func (c *call) isDecided() bool { return c.undecided.Err() != nil }
+
+// await returns once holds returns true, or when ctx ends. It asks after every step.
+func (c *call) await(ctx context.Context, holds func() bool) error {
 	for {
-		slot, err := d.claim(ctx, c)
-		if errors.Is(err, errBudget) || errors.Is(err, errShutdown) && c.body.whole() {
-			return d.accept(ctx, c)
+		changed := c.changed.C()
+		if holds() {
+			return nil
 		}
-		if err != nil {
-			return nil, d.giveUp(c, err)
-		}
-		reply, err := d.invoke(ctx, c, slot)
-		if !errors.Is(err, hub.ErrRefused) {
-			return reply, err
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
 		}
 	}
 }
 
-// invoke gives the task to a claimed slot and waits for the outcome.
-// hub.ErrRefused means that nothing happened and another slot is worth a try.
-func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*Reply, error) {
-	t, err := d.complete(ctx, c, slot)
-	if err != nil {
-		slot.Release()
-		return nil, d.giveUp(c, err)
+// change replaces the record by a changed copy; a final record stays as it is.
+func (c *call) change(f func(*faas.Invocation)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inv.State.Final() {
+		return
 	}
-	wait, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	answer, err := slot.Invoke(wait, t, c.body.hub(), func(context.Context) error {
-		if c.ctx.Err() != nil {
-			return context.Cause(c.ctx) //nolint:contextcheck // the call has a life of its own
+	next := c.inv.Clone()
+	f(next)
+	c.inv = next
+}
+
+// amend replaces the record by a changed copy, also a final one: f must not change its state.
+func (c *call) amend(f func(*faas.Invocation)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.inv.Clone()
+	f(next)
+	c.inv = next
+}
+
+// adoptRecord replaces the record by one that another gateway made final.
+func (c *call) adoptRecord(inv *faas.Invocation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inv = inv
+}
+
+// recorded notes that the final record is in Redis. first reports whether it was not before, over whether the runner has
+// nothing more to report.
+func (c *call) recorded() (first, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first, over = !c.life.was(recorded), c.life.was(stored)
+	c.life.step(recorded)
+	return first, over
+}
+
+// record returns the record as it is known; it must not be changed.
+func (c *call) record() *faas.Invocation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inv
+}
+
+// snapshot returns a copy of the record as it is known.
+func (c *call) snapshot() *faas.Invocation { return c.record().Clone() }
+
+// snapshotWith returns a copy of the record as it will be when the outcome is settled.
+func (c *call) snapshotWith(o *task.Outcome) *faas.Invocation {
+	inv := c.snapshot()
+	if !inv.State.Final() {
+		o.Settle(inv)
+	}
+	return inv
+}
+
+func (c *call) isFinal() bool { return c.record().State.Final() }
+
+func (c *call) mode() faas.Mode { return c.record().Mode }
+
+// isStaged reports whether the gateway has stored the input.
+func (c *call) isStaged() bool {
+	in := c.record().Input
+	return in != nil && in.Stored
+}
+
+// outcome returns what is known of the command's end, or nil.
+func (c *call) outcome() *task.Outcome {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.attempt.outcome
+}
+
+// setOutcome notes the outcome, and reports whether the invocation was accepted.
+func (c *call) setOutcome(o *task.Outcome) (accepted bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.attempt.outcome = o
+	return c.inv.Inner.Accepted
+}
+
+// answered notes the outcome with which the runner's answer begins.
+func (c *call) answered(o *task.Outcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.attempt.outcome == nil {
+		c.attempt.outcome = o
+	}
+}
+
+func (c *call) logTail() string {
+	if o := c.outcome(); o != nil {
+		return o.LogTail
+	}
+	return ""
+}
+
+// view returns one consistent copy of what is known of the call.
+func (c *call) view() faas.CallView {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := faas.CallView{
+		Record: c.inv.Clone(), Known: c.life.isKnown(), Stored: c.life.was(stored), Ended: c.isDecided(),
+		Answered: c.attempt.outcome != nil && !c.inv.Inner.Accepted,
+	}
+	v.Latest = v.Record
+	if v.Answered && !v.Record.State.Final() {
+		v.Latest = v.Record.Clone()
+		c.attempt.outcome.Settle(v.Latest)
+	}
+	return v
+}
+
+// hasAnswered reports whether the caller has the outcome.
+func (c *call) hasAnswered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.attempt.outcome != nil && !c.inv.Inner.Accepted
+}
+
+// settlesAlone reports whether others may have a say in how the call ends, or its end is in Redis already. A call that only
+// its caller knew of is written together with others.
+func (c *call) settlesAlone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inv.State.Final() && (c.life.was(recorded) || c.adopted || c.inv.Inner.Accepted || !c.attempt.missedAt.IsZero())
+}
+
+// keeps reports whether the runner uploads the result of a call that was not accepted, by the trigger's keep.
+func (c *call) keeps(o *task.Outcome) bool {
+	switch c.record().Inner.Keep {
+	case faas.KeepNone:
+		return false
+	case faas.KeepFailed:
+		return o.Reason != ""
+	case faas.KeepAll:
+	}
+	return true
+}
+
+// outOfTouch notes that the runner's connections are gone.
+func (c *call) outOfTouch(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.attempt.missedAt.IsZero() {
+		c.attempt.missedAt = now
+	}
+}
+
+// inTouch notes that the runner is connected, or that its absence is dealt with.
+func (c *call) inTouch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.attempt.missedAt = time.Time{}
+}
+
+// missedFor is how long the runner has been out of touch; 0 if it has nothing more to report.
+func (c *call) missedFor(now time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.attempt.missedAt.IsZero() || c.life.was(stored) {
+		return 0
+	}
+	return now.Sub(c.attempt.missedAt)
+}
+
+// inputReported notes that the runner has reported how storing the input went.
+func (c *call) inputReported() {
+	c.mu.Lock()
+	c.input = true
+	c.mu.Unlock()
+	c.changed.Send()
+}
+
+func (c *call) isInputReported() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.input
+}
+
+// budget is how long the caller waits for the result before it gets a 202.
+func (c *call) budget() time.Duration {
+	budget := c.trigger.Wait.Std()
+	if c.request.Wait != nil && *c.request.Wait < budget {
+		budget = *c.request.Wait
+	}
+	return budget
+}
+
+// stopAtBudget cancels a wait with errBudget when the caller's budget ends; now is the present time.
+func (c *call) stopAtBudget(now time.Time, cancel context.CancelCauseFunc) {
+	if c.budgetEndsAt.IsZero() {
+		return
+	}
+	timer := time.AfterFunc(max(c.budgetEndsAt.Sub(now), 0), func() { cancel(errBudget) })
+	context.AfterFunc(c.wanted, func() { timer.Stop() })
+}
+
+// stopWhenLost cancels a wait for the runner's answer when the invocation ends without an outcome of the runner, because a
+// runner that hangs may keep its connection open for long. It holds until stop is called.
+func (c *call) stopWhenLost(cancel context.CancelCauseFunc) (stop func() bool) {
+	return context.AfterFunc(c.undecided, func() {
+		if c.outcome() == nil {
+			cancel(errEnded)
 		}
-		d.took(c, slot) //nolint:contextcheck // what is withdrawn is not this call's
-		c.committed()
-		c.stopAtBudget(cancel)
-		c.stopWhenLost(cancel) //nolint:contextcheck // the call has a life of its own
-		return nil
 	})
-	var unread *hub.BodyError
-	switch {
-	case err == nil:
-		return d.reply(c, answer)
-	case errors.Is(err, hub.ErrRefused):
-		c.unbind()
-		return nil, err
-	case errors.As(err, &unread):
-		return nil, d.refuse(c, unread.Err)
-	case errors.Is(err, hub.ErrNotRun) && faas.KindOf(err) == faas.TooLarge:
-		return nil, d.refuse(c, err)
-	case c.ctx.Err() != nil && errors.Is(err, hub.ErrNotRun):
-		return nil, d.giveUp(c, context.Cause(c.ctx)) //nolint:contextcheck // the call has a life of its own
-	case errors.Is(err, hub.ErrNotRun) && c.body.whole() && ctx.Err() == nil:
-		c.unbind()
-		return nil, fmt.Errorf("%w: %w", hub.ErrRefused, err)
-	case errors.Is(err, hub.ErrNotRun):
-		return nil, d.giveUp(c, &loss{faas.ReasonRunnerLost, "the runner was lost while the input was sent; nothing ran"})
-	case errors.Is(context.Cause(wait), errBudget):
-		return d.outlive(ctx, c)
-	case errors.Is(context.Cause(wait), errEnded):
-		return d.endedUnheard(ctx, c)
-	}
-	d.Logger.Info("connection to runner lost after the commit", "invocation", c.id, "runner", slot.Runner().Runner, "cause", err)
-	return d.rejoin(ctx, c)
 }
 
-// rejoin waits for the outcome of an invocation whose connection broke: the
-// runner goes on, and says what it holds when it dials in again.
-func (d *Dispatcher) rejoin(ctx context.Context, c *call) (*Reply, error) {
-	wait, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	c.stopAtBudget(cancel)
-	c.stopWhenLost(cancel)           //nolint:contextcheck // the call has a life of its own
-	defer c.stopOnceStored(cancel)() //nolint:contextcheck // as above
-	answer, err := d.hub.Attach(wait, c.id)
-	switch {
-	case err == nil:
-		return d.reply(c, answer)
-	case errors.Is(context.Cause(wait), errBudget):
-		return d.outlive(ctx, c)
-	case errors.Is(err, hub.ErrGone):
-		d.lose(c, faas.ReasonRunnerLost, "the runner never took the task, or forgot it")
-	}
-	select {
-	case <-c.ended.done:
-		return d.endedUnheard(ctx, c)
-	case <-ctx.Done():
-		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the gateway is stopping", Invocation: c.snapshot(), RetryAfter: time.Second}
+// leave ends what the caller's own goroutine needed, unless the invocation goes on without it.
+func (c *call) leave() {
+	if !c.record().Inner.Accepted {
+		c.unwant(nil)
 	}
 }
-
-// reply turns a runner's answer into the caller's.
-func (d *Dispatcher) reply(c *call, a *hub.Answer) (*Reply, error) {
-	c.answered(&a.Outcome)
-	if a.Outcome.Reason != "" {
-		_ = a.Body.Close()
-		return nil, failed(c.snapshotWith(&a.Outcome), a.Outcome.LogTail)
-	}
-	return &Reply{Invocation: c.snapshotWith(&a.Outcome), Kind: a.Kind, Filename: a.Filename, Body: a.Body}, nil
-}
-
-// endedUnheard answers a call that ended while nobody could hear its answer: with
-// 202 once the result can be fetched by id.
-func (d *Dispatcher) endedUnheard(ctx context.Context, c *call) (*Reply, error) {
-	wait, cancel := context.WithTimeout(ctx, settleSoon)
-	defer cancel()
-	select {
-	case <-c.stored.done:
-	case <-wait.Done():
-	}
-	inv := c.snapshot()
-	if inv.Reason == nil && inv.Result != nil && inv.Result.Stored {
-		return &Reply{Invocation: inv, Accepted: true}, nil
-	}
-	return nil, c.failure()
-}
-
-// failure is the error of a call that has ended without an answer from its runner.
-func (c *call) failure() error {
-	inv := c.snapshot()
-	if inv.Reason == nil {
-		return &faas.Error{Kind: faas.Unavailable, Detail: "the command succeeded, but the connection to its result was lost; fetch it by id", Invocation: inv, RetryAfter: time.Second}
-	}
-	return failed(inv, c.logTail())
-}
-
-// failed is the error that tells a caller about an invocation that did not succeed.
-func failed(inv *faas.Invocation, tail string) *faas.Error {
-	reason := *inv.Reason
-	e := &faas.Error{Kind: reason.Kind(), Detail: reason.Advice(), Invocation: inv, LogTail: tail}
-	if inv.Detail != "" {
-		e.Detail = inv.Detail + ". " + e.Detail
-	}
-	if e.Kind == faas.Unavailable {
-		e.RetryAfter = 5 * time.Second
-	}
-	return e
-}
-
-// giveUp settles a call that will not run and returns its error.
-func (d *Dispatcher) giveUp(c *call, err error) error {
-	var l *loss
-	switch {
-	case errors.As(err, &l):
-		d.lose(c, l.reason, l.detail)
-		return failed(c.snapshot(), "")
-	case errors.Is(err, errCancelled):
-		d.lose(c, faas.ReasonCancelled, "cancelled before it ran")
-		return failed(c.snapshot(), "")
-	case errors.Is(err, errGone):
-		d.lose(c, faas.ReasonCancelled, "the caller hung up before it ran")
-		return failed(c.snapshot(), "")
-	}
-	d.drop(c)
-	var e *faas.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &faas.Error{Kind: faas.Unavailable, Detail: "the gateway cannot run this now", RetryAfter: time.Second, Err: err}
-}
-
-// refuse drops a call whose body could not be read: nothing ran, and nothing is kept of it.
-func (d *Dispatcher) refuse(c *call, err error) error {
-	d.drop(c)
-	var e *faas.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &faas.Error{Kind: faas.Invalid, Detail: "the request body ended before it was whole", Err: err}
-}
-
-// loss is a reason why an invocation does not run, or no longer.
-type loss struct {
-	reason faas.Reason
-	detail string
-}
-
-func (l *loss) Error() string { return string(l.reason) + ": " + l.detail }
-
-var (
-	errBudget    = errors.New("the wait budget ended")
-	errCancelled = errors.New("cancelled")
-	errGone      = errors.New("the caller hung up")
-	errShutdown  = errors.New("the gateway is stopping")
-	errEnded     = errors.New("the invocation ended")
-)

@@ -1,11 +1,10 @@
-// Package dispatch is the use case at Davit's heart: request → invocation →
-// outcome. It queues calls within bounds, gets each a slot in the way its mode
-// says, hands the task to a runner, answers the caller, and settles the record
-// of every invocation exactly once.
+// Package dispatch runs one call from the request to the settled record: it pins the revision, claims a slot, sends the task,
+// answers the caller, and writes the record exactly once.
 //
-// It does not know HTTP, Redis or Kubernetes; what it needs of them it declares
-// as small interfaces in ports.go. Start at Dispatcher.Call, which shows one
-// call on one screen; what happens to invocations that no caller waits for is
-// in accept.go, what happens when things die in adopt.go, and how many runners
-// are kept, which one gateway decides for all, in scale.go and leader.go.
+// A call that finds a parked slot costs no round trip to Redis or the store before the first byte of its result. A call that
+// finds none waits in the function's bounded queue while a runner is started for it; a call that outlives its wait budget is
+// accepted: input and record are stored, then the caller gets a 202, and this gateway leads the invocation under a lease.
+//
+// How many standby and warm runners there are is package fleet's, what follows when a gateway or a runner dies is package
+// recovery's, what people read later is package records'. Start at Dispatcher.Call; the life of a call is the table in state.go.
 package dispatch

@@ -5,60 +5,22 @@ import (
 	"time"
 )
 
-// Drain refuses new calls and lets those that run come to their end, for at
-// most Limits.Drain; callers that still wait then get their 202 where that can
-// be made safe.
+// Drain refuses new calls and lets running ones end, for at most Limits.Drain. Callers that still wait for a slot get a 202
+// where input and record can be stored, else an Unavailable error.
 func (d *Dispatcher) Drain(ctx context.Context) {
-	d.mu.Lock()
-	d.stopping = true
-	waiting := make([]*call, 0, len(d.calls))
-	for _, c := range d.calls {
-		if !c.current().State.Final() && !c.isCommitted() {
-			waiting = append(waiting, c)
-		}
+	d.calls.close()
+	for _, c := range d.calls.which(func(c *call) bool { return !c.isFinal() && !c.was(committed) }) {
+		c.unwant(errShutdown)
 	}
-	for f := range d.firsts {
-		f.cancel(errShutdown)
-	}
-	d.mu.Unlock()
-	for _, c := range waiting {
-		c.cancel(errShutdown)
-	}
-	d.scaler.wake()
-	ctx, cancel := context.WithTimeout(ctx, d.Limits.Drain)
+	ctx, cancel := context.WithTimeout(ctx, d.limits.Drain)
 	defer cancel()
-	for d.running() > 0 {
-		heard := d.whenSettled()
+	for d.calls.running() > 0 {
+		changed := d.calls.changed.C()
 		select {
 		case <-ctx.Done():
 			return
-		case <-heard:
+		case <-changed:
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// running counts the calls led here whose command runs.
-func (d *Dispatcher) running() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := 0
-	for _, c := range d.calls {
-		if c.isCommitted() && !c.isSaved() {
-			n++
-		}
-	}
-	return n
-}
-
-func (c *call) isSaved() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.saved
-}
-
-func (d *Dispatcher) isStopping() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.stopping
 }

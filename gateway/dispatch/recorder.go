@@ -2,70 +2,74 @@ package dispatch
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/signal"
 )
 
 const (
-	recordDelay = 50 * time.Millisecond // lets a short call's states become one write, and many calls' too
-	recordRetry = time.Second           // after Redis refused
+	recordDelay = 50 * time.Millisecond // makes one write of a short call's states, and of those of many calls
+	recordRetry = time.Second           // after Redis refused a write
 	ackWithin   = 5 * time.Second
 )
 
-// recorder writes records off the call path: the newest state of each call,
-// many in one round trip, again until Redis has them. It also tells runners
-// what is settled, so that they may forget it.
+// recorder writes records off the call path: the newest state of each call, many in one round trip, again until Redis has
+// them. It also acknowledges recorded outcomes to their runners, so that these may forget them.
 type recorder struct {
-	d    *Dispatcher
-	kick chan struct{}
+	records Records
+	acks    Acknowledger
+	meter   Meter
+	errors  CallMeter
+	calls   *calls
+	log     *slog.Logger
+	yield   func(*call) // leaves a call to the gateway that leads it; set by New
+
+	wake signal.Wake
 
 	mu       sync.Mutex
 	dirty    map[faas.InvocationID]*call
-	awaiting []chan struct{} // closed when what was dirty before has been tried
+	awaiting []chan struct{} // closed when an attempt was made to write what is dirty now
 
-	writing sync.Mutex          // one flush at a time
-	acks    []faas.InvocationID // runners that are still to hear; guarded by writing
+	writing    sync.Mutex          // one flush at a time
+	unreported []faas.InvocationID // outcomes to acknowledge; guarded by writing
 }
 
-func newRecorder(d *Dispatcher) *recorder {
-	return &recorder{d: d, kick: make(chan struct{}, 1), dirty: make(map[faas.InvocationID]*call)}
+func newRecorder(o *Options, table *calls) *recorder {
+	return &recorder{
+		records: o.Records, acks: o.Acks, meter: o.Meter, errors: o.CallMeter, calls: table, log: o.Log,
+		wake: signal.NewWake(), dirty: make(map[faas.InvocationID]*call),
+	}
 }
 
-// save has c's record written soon.
+// save writes c's record soon.
 func (r *recorder) save(c *call) {
 	r.mu.Lock()
 	first := len(r.dirty) == 0
 	r.dirty[c.id] = c
 	r.mu.Unlock()
 	if first {
-		time.AfterFunc(recordDelay, r.wake)
+		time.AfterFunc(recordDelay, r.wake.Set)
 	}
 }
 
-// saveNow has c's record written at once.
+// saveNow writes c's record at once, in the background.
 func (r *recorder) saveNow(c *call) {
 	r.mu.Lock()
 	r.dirty[c.id] = c
 	r.mu.Unlock()
-	r.wake()
+	r.wake.Set()
 }
 
-func (r *recorder) wake() {
-	select {
-	case r.kick <- struct{}{}:
-	default:
-	}
-}
-
-// caughtUp returns when what was to be written before has been tried, at most after that time.
-func (r *recorder) caughtUp(ctx context.Context, most time.Duration) {
+// catchUp returns when an attempt was made to write every record that is dirty now, or after most.
+func (r *recorder) catchUp(ctx context.Context, most time.Duration) {
 	tried := make(chan struct{})
 	r.mu.Lock()
 	r.awaiting = append(r.awaiting, tried)
 	r.mu.Unlock()
-	r.wake()
+	r.wake.Set()
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
@@ -81,10 +85,10 @@ func (r *recorder) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.kick:
+		case <-r.wake.C():
 		}
 		whole := r.flush(context.WithoutCancel(ctx))
-		r.tell(context.WithoutCancel(ctx))
+		r.acknowledge(context.WithoutCancel(ctx))
 		if whole {
 			continue
 		}
@@ -92,18 +96,18 @@ func (r *recorder) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(recordRetry):
-			r.wake()
+			r.wake.Set()
 		}
 	}
 }
 
-// flush writes what is dirty and reports whether Redis took all of it.
+// flush writes the dirty records and reports whether Redis took all of them.
 func (r *recorder) flush(ctx context.Context) bool {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	r.mu.Lock()
-	calls := r.dirty
-	r.dirty = make(map[faas.InvocationID]*call, len(calls))
+	dirty := r.dirty
+	r.dirty = make(map[faas.InvocationID]*call, len(dirty))
 	awaiting := r.awaiting
 	r.awaiting = nil
 	r.mu.Unlock()
@@ -114,14 +118,15 @@ func (r *recorder) flush(ctx context.Context) bool {
 	}()
 	var together []*faas.Invocation
 	var alone []*call
-	for _, c := range calls {
+	for _, c := range dirty {
 		if c.settlesAlone() {
 			alone = append(alone, c)
 			continue
 		}
-		together = append(together, withoutTask(c.current(), c.isFinal()))
+		inv := c.record()
+		together = append(together, withoutTask(inv, inv.State.Final()))
 	}
-	ok := r.saveTogether(ctx, calls, together)
+	ok := r.saveTogether(ctx, dirty, together)
 	for _, c := range alone {
 		if !r.settle(ctx, c) {
 			r.save(c)
@@ -131,54 +136,45 @@ func (r *recorder) flush(ctx context.Context) bool {
 	return ok
 }
 
-// settlesAlone reports whether others may have a say in how the call ends, or
-// its end is in Redis already. A call that only its caller knew of is written with many.
-func (c *call) settlesAlone() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.inv.State.Final() && (c.saved || c.req == nil || c.inv.Inner.Accepted || !c.missedAt.IsZero())
-}
-
 // saveTogether writes many records in few round trips.
-func (r *recorder) saveTogether(ctx context.Context, calls map[faas.InvocationID]*call, records []*faas.Invocation) bool {
+func (r *recorder) saveTogether(ctx context.Context, dirty map[faas.InvocationID]*call, records []*faas.Invocation) bool {
 	if len(records) == 0 {
 		return true
 	}
-	if err := r.d.Records.SaveInvocations(ctx, records); err != nil {
+	if err := r.records.SaveInvocations(ctx, records); err != nil {
 		r.failed("save records", err)
-		r.again(calls, records)
+		r.retry(dirty, records)
 		return false
 	}
 	for _, inv := range records {
 		if inv.State.Final() {
-			r.d.Meter.Settled(inv)
-			r.done(calls[inv.ID])
+			r.meter.Settled(inv)
+			r.recorded(dirty[inv.ID])
 		}
 	}
 	return true
 }
 
-func (r *recorder) again(calls map[faas.InvocationID]*call, open []*faas.Invocation) {
+// retry marks the calls dirty again whose records were not written.
+func (r *recorder) retry(dirty map[faas.InvocationID]*call, records []*faas.Invocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, inv := range open {
+	for _, inv := range records {
 		if _, newer := r.dirty[inv.ID]; !newer {
-			r.dirty[inv.ID] = calls[inv.ID]
+			r.dirty[inv.ID] = dirty[inv.ID]
 		}
 	}
 }
 
-// settle writes a final record, once; what the store says later is added to it.
+// settle writes a final record, once; what the runner reports later of its uploads is added to it.
 func (r *recorder) settle(ctx context.Context, c *call) bool {
-	c.mu.Lock()
-	inv, saved := c.inv, c.saved
-	c.mu.Unlock()
-	if saved {
-		return r.amend(ctx, c, inv)
+	inv := c.record()
+	if c.was(recorded) {
+		return r.complete(ctx, c, inv)
 	}
-	settled, applied, err := r.d.Records.Settle(ctx, withoutTask(inv, true))
+	settled, applied, err := r.records.Settle(ctx, withoutTask(inv, true))
 	if faas.KindOf(err) == faas.Conflict { // another gateway leads it by now
-		r.d.yield(c)
+		r.yield(c)
 		return true
 	}
 	if err != nil {
@@ -186,19 +182,18 @@ func (r *recorder) settle(ctx context.Context, c *call) bool {
 		return false
 	}
 	if applied {
-		r.d.Meter.Settled(inv)
+		r.meter.Settled(inv)
 	} else {
-		r.d.Meter.Released()
-		c.mu.Lock()
-		c.inv = settled
-		c.mu.Unlock()
+		r.meter.Released()
+		c.adoptRecord(settled)
 	}
-	r.done(c)
+	r.recorded(c)
 	return true
 }
 
-func (r *recorder) amend(ctx context.Context, c *call, inv *faas.Invocation) bool {
-	_, err := r.d.Records.UpdateInvocation(ctx, c.id, func(i *faas.Invocation) error {
+// complete adds to a record that is final in Redis what the runner has uploaded since.
+func (r *recorder) complete(ctx context.Context, c *call, inv *faas.Invocation) bool {
+	_, err := r.records.UpdateInvocation(ctx, c.id, func(i *faas.Invocation) error {
 		i.Result, i.Input, i.Phases = inv.Result, inv.Input, inv.Phases
 		if inv.Inner != nil && i.Inner != nil {
 			i.Inner.LogSize, i.Inner.LogStored = inv.Inner.LogSize, inv.Inner.LogStored
@@ -209,50 +204,46 @@ func (r *recorder) amend(ctx context.Context, c *call, inv *faas.Invocation) boo
 		r.failed("complete a record", err)
 		return false
 	}
-	r.done(c)
+	r.recorded(c)
 	return true
 }
 
-// done has the runner told that the outcome is safe, and forgets the call once nothing more can come.
-func (r *recorder) done(c *call) {
-	c.mu.Lock()
-	first := !c.saved
-	c.saved = true
-	over := c.stored.isSet()
-	runner := c.inv.Inner.Runner != ""
-	c.mu.Unlock()
-	if first && runner {
-		r.acks = append(r.acks, c.id)
+// recorded notes that the final record is in Redis, schedules the acknowledgement, and forgets the call if its runner has
+// nothing more to report.
+func (r *recorder) recorded(c *call) {
+	first, over := c.recorded()
+	if first && c.record().Inner.Runner != "" {
+		r.unreported = append(r.unreported, c.id)
 	}
 	if over {
-		r.d.forget(c)
+		r.calls.forget(c)
 	}
 }
 
-// tell lets runners forget the outcomes that are safe, and those who wait look
-// again. A runner that does not hear it says again what it holds.
-func (r *recorder) tell(ctx context.Context) {
+// acknowledge tells runners which outcomes are safe, and wakes readers. A runner that misses the acknowledgement reports the
+// invocation again when it reconnects.
+func (r *recorder) acknowledge(ctx context.Context) {
 	r.writing.Lock()
-	acks := r.acks
-	r.acks = nil
+	acks := r.unreported
+	r.unreported = nil
 	r.writing.Unlock()
-	r.d.announce()
+	r.calls.changed.Send()
 	if len(acks) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, ackWithin)
 	defer cancel()
-	if err := r.d.hub.AckAll(ctx, acks); err != nil {
-		r.d.Logger.Debug("acknowledge outcomes", "error", err)
+	if err := r.acks.AckAll(ctx, acks); err != nil {
+		r.log.Debug("acknowledging outcomes failed", "error", err)
 	}
 }
 
 func (r *recorder) failed(what string, err error) {
-	r.d.Meter.StoreError("redis")
-	r.d.Logger.Warn("write records; trying again", "what", what, "error", err)
+	r.errors.StoreError("redis")
+	r.log.Warn("writing records failed; retrying", "what", what, "error", err)
 }
 
-// withoutTask is the record as it is kept when it is over: the task has done its duty.
+// withoutTask returns the record as it is kept when it is over: nobody runs its task again.
 func withoutTask(inv *faas.Invocation, over bool) *faas.Invocation {
 	if !over || inv.Inner.Task == nil {
 		return inv

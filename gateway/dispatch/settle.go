@@ -1,62 +1,60 @@
 package dispatch
 
 import (
+	"errors"
+	"time"
+
 	"davit/internal/faas"
 	"davit/internal/task"
 )
 
-// end notes that the command has ended. An invocation that a caller waits for
-// is final with that; one that was answered 202 only when its result is stored.
-func (d *Dispatcher) end(c *call, o *task.Outcome) {
-	c.mu.Lock()
-	c.outcome = o
-	accepted := c.inv.Inner.Accepted
-	c.mu.Unlock()
+// settler decides the outcomes of calls. The order of each end is: change the record, step on, free the permit, save, and
+// only then report the end, because who learns of the end may list.
+type settler struct {
+	calls    *calls
+	recorder *recorder
+	permits  *permits
+	launches *launches
+	progress *progress
+	meter    Meter
+	now      func() time.Time
+}
+
+// end notes that the command has ended. An invocation that a caller waits for is final with that, an accepted one only when
+// its result is stored.
+func (s *settler) end(c *call, o *task.Outcome) {
+	accepted := c.setOutcome(o)
 	if !accepted {
 		c.change(o.Settle)
 	}
-	if !accepted && !c.keeps(o) { // else the runner tells when it has stored what it left
-		c.stored.set()
-		d.freePlace(c.id)
+	s.progress.step(c, ended)
+	if !accepted && !c.keeps(o) { // else the runner reports its uploads
+		c.to(stored)
+		s.permits.free(c.id)
 	}
-	d.recorder.save(c) // before the end is told: who hears of it may list
-	c.tellEnd()
+	s.recorder.save(c)
+	s.report(c)
 }
 
-// keeps reports whether a runner stores what a call leaves that nobody was promised.
-func (c *call) keeps(o *task.Outcome) bool {
-	switch c.current().Inner.Keep {
-	case faas.KeepNone:
-		return false
-	case faas.KeepFailed:
-		return o.Reason != ""
-	case faas.KeepAll:
-	}
-	return true
-}
-
-// uploaded notes how the uploads went; after it, the runner has nothing more to say.
-func (d *Dispatcher) uploaded(c *call, o *task.Outcome) {
+// uploaded notes how the uploads went; after it, the runner has nothing more to report.
+func (s *settler) uploaded(c *call, o *task.Outcome) {
 	c.change(o.Settle)
-	c.mu.Lock()
-	next := c.inv.Clone()
-	amend(next, o)
-	c.inv = next
-	c.outcome = o
-	c.mu.Unlock()
-	c.stored.set()
-	c.input.set()
-	d.freePlace(c.id)
+	c.amend(func(i *faas.Invocation) { addUploads(i, o) })
+	c.setOutcome(o)
+	s.progress.step(c, ended)
+	c.to(stored)
+	c.inputReported()
+	s.permits.free(c.id)
 	if c.hasAnswered() {
-		d.recorder.save(c) // nobody waits for its record
+		s.recorder.save(c) // nobody waits for its record
 	} else {
-		d.recorder.saveNow(c)
+		s.recorder.saveNow(c)
 	}
-	c.tellEnd()
+	s.report(c)
 }
 
-// amend writes into a final record what is in the store by now; it changes nothing else.
-func amend(i *faas.Invocation, o *task.Outcome) {
+// addUploads writes into a final record what is in the store by now; it changes nothing else.
+func addUploads(i *faas.Invocation, o *task.Outcome) {
 	if o.Result != nil && i.Result != nil && o.Result.Stored && o.Result.SHA256 == i.Result.SHA256 {
 		i.Result.Stored = true
 	}
@@ -74,41 +72,93 @@ func amend(i *faas.Invocation, o *task.Outcome) {
 }
 
 // lose makes an invocation final that has no outcome of its own.
-func (d *Dispatcher) lose(c *call, reason faas.Reason, detail string) {
-	c.change(func(i *faas.Invocation) { i.End(reason, detail, d.Now().UTC()) })
-	c.count()
-	c.stored.set()
-	c.cancel(&loss{reason, detail})
-	d.dismiss(c)
-	d.freePlace(c.id)
-	d.recorder.saveNow(c)
-	c.tellEnd()
+func (s *settler) lose(c *call, reason faas.Reason, detail string) {
+	c.change(func(i *faas.Invocation) { i.End(reason, detail, s.now().UTC()) })
+	s.progress.step(c, ended)
+	c.to(stored) // nothing is uploaded
+	c.unwant(&loss{reason, detail})
+	s.launches.dismiss(c)
+	s.permits.free(c.id)
+	s.recorder.saveNow(c)
+	s.report(c)
 }
 
-// drop forgets a call that never was accepted; one that was seen by others is settled instead.
-func (d *Dispatcher) drop(c *call) {
-	c.mu.Lock()
-	seen := c.reported
-	c.mu.Unlock()
-	if seen {
-		d.lose(c, faas.ReasonCancelled, "the call ended before its input was whole; nothing ran")
+// drop forgets a call that never ran. A call that others may know of is settled instead.
+func (s *settler) drop(c *call) {
+	if c.isKnown() {
+		s.lose(c, faas.ReasonCancelled, "the call ended before its input was whole; nothing ran")
 		return
 	}
-	c.cancel(errEnded)
-	d.dismiss(c)
-	d.forget(c)
-	c.tellEnd()
+	c.unwant(errEnded)
+	s.launches.dismiss(c)
+	s.close(c)
 }
 
-// tellEnd lets those go on who wait for the outcome.
-func (c *call) tellEnd() {
-	if c.ended.set() {
-		c.d.announce()
+// yield leaves an invocation to the gateway that leads it by now.
+func (s *settler) yield(c *call) {
+	s.permits.free(c.id)
+	s.close(c)
+	s.meter.Released()
+}
+
+// handOver leaves an invocation to the gateway that made record final. It reports false if the call is final here already:
+// then Redis decides which end stands.
+func (s *settler) handOver(c *call, record *faas.Invocation) bool {
+	c.mu.Lock()
+	final := c.inv.State.Final()
+	if !final {
+		c.inv = record
+		for _, next := range []state{ended, stored, recorded} {
+			c.life.step(next)
+		}
+	}
+	c.mu.Unlock()
+	if final {
+		return false
+	}
+	s.meter.Released()
+	c.unwant(errEnded)
+	s.launches.dismiss(c)
+	s.permits.free(c.id)
+	c.inputReported()
+	s.close(c)
+	return true
+}
+
+// close forgets a call and reports its end.
+func (s *settler) close(c *call) {
+	s.calls.forget(c)
+	s.calls.changed.Send()
+}
+
+// report wakes everybody who waits for the outcome.
+func (s *settler) report(c *call) {
+	if !c.isDecided() {
+		c.decide()
+		s.calls.changed.Send()
 	}
 }
 
-func (c *call) isCommitted() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.commit
+// giveUp settles a call that will not run, and returns the error for its caller.
+func (s *settler) giveUp(c *call, err error) error {
+	var l *loss
+	switch {
+	case errors.As(err, &l):
+		s.lose(c, l.reason, l.detail)
+		return failed(c.snapshot(), "")
+	case errors.Is(err, errCancelled):
+		s.lose(c, faas.ReasonCancelled, "cancelled before it ran")
+		return failed(c.snapshot(), "")
+	case errors.Is(err, errGone):
+		s.lose(c, faas.ReasonCancelled, "the caller hung up before it ran")
+		return failed(c.snapshot(), "")
+	}
+	s.drop(c)
+	return notRun(err)
+}
+
+// refuse drops a call whose body could not be read, and returns the error for its caller.
+func (s *settler) refuse(c *call, err error) error {
+	s.drop(c)
+	return badBody(err)
 }

@@ -107,7 +107,7 @@ func (h *Hub) serveControl(r *runner, c, before *control, hello *task.Hello) {
 		<-before.done
 	}
 	h.arrive(r, c, hello)
-	h.opts.Observer.Joined(*hello)
+	h.observe.Joined(*hello)
 	h.log.Info("runner joined", "runner", hello.Runner, "revision", hello.Ref().String(), "start", hello.Start, "held", len(hello.Held))
 	h.tellFirst(c)
 
@@ -118,7 +118,7 @@ func (h *Hub) serveControl(r *runner, c, before *control, hello *task.Hello) {
 		return
 	}
 	h.log.Info("runner left", "runner", hello.Runner, "held", len(held), "cause", err)
-	h.opts.Observer.Left(r.hello, held)
+	h.observe.Left(r.hello, held)
 }
 
 // follow reads the runner's events until the connection ends.
@@ -139,7 +139,7 @@ func (h *Hub) follow(r *runner, c *control) error {
 			return fmt.Errorf("read events: %w", err)
 		}
 		h.happened(r, e)
-		h.opts.Observer.Happened(r.hello.Runner, *e)
+		h.observe.Happened(r.hello.Runner, *e)
 	}
 }
 

@@ -44,19 +44,19 @@ type Observer interface {
 
 // Options are what a Hub needs.
 type Options struct {
-	Gateway  faas.GatewayID
-	Verify   func(ref faas.RevisionRef, token string) bool // of runners' tokens, in constant time
-	Observer Observer
-	Log      *slog.Logger    // nil: discarded
-	Peers    func() []string // runner addresses (host:port) of all live gateways, until the first SetPeers; nil: none
-	Parts    Parter          // nil: no upload is too large for one PUT
+	Gateway faas.GatewayID
+	Verify  func(ref faas.RevisionRef, token string) bool // of runners' tokens, in constant time
+	Log     *slog.Logger                                  // nil: discarded
+	Peers   func() []string                               // runner addresses (host:port) of all live gateways, until the first SetPeers; nil: none
 }
 
 // Hub holds the parked runners of one gateway. Its methods may be called at the same time.
 type Hub struct {
 	opts    Options
 	log     *slog.Logger
-	buffers sync.Pool // of *[]byte with streamBuffer bytes
+	observe Observer      // given to Run
+	started chan struct{} // closed by Run; no runner is let in before
+	buffers sync.Pool     // of *[]byte with streamBuffer bytes
 
 	life  context.Context // ends when Run does
 	end   context.CancelFunc
@@ -81,11 +81,12 @@ const (
 	streamBuffer = 64 << 10
 )
 
-// New returns a hub without runners. It lets runners in before Run is called.
+// New returns a hub without runners. Runners that connect before Run has begun wait for it.
 func New(opts Options) *Hub {
 	h := &Hub{
 		opts:    opts,
 		log:     opts.Log,
+		started: make(chan struct{}),
 		pools:   map[faas.RevisionRef]*pool{},
 		runners: map[faas.RunnerID]*runner{},
 		holders: map[faas.InvocationID]*runner{},
@@ -100,22 +101,22 @@ func New(opts Options) *Hub {
 	return h
 }
 
-// Handler serves POST /park and what is below task.PathParts, for a net/http server with HTTP/1.1 on a listener of
-// its own or shared with the store's paths. The server should set
+// Handler serves POST /park, for a net/http server with HTTP/1.1 on a listener of its own, or shared with MultipartHandler
+// and the store's paths. The server should set
 // ReadHeaderTimeout and MaxHeaderBytes; the handler sets its own deadlines for the
 // rest. The server's Shutdown does not touch parked connections: Run does.
 func (h *Hub) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathPark, h.servePark)
-	mux.HandleFunc("POST "+task.PathParts+"{id}", h.servePartsWanted)
-	mux.HandleFunc("POST "+task.PathParts+"{id}/done", h.servePartsDone)
 	return mux
 }
 
-// Run looks after the parked connections until ctx ends, then closes them all and
-// returns when nothing of the hub runs any more. Calls of Invoke that are under way
+// Run lets runners in, reports what they do to observer, and looks after the parked connections until ctx ends. Then it closes
+// them all and returns when nothing of the hub runs any more. Calls of Invoke that are under way
 // then end as their state is: ErrNotRun or ErrInDoubt.
-func (h *Hub) Run(ctx context.Context) error {
+func (h *Hub) Run(ctx context.Context, observer Observer) error {
+	h.observe = observer
+	close(h.started)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {

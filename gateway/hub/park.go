@@ -49,6 +49,11 @@ func refuse(status int, format string, args ...any) error {
 
 // servePark lets a runner in and turns its connection around.
 func (h *Hub) servePark(w http.ResponseWriter, req *http.Request) {
+	select {
+	case <-h.started:
+	case <-h.life.Done():
+		return
+	}
 	ctrl := http.NewResponseController(w)
 	if err := ctrl.SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
 		h.log.Error("runner's hello has no deadline", "cause", err)
@@ -219,7 +224,7 @@ func (h *Hub) enter(hello *task.Hello, kind task.LinkKind, nc net.Conn) {
 		if !h.park(r, newConn(nc, r)) {
 			err = errors.New("no place for another slot")
 		} else if h.firstParked(r) {
-			h.opts.Observer.Parked(r.hello)
+			h.observe.Parked(r.hello)
 		}
 	} else if err == nil {
 		err = h.join(r, hello, nc)

@@ -25,14 +25,22 @@ type Parter interface {
 // partsWithin is how long the store may take to make an object of its parts.
 const partsWithin = 2 * time.Minute
 
-func (h *Hub) servePartsWanted(w http.ResponseWriter, req *http.Request) {
+// MultipartHandler serves task.PathParts: runners that this hub knows ask p for the URLs of multipart uploads.
+func (h *Hub) MultipartHandler(p Parter) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+task.PathParts+"{id}", func(w http.ResponseWriter, req *http.Request) { h.servePartsWanted(p, w, req) })
+	mux.HandleFunc("POST "+task.PathParts+"{id}/done", func(w http.ResponseWriter, req *http.Request) { h.servePartsDone(p, w, req) })
+	return mux
+}
+
+func (h *Hub) servePartsWanted(p Parter, w http.ResponseWriter, req *http.Request) {
 	var wanted task.PartsWanted
 	id, err := h.hearOf(w, req, &wanted)
 	var parts *task.Parts
 	if err == nil {
 		ctx, cancel := context.WithTimeout(req.Context(), partsWithin)
 		defer cancel()
-		parts, err = h.opts.Parts.BeginParts(ctx, id, wanted)
+		parts, err = p.BeginParts(ctx, id, wanted)
 	}
 	if err != nil {
 		h.turnAwayParts(w, req, err)
@@ -42,13 +50,13 @@ func (h *Hub) servePartsWanted(w http.ResponseWriter, req *http.Request) {
 	_ = json.NewEncoder(w).Encode(parts) // the runner asks again for what it did not get
 }
 
-func (h *Hub) servePartsDone(w http.ResponseWriter, req *http.Request) {
+func (h *Hub) servePartsDone(p Parter, w http.ResponseWriter, req *http.Request) {
 	var done task.PartsDone
 	id, err := h.hearOf(w, req, &done)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(req.Context(), partsWithin)
 		defer cancel()
-		err = h.opts.Parts.CompleteParts(ctx, id, done)
+		err = p.CompleteParts(ctx, id, done)
 	}
 	if err != nil {
 		h.turnAwayParts(w, req, err)
@@ -74,7 +82,7 @@ func (h *Hub) hearOf(w http.ResponseWriter, req *http.Request, into any) (faas.I
 	if err != nil {
 		return "", refuse(http.StatusBadRequest, "%v", err)
 	}
-	if r, _ := h.holder(id); r == nil || r.hello.Ref() != ref || h.opts.Parts == nil {
+	if r, _ := h.holder(id); r == nil || r.hello.Ref() != ref {
 		return "", refuse(http.StatusNotFound, "no runner of %s that is connected here holds %s", ref, id)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, task.MaxParts))

@@ -67,10 +67,9 @@ func gatewayWith(t testing.TB, id faas.GatewayID, log *slog.Logger) *gateway {
 		events: map[faas.RunnerID][]task.Event{}, news: make(chan struct{}),
 	}
 	g.Hub = hub.New(hub.Options{
-		Gateway:  id,
-		Verify:   func(r faas.RevisionRef, s string) bool { return r.Function == ref.Function && s == token },
-		Observer: g,
-		Log:      log,
+		Gateway: id,
+		Verify:  func(r faas.RevisionRef, s string) bool { return r.Function == ref.Function && s == token },
+		Log:     log,
 	})
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -81,7 +80,7 @@ func gatewayWith(t testing.TB, id faas.GatewayID, log *slog.Logger) *gateway {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() { _ = srv.Serve(ln) })
-	done.Go(func() { _ = g.Run(ctx) })
+	done.Go(func() { _ = g.Run(ctx, g) })
 	g.stop = sync.OnceFunc(func() {
 		_ = srv.Close()
 		cancel()

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 
 	batchv1 "k8s.io/client-go/kubernetes/typed/batch/v1"
-	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -21,9 +20,8 @@ const (
 
 // Clients are the ways to one cluster.
 type Clients struct {
-	Batch  batchv1.BatchV1Interface
-	Core   corev1.CoreV1Interface
-	Leases coordinationv1.CoordinationV1Interface
+	Batch batchv1.BatchV1Interface
+	Core  corev1.CoreV1Interface
 }
 
 // Connect returns clients for the cluster that the kubeconfig file names (or several, as in KUBECONFIG), without
@@ -44,9 +42,6 @@ func Connect(kubeconfig string) (*Clients, error) {
 		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
 	}
 	if c.Core, err = corev1.NewForConfigAndClient(config, client); err != nil {
-		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
-	}
-	if c.Leases, err = coordinationv1.NewForConfigAndClient(config, client); err != nil {
 		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
 	}
 	return c, nil

@@ -9,16 +9,13 @@ import (
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	batchfake "k8s.io/client-go/kubernetes/typed/batch/v1/fake"
-	leasefake "k8s.io/client-go/kubernetes/typed/coordination/v1/fake"
 	corefake "k8s.io/client-go/kubernetes/typed/core/v1/fake"
 	clienttest "k8s.io/client-go/testing"
 )
@@ -50,7 +47,7 @@ type fakeCore struct {
 func newFakeCluster(t *testing.T) *fakeCluster {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{batchv1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{batchv1.AddToScheme, corev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -58,15 +55,6 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 	tracker := clienttest.NewObjectTracker(scheme, serializer.NewCodecFactory(scheme).UniversalDecoder())
 	f := &fakeCluster{Fake: &clienttest.Fake{}}
 	f.AddReactor("*", "*", f.prepare)
-	f.AddReactor("update", "leases", func(action clienttest.Action) (bool, runtime.Object, error) {
-		sent := action.(clienttest.UpdateAction).GetObject().(*coordinationv1.Lease)
-		there, err := tracker.Get(action.GetResource(), action.GetNamespace(), sent.Name)
-		if err == nil && there.(*coordinationv1.Lease).ResourceVersion != sent.ResourceVersion {
-			return true, nil, apierrors.NewConflict(action.GetResource().GroupResource(), sent.Name, errors.New("it has changed"))
-		}
-		sent.ResourceVersion = fmt.Sprint(f.uids.Add(1))
-		return false, nil, nil
-	})
 	f.AddReactor("*", "*", clienttest.ObjectReaction(tracker))
 	f.AddWatchReactor("*", func(action clienttest.Action) (bool, watch.Interface, error) {
 		if f.away.Load() {
@@ -76,7 +64,7 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 		return true, w, err
 	})
 	batch, core := &batchfake.FakeBatchV1{Fake: f.Fake}, &corefake.FakeCoreV1{Fake: f.Fake}
-	f.clients = &Clients{Batch: fakeBatch{batch, f}, Core: fakeCore{core, f}, Leases: &leasefake.FakeCoordinationV1{Fake: f.Fake}}
+	f.clients = &Clients{Batch: fakeBatch{batch, f}, Core: fakeCore{core, f}}
 	ctx, stop := context.WithCancel(context.Background())
 	jobs, err := batch.Jobs(testNamespace).Watch(ctx, metav1.ListOptions{})
 	if err != nil {

@@ -28,18 +28,13 @@ type Options struct {
 	Gateway       faas.GatewayID                // this one, as holder of the lease for sweeping
 	Gateways      []string                      // host:port each, where runners in pods dial in
 	Token         func(faas.RevisionRef) string // a revision's runner token
-	Wanted        Wanted                        // nil: nothing is swept
 	PullPolicy    string                        // of function images; "": IfNotPresent
 	PullSecret    string                        // with which nodes pull them; "": none
 	TTL           time.Duration                 // of Jobs that have ended; 0: 5 min
 	Unschedulable time.Duration                 // how long a pod waits for others to make room; 0: 45 s
 	Log           *slog.Logger
-	OnExit        func(Exit) // called once per pod, in no order; must not block long
 	Now           func() time.Time
 }
-
-// Exit is faas.Exit.
-type Exit = faas.Exit
 
 // Launcher has the runners of one namespace. Any number of them, in as many
 // processes, may work on it at once: all see all runners, and creating what
@@ -48,6 +43,9 @@ type Launcher struct {
 	o    Options
 	log  *slog.Logger
 	pods podOptions
+
+	exited func(faas.Exit) // given to Run, as wanted is
+	wanted Wanted
 
 	jobs, podView, events cache.SharedIndexInformer
 

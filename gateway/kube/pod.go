@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"strconv"
 
-	"davit/internal/faas/spec"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/internal/faas"
+	"davit/internal/faas/spec"
 	"davit/internal/task"
 )
 

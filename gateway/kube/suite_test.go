@@ -74,7 +74,6 @@ func suite(t *testing.T, begin func(*testing.T) *world) {
 		{"Sweep", testSweep},
 		{"Secrets", testSecrets},
 		{"Forget", testForget},
-		{"Lease", testLease},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, begin(t)) })
 	}
@@ -85,22 +84,24 @@ type gateway struct {
 	*Launcher
 
 	mu    sync.Mutex
-	exits []Exit
+	exits []faas.Exit
+	wants Wanted
 	stop  func()
 }
 
 func (w *world) gateway(t *testing.T, change func(*Options)) *gateway {
 	t.Helper()
-	g := &gateway{}
+	return w.gatewayThat(t, nil, change)
+}
+
+// gatewayThat is gateway, with what it wants.
+func (w *world) gatewayThat(t *testing.T, wants Wanted, change func(*Options)) *gateway {
+	t.Helper()
+	g := &gateway{wants: wants}
 	o := Options{
 		Clients: w.clients, Namespace: w.namespace, Gateway: "gw-test", Gateways: []string{"127.0.0.1:8082"},
 		Token: func(ref faas.RevisionRef) string { return "token of " + ref.String() }, TTL: time.Minute, Now: w.now,
 		Log: slog.New(slog.NewTextHandler(logged{t}, nil)),
-		OnExit: func(e Exit) {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.exits = append(g.exits, e)
-		},
 	}
 	if change != nil {
 		change(&o)
@@ -111,7 +112,13 @@ func (w *world) gateway(t *testing.T, change func(*Options)) *gateway {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx) }()
+	go func() {
+		done <- g.Run(ctx, func(e faas.Exit) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.exits = append(g.exits, e)
+		}, g.wants)
+	}()
 	g.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -150,12 +157,12 @@ func (w *world) until(t *testing.T, what string, holds func() bool) {
 }
 
 // exit waits for the exit of a runner of a function.
-func (w *world) exit(t *testing.T, g *gateway, kind string) (exit Exit) {
+func (w *world) exit(t *testing.T, g *gateway, kind string) (exit faas.Exit) {
 	t.Helper()
 	w.until(t, "the exit of "+kind, func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		i := slices.IndexFunc(g.exits, func(e Exit) bool { return string(e.Ref.Function) == kind })
+		i := slices.IndexFunc(g.exits, func(e faas.Exit) bool { return string(e.Ref.Function) == kind })
 		if i >= 0 {
 			exit = g.exits[i]
 			g.exits = slices.Delete(g.exits, i, i+1)

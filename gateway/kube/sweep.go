@@ -24,30 +24,31 @@ type Wanted interface {
 	WantsRunner(ctx context.Context, id faas.InvocationID) (bool, error)
 	// HasRevision reports whether a revision is registered.
 	HasRevision(ctx context.Context, ref faas.RevisionRef) (bool, error)
+	// Leads reports whether this gateway is the one of all gateways that sweeps.
+	Leads() bool
 }
 
-// runSweep deletes, on one gateway at a time, the Jobs that nobody needs: those that gateways left which
-// died between creating one and noting it, or before they could delete it.
+// runSweep deletes orphaned Jobs, on the leader only. A Job is orphaned when its gateway died before it recorded or deleted it.
 func (l *Launcher) runSweep(ctx context.Context) {
-	lead := lease{leases: l.o.Clients.Leases.Leases(l.o.Namespace), name: leaseName, holder: string(l.o.Gateway), now: l.o.Now}
-	defer lead.giveUp(context.WithoutCancel(ctx), l.log)
-	tick := time.NewTicker(leaseEvery)
+	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		leads := l.hasView() && lead.hold(ctx, l.log)
-		if now := l.o.Now(); l.hasView() && now.Sub(last) >= sweepEvery {
-			last = now
-			if leads {
-				l.sweep(ctx)
-			}
+		if l.hasView() {
+			l.sweepIfLeading(ctx)
 			l.sweepTokens(ctx)
 		}
+	}
+}
+
+// sweepIfLeading leaves sweeping to the gateway that leads.
+func (l *Launcher) sweepIfLeading(ctx context.Context) {
+	if l.wanted.Leads() {
+		l.sweep(ctx)
 	}
 }
 
@@ -58,7 +59,7 @@ func (l *Launcher) sweepTokens(ctx context.Context) {
 	refs := slices.Collect(maps.Keys(l.tokens))
 	l.mu.Unlock()
 	for _, ref := range refs {
-		there, err := l.o.Wanted.HasRevision(ctx, ref)
+		there, err := l.wanted.HasRevision(ctx, ref)
 		if err == nil && !there {
 			err = l.Forget(ctx, ref)
 		}
@@ -99,7 +100,7 @@ func (l *Launcher) sweep(ctx context.Context) {
 // runs is the scaler's: it may be busy, and is drained.
 func (l *Launcher) useless(ctx context.Context, job *batchv1.Job, who identity) (bool, error) {
 	if who.invocation != "" {
-		wanted, err := l.o.Wanted.WantsRunner(ctx, who.invocation)
+		wanted, err := l.wanted.WantsRunner(ctx, who.invocation)
 		return !wanted && err == nil, err
 	}
 	for _, p := range l.podsOf(job.UID) {
@@ -107,6 +108,6 @@ func (l *Launcher) useless(ctx context.Context, job *batchv1.Job, who identity) 
 			return false, nil
 		}
 	}
-	there, err := l.o.Wanted.HasRevision(ctx, who.ref)
+	there, err := l.wanted.HasRevision(ctx, who.ref)
 	return !there && err == nil, err
 }

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -16,17 +15,20 @@ import (
 type known struct {
 	invocation faas.InvocationID
 	revision   faas.RevisionRef
+	leads      bool // the gateway that asks
 }
 
 func (k known) WantsRunner(_ context.Context, id faas.InvocationID) (bool, error) {
 	return id == k.invocation, nil
 }
 
+func (k known) Leads() bool { return k.leads }
+
 func (k known) HasRevision(_ context.Context, ref faas.RevisionRef) (bool, error) {
 	return ref == k.revision, nil
 }
 
-// testSweep: what nobody needs is removed, by the gateway that holds the lease, and nothing else.
+// testSweep: what nobody needs is removed, by the gateway that leads, and nothing else.
 func testSweep(t *testing.T, w *world) {
 	id, rev, gone := newID(t), w.revision(kindRuns), w.revision(kindHuge)
 	g := w.gateway(t, func(o *Options) { o.Unschedulable = time.Hour })
@@ -37,12 +39,17 @@ func testSweep(t *testing.T, w *world) {
 	g.stop()
 	must(t, g.Scale(t.Context(), gone, faas.StartStandby, 1))
 
-	later := w.gateway(t, func(o *Options) {
-		o.Wanted = known{id, rev.Ref()}
-		o.Now = func() time.Time { return time.Now().Add(sweepAfter + time.Minute) }
-	})
-	w.until(t, "the Jobs in view", func() bool { return len(later.jobs.GetStore().List()) == 4 })
-	later.sweep(t.Context())
+	late := func(o *Options) { o.Now = func() time.Time { return time.Now().Add(sweepAfter + time.Minute) } }
+	follower := w.gatewayThat(t, known{id, rev.Ref(), false}, late)
+	w.until(t, "the Jobs in view", func() bool { return len(follower.jobs.GetStore().List()) == 4 })
+	follower.sweepIfLeading(t.Context())
+	follower.runUndone(t.Context())
+	if n := len(w.jobs(t)); n != 4 {
+		t.Errorf("a gateway that does not lead left %d Jobs of 4", n)
+	}
+	leader := w.gatewayThat(t, known{id, rev.Ref(), true}, late)
+	w.until(t, "the Jobs in view", func() bool { return len(leader.jobs.GetStore().List()) == 4 })
+	leader.sweepIfLeading(t.Context())
 	w.until(t, "only what is of use", func() bool { return len(w.jobs(t)) == 2 })
 	for _, job := range w.jobs(t) {
 		if job.Name != callJob(id) && job.Name != keptJob(rev.Ref(), faas.StartStandby, 1) {
@@ -103,30 +110,4 @@ func testForget(t *testing.T, w *world) {
 	must(t, g.Stop(t.Context(), id))
 	must(t, g.Forget(t.Context(), rev.Ref()))
 	w.until(t, "no Job", func() bool { return len(w.jobs(t)) == 0 })
-}
-
-// testLease: one holds it, another one when that one gave it up or is silent for its term.
-func testLease(t *testing.T, w *world) {
-	now := time.Now()
-	log := slog.New(slog.NewTextHandler(logged{t}, nil))
-	member := func(name string) *lease {
-		return &lease{leases: w.clients.Leases.Leases(w.namespace), name: "davit-test", holder: name, now: func() time.Time { return now }}
-	}
-	a, b := member("a"), member("b")
-	hold := func(who *lease, want bool) {
-		t.Helper()
-		if got := who.hold(t.Context(), log); got != want {
-			t.Fatalf("%s holds it: %v", who.holder, got)
-		}
-	}
-	hold(a, true)
-	hold(b, false)
-	hold(a, true)
-	a.giveUp(t.Context(), log)
-	hold(b, true)
-	hold(a, false)
-	now = now.Add(leaseFor + time.Second) // b is paused
-	hold(a, true)
-	hold(b, false)
-	must(t, w.clients.Leases.Leases(w.namespace).Delete(t.Context(), "davit-test", metav1.DeleteOptions{}))
 }

@@ -28,14 +28,16 @@ const (
 	bareFor = 3 * time.Second
 )
 
-// Run watches the cluster until ctx ends. Runners go on; the next gateway sees them.
-func (l *Launcher) Run(ctx context.Context) error {
+// Run watches the cluster until ctx ends, and reports the end of each pod to exited, once, in no order; exited must not block
+// long. It sweeps what wanted does not want; nil: nothing is swept. Runners go on; the next gateway sees them.
+func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wanted) error {
+	l.exited, l.wanted = exited, wanted
 	ctx = klog.NewContext(ctx, logr.FromSlogHandler(l.log.Handler()))
 	var work sync.WaitGroup
 	for _, view := range []cache.SharedIndexInformer{l.jobs, l.podView, l.events} {
 		work.Go(func() { view.RunWithContext(ctx) })
 	}
-	if l.o.Wanted != nil {
+	if wanted != nil {
 		work.Go(func() { l.runSweep(ctx) })
 	}
 	tick := time.NewTicker(lookEvery)
@@ -234,16 +236,14 @@ func (l *Launcher) tell(who identity, job types.UID, runner faas.RunnerID, f fat
 	}
 	l.mu.Unlock()
 	l.note(job, runner, f, l.o.Now())
-	exit := Exit{Runner: runner, Ref: who.ref, Start: who.start, Invocation: who.invocation, Reason: f.reason, Detail: f.detail}
+	exit := faas.Exit{Runner: runner, Ref: who.ref, Start: who.start, Invocation: who.invocation, Reason: f.reason, Detail: f.detail}
 	if stopped {
 		exit.Reason, exit.Detail = "", ""
 	}
 	if stopped || known && current != job {
 		exit.Invocation = ""
 	}
-	if l.o.OnExit != nil {
-		l.o.OnExit(exit)
-	}
+	l.exited(exit)
 }
 
 // refused tells of a Job whose pod the cluster does not allow.

@@ -15,15 +15,16 @@ import (
 )
 
 // still is a Launcher that nobody runs: tests say what its watches tell.
-func still(t *testing.T, now *time.Time) (l *Launcher, exits *[]Exit) {
+func still(t *testing.T, now *time.Time) (l *Launcher, exits *[]faas.Exit) {
 	t.Helper()
-	exits = &[]Exit{}
+	exits = &[]faas.Exit{}
 	l, err := New(Options{
 		Clients: newFakeCluster(t).clients, Namespace: testNamespace, Gateways: []string{"gateways:8082"},
 		Token: func(faas.RevisionRef) string { return "token" }, Now: func() time.Time { return *now },
-		Unschedulable: 45 * time.Second, OnExit: func(e Exit) { *exits = append(*exits, e) },
+		Unschedulable: 45 * time.Second,
 	})
 	must(t, err)
+	l.exited = func(e faas.Exit) { *exits = append(*exits, e) }
 	return l, exits
 }
 

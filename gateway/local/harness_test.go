@@ -171,7 +171,7 @@ type bench struct {
 	dir   string
 	stop  func()
 	mu    sync.Mutex
-	exits []Exit
+	exits []faas.Exit
 }
 
 // newBench runs a launcher until the test ends or stop is called; nothing may be left then.
@@ -209,18 +209,19 @@ func newBenchBeside(t *testing.T, dir, runner, addr string) *bench {
 			return io.NopCloser(bytes.NewReader(mustTGZ())), nil
 		},
 		Hide: []string{"/private"},
-		OnExit: func(e Exit) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.exits = append(b.exits, e)
-		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- b.Run(ctx) }()
+	go func() {
+		done <- b.Run(ctx, func(e faas.Exit) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.exits = append(b.exits, e)
+		})
+	}()
 	b.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -260,7 +261,7 @@ func revision(act string) *faas.Revision {
 }
 
 // exit waits for the n-th exit.
-func (b *bench) exit(n int) Exit {
+func (b *bench) exit(n int) faas.Exit {
 	b.t.Helper()
 	b.eventually("a process ends", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.exits) > n })
 	b.mu.Lock()

@@ -34,11 +34,7 @@ type Options struct {
 	NoLandlock   bool                                                         // leave commands unconfined although the kernel could
 	Log          *slog.Logger
 	Keep         func(sum string) bool // which sources are to stay; nil: all
-	OnExit       func(Exit)            // called once per process, after it was reaped; must not block long
 }
-
-// Exit is faas.Exit.
-type Exit = faas.Exit
 
 // Launcher owns the runner processes of one gateway on this machine. Its
 // methods may be called from many goroutines.
@@ -58,7 +54,9 @@ type Launcher struct {
 	runners map[faas.RunnerID]*process
 	jobs    map[faas.InvocationID]*process
 	alive   sync.WaitGroup
-	locks   []*os.File // of this launcher's folder and of those it took over
+	exited  func(faas.Exit) // given to Run; nil before
+	early   []faas.Exit     // of processes that ended before Run
+	locks   []*os.File      // of this launcher's folder and of those it took over
 }
 
 // New makes the folders below o.Dir, puts a copy of the runner program there,
@@ -157,7 +155,7 @@ func (l *Launcher) Joined(runner faas.RunnerID) {
 }
 
 // Stop ends the job runner of an invocation: SIGTERM now, SIGKILL 10 s later.
-// It does not wait for the end; OnExit tells, and no longer of the invocation,
+// It does not wait for the end; its exit is reported without the invocation,
 // which by then may have another runner. Without such a process it does nothing.
 func (l *Launcher) Stop(_ context.Context, id faas.InvocationID) error {
 	l.mu.Lock()
@@ -201,9 +199,11 @@ func (l *Launcher) Retire(ref faas.RevisionRef) {
 	}
 }
 
-// Run collects sources now and then until ctx ends. Then it starts nothing more,
-// ends all runners (SIGTERM, SIGKILL 10 s later), and returns when none is left.
-func (l *Launcher) Run(ctx context.Context) error {
+// Run reports the end of each process to exited, once, after it was reaped, and collects sources now and then, until ctx ends.
+// Then it starts nothing more, ends all runners (SIGTERM, SIGKILL 10 s later), and returns when none is left. exited must not
+// block long; the ends of processes that were taken over and ended before Run come first.
+func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit)) error {
+	l.reportTo(exited)
 	l.runCollector(ctx)
 	l.mu.Lock()
 	l.closing = true
@@ -218,6 +218,38 @@ func (l *Launcher) Run(ctx context.Context) error {
 	l.alive.Wait()
 	l.unlock()
 	return nil
+}
+
+// reportTo reports exits to exited from now on, those of before Run first.
+func (l *Launcher) reportTo(exited func(faas.Exit)) {
+	for {
+		l.mu.Lock()
+		early := l.early
+		l.early = nil
+		if len(early) == 0 {
+			l.exited = exited
+		}
+		l.mu.Unlock()
+		if len(early) == 0 {
+			return
+		}
+		for _, e := range early {
+			exited(e)
+		}
+	}
+}
+
+// report reports an exit, or keeps it for Run.
+func (l *Launcher) report(e faas.Exit) {
+	l.mu.Lock()
+	exited := l.exited
+	if exited == nil {
+		l.early = append(l.early, e)
+	}
+	l.mu.Unlock()
+	if exited != nil {
+		exited(e)
+	}
 }
 
 func (l *Launcher) unlock() {

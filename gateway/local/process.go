@@ -189,18 +189,16 @@ func (l *Launcher) watch(p *process) {
 	}
 	exit := l.exit(p, end)
 	l.forget(p)
-	if l.o.OnExit != nil {
-		l.o.OnExit(exit)
-	}
+	l.report(exit)
 	l.clean(p)
 }
 
 // exit describes the end of a process.
-func (l *Launcher) exit(p *process, end ending) Exit {
+func (l *Launcher) exit(p *process, end ending) faas.Exit {
 	l.mu.Lock()
 	joined, unwanted := p.joined, p.unwanted
 	l.mu.Unlock()
-	e := Exit{Runner: p.record.Runner, Ref: p.record.Ref(), Start: p.record.Start, Invocation: p.record.Invocation}
+	e := faas.Exit{Runner: p.record.Runner, Ref: p.record.Ref(), Start: p.record.Start, Invocation: p.record.Invocation}
 	if unwanted {
 		e.Invocation = ""
 	}

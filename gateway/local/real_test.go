@@ -49,8 +49,8 @@ func (quiet) Happened(faas.RunnerID, task.Event)   {}
 func serveHub(t *testing.T, addr string) (h *hub.Hub, at string, stop func()) {
 	t.Helper()
 	h = hub.New(hub.Options{
-		Gateway: "gw", Observer: quiet{},
-		Verify: func(ref faas.RevisionRef, token string) bool { return token == "token of "+ref.String() },
+		Gateway: "gw",
+		Verify:  func(ref faas.RevisionRef, token string) bool { return token == "token of "+ref.String() },
 	})
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -60,7 +60,7 @@ func serveHub(t *testing.T, addr string) (h *hub.Hub, at string, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(ln) })
-	wg.Go(func() { _ = h.Run(ctx) })
+	wg.Go(func() { _ = h.Run(ctx, quiet{}) })
 	stop = sync.OnceFunc(func() {
 		_ = server.Close()
 		cancel()

@@ -45,19 +45,24 @@ type Meter struct {
 // Slots are the slots of all connected runners by state.
 type Slots struct{ Free, Busy, Starting int }
 
-// New returns a meter whose build_info tells version; slots and leads are asked at each scrape.
-func New(version, goVersion string, slots func() Slots, leads func() bool) *Meter {
+// New returns a meter whose build_info has those versions. Observe must be called once, before the first scrape.
+func New(version, goVersion string) *Meter {
 	m := &Meter{registry: prometheus.NewRegistry(), functions: make(map[string]bool), triggers: make(map[string]bool)}
 	m.define()
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "davit_build_info", Help: "1, labelled with the versions of Davit and Go."}, []string{"version", "go_version"})
 	build.WithLabelValues(version, goVersion).Set(1)
 	m.registry.MustRegister(
 		m.accepted, m.invocations, m.phases, m.inFlight, m.queue, m.builds, m.buildTime, m.inputBytes, m.resultBytes,
-		m.storeErrors, m.requests, m.coldStarts, m.refills, build, newSlotCollector(slots), newLeader(leads),
+		m.storeErrors, m.requests, m.coldStarts, m.refills, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.zero()
 	return m
+}
+
+// Observe adds the gauges of slots and of the lead, whose values are asked at each scrape.
+func (m *Meter) Observe(slots func() Slots, leads func() bool) {
+	m.registry.MustRegister(newSlotCollector(slots), newLeader(leads))
 }
 
 func (m *Meter) define() {

@@ -151,18 +151,3 @@ func (s Permits) ReleasePermit(ctx context.Context, fn faas.FunctionName, id faa
 	}
 	return nil
 }
-
-// AcquirePlace is AcquirePermit.
-func (s Permits) AcquirePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error) {
-	return s.AcquirePermit(ctx, fn, id, most, all, until)
-}
-
-// RenewPlaces is RenewPermits.
-func (s Permits) RenewPlaces(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error {
-	return s.RenewPermits(ctx, fn, ids, until)
-}
-
-// ReleasePlace is ReleasePermit.
-func (s Permits) ReleasePlace(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
-	return s.ReleasePermit(ctx, fn, id)
-}

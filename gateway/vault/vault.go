@@ -42,7 +42,7 @@ type Publisher interface {
 type Options struct {
 	Objects   Objects
 	Secret    []byte                                    // of the installation; the key is derived from it
-	Publisher func() Publisher                          // nil, or of nil: values are only read from here
+	Publisher Publisher                                 // nil: values are only read from here
 	Users     func(faas.SecretName) []faas.FunctionName // functions whose live revision names a secret
 	Log       *slog.Logger
 }
@@ -89,7 +89,7 @@ func (v *Vault) Put(ctx context.Context, name faas.SecretName, value string) (cr
 	if _, err := v.o.Objects.Put(ctx, keyOf(name), bytes.NewReader(sealed), int64(len(sealed)), blob.PutOptions{}); err != nil {
 		return false, away(fmt.Errorf("keep secret %q: %w", name, err))
 	}
-	p := v.publisher()
+	p := v.o.Publisher
 	if p == nil {
 		return created, nil
 	}
@@ -100,13 +100,6 @@ func (v *Vault) Put(ctx context.Context, name faas.SecretName, value string) (cr
 		return false, away(fmt.Errorf("keep secret %q: %w", name, err))
 	}
 	return created, nil
-}
-
-func (v *Vault) publisher() Publisher {
-	if v.o.Publisher == nil {
-		return nil
-	}
-	return v.o.Publisher()
 }
 
 func check(name faas.SecretName, value string) error {
@@ -136,7 +129,7 @@ func (v *Vault) Delete(ctx context.Context, name faas.SecretName) error {
 	if users := v.users(name); len(users) > 0 {
 		return faas.Errorf(faas.Conflict, "secret %q is named by %s; register it without, or delete it, first", name, strings.Join(users, ", "))
 	}
-	if p := v.publisher(); p != nil {
+	if p := v.o.Publisher; p != nil {
 		if err := p.RemoveValue(ctx, string(name)); err != nil {
 			return away(fmt.Errorf("delete secret %q: %w", name, err))
 		}

@@ -66,7 +66,7 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { _ = folder.Close() })
 	b := &bench{store: &brokenStore{Store: folder}, at: &published{values: map[string]string{}}}
 	b.Vault, err = New(Options{
-		Objects: b.store, Secret: secret, Publisher: func() Publisher { return b.at },
+		Objects: b.store, Secret: secret, Publisher: b.at,
 		Users: func(faas.SecretName) []faas.FunctionName { return b.users },
 	})
 	must(t, err)

@@ -31,7 +31,7 @@ func (r RevisionRef) String() string { return fmt.Sprintf("%s@%d", r.Function, r
 const (
 	maxFunctionName = 40
 	// MaxTriggerName is how many bytes the name of a trigger may have.
-	MaxTriggerName  = 63
+	MaxTriggerName = 63
 )
 
 // Check returns "" for a good name, else what is wrong with it and how to mend it.

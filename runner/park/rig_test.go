@@ -49,18 +49,21 @@ func newGateway(t *testing.T, id faas.GatewayID, address string) *gateway {
 	t.Helper()
 	g := &gateway{parts: parter{name: string(id)}}
 	g.Hub = hub.New(hub.Options{
-		Gateway: id, Observer: g, Parts: &g.parts, Verify: func(r faas.RevisionRef, s string) bool { return r == ref() && s == token },
+		Gateway: id, Verify: func(r faas.RevisionRef, s string) bool { return r == ref() && s == token },
 	})
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.address = ln.Addr().String()
-	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	mux := http.NewServeMux()
+	mux.Handle("/", g.Handler())
+	mux.Handle(task.PathParts, g.MultipartHandler(&g.parts))
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { _ = srv.Serve(ln) })
-	group.Go(func() { _ = g.Run(ctx) })
+	group.Go(func() { _ = g.Run(ctx, g) })
 	g.stop = sync.OnceFunc(func() {
 		_ = srv.Close()
 		cancel()

@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"davit/gateway/api"
+	"davit/gateway/dispatch"
+	"davit/gateway/meter"
+	"davit/gateway/records"
+	"davit/gateway/register"
+	"davit/gateway/register/form"
+	"davit/internal/faas"
+	"davit/internal/version"
+	"davit/web"
+)
+
+// edgeParts are what the two HTTP servers of callers and users need.
+type edgeParts struct {
+	*ground
+	*parts
+
+	cfg *Config
+	log *slog.Logger
+}
+
+func (p *edgeParts) invocations() invocations { return invocations{p.records, p.calls} }
+
+// invocations reads and cancels invocations.
+type invocations struct {
+	*records.Reader
+
+	calls *dispatch.Dispatcher
+}
+
+// Cancel ends an invocation in whatever state it is, on whichever gateway.
+func (i invocations) Cancel(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error) {
+	return i.calls.Cancel(ctx, id)
+}
+
+func (p *edgeParts) newConsole() *api.Server {
+	r := registrar{p.registry}
+	return api.NewConsole(api.ConsoleOptions{
+		Functions: p.store, Triggers: p.store, Register: r, Change: p.registry, SetTriggers: p.registry, Forms: r, Secrets: p.runners.secrets,
+		Invocations: p.invocations(), Changes: changes{p.store}, Slots: p.fleet.Slots, Ready: p.dependencies(),
+		Metrics: p.meter.Handler(), Requests: requests{p.meter}, Page: web.Files, Info: p.info,
+		Token: p.files.token.value, Secret: []byte(p.files.token.value), Hosts: p.cfg.ConsoleHosts, CallsURL: "http://" + p.net.calls.Addr().String(),
+		TempDir: p.files.runDir, Limits: p.limits(), Log: p.log, Now: time.Now,
+	})
+}
+
+func (p *edgeParts) newTriggers() *api.Server {
+	return api.NewTriggers(api.TriggerOptions{
+		Matcher: p.catalog, Caller: p.calls, Invocations: p.invocations(), Requests: requests{p.meter},
+		Token: p.files.token.value, Limits: p.limits(), Log: p.log, Now: time.Now,
+	})
+}
+
+// dependencies are the parts without which calls fail.
+func (p *edgeParts) dependencies() map[string]api.Prober {
+	all := map[string]api.Prober{"redis": p.store, "store": p.objects.store}
+	if p.runners.cluster != nil {
+		all["kubernetes"] = p.runners.cluster
+	}
+	return all
+}
+
+func (p *edgeParts) limits() api.Limits {
+	return api.Limits{Body: p.cfg.BodyIdle, Write: p.cfg.BodyIdle, SourceBytes: int64(p.cfg.sizes.maxArchive)}
+}
+
+// info is the answer of GET /v1/limits.
+func (p *edgeParts) info() api.Info {
+	cfg, redis, mode := p.cfg, "embedded", "embedded"
+	if cfg.RedisURL != "" {
+		redis = "external"
+	}
+	if cfg.RedisURL != "" || p.objects.kind != "folder" || cfg.Launcher != launcherLocal {
+		mode = "configured"
+	}
+	return api.Info{
+		Version: version.String(), Mode: mode, Sandbox: p.runners.launcher.Sandbox(),
+		Parts:        map[string]string{"redis": redis, "store": p.objects.kind, "launcher": cfg.Launcher},
+		Capabilities: cfg.capabilities(),
+		Limits: map[string]any{
+			"max_archive": cfg.sizes.maxArchive, "max_archive_unpacked": cfg.sizes.maxUnpacked, "max_archive_entries": cfg.MaxArchiveEntries,
+			"max_log": cfg.sizes.maxLog, "max_result": cfg.sizes.maxResult, "max_runners": cfg.MaxRunners, "runner_grace": faas.Duration(cfg.RunnerGrace),
+			"not_enforced": p.runners.launcher.Caveats(), "lease": faas.Duration(cfg.Lease), "drain": faas.Duration(cfg.Drain), "body_idle": faas.Duration(cfg.BodyIdle),
+		},
+	}
+}
+
+// requests counts HTTP requests.
+type requests struct{ m *meter.Meter }
+
+func (r requests) Counted(listener, route, method string, code int) {
+	r.m.Request(listener, route, method, code)
+}
+
+// registrar is the registrations with the values of package api.
+type registrar struct{ *register.Service }
+
+func (r registrar) PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*api.Registered, error) {
+	return registered(r.Service.PutSource(ctx, name, spec, source))
+}
+
+func (r registrar) PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*api.Registered, error) {
+	return registered(r.Service.PutImage(ctx, name, spec))
+}
+
+func (r registrar) RegisterForm(ctx context.Context, f *api.Form) (*api.FormResult, error) {
+	result, err := form.Register(ctx, r.Service, (*form.Form)(f))
+	if err != nil {
+		return nil, err
+	}
+	fn, _ := registered(result.Function, nil)
+	return &api.FormResult{Function: fn, Trigger: result.Trigger, Created: result.Created}, nil
+}
+
+func registered(r *register.Registered, err error) (*api.Registered, error) {
+	if err != nil || r == nil {
+		return nil, err
+	}
+	return &api.Registered{Revision: r.Revision, Created: r.Created}, nil
+}
