@@ -10,8 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
 )
 
@@ -35,8 +34,8 @@ func (t *tokenCheck) opens(token string) bool {
 }
 
 // bearer is the token in an Authorization header; there reports whether there is such a header at all.
-func (r *request) bearer() (token string, there bool) {
-	v := r.header("Authorization")
+func bearer(r *edge.Request) (token string, there bool) {
+	v := r.Header("Authorization")
 	scheme, token, _ := strings.Cut(v, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", v != ""
@@ -141,33 +140,33 @@ func (s *signIns) redeem(code string) bool {
 
 // guarded lets requests pass that no foreign page made.
 func (k *console) guarded(h handler) handler {
-	return func(c *fiber.Ctx, r *request) error {
+	return func(r *edge.Request) error {
 		if err := k.guard.check(r); err != nil {
 			return err
 		}
-		return h(c, r)
+		return h(r)
 	}
 }
 
 // mine lets requests pass that are signed in as well.
 func (k *console) mine(h handler) handler {
-	return k.guarded(func(c *fiber.Ctx, r *request) error {
+	return k.guarded(func(r *edge.Request) error {
 		if err := k.signedIn(r); err != nil {
 			return err
 		}
-		return h(c, r)
+		return h(r)
 	})
 }
 
 // signedIn is nil for a request with the token, or with a session.
-func (k *console) signedIn(r *request) error {
-	if token, there := r.bearer(); there {
+func (k *console) signedIn(r *edge.Request) error {
+	if token, there := bearer(r); there {
 		if k.token.opens(token) {
 			return nil
 		}
 		return unauthorized("the token in the Authorization header is not the right one")
 	}
-	if cookie := r.cookie(); cookie != "" {
+	if cookie := sessionCookie(r); cookie != "" {
 		if _, ok := k.sessions.read(cookie); ok {
 			return nil
 		}
@@ -176,4 +175,4 @@ func (k *console) signedIn(r *request) error {
 	return unauthorized("send the token as \"Authorization: Bearer …\", or sign in")
 }
 
-func (r *request) cookie() string { return string(r.http.Request.Header.Cookie(cookieName)) }
+func sessionCookie(r *edge.Request) string { return r.Cookie(cookieName) }

@@ -2,21 +2,20 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
 // triggers serves calls, and under /-/ what callers ask of theirs.
 type triggers struct {
 	TriggerOptions
-	edge  *edge
 	token *tokenCheck
 }
 
@@ -25,37 +24,35 @@ const callPrefix = "/-/invocations/"
 
 // NewTriggers returns the server of the triggers.
 func NewTriggers(o TriggerOptions) *Server {
-	e := newEdge("calls", o.Log, o.Now, o.Limits, o.Requests)
-	t := &triggers{TriggerOptions: o, edge: e, token: newTokenCheck(o.Token)}
-	i := &invocations{port: o.Invocations, prefix: callPrefix, public: true, token: t.token}
-	app := e.newApp()
-	get(app, "/-/healthz", func(_ *fiber.Ctx, r *request) error { return r.sendHealth() })
-	get(app, "/-/invocations/{id}", i.get)
-	get(app, "/-/invocations/{id}/result", i.result)
-	get(app, "/-/invocations/{id}/result/{path}", i.resultFile)
-	get(app, "/-/invocations/{id}/log", i.log)
-	route(app, fiber.MethodPost, "/-/invocations/{id}/cancel", i.cancel)
-	app.Use(t.callOrNothing)
-	e.app = app.Handler()
-	return newServer(e)
+	o.Limits = o.Limits.withDefaults()
+	s := newServer("calls", o.Limits, o.Requests, &answerer{listener: "calls", log: o.Log})
+	t := &triggers{TriggerOptions: o, token: newTokenCheck(o.Token)}
+	i := &invocations{port: o.Invocations, prefix: callPrefix, public: true, token: t.token, heartbeat: o.Limits.Heartbeat}
+	get(s, "/-/healthz", func(r *edge.Request) error { return sendHealth(r) })
+	get(s, "/-/invocations/{id}", i.get)
+	get(s, "/-/invocations/{id}/result", i.result)
+	get(s, "/-/invocations/{id}/result/{path}", i.resultFile)
+	get(s, "/-/invocations/{id}/log", i.log)
+	s.Handle(http.MethodPost, "/-/invocations/{id}/cancel", i.cancel)
+	s.HandleRest(t.callOrNothing)
+	return &Server{Server: s, name: "calls"}
 }
 
 // callOrNothing leaves what begins with /-/ to Fiber's 404 and 405.
-func (t *triggers) callOrNothing(c *fiber.Ctx) error {
-	r := requestOf(c)
-	if strings.HasPrefix(r.path(), "/-/") {
-		return c.Next()
+func (t *triggers) callOrNothing(r *edge.Request) error {
+	if strings.HasPrefix(r.Path(), "/-/") {
+		return edge.ErrUnrouted
 	}
 	return t.call(r)
 }
 
 // call runs the trigger that the request matches.
-func (t *triggers) call(r *request) error {
-	match, err := t.Matcher.Match(r.method, r.path())
+func (t *triggers) call(r *edge.Request) error {
+	match, err := t.Matcher.Match(r.Method(), r.Path())
 	if err != nil {
 		return answerOptions(r, err)
 	}
-	r.route = "trigger"
+	r.SetRoute("trigger")
 	if match.Trigger.Access == faas.AccessToken {
 		if err := checkBearer(r, t.token); err != nil {
 			return err
@@ -65,50 +62,49 @@ func (t *triggers) call(r *request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(t.edge.base)
+	ctx, cancel := context.WithCancel(r.LastingContext())
 	reply, err := t.Caller.Call(ctx, call)
 	if err != nil {
 		cancel()
 		return err
 	}
-	r.outcome(reply.Invocation)
+	setOutcome(r, reply.Invocation)
 	if reply.Accepted {
 		cancel()
-		return r.sendAccepted(call, reply.Invocation)
+		return sendAccepted(r, call, reply.Invocation)
 	}
-	return r.sendResult(match.Trigger, reply, cancel)
+	return sendResult(r, match.Trigger, reply, cancel)
 }
 
 // answerOptions answers OPTIONS with the methods of what is there; else it returns err.
-func answerOptions(r *request, err error) error {
+func answerOptions(r *edge.Request, err error) error {
 	_, known := problemOf(err)
-	if r.method != fiber.MethodOptions || known.Kind != faas.MethodNotAllowed {
+	if r.Method() != http.MethodOptions || known.Kind != faas.MethodNotAllowed {
 		return err
 	}
-	r.route = "trigger"
-	r.respond().Set("Allow", strings.Join(known.Allow, ", "))
-	return r.sendNothing()
+	r.SetRoute("trigger")
+	r.Set("Allow", strings.Join(known.Allow, ", "))
+	return sendNothing(r)
 }
 
 // sendAccepted answers with the record, which tells where to ask.
-func (r *request) sendAccepted(call *Call, inv *faas.Invocation) error {
-	h := r.respond()
-	h.Set("Location", callPrefix+string(inv.ID))
+func sendAccepted(r *edge.Request, call *Call, inv *faas.Invocation) error {
+	r.Set("Location", callPrefix+string(inv.ID))
 	if applied := preferenceApplied(call); applied != "" {
-		h.Set("Preference-Applied", applied)
+		r.Set("Preference-Applied", applied)
 	}
-	return r.sendJSON(fiber.StatusAccepted, viewInvocation(inv, callPrefix))
+	return sendJSON(r, http.StatusAccepted, viewInvocation(inv, callPrefix))
 }
 
 // sendResult answers with the zip, or the one file.
-func (r *request) sendResult(t *faas.Trigger, reply *Reply, cancel context.CancelFunc) error {
+func sendResult(r *edge.Request, t *faas.Trigger, reply *Reply, cancel context.CancelFunc) error {
 	name, media := string(t.Name)+".zip", "application/zip"
 	if reply.Kind == "file" {
 		name, media = reply.Filename, mediaByName(reply.Filename)
 	}
-	r.sendFileHeaders(name, media)
-	r.respond().Set("Cache-Control", "no-store")
-	if err := r.sendPeeked(newClosing(reply.Body, cancel)); err != nil {
+	setFileHeaders(r, name, media)
+	r.Set("Cache-Control", "no-store")
+	if err := r.StreamPeeked(http.StatusOK, newClosing(reply.Body, cancel)); err != nil {
 		return &faas.Error{
 			Kind: faas.Unavailable, Detail: "the command has ended, but its result was lost on the way; fetch it by the invocation's id",
 			Invocation: reply.Invocation, RetryAfter: time.Second, Err: err,
@@ -118,38 +114,31 @@ func (r *request) sendResult(t *faas.Trigger, reply *Reply, cancel context.Cance
 }
 
 // readCall reads all of a request but its body.
-func readCall(r *request, match faas.Match) (*Call, error) {
-	h := &r.http.Request.Header
+func readCall(r *edge.Request, match faas.Match) (*Call, error) {
 	for _, name := range []string{"Idempotency-Key", "Davit-Callback"} {
-		if len(h.Peek(name)) > 0 {
+		if r.Header(name) != "" {
 			return nil, faas.Errorf(faas.NotAllowed, "the header %s is not available yet; leave it out", name)
 		}
 	}
-	if err := r.refuseEncoded(); err != nil {
+	if err := refuseEncoded(r); err != nil {
 		return nil, err
 	}
 	call := &Call{
-		Match: match, Method: r.method, Path: r.path(), Headers: passedOn(h), ContentType: r.header("Content-Type"),
-		Traceparent: traceparent(r.header("Traceparent")), RequestID: r.correlation, Size: r.size, Gone: r.conn.ctx.Done(),
+		Match: match, Method: r.Method(), Path: r.Path(), Headers: passedOn(r), ContentType: r.Header("Content-Type"),
+		Traceparent: traceparent(r.Header("Traceparent")), RequestID: r.Correlation(), Size: r.Size(), Gone: r.Context().Done(),
 	}
 	var err error
-	if call.Query, call.Zip, err = readFormat(string(r.http.URI().QueryString())); err != nil {
+	if call.Query, call.Zip, err = readFormat(r.RawQuery()); err != nil {
 		return nil, err
 	}
-	call.Zip = call.Zip || r.accepts("application/zip")
-	if call.Mode, err = readMode(r.header("Davit-Mode")); err != nil {
+	call.Zip = call.Zip || accepts(r, "application/zip")
+	if call.Mode, err = readMode(r.Header("Davit-Mode")); err != nil {
 		return nil, err
 	}
-	call.Async, call.Wait = readPrefer(h)
-	if r.body == nil {
-		return call, nil
+	call.Async, call.Wait = readPrefer(r.HeaderValues("Prefer"))
+	if call.Body, err = r.Body(int64(match.Trigger.MaxBody)); err != nil {
+		return nil, err
 	}
-	most := int64(match.Trigger.MaxBody)
-	if r.size > most {
-		return nil, tooLarge(most)
-	}
-	r.body.limit(most)
-	call.Body = r.body
 	return call, nil
 }
 
@@ -166,7 +155,7 @@ func readFormat(raw string) (rest string, zip bool, err error) {
 			continue
 		}
 		if value, err = url.QueryUnescape(value); err != nil || value != "zip" {
-			return "", false, faas.Errorf(faas.Invalid, "davit-format is %q; the only format to ask for is zip", clip(value, 40))
+			return "", false, faas.Errorf(faas.Invalid, "davit-format is %q; the only format to ask for is zip", text.Clip(value, 40))
 		}
 		zip = true
 	}
@@ -176,7 +165,7 @@ func readFormat(raw string) (rest string, zip bool, err error) {
 func readMode(v string) (faas.Mode, error) {
 	mode := faas.Mode(strings.ToLower(strings.TrimSpace(v)))
 	if v != "" && !mode.Known() {
-		return "", faas.Errorf(faas.Invalid, "Davit-Mode is %q; it must be warm, standby or job, and no looser than the trigger's mode", clip(v, 40))
+		return "", faas.Errorf(faas.Invalid, "Davit-Mode is %q; it must be warm, standby or job, and no looser than the trigger's mode", text.Clip(v, 40))
 	}
 	return mode, nil
 }
@@ -200,11 +189,11 @@ func traceparent(v string) string {
 
 // passedOn lists the headers that a command may see: none that is a credential,
 // and none that is about this connection only.
-func passedOn(h *fasthttp.RequestHeader) [][2]string {
+func passedOn(r *edge.Request) [][2]string {
 	var out [][2]string
-	for name, value := range h.All() {
-		if name := string(name); name != framingKey && !isWithheld(strings.ToLower(name)) {
-			out = append(out, [2]string{name, string(value)})
+	for name, value := range r.Headers() {
+		if !isWithheld(strings.ToLower(name)) {
+			out = append(out, [2]string{name, value})
 		}
 	}
 	return out

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"davit/internal/faas"
 )
 
@@ -113,11 +111,7 @@ func TestPrefer(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(strings.Join(test.lines, "|"), func(t *testing.T) {
-			var h fasthttp.RequestHeader
-			for _, line := range test.lines {
-				h.Add("Prefer", line)
-			}
-			async, wait := readPrefer(&h)
+			async, wait := readPrefer(test.lines)
 			if async != test.async || !reflect.DeepEqual(wait, test.wait) {
 				t.Fatalf("got %v, %v", async, wait)
 			}

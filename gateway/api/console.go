@@ -10,7 +10,6 @@ import (
 // console serves the page and the API of Davit's users.
 type console struct {
 	ConsoleOptions
-	edge     *edge
 	guard    *guard
 	token    *tokenCheck
 	sessions *sessions
@@ -52,10 +51,11 @@ type guard struct {
 
 // invocations answers for one invocation, on both listeners.
 type invocations struct {
-	port   Invocations
-	prefix string      // of links
-	public bool        // for whoever knows an id, and the token where the trigger asks for it
-	token  *tokenCheck // of private ones, when public
+	port      Invocations
+	prefix    string        // of links
+	public    bool          // for whoever knows an id, and the token where the trigger asks for it
+	heartbeat time.Duration // between two signs of life of a followed log
+	token     *tokenCheck   // of private ones, when public
 }
 
 // page is the web page's files, in memory with their checksums.

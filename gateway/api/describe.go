@@ -2,11 +2,11 @@ package api
 
 import (
 	_ "embed"
+	"net/http"
 	"strconv"
 	"strings"
 
-	"github.com/gofiber/fiber/v2"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
 )
 
@@ -15,10 +15,10 @@ import (
 //go:embed openapi.yaml
 var description []byte //nolint:gochecknoglobals // a file
 
-func (k *console) description(_ *fiber.Ctx, r *request) error {
-	r.respond().SetContentType("application/yaml")
-	r.respond().Set("Cache-Control", "no-cache")
-	r.http.Response.SetBodyRaw(description)
+func (k *console) description(r *edge.Request) error {
+	r.Set("Content-Type", "application/yaml")
+	r.Set("Cache-Control", "no-cache")
+	r.Send(http.StatusOK, description)
 	return nil
 }
 
@@ -38,7 +38,7 @@ func describeTrigger(t *faas.Trigger, server string) object {
 			"summary":     "Run " + string(t.Name) + " of the function " + string(t.Function),
 			"responses":   describeResponses(t),
 		}
-		if method == fiber.MethodGet {
+		if method == http.MethodGet {
 			operation["parameters"] = describeQuery(t.Fields)
 		} else {
 			operation["requestBody"] = describeBody(t.Fields)

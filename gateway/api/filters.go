@@ -1,8 +1,10 @@
 package api
 
+import "davit/gateway/edge"
+
 // checkBearer is nil for a request with the token.
-func checkBearer(r *request, check *tokenCheck) error {
-	token, there := r.bearer()
+func checkBearer(r *edge.Request, check *tokenCheck) error {
+	token, there := bearer(r)
 	switch {
 	case !there:
 		return unauthorized("this asks for a token: send it as \"Authorization: Bearer …\"")

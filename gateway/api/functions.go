@@ -4,30 +4,31 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
 	"davit/internal/faas/spec"
+	"davit/internal/text"
 )
 
 // mostBuildWait bounds ?wait= of a registration.
 const mostBuildWait = time.Hour
 
-func (k *console) listFunctions(_ *fiber.Ctx, r *request) error {
-	q := r.query()
+func (k *console) listFunctions(r *edge.Request) error {
+	q := readQuery(r)
 	limit, cursor := q.page()
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := k.Functions.ListFunctions(r.context(), limit, cursor)
+	items, next, err := k.Functions.ListFunctions(r.Context(), limit, cursor)
 	if err != nil {
 		return err
 	}
 	views := make([]*functionView, 0, len(items))
 	for _, f := range items {
-		view, err := k.viewFunction(r.context(), f)
+		view, err := k.viewFunction(r.Context(), f)
 		if faas.KindOf(err) == faas.NotFound {
 			continue // deleted meanwhile
 		}
@@ -36,27 +37,27 @@ func (k *console) listFunctions(_ *fiber.Ctx, r *request) error {
 		}
 		views = append(views, view)
 	}
-	return r.sendJSON(fiber.StatusOK, listOf(views, next))
+	return sendJSON(r, http.StatusOK, listOf(views, next))
 }
 
-func (k *console) getFunction(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.FunctionName](c)
+func (k *console) getFunction(r *edge.Request) error {
+	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
 	}
-	return k.sendFunction(r, fiber.StatusOK, name)
+	return k.sendFunction(r, http.StatusOK, name)
 }
 
-func (k *console) sendFunction(r *request, status int, name faas.FunctionName) error {
-	f, err := k.Functions.FindFunction(r.context(), name)
+func (k *console) sendFunction(r *edge.Request, status int, name faas.FunctionName) error {
+	f, err := k.Functions.FindFunction(r.Context(), name)
 	if err != nil {
 		return err
 	}
-	view, err := k.viewFunction(r.context(), f)
+	view, err := k.viewFunction(r.Context(), f)
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(status, view)
+	return sendJSON(r, status, view)
 }
 
 func (k *console) viewFunction(ctx context.Context, f *faas.Function) (*functionView, error) {
@@ -91,28 +92,28 @@ func (k *console) liveRevision(ctx context.Context, f *faas.Function, latest *fa
 }
 
 // putFunction registers a revision: an archive as a form, or an image as JSON.
-func (k *console) putFunction(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.FunctionName](c)
+func (k *console) putFunction(r *edge.Request) error {
+	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
 	}
-	q := r.query()
+	q := readQuery(r)
 	wait := q.duration("wait", mostBuildWait)
 	if q.err != nil {
 		return q.err
 	}
-	media, params, err := r.mediaType()
+	media, params, err := mediaType(r)
 	if err != nil {
 		return err
 	}
 	var done *Registered
 	switch media {
-	case fiber.MIMEMultipartForm:
+	case mediaMultipart:
 		done, err = k.putSource(r, name, params["boundary"])
-	case fiber.MIMEApplicationJSON, "":
+	case mediaJSON, "":
 		done, err = k.putImage(r, name)
 	default:
-		return faas.Errorf(faas.Invalid, "the body is sent as %s; send multipart/form-data with the parts spec and source, or application/json with an image", clip(media, 80))
+		return faas.Errorf(faas.Invalid, "the body is sent as %s; send multipart/form-data with the parts spec and source, or application/json with an image", text.Clip(media, 80))
 	}
 	if err != nil {
 		return err
@@ -123,8 +124,8 @@ func (k *console) putFunction(c *fiber.Ctx, r *request) error {
 	return k.sendRegistered(r, done)
 }
 
-func (k *console) putImage(r *request, name faas.FunctionName) (*Registered, error) {
-	body, err := r.readJSON()
+func (k *console) putImage(r *edge.Request, name faas.FunctionName) (*Registered, error) {
+	body, err := readJSON(r, k.Limits.JSONBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -132,14 +133,14 @@ func (k *console) putImage(r *request, name faas.FunctionName) (*Registered, err
 	if err != nil {
 		return nil, err
 	}
-	return k.Register.PutImage(r.lasting(), name, spec)
+	return k.Register.PutImage(r.LastingContext(), name, spec)
 }
 
 // awaitBuild waits for the build of what was registered, at most so long; it is an
 // error when that failed.
-func (k *console) awaitBuild(r *request, done *Registered, wait time.Duration) error {
+func (k *console) awaitBuild(r *edge.Request, done *Registered, wait time.Duration) error {
 	if wait > 0 && done.Revision.State == faas.RevisionBuilding {
-		ctx, cancel := r.streamContext()
+		ctx, cancel := r.WaitingContext()
 		defer cancel()
 		now, err := k.Register.WaitReady(ctx, done.Revision.Ref(), wait)
 		if err != nil && ctx.Err() == nil {
@@ -156,15 +157,15 @@ func (k *console) awaitBuild(r *request, done *Registered, wait time.Duration) e
 }
 
 // sendRegistered answers a registration.
-func (k *console) sendRegistered(r *request, done *Registered) error {
+func (k *console) sendRegistered(r *edge.Request, done *Registered) error {
 	rev := done.Revision
-	r.respond().Set("Location", "/v1/functions/"+string(rev.Function))
-	status := fiber.StatusOK
+	r.Set("Location", "/v1/functions/"+string(rev.Function))
+	status := http.StatusOK
 	switch {
 	case rev.State == faas.RevisionBuilding:
-		status = fiber.StatusAccepted
+		status = http.StatusAccepted
 	case done.Created:
-		status = fiber.StatusCreated
+		status = http.StatusCreated
 	}
 	return k.sendFunction(r, status, rev.Function)
 }
@@ -172,9 +173,9 @@ func (k *console) sendRegistered(r *request, done *Registered) error {
 // logTailBytes is how much of a log's end a problem carries.
 const logTailBytes = 4 << 10
 
-func (k *console) buildFailed(r *request, rev *faas.Revision) error {
+func (k *console) buildFailed(r *edge.Request, rev *faas.Revision) error {
 	e := faas.Errorf(faas.BuildFailed, "revision %d of function %q did not get ready: %s", rev.Number, rev.Function, orDefault(rev.Detail, "see its log"))
-	log, err := k.Change.BuildLog(r.context(), rev.Ref(), false)
+	log, err := k.Change.BuildLog(r.Context(), rev.Ref(), false)
 	if err != nil {
 		e.Err = err
 		return e
@@ -204,45 +205,45 @@ func tailOf(r io.Reader, n int) ([]byte, error) {
 	}
 }
 
-func (k *console) deleteFunction(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.FunctionName](c)
+func (k *console) deleteFunction(r *edge.Request) error {
+	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
 	}
-	q := r.query()
+	q := readQuery(r)
 	withTriggers := q.flag("triggers")
 	if q.err != nil {
 		return q.err
 	}
-	if err := k.Change.DeleteFunction(r.lasting(), name, withTriggers); err != nil {
+	if err := k.Change.DeleteFunction(r.LastingContext(), name, withTriggers); err != nil {
 		return err
 	}
-	return r.sendNothing()
+	return sendNothing(r)
 }
 
-func (k *console) listRevisions(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.FunctionName](c)
+func (k *console) listRevisions(r *edge.Request) error {
+	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
 	}
-	q := r.query()
+	q := readQuery(r)
 	limit, cursor := q.page()
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := k.Functions.ListRevisions(r.context(), name, limit, cursor)
+	items, next, err := k.Functions.ListRevisions(r.Context(), name, limit, cursor)
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(fiber.StatusOK, listOf(items, next))
+	return sendJSON(r, http.StatusOK, listOf(items, next))
 }
 
-func (k *console) rollback(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.FunctionName](c)
+func (k *console) rollback(r *edge.Request) error {
+	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
 	}
-	body, err := r.readJSON()
+	body, err := readJSON(r, k.Limits.JSONBytes)
 	if err != nil {
 		return err
 	}
@@ -255,23 +256,23 @@ func (k *console) rollback(c *fiber.Ctx, r *request) error {
 	if sent.Revision == nil || *sent.Revision < 1 {
 		return &faas.Error{Kind: faas.NotAllowed, Detail: "revision must be the number of one of the function's revisions", Fields: []faas.FieldError{{Pointer: "/revision", Detail: "must be a number from 1"}}}
 	}
-	if err := k.Change.Rollback(r.lasting(), name, *sent.Revision); err != nil {
+	if err := k.Change.Rollback(r.LastingContext(), name, *sent.Revision); err != nil {
 		return err
 	}
-	return k.sendFunction(r, fiber.StatusOK, name)
+	return k.sendFunction(r, http.StatusOK, name)
 }
 
-func (k *console) buildLog(c *fiber.Ctx, r *request) error {
-	ref, err := pathRevision(c)
+func (k *console) buildLog(r *edge.Request) error {
+	ref, err := pathRevision(r)
 	if err != nil {
 		return err
 	}
-	q := r.query()
+	q := readQuery(r)
 	from, follow := q.offset("from"), q.flag("follow")
 	if q.err != nil {
 		return q.err
 	}
-	return r.sendLog(from, follow, func(open logRequest) (io.ReadCloser, error) {
+	return sendLog(r, k.Limits.Heartbeat, from, follow, func(open logRequest) (io.ReadCloser, error) {
 		log, err := k.Change.BuildLog(open.ctx, ref, open.follow)
 		if err != nil {
 			return nil, err

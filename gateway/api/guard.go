@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"davit/gateway/edge"
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
 func newGuard(hosts []string) *guard {
@@ -19,18 +21,18 @@ func newGuard(hosts []string) *guard {
 }
 
 // check returns a Forbidden error for a request that a foreign page may have made.
-func (g *guard) check(r *request) error {
-	host := string(r.http.Request.Header.Host())
-	if target := string(r.http.URI().Host()); !g.expects(host) || !g.expects(target) {
-		return faas.Errorf(faas.Forbidden, "the host %q is not one that this console is known by: use its address or localhost, or add the name to its settings", clip(host, 80))
+func (g *guard) check(r *edge.Request) error {
+	host := r.Host()
+	if target := r.TargetHost(); !g.expects(host) || !g.expects(target) {
+		return faas.Errorf(faas.Forbidden, "the host %q is not one that this console is known by: use its address or localhost, or add the name to its settings", text.Clip(host, 80))
 	}
-	switch site := r.header("Sec-Fetch-Site"); site {
+	switch site := r.Header("Sec-Fetch-Site"); site {
 	case "", "same-origin", "none":
 	default:
-		return faas.Errorf(faas.Forbidden, "the request was made by a page of another site (Sec-Fetch-Site: %s); open the console itself", clip(site, 40))
+		return faas.Errorf(faas.Forbidden, "the request was made by a page of another site (Sec-Fetch-Site: %s); open the console itself", text.Clip(site, 40))
 	}
-	if origin := r.header("Origin"); origin != "" && !sameOrigin(origin, host) {
-		return faas.Errorf(faas.Forbidden, "the request was made by a page of %s; open the console itself", clip(origin, 80))
+	if origin := r.Header("Origin"); origin != "" && !sameOrigin(origin, host) {
+		return faas.Errorf(faas.Forbidden, "the request was made by a page of %s; open the console itself", text.Clip(origin, 80))
 	}
 	return nil
 }

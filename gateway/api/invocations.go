@@ -2,13 +2,14 @@ package api
 
 import (
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
 const (
@@ -18,12 +19,12 @@ const (
 )
 
 // allowed returns the id in the path, of an invocation that this caller may see.
-func (i *invocations) allowed(c *fiber.Ctx, r *request) (faas.InvocationID, error) {
-	id, err := pathInvocation(c)
+func (i *invocations) allowed(r *edge.Request) (faas.InvocationID, error) {
+	id, err := pathInvocation(r)
 	if err != nil || !i.public {
 		return id, err
 	}
-	inv, err := i.port.Find(r.context(), id, 0)
+	inv, err := i.port.Find(r.Context(), id, 0)
 	if err != nil {
 		return "", err
 	}
@@ -33,13 +34,13 @@ func (i *invocations) allowed(c *fiber.Ctx, r *request) (faas.InvocationID, erro
 	return id, checkBearer(r, i.token)
 }
 
-func (i *invocations) get(c *fiber.Ctx, r *request) error {
-	q := r.query()
+func (i *invocations) get(r *edge.Request) error {
+	q := readQuery(r)
 	wait := q.duration("wait", mostWait)
 	if q.err != nil {
 		return q.err
 	}
-	id, err := i.allowed(c, r)
+	id, err := i.allowed(r)
 	if err != nil {
 		return err
 	}
@@ -47,84 +48,84 @@ func (i *invocations) get(c *fiber.Ctx, r *request) error {
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(fiber.StatusOK, viewInvocation(inv, i.prefix))
+	return sendJSON(r, http.StatusOK, viewInvocation(inv, i.prefix))
 }
 
 // await finds a record and waits for its end, unless the server stops meanwhile.
-func (i *invocations) await(r *request, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error) {
+func (i *invocations) await(r *edge.Request, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error) {
 	if wait == 0 {
-		return i.port.Find(r.context(), id, 0)
+		return i.port.Find(r.Context(), id, 0)
 	}
-	ctx, cancel := r.streamContext()
+	ctx, cancel := r.WaitingContext()
 	defer cancel()
 	inv, err := i.port.Find(ctx, id, wait)
-	if err != nil && ctx.Err() != nil && r.context().Err() == nil {
-		return i.port.Find(r.context(), id, 0)
+	if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
+		return i.port.Find(r.Context(), id, 0)
 	}
 	return inv, err
 }
 
-func (i *invocations) cancel(c *fiber.Ctx, r *request) error {
-	id, err := i.allowed(c, r)
+func (i *invocations) cancel(r *edge.Request) error {
+	id, err := i.allowed(r)
 	if err != nil {
 		return err
 	}
-	inv, err := i.port.Cancel(r.lasting(), id)
+	inv, err := i.port.Cancel(r.LastingContext(), id)
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(fiber.StatusAccepted, viewInvocation(inv, i.prefix))
+	return sendJSON(r, http.StatusAccepted, viewInvocation(inv, i.prefix))
 }
 
 // replay is part of the contract and not there yet: it says so for what could be replayed.
-func (i *invocations) replay(c *fiber.Ctx, r *request) error {
-	id, err := i.allowed(c, r)
+func (i *invocations) replay(r *edge.Request) error {
+	id, err := i.allowed(r)
 	if err != nil {
 		return err
 	}
-	if _, err := i.port.Find(r.context(), id, 0); err != nil {
+	if _, err := i.port.Find(r.Context(), id, 0); err != nil {
 		return err
 	}
 	return faas.Errorf(faas.NotAllowed, "replaying an invocation is not available yet: call the trigger again with the input of %s%s/input", i.prefix, id)
 }
 
-func (i *invocations) input(c *fiber.Ctx, r *request) error {
-	id, err := i.allowed(c, r)
+func (i *invocations) input(r *edge.Request) error {
+	id, err := i.allowed(r)
 	if err != nil {
 		return err
 	}
-	info, body, err := i.port.Input(r.context(), id)
+	info, body, err := i.port.Input(r.Context(), id)
 	if err != nil {
 		return err
 	}
-	r.sendFileHeaders("input-"+string(id), orDefault(info.ContentType, "application/octet-stream"))
-	r.sendStream(body, info.Size)
+	setFileHeaders(r, "input-"+string(id), orDefault(info.ContentType, "application/octet-stream"))
+	r.Stream(http.StatusOK, body, info.Size)
 	return nil
 }
 
 // log answers with the log as text, or as events where the caller accepts those.
-func (i *invocations) log(c *fiber.Ctx, r *request) error {
-	q := r.query()
+func (i *invocations) log(r *edge.Request) error {
+	q := readQuery(r)
 	from, follow := q.offset("from"), q.flag("follow")
 	if q.err != nil {
 		return q.err
 	}
-	id, err := i.allowed(c, r)
+	id, err := i.allowed(r)
 	if err != nil {
 		return err
 	}
-	return r.sendLog(from, follow, func(open logRequest) (io.ReadCloser, error) {
+	return sendLog(r, i.heartbeat, from, follow, func(open logRequest) (io.ReadCloser, error) {
 		return i.port.Log(open.ctx, id, open.from, open.follow)
 	})
 }
 
 // list lists the records that the query asks for.
-func (k *console) listInvocations(_ *fiber.Ctx, r *request) error {
-	f, err := invocationFilter(r.query())
+func (k *console) listInvocations(r *edge.Request) error {
+	f, err := invocationFilter(readQuery(r))
 	if err != nil {
 		return err
 	}
-	items, next, err := k.Invocations.List(r.context(), f)
+	items, next, err := k.Invocations.List(r.Context(), f)
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (k *console) listInvocations(_ *fiber.Ctx, r *request) error {
 	for _, inv := range items {
 		views = append(views, viewInvocation(inv, k.invoked.prefix))
 	}
-	return r.sendJSON(fiber.StatusOK, listOf(views, next))
+	return sendJSON(r, http.StatusOK, listOf(views, next))
 }
 
 func invocationFilter(q *query) (faas.InvocationFilter, error) {
@@ -150,12 +151,12 @@ func invocationFilter(q *query) (faas.InvocationFilter, error) {
 	}
 	states := []faas.State{faas.Queued, faas.Starting, faas.Running, faas.Succeeded, faas.Failed, faas.StateCancelled}
 	if f.State != "" && !slices.Contains(states, f.State) {
-		q.fail("state", "is %q; it must be one of %s", clip(string(f.State), 40), joined(states))
+		q.fail("state", "is %q; it must be one of %s", text.Clip(string(f.State), 40), joined(states))
 	}
 	if v := q.text("since"); v != "" {
 		since, err := time.Parse(time.RFC3339Nano, strings.ToUpper(v))
 		if err != nil {
-			q.fail("since", "is %q; it must be a time such as 2026-01-31T12:00:00Z", clip(v, 40))
+			q.fail("since", "is %q; it must be a time such as 2026-01-31T12:00:00Z", text.Clip(v, 40))
 		}
 		f.Since = since
 	}

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
+	"time"
 
+	"davit/gateway/edge"
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
 // logRequest says what of a log is wanted.
@@ -18,16 +22,16 @@ type logRequest struct {
 
 // sendLog answers with a log that open opens: as plain text, or as events that
 // resume by Last-Event-ID.
-func (r *request) sendLog(from int64, follow bool, open func(logRequest) (io.ReadCloser, error)) error {
-	events := r.accepts(eventsType)
-	if last := r.header("Last-Event-Id"); events && last != "" {
+func sendLog(r *edge.Request, heartbeat time.Duration, from int64, follow bool, open func(logRequest) (io.ReadCloser, error)) error {
+	events := accepts(r, eventsType)
+	if last := r.Header("Last-Event-Id"); events && last != "" {
 		at, err := strconv.ParseUint(last, 10, 63)
 		if err != nil {
-			return faas.Errorf(faas.Invalid, "the Last-Event-ID %q is no offset", clip(last, 40))
+			return faas.Errorf(faas.Invalid, "the Last-Event-ID %q is no offset", text.Clip(last, 40))
 		}
 		from = int64(at) //nolint:gosec // at most 63 bits
 	}
-	ctx, cancel := r.streamContext()
+	ctx, cancel := r.WaitingContext()
 	text, err := open(logRequest{ctx, from, follow})
 	if err != nil {
 		cancel()
@@ -35,16 +39,15 @@ func (r *request) sendLog(from int64, follow bool, open func(logRequest) (io.Rea
 	}
 	body := newClosing(text, cancel)
 	if events {
-		return r.sendLogEvents(body, from)
+		return sendLogEvents(r, heartbeat, body, from)
 	}
-	h := r.respond()
-	h.SetContentType("text/plain; charset=utf-8")
-	h.Set("Content-Security-Policy", filePolicy)
-	h.Set("Cache-Control", "no-store")
+	r.Set("Content-Type", "text/plain; charset=utf-8")
+	r.Set("Content-Security-Policy", filePolicy)
+	r.Set("Cache-Control", "no-store")
 	if !follow {
-		return r.sendPeeked(body)
+		return r.StreamPeeked(http.StatusOK, body)
 	}
-	r.sendFollowed(body)
+	r.Follow(http.StatusOK, body)
 	return nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"davit/internal/text"
 )
 
 // document is the description, and which of its operations the tests have met.
@@ -110,7 +112,7 @@ func described(t testing.TB, listener string, req *http.Request, a *answer) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, ExcludeResponseBody: !isJSON(a)},
 	}
 	if err := openapi3filter.ValidateResponse(t.Context(), in); err != nil {
-		t.Errorf("%s %s answered with %d, which %s does not describe: %v\n%s", req.Method, req.URL, a.StatusCode, template, err, clip(string(a.body), 600))
+		t.Errorf("%s %s answered with %d, which %s does not describe: %v\n%s", req.Method, req.URL, a.StatusCode, template, err, text.Clip(string(a.body), 600))
 	}
 	if response := in.RequestValidationInput.Route.Operation.Responses.Status(a.StatusCode); response != nil || a.StatusCode >= 400 {
 		checkMedia(t, template, item.GetOperation(method), a)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"davit/gateway/edge"
 	"davit/internal/faas"
 )
 
@@ -23,16 +24,15 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	l.Header = orDefault(l.Header, 10*time.Second)
-	l.Body = orDefault(l.Body, 60*time.Second)
-	l.Write = orDefault(l.Write, 60*time.Second)
-	l.Idle = orDefault(l.Idle, 2*time.Minute)
-	l.HeaderBytes = orDefault(l.HeaderBytes, 32<<10)
 	l.JSONBytes = orDefault(l.JSONBytes, 1<<20)
 	l.SourceBytes = orDefault(l.SourceBytes, 100<<20)
-	l.Connections = orDefault(l.Connections, 4096)
 	l.Heartbeat = orDefault(l.Heartbeat, 15*time.Second)
 	return l
+}
+
+// edge are the limits of the server itself.
+func (l Limits) edge() edge.Limits {
+	return edge.Limits{Header: l.Header, Body: l.Body, Write: l.Write, Idle: l.Idle, HeaderBytes: l.HeaderBytes, Connections: l.Connections}
 }
 
 func orDefault[T comparable](v, otherwise T) T {

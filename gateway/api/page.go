@@ -7,8 +7,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"path"
 	"strings"
+
+	"davit/gateway/edge"
 )
 
 // pagePolicy is what the page may load and do: nothing but its own files and our
@@ -83,45 +86,43 @@ func (p *page) find(name string) *pageFile { return p.files[name] }
 
 // send answers with a file. One that is asked for by its checksum (?v=) never
 // changes; others are asked for again each time, and mostly answered with 304.
-func (p *page) send(r *request, f *pageFile) error {
-	r.route = "page"
-	h := r.respond()
+func (p *page) send(r *edge.Request, f *pageFile) error {
+	r.SetRoute("page")
 	etag := `"` + f.sum + `"`
-	packed := f.packed != nil && r.http.Request.Header.HasAcceptEncoding("gzip")
+	packed := f.packed != nil && r.AcceptsEncoding("gzip")
 	if packed {
 		etag = `"` + f.sum + `-gz"`
 	}
-	h.Set("ETag", etag)
-	h.Set("Vary", "Accept-Encoding")
-	h.Set("Cache-Control", "no-cache")
-	if string(r.http.QueryArgs().Peek("v")) == f.sum {
-		h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	r.Set("ETag", etag)
+	r.Set("Vary", "Accept-Encoding")
+	r.Set("Cache-Control", "no-cache")
+	if readQuery(r).text("v") == f.sum {
+		r.Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
 	if strings.HasPrefix(f.media, "text/html") {
 		securePage(r, pagePolicy)
 	}
-	if matchesETag(r.header("If-None-Match"), etag) {
-		r.http.Response.SetStatusCode(304)
+	if matchesETag(r.Header("If-None-Match"), etag) {
+		r.Send(http.StatusNotModified, nil)
 		return nil
 	}
-	h.SetContentType(f.media)
+	r.Set("Content-Type", f.media)
 	body := f.body
 	if packed {
-		h.Set("Content-Encoding", "gzip")
+		r.Set("Content-Encoding", "gzip")
 		body = f.packed
 	}
-	r.http.Response.SetBodyRaw(body)
+	r.Send(http.StatusOK, body)
 	return nil
 }
 
 // securePage sets what browsers hold a document to.
-func securePage(r *request, policy string) {
-	h := r.respond()
-	h.Set("Content-Security-Policy", policy)
-	h.Set("Referrer-Policy", "same-origin") // with no-referrer, a form is sent with the Origin "null"
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+func securePage(r *edge.Request, policy string) {
+	r.Set("Content-Security-Policy", policy)
+	r.Set("Referrer-Policy", "same-origin") // with no-referrer, a form is sent with the Origin "null"
+	r.Set("X-Frame-Options", "DENY")
+	r.Set("Cross-Origin-Opener-Policy", "same-origin")
+	r.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
 // matchesETag reads an If-None-Match header (RFC 9110 §13.1.2), weakly as it asks for.

@@ -4,15 +4,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // readPrefer reads what a caller prefers (RFC 7240). Of a preference that is
 // named twice the first counts; what is unknown or malformed is as if it were not there.
-func readPrefer(h *fasthttp.RequestHeader) (async bool, wait *time.Duration) {
-	for _, line := range h.PeekAll("Prefer") {
-		for preference := range splitOutsideQuotes(string(line), ',') {
+func readPrefer(lines []string) (async bool, wait *time.Duration) {
+	for _, line := range lines {
+		for preference := range splitOutsideQuotes(line, ',') {
 			name, value := readPreference(preference)
 			switch {
 			case name == "respond-async":

@@ -1,17 +1,37 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"davit/gateway/edge"
 	"davit/internal/faas"
 )
 
 const problemType = "application/problem+json"
+
+// problem is the body of every error (RFC 9457).
+type problem struct {
+	Type         string             `json:"type"`
+	Title        string             `json:"title"`
+	Status       int                `json:"status"`
+	Detail       string             `json:"detail"`
+	Instance     string             `json:"instance"`
+	Kind         faas.Kind          `json:"kind"`
+	RequestID    string             `json:"request_id"`
+	Errors       []faas.FieldError  `json:"errors,omitempty"`
+	InvocationID *faas.InvocationID `json:"invocation_id,omitempty"`
+	Reason       *faas.Reason       `json:"reason,omitempty"`
+	ExitCode     *int               `json:"exit_code,omitempty"`
+	LogTail      *string            `json:"log_tail,omitempty"`
+}
 
 // statusOf is the one table from kinds to statuses and titles.
 func statusOf(kind faas.Kind) (status int, title string) {
@@ -52,20 +72,6 @@ func statusOf(kind faas.Kind) (status int, title string) {
 	return http.StatusInternalServerError, "Davit has a fault"
 }
 
-// statusError is an error of HTTP itself, whose status says more than its kind.
-type statusError struct {
-	status int
-	title  string
-	err    *faas.Error
-}
-
-func (e *statusError) Error() string { return e.err.Error() }
-func (e *statusError) Unwrap() error { return e.err }
-
-func withStatus(status int, title string, kind faas.Kind, detail string) error {
-	return &statusError{status, title, &faas.Error{Kind: kind, Detail: detail}}
-}
-
 // problemOf makes the problem that a caller may read of err: what is no
 // *faas.Error is an internal fault, and its text stays here.
 func problemOf(err error) (problem, *faas.Error) {
@@ -75,8 +81,8 @@ func problemOf(err error) (problem, *faas.Error) {
 	}
 	p := problem{Type: "urn:davit:problem:" + string(known.Kind), Kind: known.Kind, Detail: known.Detail, Errors: known.Fields}
 	p.Status, p.Title = statusOf(known.Kind)
-	if special, ok := errors.AsType[*statusError](err); ok {
-		p.Status, p.Title = special.status, special.title
+	if special, ok := errors.AsType[*edge.StatusError](err); ok {
+		p.Status, p.Title = special.Status, special.Title
 	}
 	if len(p.Errors) == 0 && known.Invocation == nil && (known.Kind == faas.Invalid || known.Kind == faas.NotAllowed) {
 		p.Errors = []faas.FieldError{{Detail: known.Detail}} // about all of it
@@ -90,32 +96,35 @@ func problemOf(err error) (problem, *faas.Error) {
 	return p, known
 }
 
-// answerError is the one place that turns an error into an answer, and logs its cause.
-func (r *request) answerError(err error) {
+// answerer turns the errors of one listener into answers.
+type answerer struct {
+	listener string
+	log      *slog.Logger
+	page     func(*edge.Request, *problem) bool // answers with HTML where a person asks; nil: never
+}
+
+// answer is the one place that turns an error into an answer, and logs its cause.
+func (a *answerer) answer(r *edge.Request, err error) {
 	p, known := problemOf(err)
-	p.Instance, p.RequestID = r.instance(), r.id
-	r.logError(p.Status, known, err)
-	out := &r.http.Response
-	out.ResetBody()
-	out.SetStatusCode(p.Status)
-	h := &out.Header
-	h.Del("Content-Disposition")
-	h.Set("Cache-Control", "no-store")
+	p.Instance, p.RequestID = r.Instance(), r.ID()
+	a.report(r, p.Status, known, err)
+	r.Unset("Content-Disposition")
+	r.Set("Cache-Control", "no-store")
 	if len(known.Allow) > 0 || p.Status == http.StatusMethodNotAllowed {
-		h.Set("Allow", strings.Join(known.Allow, ", "))
+		r.Set("Allow", strings.Join(known.Allow, ", "))
 	}
 	if p.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="davit"`)
+		r.Set("WWW-Authenticate", `Bearer realm="davit"`)
 	}
 	if after := retryAfter(known); after > 0 {
-		h.Set("Retry-After", strconv.Itoa(after))
+		r.Set("Retry-After", strconv.Itoa(after))
 	}
-	r.outcome(known.Invocation)
-	if r.edge.errorPage != nil && r.edge.errorPage(r, &p) {
+	setOutcome(r, known.Invocation)
+	if a.page != nil && a.page(r, &p) {
 		return
 	}
-	h.SetContentType(problemType)
-	out.SetBodyRaw(encode(p))
+	r.Set("Content-Type", problemType)
+	r.Send(p.Status, encode(p))
 }
 
 // retryAfter is in seconds; 0: none.
@@ -127,19 +136,30 @@ func retryAfter(e *faas.Error) int {
 	return int(math.Ceil(after.Seconds()))
 }
 
-func (r *request) logError(status int, known *faas.Error, err error) {
-	attrs := []any{"listener", r.edge.name, "request_id", r.id, "method", r.method, "route", r.route, "status", status, "cause", err}
-	if r.correlation != "" {
-		attrs = append(attrs, "correlation", r.correlation)
+func (a *answerer) report(r *edge.Request, status int, known *faas.Error, err error) {
+	attrs := []any{"listener", a.listener, "request_id", r.ID(), "method", r.Method(), "route", r.Route(), "status", status, "error", err}
+	if r.Correlation() != "" {
+		attrs = append(attrs, "correlation", r.Correlation())
 	}
 	switch {
 	case known.Kind == faas.Internal:
-		r.edge.log.Error("request met a fault", attrs...)
+		a.log.Error("request met a fault", attrs...)
 	case known.Kind == faas.Unavailable:
-		r.edge.log.Warn("request refused for now", attrs...)
+		a.log.Warn("request refused for now", attrs...)
 	case known.Err != nil:
-		r.edge.log.Info("request refused", attrs...)
+		a.log.Info("request refused", attrs...)
 	default:
-		r.edge.log.Debug("request refused", attrs...)
+		a.log.Debug("request refused", attrs...)
 	}
+}
+
+// encode writes v as JSON. What is given to it can always be encoded.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return []byte(`{}`)
+	}
+	return b.Bytes()
 }

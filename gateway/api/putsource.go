@@ -6,14 +6,16 @@ import (
 	"mime/multipart"
 	"strings"
 
+	"davit/gateway/edge"
 	"davit/internal/faas"
 	"davit/internal/faas/spec"
+	"davit/internal/text"
 )
 
 // putSource registers an archive. Where the spec comes first, as it should, the
 // archive goes on as it arrives; else it waits on disk for the spec.
-func (k *console) putSource(r *request, name faas.FunctionName, boundary string) (*Registered, error) {
-	p, err := r.parts(boundary)
+func (k *console) putSource(r *edge.Request, name faas.FunctionName, boundary string) (*Registered, error) {
+	p, err := newParts(r, &k.Limits, boundary)
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +42,14 @@ func missingPart(name string) error {
 }
 
 func unknownPart(part *multipart.Part) error {
-	name := clip(part.FormName(), 40)
+	name := text.Clip(part.FormName(), 40)
 	e := faas.Errorf(faas.Invalid, "the form has a part %q that does not belong there; send one spec and one source", name)
 	e.Fields = []faas.FieldError{{Pointer: "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name), Detail: "does not belong there"}}
 	return e
 }
 
 func (k *console) readSpec(part io.Reader) (faas.FunctionSpec, error) {
-	b, err := small(part, "spec", k.edge.limits.JSONBytes)
+	b, err := small(part, "spec", k.Limits.JSONBytes)
 	if err != nil {
 		return faas.FunctionSpec{}, err
 	}
@@ -80,7 +82,7 @@ func (p *parts) over() error {
 	return unknownPart(part)
 }
 
-func (k *console) putSpecFirst(r *request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
+func (k *console) putSpecFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
 	spec, err := k.readSpec(part)
 	if err != nil {
 		return nil, err
@@ -88,12 +90,12 @@ func (k *console) putSpecFirst(r *request, name faas.FunctionName, p *parts, par
 	if part, err = p.wanted("source"); err != nil {
 		return nil, err
 	}
-	most := k.edge.limits.SourceBytes
-	return k.Register.PutSource(r.lasting(), name, spec, &source{part: part, left: most, most: most, last: p.over})
+	most := k.Limits.SourceBytes
+	return k.Register.PutSource(r.LastingContext(), name, spec, &source{part: part, left: most, most: most, last: p.over})
 }
 
-func (k *console) putSourceFirst(r *request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
-	most := k.edge.limits.SourceBytes
+func (k *console) putSourceFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
+	most := k.Limits.SourceBytes
 	file, err := k.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
 	if err != nil {
 		return nil, err
@@ -109,5 +111,5 @@ func (k *console) putSourceFirst(r *request, name faas.FunctionName, p *parts, p
 	if err := p.over(); err != nil {
 		return nil, err
 	}
-	return k.Register.PutSource(r.lasting(), name, spec, file)
+	return k.Register.PutSource(r.LastingContext(), name, spec, file)
 }

@@ -11,66 +11,62 @@ import (
 	"net/http"
 	"path"
 
-	"github.com/gofiber/fiber/v2"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
 // result answers with the zip, or with a URL to it.
-func (i *invocations) result(c *fiber.Ctx, r *request) error {
-	q := r.query()
+func (i *invocations) result(r *edge.Request) error {
+	q := readQuery(r)
 	redirect, ttl := q.flag("redirect"), q.duration("expires", mostLinks)
 	if q.err != nil {
 		return q.err
 	}
-	id, err := i.allowed(c, r)
+	id, err := i.allowed(r)
 	if err != nil {
 		return err
 	}
-	info, open, inv, err := i.port.Result(r.context(), id)
+	info, open, inv, err := i.port.Result(r.Context(), id)
 	if err != nil {
 		return err
 	}
 	if redirect {
-		url, err := i.port.ResultURL(r.context(), id, orDefault(ttl, defaultLinks))
+		url, err := i.port.ResultURL(r.Context(), id, orDefault(ttl, defaultLinks))
 		if err != nil {
 			return err
 		}
-		return r.redirect(url)
+		return redirectTo(r, url)
 	}
 	etag := `"` + info.ETag + `"`
-	if r.unchanged(etag) {
+	if unchanged(r, etag) {
 		return nil
 	}
-	r.sendFileHeaders(string(inv.Trigger)+".zip", "application/zip")
-	s, err := r.ranged(info.Size, etag)
-	if err != nil {
-		return err
-	}
-	return r.sendSpan(s, info.Size, open)
+	setFileHeaders(r, string(inv.Trigger)+".zip", "application/zip")
+	return r.SendRange(info.Size, etag, open)
 }
 
 // unchanged sets the ETag, and answers with 304 where the caller has that already.
-func (r *request) unchanged(etag string) bool {
-	r.respond().Set("ETag", etag)
-	if !matchesETag(r.header("If-None-Match"), etag) {
+func unchanged(r *edge.Request, etag string) bool {
+	r.Set("ETag", etag)
+	if !matchesETag(r.Header("If-None-Match"), etag) {
 		return false
 	}
-	r.http.Response.SetStatusCode(fiber.StatusNotModified)
+	r.Send(http.StatusNotModified, nil)
 	return true
 }
 
 // resultFile answers with one file out of the zip, of which only that part is read.
-func (i *invocations) resultFile(c *fiber.Ctx, r *request) error {
-	name, err := param(c, "*")
+func (i *invocations) resultFile(r *edge.Request) error {
+	name, err := param(r, "path")
 	if err != nil {
 		return err
 	}
-	id, err := i.allowed(c, r)
+	id, err := i.allowed(r)
 	if err != nil {
 		return err
 	}
-	info, open, _, err := i.port.Result(r.context(), id)
+	info, open, _, err := i.port.Result(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -79,20 +75,20 @@ func (i *invocations) resultFile(c *fiber.Ctx, r *request) error {
 		return err
 	}
 	etag := fmt.Sprintf(`"%s-%08x"`, info.ETag, file.CRC32)
-	if r.unchanged(etag) {
+	if unchanged(r, etag) {
 		return nil
 	}
-	r.sendFileHeaders(path.Base(name), mediaByName(name))
+	setFileHeaders(r, path.Base(name), mediaByName(name))
 	size := int64(file.UncompressedSize64) //nolint:gosec // checked by findInZip
-	if r.method == fiber.MethodHead {
-		r.sendStream(http.NoBody, size)
+	if r.Method() == http.MethodHead {
+		r.Stream(http.StatusOK, http.NoBody, size)
 		return nil
 	}
 	body, err := openInZip(open, file)
 	if err != nil {
 		return err
 	}
-	r.sendStream(body, size)
+	r.Stream(http.StatusOK, body, size)
 	return nil
 }
 
@@ -113,7 +109,7 @@ func findInZip(open Opener, size int64, name string) (*zip.File, error) {
 			return f, nil
 		}
 	}
-	return nil, faas.Errorf(faas.NotFound, "the result has no file %q; the record lists its files", clip(name, 200))
+	return nil, faas.Errorf(faas.NotFound, "the result has no file %q; the record lists its files", text.Clip(name, 200))
 }
 
 // openInZip reads one file of a zip in one go.

@@ -1,96 +1,92 @@
 package api
 
 import (
-	"github.com/gofiber/fiber/v2"
+	"net/http"
 
+	"davit/gateway/edge"
 	"davit/internal/faas"
 )
 
 // NewConsole returns the server of the page and the API.
 func NewConsole(o ConsoleOptions) *Server {
-	e := newEdge("console", o.Log, o.Now, o.Limits, o.Requests)
+	o.Limits = o.Limits.withDefaults()
 	k := &console{
-		ConsoleOptions: o, edge: e,
-		guard:    newGuard(o.Hosts),
-		token:    newTokenCheck(o.Token),
-		sessions: newSessions(o.Secret, o.Token, o.SessionTTL, o.Now),
-		signIns:  newSignIns(o.Now),
-		page:     newPage(o.Page),
-		plain:    newPlainPages(),
-		invoked:  invocations{port: o.Invocations, prefix: "/v1/invocations/"},
+		ConsoleOptions: o,
+		guard:          newGuard(o.Hosts),
+		token:          newTokenCheck(o.Token),
+		sessions:       newSessions(o.Secret, o.Token, o.SessionTTL, o.Now),
+		signIns:        newSignIns(o.Now),
+		page:           newPage(o.Page),
+		plain:          newPlainPages(),
+		invoked:        invocations{port: o.Invocations, prefix: "/v1/invocations/", heartbeat: o.Limits.Heartbeat},
 	}
-	e.errorPage = k.errorPage
-	app := e.newApp()
-	k.publicRoutes(app)
-	k.functionRoutes(app)
-	k.triggerRoutes(app)
-	k.invocationRoutes(app)
-	k.secretRoutes(app)
-	k.otherRoutes(app)
-	app.Use(k.pageOrNothing)
-	e.app = app.Handler()
-	s := newServer(e)
-	s.signIns = k.signIns
-	return s
+	s := newServer("console", o.Limits, o.Requests, &answerer{listener: "console", log: o.Log, page: k.errorPage})
+	k.publicRoutes(s)
+	k.functionRoutes(s)
+	k.triggerRoutes(s)
+	k.invocationRoutes(s)
+	k.secretRoutes(s)
+	k.otherRoutes(s)
+	s.HandleRest(k.pageOrNothing)
+	return &Server{Server: s, name: "console", signIns: k.signIns}
 }
 
 // publicRoutes are those that need no token. Probes may know us by any name.
-func (k *console) publicRoutes(app *fiber.App) {
-	get(app, "/healthz", k.health)
-	get(app, "/readyz", k.readiness)
-	get(app, "/metrics", k.metrics)
-	get(app, "/openapi.yaml", k.guarded(k.description))
-	get(app, "/sign-in", k.guarded(k.signInPage))
-	route(app, fiber.MethodPost, "/v1/session", k.guarded(k.startSession))
-	route(app, fiber.MethodDelete, "/v1/session", k.guarded(k.endSession))
+func (k *console) publicRoutes(s *edge.Server) {
+	get(s, "/healthz", k.health)
+	get(s, "/readyz", k.readiness)
+	get(s, "/metrics", k.metrics)
+	get(s, "/openapi.yaml", k.guarded(k.description))
+	get(s, "/sign-in", k.guarded(k.signInPage))
+	s.Handle(http.MethodPost, "/v1/session", k.guarded(k.startSession))
+	s.Handle(http.MethodDelete, "/v1/session", k.guarded(k.endSession))
 }
 
-func (k *console) functionRoutes(app *fiber.App) {
-	get(app, "/v1/functions", k.mine(k.listFunctions))
-	get(app, "/v1/functions/{name}", k.mine(k.getFunction))
-	route(app, fiber.MethodPut, "/v1/functions/{name}", k.mine(k.putFunction))
-	route(app, fiber.MethodDelete, "/v1/functions/{name}", k.mine(k.deleteFunction))
-	get(app, "/v1/functions/{name}/revisions", k.mine(k.listRevisions))
-	get(app, "/v1/functions/{name}/revisions/{n}/log", k.mine(k.buildLog))
-	route(app, fiber.MethodPost, "/v1/functions/{name}/rollback", k.mine(k.rollback))
+func (k *console) functionRoutes(s *edge.Server) {
+	get(s, "/v1/functions", k.mine(k.listFunctions))
+	get(s, "/v1/functions/{name}", k.mine(k.getFunction))
+	s.Handle(http.MethodPut, "/v1/functions/{name}", k.mine(k.putFunction))
+	s.Handle(http.MethodDelete, "/v1/functions/{name}", k.mine(k.deleteFunction))
+	get(s, "/v1/functions/{name}/revisions", k.mine(k.listRevisions))
+	get(s, "/v1/functions/{name}/revisions/{n}/log", k.mine(k.buildLog))
+	s.Handle(http.MethodPost, "/v1/functions/{name}/rollback", k.mine(k.rollback))
 }
 
-func (k *console) triggerRoutes(app *fiber.App) {
-	get(app, "/v1/triggers", k.mine(k.listTriggers))
-	get(app, "/v1/triggers/{name}", k.mine(k.getTrigger))
-	route(app, fiber.MethodPut, "/v1/triggers/{name}", k.mine(k.putTrigger))
-	route(app, fiber.MethodDelete, "/v1/triggers/{name}", k.mine(k.deleteTrigger))
-	get(app, "/v1/triggers/{name}/openapi", k.mine(k.triggerDescription))
-	route(app, fiber.MethodPost, "/register", k.mine(k.registerForm))
-	get(app, "/user.html", k.guarded(func(_ *fiber.Ctx, r *request) error { return r.redirect("/") }))
+func (k *console) triggerRoutes(s *edge.Server) {
+	get(s, "/v1/triggers", k.mine(k.listTriggers))
+	get(s, "/v1/triggers/{name}", k.mine(k.getTrigger))
+	s.Handle(http.MethodPut, "/v1/triggers/{name}", k.mine(k.putTrigger))
+	s.Handle(http.MethodDelete, "/v1/triggers/{name}", k.mine(k.deleteTrigger))
+	get(s, "/v1/triggers/{name}/openapi", k.mine(k.triggerDescription))
+	s.Handle(http.MethodPost, "/register", k.mine(k.registerForm))
+	get(s, "/user.html", k.guarded(func(r *edge.Request) error { return redirectTo(r, "/") }))
 }
 
-func (k *console) invocationRoutes(app *fiber.App) {
-	get(app, "/v1/invocations", k.mine(k.listInvocations))
+func (k *console) invocationRoutes(s *edge.Server) {
+	get(s, "/v1/invocations", k.mine(k.listInvocations))
 	i := &k.invoked
-	get(app, "/v1/invocations/{id}", k.mine(i.get))
-	get(app, "/v1/invocations/{id}/result", k.mine(i.result))
-	get(app, "/v1/invocations/{id}/result/{path}", k.mine(i.resultFile))
-	get(app, "/v1/invocations/{id}/log", k.mine(i.log))
-	get(app, "/v1/invocations/{id}/input", k.mine(i.input))
-	route(app, fiber.MethodPost, "/v1/invocations/{id}/cancel", k.mine(i.cancel))
-	route(app, fiber.MethodPost, "/v1/invocations/{id}/replay", k.mine(i.replay))
+	get(s, "/v1/invocations/{id}", k.mine(i.get))
+	get(s, "/v1/invocations/{id}/result", k.mine(i.result))
+	get(s, "/v1/invocations/{id}/result/{path}", k.mine(i.resultFile))
+	get(s, "/v1/invocations/{id}/log", k.mine(i.log))
+	get(s, "/v1/invocations/{id}/input", k.mine(i.input))
+	s.Handle(http.MethodPost, "/v1/invocations/{id}/cancel", k.mine(i.cancel))
+	s.Handle(http.MethodPost, "/v1/invocations/{id}/replay", k.mine(i.replay))
 }
 
-func (k *console) otherRoutes(app *fiber.App) {
-	get(app, "/v1/limits", k.mine(k.limits))
-	get(app, "/v1/events", k.mine(k.events))
+func (k *console) otherRoutes(s *edge.Server) {
+	get(s, "/v1/limits", k.mine(k.limits))
+	get(s, "/v1/events", k.mine(k.events))
 }
 
 // pageOrNothing serves the page's files, and nothing else: Fiber then tells an
 // unknown path from one that takes other methods.
-func (k *console) pageOrNothing(c *fiber.Ctx) error {
-	r := requestOf(c)
+func (k *console) pageOrNothing(r *edge.Request) error {
 	if err := k.guard.check(r); err != nil {
 		return err
 	}
-	read := r.method == fiber.MethodGet || r.method == fiber.MethodHead
-	file := k.page.find(r.path())
+	read := r.Method() == http.MethodGet || r.Method() == http.MethodHead
+	file := k.page.find(r.Path())
 	if read && file != nil && file.public {
 		return k.page.send(r, file)
 	}
@@ -101,14 +97,14 @@ func (k *console) pageOrNothing(c *fiber.Ctx) error {
 		return k.page.send(r, file)
 	}
 	if file != nil {
-		return &faas.Error{Kind: faas.MethodNotAllowed, Detail: "the page is only read", Allow: []string{fiber.MethodGet, fiber.MethodHead}}
+		return &faas.Error{Kind: faas.MethodNotAllowed, Detail: "the page is only read", Allow: []string{http.MethodGet, http.MethodHead}}
 	}
-	return c.Next()
+	return edge.ErrUnrouted
 }
 
-func (k *console) secretRoutes(app *fiber.App) {
-	get(app, "/v1/secrets", k.mine(k.listSecrets))
-	get(app, "/v1/secrets/{name}", k.mine(k.getSecret))
-	route(app, fiber.MethodPut, "/v1/secrets/{name}", k.mine(k.putSecret))
-	route(app, fiber.MethodDelete, "/v1/secrets/{name}", k.mine(k.deleteSecret))
+func (k *console) secretRoutes(s *edge.Server) {
+	get(s, "/v1/secrets", k.mine(k.listSecrets))
+	get(s, "/v1/secrets/{name}", k.mine(k.getSecret))
+	s.Handle(http.MethodPut, "/v1/secrets/{name}", k.mine(k.putSecret))
+	s.Handle(http.MethodDelete, "/v1/secrets/{name}", k.mine(k.deleteSecret))
 }

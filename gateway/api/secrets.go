@@ -1,42 +1,43 @@
 package api
 
 import (
-	"github.com/gofiber/fiber/v2"
+	"net/http"
 
+	"davit/gateway/edge"
 	"davit/internal/faas"
 )
 
-func (k *console) listSecrets(_ *fiber.Ctx, r *request) error {
-	q := r.query()
+func (k *console) listSecrets(r *edge.Request) error {
+	q := readQuery(r)
 	limit, cursor := q.page()
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := k.Secrets.List(r.context(), limit, cursor)
+	items, next, err := k.Secrets.List(r.Context(), limit, cursor)
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(fiber.StatusOK, listOf(items, next))
+	return sendJSON(r, http.StatusOK, listOf(items, next))
 }
 
-func (k *console) getSecret(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.SecretName](c)
+func (k *console) getSecret(r *edge.Request) error {
+	name, err := pathName[faas.SecretName](r)
 	if err != nil {
 		return err
 	}
-	s, err := k.Secrets.Find(r.context(), name)
+	s, err := k.Secrets.Find(r.Context(), name)
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(fiber.StatusOK, s)
+	return sendJSON(r, http.StatusOK, s)
 }
 
-func (k *console) putSecret(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.SecretName](c)
+func (k *console) putSecret(r *edge.Request) error {
+	name, err := pathName[faas.SecretName](r)
 	if err != nil {
 		return err
 	}
-	body, err := r.readJSON()
+	body, err := readJSON(r, k.Limits.JSONBytes)
 	if err != nil {
 		return err
 	}
@@ -46,28 +47,28 @@ func (k *console) putSecret(c *fiber.Ctx, r *request) error {
 	if err := decodeJSON(body, &sent); err != nil {
 		return err
 	}
-	created, err := k.Secrets.Put(r.lasting(), name, sent.Value)
+	created, err := k.Secrets.Put(r.LastingContext(), name, sent.Value)
 	if err != nil {
 		return err
 	}
-	s, err := k.Secrets.Find(r.context(), name)
+	s, err := k.Secrets.Find(r.Context(), name)
 	if err != nil {
 		return err
 	}
 	if !created {
-		return r.sendJSON(fiber.StatusOK, s)
+		return sendJSON(r, http.StatusOK, s)
 	}
-	r.respond().Set("Location", "/v1/secrets/"+string(name))
-	return r.sendJSON(fiber.StatusCreated, s)
+	r.Set("Location", "/v1/secrets/"+string(name))
+	return sendJSON(r, http.StatusCreated, s)
 }
 
-func (k *console) deleteSecret(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.SecretName](c)
+func (k *console) deleteSecret(r *edge.Request) error {
+	name, err := pathName[faas.SecretName](r)
 	if err != nil {
 		return err
 	}
-	if err := k.Secrets.Delete(r.lasting(), name); err != nil {
+	if err := k.Secrets.Delete(r.LastingContext(), name); err != nil {
 		return err
 	}
-	return r.sendNothing()
+	return sendNothing(r)
 }

@@ -1,179 +1,18 @@
 package api
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"net"
-	"sync"
-	"syscall"
-	"time"
-
-	"github.com/valyala/fasthttp"
-)
+import "davit/gateway/edge"
 
 // Server serves one listener. It is made by NewConsole or NewTriggers.
 type Server struct {
-	*edge
+	*edge.Server
+	name    string
 	signIns *signIns // of a console
-
-	mu      sync.Mutex
-	ln      net.Listener
-	conns   map[*conn]struct{}
-	stopped bool
-	serving sync.WaitGroup
-}
-
-func newServer(e *edge) *Server {
-	return &Server{edge: e, conns: make(map[*conn]struct{})}
 }
 
 // NewSignInCode returns a code that opens /sign-in?code=… once, within 10
 // minutes. Only a console has one.
 func (s *Server) NewSignInCode() string { return s.signIns.newCode() }
 
-// Serve answers requests on ln until Shutdown, and returns nil then. It closes ln.
-func (s *Server) Serve(ln net.Listener) error {
-	watch, err := newHangUps()
-	if err != nil {
-		return errors.Join(err, ln.Close())
-	}
-	defer watch.close()
-	defer s.serving.Wait()
-	if !s.open(ln) {
-		return ln.Close()
-	}
-	for pause := time.Duration(0); ; {
-		raw, err := ln.Accept()
-		if err == nil {
-			pause = 0
-			s.accepted(raw, watch)
-			continue
-		}
-		if s.isStopped() {
-			return nil
-		}
-		if !isPassing(err) {
-			return fmt.Errorf("accept callers on %s: %w", ln.Addr(), err)
-		}
-		pause = min(time.Second, pause*2+5*time.Millisecond)
-		s.log.Warn("cannot accept callers for now", "listener", s.name, "cause", err)
-		select {
-		case <-time.After(pause):
-		case <-s.draining.Done():
-		}
-	}
-}
-
-// isPassing reports whether accepting may succeed again: no more descriptors, or a caller who is gone already.
-func isPassing(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) ||
-		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
-}
-
-func (s *Server) open(ln net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ln = ln
-	return !s.stopped
-}
-
-func (s *Server) isStopped() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopped
-}
-
-func (s *Server) accepted(raw net.Conn, watch *hangUps) {
-	c := newConn(s.base, raw, &s.limits)
-	s.mu.Lock()
-	full := len(s.conns) >= s.limits.Connections
-	if full || s.stopped {
-		s.mu.Unlock()
-		s.turnAway(c, full)
-		return
-	}
-	s.conns[c] = struct{}{}
-	s.serving.Add(1)
-	s.mu.Unlock()
-	go s.serve(c, watch)
-}
-
-// turnAway closes a connection that is one too many.
-func (s *Server) turnAway(c *conn, full bool) {
-	if full {
-		_ = c.SetWriteDeadline(time.Now().Add(time.Millisecond))
-		_, _ = io.WriteString(c.Conn, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-	}
-	_ = c.Close()
-}
-
-func (s *Server) serve(c *conn, watch *hangUps) {
-	defer s.serving.Done()
-	defer s.forget(c)
-	forget := watch.watch(c.Conn, c.hangUp)
-	defer forget()
-	err := s.http.ServeConn(c)
-	if fault, ok := errors.AsType[*fasthttp.ErrBodyStreamWritePanic](err); ok {
-		s.log.Error("an answer's body met a fault", "listener", s.name, "cause", fault)
-	} else if err != nil {
-		s.log.Debug("connection ended", "listener", s.name, "cause", err)
-	}
-}
-
-func (s *Server) forget(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-// Shutdown stops accepting, ends event streams and waits, lets requests under
-// way end, and closes what is left when ctx ends; the error is ctx's then.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.stop()
-	s.startDraining()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.serving.Wait()
-	}()
-	select {
-	case <-done:
-		s.abandon()
-		return nil
-	case <-ctx.Done():
-	}
-	s.abandon()
-	s.abortAll()
-	select {
-	case <-done:
-	case <-time.After(abortMost):
-		s.log.Error("requests go on after their connections were closed", "listener", s.name)
-	}
-	return fmt.Errorf("shut down %s: %w", s.name, ctx.Err())
-}
-
-// abortMost is how long Shutdown waits for requests whose context it has ended.
-const abortMost = 5 * time.Second
-
-// stop closes the listener and lets each connection end with its request.
-func (s *Server) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
-	if s.ln != nil {
-		_ = s.ln.Close()
-	}
-	for c := range s.conns {
-		c.drain()
-	}
-}
-
-func (s *Server) abortAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.abort()
-	}
+func newServer(name string, limits Limits, requests Requests, errors *answerer) *edge.Server {
+	return edge.New(edge.Options{Name: name, Limits: limits.edge(), Log: errors.log, Counted: requests.Counted, Fault: errors.answer})
 }

@@ -5,13 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"html/template"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
 )
 
@@ -27,26 +26,25 @@ func plainPolicy() string {
 }
 
 // sendPlain answers with one of the plain pages.
-func (k *console) sendPlain(r *request, status int, name string, data any) {
+func (k *console) sendPlain(r *edge.Request, status int, name string, data any) {
 	var b bytes.Buffer
 	if err := k.plain.ExecuteTemplate(&b, name, data); err != nil {
 		k.Log.Error("cannot write a page", "page", name, "cause", err)
 	}
-	r.http.Response.SetStatusCode(status)
-	r.respond().SetContentType("text/html; charset=utf-8")
-	r.respond().Set("Cache-Control", "no-store")
+	r.Set("Content-Type", "text/html; charset=utf-8")
+	r.Set("Cache-Control", "no-store")
 	securePage(r, plainPolicy())
-	r.http.Response.SetBodyRaw(b.Bytes())
+	r.Send(status, b.Bytes())
 }
 
 // errorPage shows a problem to a person who navigates or sends a form.
-func (k *console) errorPage(r *request, p *problem) bool {
-	if !r.accepts("text/html") || strings.HasPrefix(r.path(), "/v1/") && r.path() != "/v1/session" {
+func (k *console) errorPage(r *edge.Request, p *problem) bool {
+	if !accepts(r, "text/html") || strings.HasPrefix(r.Path(), "/v1/") && r.Path() != "/v1/session" {
 		return false
 	}
 	if p.Kind == faas.Unauthorized {
 		detail := ""
-		if r.cookie() != "" || r.method == fiber.MethodPost {
+		if sessionCookie(r) != "" || r.Method() == http.MethodPost {
 			detail = p.Detail
 		}
 		k.sendPlain(r, p.Status, "sign-in", detail)
@@ -58,57 +56,49 @@ func (k *console) errorPage(r *request, p *problem) bool {
 
 // signInPage shows the form, or uses up the code of a one-time URL. A reload of
 // such a URL by who it has signed in leads on.
-func (k *console) signInPage(_ *fiber.Ctx, r *request) error {
-	code := r.query().text("code")
-	if code == "" || r.method == fiber.MethodHead {
-		k.sendPlain(r, fiber.StatusOK, "sign-in", "")
+func (k *console) signInPage(r *edge.Request) error {
+	code := readQuery(r).text("code")
+	if code == "" || r.Method() == http.MethodHead {
+		k.sendPlain(r, http.StatusOK, "sign-in", "")
 		return nil
 	}
-	_, signedIn := k.sessions.read(r.cookie())
+	_, signedIn := k.sessions.read(sessionCookie(r))
 	if !k.signIns.redeem(code) {
 		if signedIn {
-			return r.redirect("/")
+			return redirectTo(r, "/")
 		}
-		k.sendPlain(r, fiber.StatusUnauthorized, "sign-in", "This link was used already, or is older than 10 minutes.")
+		k.sendPlain(r, http.StatusUnauthorized, "sign-in", "This link was used already, or is older than 10 minutes.")
 		return nil
 	}
 	k.setSession(r)
-	return r.redirect("/")
+	return redirectTo(r, "/")
 }
 
-func (k *console) setSession(r *request) {
+func (k *console) setSession(r *edge.Request) {
 	value, ends := k.sessions.start()
 	k.setCookie(r, value, ends)
 }
 
-func (k *console) setCookie(r *request, value string, ends time.Time) {
-	var c fasthttp.Cookie
-	c.SetKey(cookieName)
-	c.SetValue(value)
-	c.SetPath("/")
-	c.SetExpire(ends)
-	c.SetHTTPOnly(true)
-	c.SetSecure(k.Secure)
-	c.SetSameSite(fasthttp.CookieSameSiteStrictMode)
-	r.respond().SetCookie(&c)
+func (k *console) setCookie(r *edge.Request, value string, ends time.Time) {
+	r.SetCookie(&http.Cookie{Name: cookieName, Value: value, Path: "/", Expires: ends, HttpOnly: true, Secure: k.Secure, SameSite: http.SameSiteStrictMode})
 }
 
 const maxSignInBytes = 16 << 10
 
 // startSession signs in, by JSON or by the form.
-func (k *console) startSession(_ *fiber.Ctx, r *request) error {
-	media, _, err := r.mediaType()
+func (k *console) startSession(r *edge.Request) error {
+	media, _, err := mediaType(r)
 	if err != nil {
 		return err
 	}
-	body, err := r.readAll(maxSignInBytes)
+	body, err := readAll(r, maxSignInBytes)
 	if err != nil {
 		return err
 	}
 	var sent struct {
 		Token string `json:"token"`
 	}
-	form := media == fiber.MIMEApplicationForm
+	form := media == mediaForm
 	switch {
 	case form:
 		values, err := url.ParseQuery(string(body))
@@ -116,7 +106,7 @@ func (k *console) startSession(_ *fiber.Ctx, r *request) error {
 			return faas.Errorf(faas.Invalid, "the form is not encoded as it should be")
 		}
 		sent.Token = strings.TrimSpace(values.Get("token"))
-	case media == fiber.MIMEApplicationJSON:
+	case media == mediaJSON:
 		if err := decodeJSON(body, &sent); err != nil {
 			return err
 		}
@@ -128,13 +118,13 @@ func (k *console) startSession(_ *fiber.Ctx, r *request) error {
 	}
 	k.setSession(r)
 	if form {
-		return r.redirect("/")
+		return redirectTo(r, "/")
 	}
-	return r.sendNothing()
+	return sendNothing(r)
 }
 
-func (k *console) endSession(_ *fiber.Ctx, r *request) error {
-	k.sessions.end(r.cookie())
+func (k *console) endSession(r *edge.Request) error {
+	k.sessions.end(sessionCookie(r))
 	k.setCookie(r, "", time.Unix(1, 0))
-	return r.sendNothing()
+	return sendNothing(r)
 }

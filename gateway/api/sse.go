@@ -5,23 +5,24 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"davit/gateway/edge"
 )
 
 const eventsType = "text/event-stream"
 
 // sendEvents answers with server-sent events. write is given a way to send them
 // and returns when there are no more; ctx ends when nobody reads them.
-func (r *request) sendEvents(write func(ctx context.Context, out *eventWriter) error, done func()) error {
-	ctx, cancel := r.streamContext()
-	h := r.respond()
-	h.SetContentType(eventsType)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // proxies are not to hold events back
-	r.http.Response.ImmediateHeaderFlush = true
-	r.sendWritten(lengthUnknown, func(w io.Writer) error {
+func sendEvents(r *edge.Request, write func(ctx context.Context, out *eventWriter) error, done func()) error {
+	ctx, cancel := r.WaitingContext()
+	r.Set("Content-Type", eventsType)
+	r.Set("Cache-Control", "no-store")
+	r.Set("X-Accel-Buffering", "no") // proxies are not to hold events back
+	r.Write(http.StatusOK, func(w io.Writer) error {
 		err := write(ctx, &eventWriter{w: w})
 		if ctx.Err() != nil {
 			return nil // the end of a stream is no failure
@@ -76,9 +77,9 @@ type piece struct {
 // sendLogEvents answers with a log as events whose ids are the offsets behind
 // them: who comes back with Last-Event-ID goes on there. The last event is named
 // "end". It closes log.
-func (r *request) sendLogEvents(log io.ReadCloser, from int64) error {
-	return r.sendEvents(func(ctx context.Context, out *eventWriter) error {
-		return followLog(ctx, out, log, from, r.edge.limits.Heartbeat)
+func sendLogEvents(r *edge.Request, heartbeat time.Duration, log io.ReadCloser, from int64) error {
+	return sendEvents(r, func(ctx context.Context, out *eventWriter) error {
+		return followLog(ctx, out, log, from, heartbeat)
 	}, func() { _ = log.Close() })
 }
 

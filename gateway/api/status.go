@@ -9,27 +9,27 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
+	"davit/gateway/edge"
 )
 
-func (k *console) health(_ *fiber.Ctx, r *request) error { return r.sendHealth() }
+func (k *console) health(r *edge.Request) error { return sendHealth(r) }
 
 // sendHealth tells that this process serves; it asks nobody else.
-func (r *request) sendHealth() error {
-	return r.sendJSON(fiber.StatusOK, map[string]string{"status": "ok"})
+func sendHealth(r *edge.Request) error {
+	return sendJSON(r, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // readyMost is how long a dependency may take to say that it is there.
 const readyMost = 2 * time.Second
 
 // readiness asks all dependencies at once. Why one is away is for the log.
-func (k *console) readiness(_ *fiber.Ctx, r *request) error {
-	ctx, cancel := context.WithTimeout(r.context(), readyMost)
+func (k *console) readiness(r *edge.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), readyMost)
 	defer cancel()
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	states := make(map[string]string, len(k.Ready))
-	status := fiber.StatusOK
+	status := http.StatusOK
 	for name, dependency := range k.Ready {
 		asking.Go(func() {
 			err := dependency.Ready(ctx)
@@ -37,7 +37,7 @@ func (k *console) readiness(_ *fiber.Ctx, r *request) error {
 			defer mu.Unlock()
 			states[name] = "ok"
 			if err != nil {
-				states[name], status = "away", fiber.StatusServiceUnavailable
+				states[name], status = "away", http.StatusServiceUnavailable
 				k.Log.Warn("dependency is away", "dependency", name, "cause", err)
 			}
 		})
@@ -45,12 +45,12 @@ func (k *console) readiness(_ *fiber.Ctx, r *request) error {
 	asking.Wait()
 	word := "ok"
 	switch {
-	case k.edge.draining.Err() != nil:
-		word, status = "shutting down", fiber.StatusServiceUnavailable
-	case status != fiber.StatusOK:
+	case r.Draining():
+		word, status = "shutting down", http.StatusServiceUnavailable
+	case status != http.StatusOK:
 		word = "away"
 	}
-	return r.sendJSON(status, map[string]any{"status": word, "dependencies": states})
+	return sendJSON(r, status, map[string]any{"status": word, "dependencies": states})
 }
 
 // buffered is an http.ResponseWriter in memory.
@@ -65,24 +65,23 @@ func (b *buffered) WriteHeader(status int)      { b.status = status }
 func (b *buffered) Write(p []byte) (int, error) { return b.body.Write(p) }
 
 // metrics hands the request to the handler of the metrics library.
-func (k *console) metrics(_ *fiber.Ctx, r *request) error {
-	req, err := http.NewRequestWithContext(r.context(), http.MethodGet, "/metrics", nil)
+func (k *console) metrics(r *edge.Request) error {
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "/metrics", nil)
 	if err != nil {
 		return fmt.Errorf("ask for metrics: %w", err)
 	}
-	req.Header.Set("Accept", r.header("Accept"))
+	req.Header.Set("Accept", r.Header("Accept"))
 	out := &buffered{header: make(http.Header), status: http.StatusOK}
 	k.Metrics.ServeHTTP(out, req)
-	r.http.Response.SetStatusCode(out.status)
-	r.respond().SetContentType(orDefault(out.header.Get("Content-Type"), "text/plain; charset=utf-8"))
-	r.respond().Set("Cache-Control", "no-store")
-	r.http.Response.SetBodyRaw(out.body.Bytes())
+	r.Set("Content-Type", orDefault(out.header.Get("Content-Type"), "text/plain; charset=utf-8"))
+	r.Set("Cache-Control", "no-store")
+	r.Send(out.status, out.body.Bytes())
 	return nil
 }
 
-func (k *console) limits(_ *fiber.Ctx, r *request) error {
+func (k *console) limits(r *edge.Request) error {
 	info := k.Info()
-	return r.sendJSON(fiber.StatusOK, struct {
+	return sendJSON(r, http.StatusOK, struct {
 		Info
 		CallsURL string `json:"calls_url"`
 	}{info, k.callsURL(r)})
@@ -91,10 +90,10 @@ func (k *console) limits(_ *fiber.Ctx, r *request) error {
 // events tells of changes until the caller goes. Who comes, or comes back, has
 // missed some: the first event says so. One who is too slow is sent away, and
 // comes back.
-func (k *console) events(_ *fiber.Ctx, r *request) error {
+func (k *console) events(r *edge.Request) error {
 	changes, cancel := k.Changes.Subscribe()
-	return r.sendEvents(func(ctx context.Context, out *eventWriter) error {
-		return followChanges(ctx, out, changes, k.edge.limits.Heartbeat)
+	return sendEvents(r, func(ctx context.Context, out *eventWriter) error {
+		return followChanges(ctx, out, changes, k.Limits.Heartbeat)
 	}, cancel)
 }
 

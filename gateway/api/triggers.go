@@ -1,15 +1,14 @@
 package api
 
 import (
-	_ "embed"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
 	"davit/internal/faas/spec"
 )
@@ -20,17 +19,17 @@ type triggerView struct {
 	URL string `json:"url"`
 }
 
-func (k *console) viewTrigger(r *request, t *faas.Trigger) triggerView {
+func (k *console) viewTrigger(r *edge.Request, t *faas.Trigger) triggerView {
 	return triggerView{Trigger: t, URL: k.callsURL(r) + t.Path}
 }
 
-func (k *console) listTriggers(_ *fiber.Ctx, r *request) error {
-	q := r.query()
+func (k *console) listTriggers(r *edge.Request) error {
+	q := readQuery(r)
 	limit, cursor := q.page()
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := k.Triggers.ListTriggers(r.context(), limit, cursor)
+	items, next, err := k.Triggers.ListTriggers(r.Context(), limit, cursor)
 	if err != nil {
 		return err
 	}
@@ -38,31 +37,31 @@ func (k *console) listTriggers(_ *fiber.Ctx, r *request) error {
 	for _, t := range items {
 		views = append(views, k.viewTrigger(r, t))
 	}
-	return r.sendJSON(fiber.StatusOK, listOf(views, next))
+	return sendJSON(r, http.StatusOK, listOf(views, next))
 }
 
-func (k *console) findTrigger(c *fiber.Ctx, r *request) (*faas.Trigger, error) {
-	name, err := pathName[faas.TriggerName](c)
+func (k *console) findTrigger(r *edge.Request) (*faas.Trigger, error) {
+	name, err := pathName[faas.TriggerName](r)
 	if err != nil {
 		return nil, err
 	}
-	return k.Triggers.FindTrigger(r.context(), name)
+	return k.Triggers.FindTrigger(r.Context(), name)
 }
 
-func (k *console) getTrigger(c *fiber.Ctx, r *request) error {
-	t, err := k.findTrigger(c, r)
+func (k *console) getTrigger(r *edge.Request) error {
+	t, err := k.findTrigger(r)
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(fiber.StatusOK, k.viewTrigger(r, t))
+	return sendJSON(r, http.StatusOK, k.viewTrigger(r, t))
 }
 
-func (k *console) putTrigger(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.TriggerName](c)
+func (k *console) putTrigger(r *edge.Request) error {
+	name, err := pathName[faas.TriggerName](r)
 	if err != nil {
 		return err
 	}
-	body, err := r.readJSON()
+	body, err := readJSON(r, k.Limits.JSONBytes)
 	if err != nil {
 		return err
 	}
@@ -70,30 +69,30 @@ func (k *console) putTrigger(c *fiber.Ctx, r *request) error {
 	if err != nil {
 		return err
 	}
-	t, created, err := k.SetTriggers.PutTrigger(r.lasting(), name, spec)
+	t, created, err := k.SetTriggers.PutTrigger(r.LastingContext(), name, spec)
 	if err != nil {
 		return err
 	}
 	return k.sendTrigger(r, t, created)
 }
 
-func (k *console) sendTrigger(r *request, t *faas.Trigger, created bool) error {
+func (k *console) sendTrigger(r *edge.Request, t *faas.Trigger, created bool) error {
 	if !created {
-		return r.sendJSON(fiber.StatusOK, k.viewTrigger(r, t))
+		return sendJSON(r, http.StatusOK, k.viewTrigger(r, t))
 	}
-	r.respond().Set("Location", "/v1/triggers/"+string(t.Name))
-	return r.sendJSON(fiber.StatusCreated, k.viewTrigger(r, t))
+	r.Set("Location", "/v1/triggers/"+string(t.Name))
+	return sendJSON(r, http.StatusCreated, k.viewTrigger(r, t))
 }
 
-func (k *console) deleteTrigger(c *fiber.Ctx, r *request) error {
-	name, err := pathName[faas.TriggerName](c)
+func (k *console) deleteTrigger(r *edge.Request) error {
+	name, err := pathName[faas.TriggerName](r)
 	if err != nil {
 		return err
 	}
-	if err := k.SetTriggers.DeleteTrigger(r.lasting(), name); err != nil {
+	if err := k.SetTriggers.DeleteTrigger(r.LastingContext(), name); err != nil {
 		return err
 	}
-	return r.sendNothing()
+	return sendNothing(r)
 }
 
 // formWait is how long a form waits for its build: who posts the next form, for
@@ -103,13 +102,13 @@ const formWait = 10 * time.Second
 // registerForm is the original's form. A person is led back to the page, and
 // shown what is wrong on one of its own where something is; a program gets what
 // the PUT would answer.
-func (k *console) registerForm(_ *fiber.Ctx, r *request) error {
+func (k *console) registerForm(r *edge.Request) error {
 	form, done, err := k.readForm(r)
 	if err != nil {
 		return err
 	}
 	defer done()
-	result, err := k.Forms.RegisterForm(r.lasting(), form)
+	result, err := k.Forms.RegisterForm(r.LastingContext(), form)
 	if err != nil {
 		return err
 	}
@@ -119,8 +118,8 @@ func (k *console) registerForm(_ *fiber.Ctx, r *request) error {
 		}
 	}
 	switch {
-	case !r.accepts(fiber.MIMEApplicationJSON):
-		return r.redirect("/")
+	case !accepts(r, mediaJSON):
+		return redirectTo(r, "/")
 	case result.Function != nil:
 		return k.sendRegistered(r, result.Function)
 	}
@@ -129,13 +128,13 @@ func (k *console) registerForm(_ *fiber.Ctx, r *request) error {
 
 // callsURL is where callers reach the triggers: what was set, with the host by
 // which this caller knows us where it names none.
-func (k *console) callsURL(r *request) string {
+func (k *console) callsURL(r *edge.Request) string {
 	u, err := url.Parse(k.CallsURL)
 	if err != nil {
 		return k.CallsURL
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "" || err == nil && ip.IsUnspecified() {
-		u.Host = net.JoinHostPort(trimBrackets(hostOnly(string(r.http.URI().Host()))), u.Port())
+		u.Host = net.JoinHostPort(trimBrackets(hostOnly(r.TargetHost())), u.Port())
 	}
 	return strings.TrimSuffix(u.String(), "/")
 }
@@ -148,10 +147,10 @@ func trimBrackets(host string) string {
 }
 
 // triggerDescription answers with an OpenAPI document of one trigger.
-func (k *console) triggerDescription(c *fiber.Ctx, r *request) error {
-	t, err := k.findTrigger(c, r)
+func (k *console) triggerDescription(r *edge.Request) error {
+	t, err := k.findTrigger(r)
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(fiber.StatusOK, describeTrigger(t, k.callsURL(r)))
+	return sendJSON(r, http.StatusOK, describeTrigger(t, k.callsURL(r)))
 }

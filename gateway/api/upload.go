@@ -9,14 +9,15 @@ import (
 	"net/url"
 	"os"
 
-	"github.com/gofiber/fiber/v2"
-
+	"davit/gateway/edge"
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
 const (
 	maxPartHeader = 64 << 10 // of one part of a form
 	maxFormFields = 100
+	formBuffer    = 64 << 10 // the body is read in pieces of this size
 )
 
 // parts reads a multipart body as it arrives, with what each part's header may
@@ -46,8 +47,8 @@ func (m *meteredReader) Read(p []byte) (int, error) {
 }
 
 // parts begins to read the body as a form.
-func (r *request) parts(boundary string) (*parts, error) {
-	if err := r.refuseEncoded(); err != nil {
+func newParts(r *edge.Request, limits *Limits, boundary string) (*parts, error) {
+	if err := refuseEncoded(r); err != nil {
 		return nil, err
 	}
 	if boundary == "" {
@@ -56,15 +57,14 @@ func (r *request) parts(boundary string) (*parts, error) {
 	if len(boundary) > 200 {
 		return nil, faas.Errorf(faas.Invalid, "the boundary of the form has %d characters; at most 70 are allowed", len(boundary))
 	}
-	if r.body == nil {
+	body, err := r.Body(limits.SourceBytes + 2*limits.JSONBytes)
+	if err != nil {
+		return nil, err
+	}
+	if body == nil {
 		return nil, faas.Errorf(faas.Invalid, "the form is empty")
 	}
-	most := r.edge.limits.SourceBytes + 2*r.edge.limits.JSONBytes
-	if r.size > most {
-		return nil, tooLarge(most)
-	}
-	r.body.limit(most)
-	p := &parts{body: &meteredReader{r: bufio.NewReaderSize(r.body, copyBytes)}}
+	p := &parts{body: &meteredReader{r: bufio.NewReaderSize(body, formBuffer)}}
 	p.reader = multipart.NewReader(p.body, boundary)
 	return p, nil
 }
@@ -101,7 +101,7 @@ func small(part io.Reader, name string, most int64) ([]byte, error) {
 		return nil, malformed(err)
 	}
 	if int64(len(b)) > most {
-		return nil, faas.Errorf(faas.TooLarge, "the part %q is larger than the %s that are allowed", clip(name, 40), faas.Bytes(most))
+		return nil, faas.Errorf(faas.TooLarge, "the part %q is larger than the %s that are allowed", text.Clip(name, 40), faas.Bytes(most))
 	}
 	return b, nil
 }
@@ -153,14 +153,14 @@ func (k *console) spool(r io.Reader) (*os.File, error) {
 
 // readForm reads an HTML form; its file is spooled, since fields may follow it.
 // The caller calls done when the file has been read.
-func (k *console) readForm(r *request) (form *Form, done func(), err error) {
-	media, params, err := r.mediaType()
+func (k *console) readForm(r *edge.Request) (form *Form, done func(), err error) {
+	media, params, err := mediaType(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	switch media {
-	case fiber.MIMEApplicationForm:
-		body, err := r.readAll(k.edge.limits.JSONBytes)
+	case mediaForm:
+		body, err := readAll(r, k.Limits.JSONBytes)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -169,18 +169,18 @@ func (k *console) readForm(r *request) (form *Form, done func(), err error) {
 			return nil, nil, faas.Errorf(faas.Invalid, "the form is not encoded as it should be")
 		}
 		return &Form{Values: values}, func() {}, nil
-	case fiber.MIMEMultipartForm:
+	case mediaMultipart:
 		return k.readParts(r, params["boundary"])
 	}
-	return nil, nil, faas.Errorf(faas.Invalid, "the body is sent as %q; send a form: multipart/form-data or application/x-www-form-urlencoded", clip(media, 80))
+	return nil, nil, faas.Errorf(faas.Invalid, "the body is sent as %q; send a form: multipart/form-data or application/x-www-form-urlencoded", text.Clip(media, 80))
 }
 
-func (k *console) readParts(r *request, boundary string) (form *Form, done func(), err error) {
-	p, err := r.parts(boundary)
+func (k *console) readParts(r *edge.Request, boundary string) (form *Form, done func(), err error) {
+	p, err := newParts(r, &k.Limits, boundary)
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &formReader{console: k, values: make(map[string][]string), left: k.edge.limits.JSONBytes}
+	f := &formReader{console: k, values: make(map[string][]string), left: k.Limits.JSONBytes}
 	for {
 		part, err := p.next()
 		if errors.Is(err, io.EOF) {
@@ -238,7 +238,7 @@ func (f *formReader) addFile(part *multipart.Part) error {
 	if f.file != nil {
 		return faas.Errorf(faas.Invalid, "the form has two files; send one")
 	}
-	most := f.console.edge.limits.SourceBytes
+	most := f.console.Limits.SourceBytes
 	file, err := f.console.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
 	if err != nil {
 		return err

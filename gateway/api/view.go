@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"davit/gateway/edge"
 	"davit/internal/faas"
 )
 
@@ -84,12 +85,11 @@ func serverTiming(p *faas.Phases) string {
 const filePolicy = "default-src 'none'; sandbox"
 
 // sendFileHeaders sets what goes with a file that a command made.
-func (r *request) sendFileHeaders(name, media string) {
-	h := r.respond()
-	h.SetContentType(media)
-	h.Set("Content-Disposition", attachment(name))
-	h.Set("Content-Security-Policy", filePolicy)
-	h.Set("Cache-Control", "private, no-cache")
+func setFileHeaders(r *edge.Request, name, media string) {
+	r.Set("Content-Type", media)
+	r.Set("Content-Disposition", attachment(name))
+	r.Set("Content-Security-Policy", filePolicy)
+	r.Set("Cache-Control", "private, no-cache")
 }
 
 // attachment is a Content-Disposition that names the file (RFC 6266): plainly

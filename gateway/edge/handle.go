@@ -1,88 +1,42 @@
-package api
+package edge
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
-func newEdge(name string, log *slog.Logger, now func() time.Time, limits Limits, requests Requests) *edge {
-	e := &edge{name: name, log: log, now: now, limits: limits.withDefaults(), requests: requests}
-	e.base, e.abandon = context.WithCancel(context.Background())
-	e.draining, e.startDraining = context.WithCancel(e.base)
-	e.http = &fasthttp.Server{
-		Handler:               e.handle,
-		ErrorHandler:          e.refuse,
-		HeaderReceived:        takeFraming,
-		ReadBufferSize:        e.limits.HeaderBytes,
-		Concurrency:           2 * e.limits.Connections,
-		ReduceMemoryUsage:     true, // buffers go back between requests
-		NoDefaultServerHeader: true,
-		NoDefaultContentType:  true,
-		SecureErrorLogMessage: true,
-		Logger:                silent{},
-	}
-	return e
-}
-
-// newApp returns a Fiber app whose routes e answers for.
-func (e *edge) newApp() *fiber.App {
-	return fiber.New(fiber.Config{
-		DisableStartupMessage:        true,
-		Immutable:                    true,
-		CaseSensitive:                true,
-		StrictRouting:                true,
-		DisableDefaultContentType:    true,
-		StreamRequestBody:            true,
-		DisablePreParseMultipartForm: true,
-		ErrorHandler: func(c *fiber.Ctx, err error) error {
-			requestOf(c).answerError(fromFiber(c, err))
-			return nil
-		},
-	})
-}
-
-// silent drops what fasthttp would log: it is told in ServeConn's error as well.
-type silent struct{}
-
-func (silent) Printf(string, ...any) {}
-
-// fromFiber turns Fiber's own errors into ours.
-func fromFiber(c *fiber.Ctx, err error) error {
+// routingError is err, and for an error of Fiber's routing the *faas.Error that says the same.
+func routingError(c *fiber.Ctx, r *Request, err error) error {
 	var routing *fiber.Error
 	if !errors.As(err, &routing) {
 		return err
 	}
-	r := requestOf(c)
 	if routing.Code == fiber.StatusMethodNotAllowed {
 		allow := strings.Split(c.GetRespHeader(fiber.HeaderAllow), ", ")
-		return &faas.Error{Kind: faas.MethodNotAllowed, Allow: allow, Detail: fmt.Sprintf("%s takes no %s; its methods are %s", r.instance(), clip(r.method, 20), strings.Join(allow, ", "))}
+		return &faas.Error{Kind: faas.MethodNotAllowed, Allow: allow, Detail: fmt.Sprintf("%s takes no %s; its methods are %s", r.Instance(), text.Clip(r.method, 20), strings.Join(allow, ", "))}
 	}
-	return faas.Errorf(faas.NotFound, "nothing is served at %s", r.instance())
+	return faas.Errorf(faas.NotFound, "nothing is served at %s", r.Instance())
 }
 
-// framingKey is a header that no caller can send: how the body is framed, as fasthttp read it.
-const framingKey = " framing"
-
-// takeFraming hides the body from fasthttp, which then finds the request
+// hideBody hides the body from fasthttp, which then finds the request
 // complete: the body is ours to read (see conn).
-func takeFraming(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+func hideBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	size := h.ContentLength()
 	expect := h.IsHTTP11() && strings.EqualFold(string(h.Peek("Expect")), "100-continue")
 	if size > 0 || size == lengthUnknown {
@@ -99,15 +53,15 @@ func takeFraming(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 
 type requestKey struct{}
 
-func requestOf(c *fiber.Ctx) *request {
-	r, _ := c.Context().UserValue(requestKey{}).(*request)
+func requestOf(c *fiber.Ctx) *Request {
+	r, _ := c.Context().UserValue(requestKey{}).(*Request)
 	return r
 }
 
-func (e *edge) begin(ctx *fasthttp.RequestCtx) *request {
+func (s *Server) begin(ctx *fasthttp.RequestCtx) *Request {
 	c, _ := ctx.Conn().(*conn)
 	h := &ctx.Request.Header
-	r := &request{edge: e, http: ctx, conn: c, id: newRequestID(), method: string(h.Method()), route: "none"}
+	r := &Request{life: s.life, http: ctx, conn: c, id: newRequestID(), method: string(h.Method()), route: "none"}
 	r.correlation = correlation(h)
 	if framing := string(h.PeekCanonical([]byte(framingKey))); framing != "" {
 		digits, expect := strings.CutSuffix(framing, "+")
@@ -139,35 +93,35 @@ func isPrintable(v []byte) bool {
 }
 
 // handle is what fasthttp calls for each request.
-func (e *edge) handle(ctx *fasthttp.RequestCtx) {
-	r := e.begin(ctx)
-	e.run(r)
-	e.finish(r)
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	r := s.begin(ctx)
+	s.run(r)
+	s.finish(r)
 }
 
 // run has the request answered, whatever happens.
-func (e *edge) run(r *request) {
+func (s *Server) run(r *Request) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			r.http.Response.Reset()
 			r.http.SetConnectionClose()
-			r.answerError(fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
+			s.fault(r, fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
 		}
 	}()
 	if version := r.http.Request.Header.Protocol(); !bytes.HasPrefix(version, []byte("HTTP/1.")) {
 		r.http.SetConnectionClose()
-		r.answerError(withStatus(http.StatusHTTPVersionNotSupported, "HTTP/1.1 is needed", faas.Invalid, "this listener speaks HTTP/1.1"))
+		s.fault(r, withStatus(http.StatusHTTPVersionNotSupported, "HTTP/1.1 is needed", faas.Invalid, "this listener speaks HTTP/1.1"))
 		return
 	}
 	if fault := headerFault(&r.http.Request.Header); fault != "" {
 		r.http.SetConnectionClose()
-		r.answerError(faas.Errorf(faas.Invalid, "%s", fault))
+		s.fault(r, faas.Errorf(faas.Invalid, "%s", fault))
 		return
 	}
 	if !slices.Contains(fiber.DefaultMethods, r.method) {
 		r.http.Request.Header.SetMethod(http.MethodTrace) // that no route takes: Fiber tells 404 from 405
 	}
-	e.app(r.http)
+	s.route(r.http)
 }
 
 // headerFault says what of a header is refused though fasthttp took it: shapes
@@ -203,15 +157,15 @@ func headerFault(h *fasthttp.RequestHeader) string {
 }
 
 // finish sends the request's answer on its way.
-func (e *edge) finish(r *request) {
+func (s *Server) finish(r *Request) {
 	out := &r.http.Response
 	if out.IsBodyStream() && !r.known && !r.http.Request.Header.IsHTTP11() {
-		r.answerError(withStatus(http.StatusHTTPVersionNotSupported, "HTTP/1.1 is needed", faas.Invalid,
+		s.fault(r, withStatus(http.StatusHTTPVersionNotSupported, "HTTP/1.1 is needed", faas.Invalid,
 			"the length of this answer is not known before its end, which HTTP/1.0 cannot tell apart from a lost connection: use HTTP/1.1"))
 	}
 	h := &out.Header
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Request-Id", orDefault(r.correlation, r.id))
+	h.Set("X-Request-Id", cmp.Or(r.correlation, r.id))
 	if r.body != nil && !r.body.end() {
 		h.SetConnectionClose()
 		r.conn.linger = true
@@ -219,12 +173,12 @@ func (e *edge) finish(r *request) {
 	if r.conn.isDraining() {
 		h.SetConnectionClose()
 	}
-	e.requests.Counted(e.name, r.route, r.countedMethod(), out.StatusCode())
+	s.counted(s.name, r.route, r.countedMethod(), out.StatusCode())
 	r.conn.next()
 }
 
 // countedMethod keeps what callers make up out of the metrics' labels.
-func (r *request) countedMethod() string {
+func (r *Request) countedMethod() string {
 	if slices.Contains(fiber.DefaultMethods, r.method) {
 		return r.method
 	}
@@ -232,10 +186,10 @@ func (r *request) countedMethod() string {
 }
 
 // refuse answers what fasthttp could not read as a request.
-func (e *edge) refuse(ctx *fasthttp.RequestCtx, err error) {
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	c, _ := ctx.Conn().(*conn)
 	ctx.Response.Reset()
-	r := &request{edge: e, http: ctx, conn: c, id: newRequestID(), method: "other", route: "none"}
+	r := &Request{life: s.life, http: ctx, conn: c, id: newRequestID(), method: "other", route: "none"}
 	var small *fasthttp.ErrSmallBuffer
 	var refusal error
 	switch {
@@ -243,14 +197,14 @@ func (e *edge) refuse(ctx *fasthttp.RequestCtx, err error) {
 		refusal = &faas.Error{Kind: faas.Invalid, Detail: c.fault.Error()}
 	case errors.As(err, &small):
 		refusal = withStatus(http.StatusRequestHeaderFieldsTooLarge, "The header is too large", faas.TooLarge,
-			fmt.Sprintf("the request line and headers are larger than the %s that are allowed", faas.Bytes(e.limits.HeaderBytes)))
+			fmt.Sprintf("the request line and headers are larger than the %s that are allowed", faas.Bytes(s.limits.HeaderBytes)))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		refusal = withStatus(http.StatusRequestTimeout, "The request did not arrive", faas.Invalid,
-			fmt.Sprintf("the header did not arrive within %s", e.limits.Header))
+			fmt.Sprintf("the header did not arrive within %s", s.limits.Header))
 	default:
 		refusal = &faas.Error{Kind: faas.Invalid, Detail: "this is no HTTP request that could be read", Err: err}
 	}
-	r.answerError(refusal)
+	s.fault(r, refusal)
 	c.linger = true
-	e.requests.Counted(e.name, r.route, r.method, ctx.Response.StatusCode())
+	s.counted(s.name, r.route, r.method, ctx.Response.StatusCode())
 }

@@ -1,4 +1,4 @@
-package api
+package edge
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gofiber/fiber/v2"
-
+	"davit/internal/blob"
 	"davit/internal/faas"
+	"davit/internal/text"
 )
 
 // span is a part of an object.
@@ -20,14 +20,14 @@ type span struct {
 // ranged reads what of an object of that size the request asks for (RFC 9110
 // §14): all, or one range. Several ranges are answered with all of it, as are
 // ranges of an object that has changed meanwhile.
-func (r *request) ranged(size int64, etag string) (span, error) {
+func (r *Request) ranged(size int64, etag string) (span, error) {
 	all := span{length: size}
-	header := r.header("Range")
+	header := r.Header("Range")
 	unit, set, ok := strings.Cut(header, "=")
-	if !ok || r.method != fiber.MethodGet || strings.TrimSpace(unit) != "bytes" || strings.Contains(set, ",") {
+	if !ok || r.method != http.MethodGet || strings.TrimSpace(unit) != "bytes" || strings.Contains(set, ",") {
 		return all, nil
 	}
-	if then := r.header("If-Range"); then != "" && then != etag {
+	if then := r.Header("If-Range"); then != "" && then != etag {
 		return all, nil
 	}
 	first, last, ok := strings.Cut(strings.TrimSpace(set), "-")
@@ -39,9 +39,9 @@ func (r *request) ranged(size int64, etag string) (span, error) {
 		return all, nil //nolint:nilerr // what is no range is as if it were not there
 	}
 	if !ok {
-		r.respond().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
+		r.Set("Content-Range", fmt.Sprintf("bytes */%d", size))
 		return all, withStatus(http.StatusRequestedRangeNotSatisfiable, "The range is not there", faas.Invalid,
-			fmt.Sprintf("the range %q is outside of the %d bytes that there are", clip(set, 60), size))
+			fmt.Sprintf("the range %q is outside of the %d bytes that there are", text.Clip(set, 60), size))
 	}
 	return s, nil
 }
@@ -73,22 +73,27 @@ func spanOf(first, last string, size int64) (s span, ok bool, err error) {
 	return span{offset, end - offset + 1, true}, offset < size, nil
 }
 
-// sendSpan answers with a part, or all, of an object whose bytes open gives.
-func (r *request) sendSpan(s span, size int64, open Opener) error {
-	h := r.respond()
-	h.Set("Accept-Ranges", "bytes")
-	if s.part {
-		r.http.Response.SetStatusCode(fiber.StatusPartialContent)
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.offset, s.offset+s.length-1, size))
+// SendRange answers with the part of an object that the request asks for, or with all of it. open opens a part of the
+// object, which has size bytes and the ETag etag.
+func (r *Request) SendRange(size int64, etag string, open blob.Opener) error {
+	s, err := r.ranged(size, etag)
+	if err != nil {
+		return err
 	}
-	if r.method == fiber.MethodHead {
-		r.sendStream(http.NoBody, s.length)
+	r.Set("Accept-Ranges", "bytes")
+	status := http.StatusOK
+	if s.part {
+		status = http.StatusPartialContent
+		r.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.offset, s.offset+s.length-1, size))
+	}
+	if r.method == http.MethodHead {
+		r.Stream(status, http.NoBody, s.length)
 		return nil
 	}
 	body, err := open(s.offset, s.length)
 	if err != nil {
 		return err
 	}
-	r.sendStream(body, s.length)
+	r.Stream(status, body, s.length)
 	return nil
 }
