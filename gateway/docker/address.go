@@ -59,7 +59,7 @@ func (a address) revision(tag string) (faas.RevisionRef, bool) {
 	return ref, is && tagged && err == nil && number > 0 && ref.Function.Check() == ""
 }
 
-// holds reports whether a repository is one of the functions'.
-func (a address) holds(repository string) bool {
+// contains reports whether a repository is one of the functions'.
+func (a address) contains(repository string) bool {
 	return strings.HasPrefix(repository, a.host+"/"+a.path+"/")
 }

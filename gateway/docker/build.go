@@ -27,7 +27,7 @@ func New(o Options) (*Builder, error) {
 	if o.Longest <= 0 {
 		o.Longest = time.Hour
 	}
-	b := &Builder{o: o, pushWait: firstWait, pulled: map[string]*pulled{}, stray: map[string]bool{}, waiting: map[string]bool{}, gone: map[string]time.Time{}}
+	b := &Builder{opts: o, pushWait: firstWait, pulled: map[string]*pulled{}, orphans: map[string]bool{}, inUse: map[string]bool{}, gone: map[string]time.Time{}}
 	b.life, b.stop = context.WithCancel(context.Background())
 	var err error
 	if b.registry, err = parseAddress(o.Registry); err != nil {
@@ -91,22 +91,22 @@ func (b *Builder) Build(ctx context.Context, rev *faas.Revision, source io.Reade
 	return built, nil
 }
 
-// helloWithin is how long a daemon may take to say what it is.
-const helloWithin = 20 * time.Second
+// versionWithin is how long a daemon may take to say what it is.
+const versionWithin = 20 * time.Second
 
 // begin asks the daemon what it is, and for the function's login.
 func (b *Builder) begin(ctx context.Context, rev *faas.Revision, log io.Writer) (*work, error) {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	w := &work{Builder: b, rev: rev, log: log, began: b.o.Now(), mark: hex.EncodeToString(id[:]) + markSuffix}
-	hello, cancel := context.WithTimeout(ctx, helloWithin)
+	w := &work{Builder: b, rev: rev, log: log, began: b.opts.Now(), mark: hex.EncodeToString(id[:]) + markSuffix}
+	hello, cancel := context.WithTimeout(ctx, versionWithin)
 	defer cancel()
 	version, err := b.docker.ServerVersion(hello, client.ServerVersionOptions{})
 	switch {
 	case err != nil && ctx.Err() == nil && hello.Err() != nil:
 		return nil, faas.Errorf(faas.Unavailable, "the Docker daemon does not answer; send the function again when it does")
-	case err != nil && toldBy(err) != nil:
-		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the Docker daemon does not let the gateway in: " + sayable(err.Error()), Err: err}
+	case err != nil && daemonError(err) != nil:
+		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the Docker daemon does not let the gateway in: " + plainMessage(err.Error()), Err: err}
 	case err != nil:
 		return nil, fmt.Errorf("ask the daemon for its version: %w", err)
 	}
@@ -125,10 +125,10 @@ func (w *work) end() {
 		w.pulled[ref].users--
 	}
 	for _, id := range w.made {
-		w.stray[id] = true
+		w.orphans[id] = true
 	}
-	if w.broken {
-		w.Builder.broken = append(w.Builder.broken, span{w.began, w.o.Now()})
+	if w.incomplete {
+		w.Builder.incomplete = append(w.Builder.incomplete, span{w.began, w.opts.Now()})
 	}
 	w.mu.Unlock()
 	w.building.RUnlock()
@@ -138,7 +138,7 @@ func (w *work) end() {
 // build makes the image, pushes it and pins it.
 func (w *work) build(ctx context.Context, source io.Reader) (built faas.Built, err error) {
 	tag := w.registry.tag(w.rev.Ref())
-	before, err := w.look(ctx, tag)
+	before, err := w.lookUp(ctx, tag)
 	if err != nil {
 		return built, err
 	}

@@ -46,13 +46,13 @@ func (w *work) wrapping(dockerfile string, source func() io.Reader) pack {
 		if err := packText(t, contextFile, dockerfile); err != nil {
 			return err
 		}
-		if err := packRunner(t, w.o.Runner); err != nil {
+		if err := packRunner(t, w.opts.Runner); err != nil {
 			return err
 		}
 		if source == nil {
 			return nil
 		}
-		_, err := archive.Tar(ctx, source(), t, sourceFolder, nil, w.o.Limits)
+		_, err := archive.Tar(ctx, source(), t, sourceFolder, nil, w.opts.Limits)
 		return err
 	}
 }

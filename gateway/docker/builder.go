@@ -44,7 +44,7 @@ type Options struct {
 
 // Builder builds images. Its methods may be called at the same time.
 type Builder struct {
-	o        Options
+	opts     Options
 	docker   *client.Client
 	registry address // to push to
 	pull     address // that nodes pull from
@@ -58,12 +58,12 @@ type Builder struct {
 
 	building sync.RWMutex // held to read by builds, to write by who removes what they may be about to use
 
-	mu      sync.Mutex
-	pulled  map[string]*pulled   // by reference: what this process brought to the daemon
-	stray   map[string]bool      // images that steps made and nobody may need
-	waiting map[string]bool      // those of them that something else was found to need
-	broken  []span               // when builds ran of which it is not known what they made
-	gone    map[string]time.Time // tags of revisions that are not registered, with when that was first seen
+	mu         sync.Mutex
+	pulled     map[string]*pulled   // by reference: what this process brought to the daemon
+	orphans    map[string]bool      // images that steps made and nobody may need
+	inUse      map[string]bool      // those of them that something else was found to need
+	incomplete []span               // when builds ran of which it is not known what they made
+	gone       map[string]time.Time // tags of revisions that are not registered, with when that was first seen
 }
 
 // work is one build.
@@ -76,13 +76,13 @@ type work struct {
 	arch  string
 	login *login // of the function; nil: none
 
-	began  time.Time
-	uses   []string // images that were fetched for it
-	made   []string // images that its steps made
-	broken bool     // and some that are not known
+	began      time.Time
+	uses       []string // images that were fetched for it
+	made       []string // images that its steps made
+	incomplete bool     // and some that are not known
 }
 
-func (w *work) say(format string, args ...any) { _, _ = fmt.Fprintf(w.log, format+"\n", args...) }
+func (w *work) logf(format string, args ...any) { _, _ = fmt.Fprintf(w.log, format+"\n", args...) }
 
 // pulled is an image that the daemon has because of this process.
 type pulled struct {
@@ -103,6 +103,6 @@ type span struct{ from, to time.Time }
 
 const slack = time.Minute
 
-func (s span) holds(at time.Time) bool {
+func (s span) contains(at time.Time) bool {
 	return at.After(s.from.Add(-slack)) && at.Before(s.to.Add(slack))
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"davit/internal/archive"
@@ -36,26 +37,29 @@ func explain(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	case errors.As(err, &refusal):
 		return &faas.Error{Kind: faas.BuildFailed, Detail: refusal.Error(), Err: err}
-	case isGone(err):
+	case isDaemonUnavailable(err):
 		return &faas.Error{Kind: faas.Unavailable, Detail: "the Docker daemon is away; send the function again when it is back", Err: err}
 	}
-	if told := toldBy(err); told != nil {
-		return &faas.Error{Kind: faas.BuildFailed, Detail: sayable(told.message), Err: err}
+	if told := daemonError(err); told != nil {
+		return &faas.Error{Kind: faas.BuildFailed, Detail: plainMessage(told.message), Err: err}
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// byDaemon begins the errors that a daemon answers a request with.
-const byDaemon = "Error response from daemon: "
-
-// toldBy is what the daemon says is wrong with what it was asked for, nil where the error is another's.
-func toldBy(err error) *streamError {
-	var told *streamError
-	if errors.As(err, &told) {
-		return told
+// daemonError returns what the daemon says is wrong with a request, or nil if err is not an answer of the daemon. The
+// client gives each answer other than a success one of these kinds.
+func daemonError(err error) *streamError {
+	var failure *streamError
+	if errors.As(err, &failure) {
+		return failure
 	}
-	if text := err.Error(); strings.Contains(text, byDaemon) {
-		return &streamError{message: text}
+	for _, is := range []func(error) bool{
+		errdefs.IsInvalidArgument, errdefs.IsNotFound, errdefs.IsConflict, errdefs.IsInternal, errdefs.IsUnauthorized, errdefs.IsPermissionDenied,
+		errdefs.IsFailedPrecondition, errdefs.IsResourceExhausted, errdefs.IsNotImplemented, errdefs.IsUnavailable, errdefs.IsNotModified,
+	} {
+		if is(err) {
+			return &streamError{message: err.Error()}
+		}
 	}
 	return nil
 }
@@ -63,29 +67,32 @@ func toldBy(err error) *streamError {
 // unknownID is in what a daemon says of an image that another removes at the same time.
 const unknownID = "unrecognized image ID"
 
-// isVanished reports whether a build failed since an image was removed meanwhile, as another gateway may do.
-func isVanished(err error) bool {
-	told := toldBy(err)
+// isImageGone reports whether a build failed since an image was removed meanwhile, as another gateway may do.
+func isImageGone(err error) bool {
+	told := daemonError(err)
 	return told != nil && containsAny(told.message, []string{"No such image", "unable to find image", "layer does not exist", "no such layer", unknownID})
 }
 
-// isGone reports whether the daemon is away, or went away in the middle of an answer.
-func isGone(err error) bool {
+// isDaemonUnavailable reports whether the daemon is away, or went away in the middle of an answer.
+func isDaemonUnavailable(err error) bool {
 	var n net.Error
 	return client.IsErrConnectionFailed(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
 		errors.Is(err, net.ErrClosed) || errors.As(err, &n)
 }
 
-// sayable is a daemon's message without what says nothing to users.
-func sayable(message string) string {
+// byDaemon begins the text of an error that the client makes of the daemon's answer.
+const byDaemon = "Error response from daemon: "
+
+// plainMessage returns a daemon's message without the prefix of the client.
+func plainMessage(message string) string {
 	if i := strings.LastIndex(message, byDaemon); i >= 0 {
 		message = message[i+len(byDaemon):]
 	}
 	return strings.TrimSpace(message)
 }
 
-// awayMarks are in what a daemon says when it cannot reach a registry.
-func awayMarks() []string {
+// unavailableMarks are in what a daemon says when it cannot reach a registry.
+func unavailableMarks() []string {
 	return []string{
 		"connection refused", "connection reset", "no such host", "i/o timeout", "TLS handshake timeout", "Client.Timeout",
 		"context deadline exceeded", "network is unreachable", "no route to host", "server misbehaving", ": EOF", "unexpected EOF",
@@ -94,7 +101,7 @@ func awayMarks() []string {
 	}
 }
 
-func isRegistryAway(message string) bool { return containsAny(message, awayMarks()) }
+func isRegistryUnavailable(message string) bool { return containsAny(message, unavailableMarks()) }
 
 func containsAny(text string, marks []string) bool {
 	for _, mark := range marks {
@@ -108,20 +115,20 @@ func containsAny(text string, marks []string) bool {
 // noSpace tells a full disk of the daemon's from other errors.
 const noSpace = "no space left on device"
 
-// stepFault is why a step failed; command is what the step is called.
-func (w *work) stepFault(command string, err error) error {
-	told := toldBy(err)
+// stepError is why a step failed; command is what the step is called.
+func (w *work) stepError(command string, err error) error {
+	told := daemonError(err)
 	if told == nil {
 		return err
 	}
-	detail := fmt.Sprintf("%s failed: %s", command, sayable(told.message))
+	detail := fmt.Sprintf("%s failed: %s", command, plainMessage(told.message))
 	switch {
 	case strings.Contains(told.message, noSpace):
 		detail = command + " failed: there is no space left where images are built"
-	case told.code == codeKilled && w.o.Memory > 0:
-		detail = fmt.Sprintf("%s was killed: it may have needed more than the %s of memory that a build has", command, w.o.Memory)
+	case told.code == codeKilled && w.opts.Memory > 0:
+		detail = fmt.Sprintf("%s was killed: it may have needed more than the %s of memory that a build has", command, w.opts.Memory)
 	case told.code != 0 && strings.Contains(told.message, "returned a non-zero code"):
-		detail = fmt.Sprintf("%s failed with exit code %d: the end of the build log says why (%s)", command, told.code, sayable(told.message))
+		detail = fmt.Sprintf("%s failed with exit code %d: the end of the build log says why (%s)", command, told.code, plainMessage(told.message))
 	case strings.Contains(told.message, "/bin/sh") && strings.Contains(told.message, "no such file"):
 		detail = command + " failed: the image has no /bin/sh to run it"
 	}

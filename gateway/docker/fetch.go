@@ -46,7 +46,7 @@ func (w *work) obtain(ctx context.Context, name string, base bool) (*image.Inspe
 		return nil, err
 	}
 	ref := named.String()
-	found, err := w.look(ctx, ref)
+	found, err := w.lookUp(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -56,26 +56,26 @@ func (w *work) obtain(ctx context.Context, name string, base bool) (*image.Inspe
 		if ours {
 			had = nil
 		}
-		if found, err = w.renew(ctx, named, had); err != nil {
+		if found, err = w.pullNewest(ctx, named, had); err != nil {
 			return nil, err
 		}
 	}
 	short := reference.FamiliarString(named)
-	w.say("using %s (%s)", short, found.ID)
+	w.logf("using %s (%s)", short, found.ID)
 	return found, w.fits("the image "+short, found)
 }
 
-// renew pulls an image. Where the daemon had one of itself and the registry cannot give it, that one is good enough, unless
+// pullNewest pulls an image. Where the daemon had one of itself and the registry cannot give it, that one is good enough, unless
 // it once came from a registry, which lets only others have it.
-func (w *work) renew(ctx context.Context, named reference.Named, had *image.InspectResponse) (*image.InspectResponse, error) {
+func (w *work) pullNewest(ctx context.Context, named reference.Named, had *image.InspectResponse) (*image.InspectResponse, error) {
 	err := w.pullImage(ctx, named)
-	if err != nil && (had == nil || ctx.Err() != nil || isGone(err) || errors.Is(err, errDenied) && len(had.RepoDigests) > 0) {
+	if err != nil && (had == nil || ctx.Err() != nil || isDaemonUnavailable(err) || errors.Is(err, errDenied) && len(had.RepoDigests) > 0) {
 		return nil, err
 	}
 	if err != nil {
-		w.say("%s; the one that is there is used", detailOf(err))
+		w.logf("%s; the one that is there is used", detailOf(err))
 	}
-	found, err := w.look(ctx, named.String())
+	found, err := w.lookUp(ctx, named.String())
 	if err == nil && found == nil {
 		err = faas.Errorf(faas.Unavailable, "the image %s was removed while it was used; send the function again", reference.FamiliarString(named))
 	}
@@ -101,7 +101,7 @@ func (w *work) mayUse(name string, base bool) (reference.Named, error) {
 		return nil, faas.Errorf(faas.BuildFailed, "%q is no name of an image: %v", name, err)
 	}
 	named = reference.TagNameOnly(named)
-	if w.registry.holds(named.Name()) && named.Name() != w.registry.repository(w.rev.Function) {
+	if w.registry.contains(named.Name()) && named.Name() != w.registry.repository(w.rev.Function) {
 		return nil, faas.Errorf(faas.BuildFailed, "%s is the image of another function, which cannot be built on", reference.FamiliarString(named))
 	}
 	if base {
@@ -112,8 +112,8 @@ func (w *work) mayUse(name string, base bool) (reference.Named, error) {
 	return named, nil
 }
 
-// look returns what the daemon says of an image, nil where it has none of that name.
-func (w *work) look(ctx context.Context, name string) (*image.InspectResponse, error) {
+// lookUp returns what the daemon says of an image, nil where it has none of that name.
+func (w *work) lookUp(ctx context.Context, name string) (*image.InspectResponse, error) {
 	found, err := w.inspect(ctx, name)
 	if errdefs.IsNotFound(err) {
 		return nil, nil //nolint:nilnil // none is a good answer
@@ -136,7 +136,7 @@ func (w *work) use(ref string) (ours, fresh bool) {
 	}
 	p.users++
 	w.uses = append(w.uses, ref)
-	return true, p.secret == w.rev.Spec.RegistrySecret && w.o.Now().Sub(p.at) < freshFor
+	return true, p.secret == w.rev.Spec.RegistrySecret && w.opts.Now().Sub(p.at) < freshFor
 }
 
 // notePull remembers an image that the daemon has because of this build.
@@ -149,13 +149,13 @@ func (w *work) notePull(ref, id string) {
 		w.pulled[ref] = p
 		w.uses = append(w.uses, ref)
 	}
-	p.at, p.id, p.secret = w.o.Now(), id, w.rev.Spec.RegistrySecret
+	p.at, p.id, p.secret = w.opts.Now(), id, w.rev.Spec.RegistrySecret
 }
 
 // pullImage pulls an image.
 func (w *work) pullImage(ctx context.Context, named reference.Named) error {
 	ref, short := named.String(), reference.FamiliarString(named)
-	w.say("pulling %s", short)
+	w.logf("pulling %s", short)
 	auth, err := w.login.header(reference.Domain(named))
 	if err != nil {
 		return err
@@ -165,16 +165,16 @@ func (w *work) pullImage(ctx context.Context, named reference.Named) error {
 		defer func() { _ = answer.Close() }()
 		err = follow(ctx, answer, func(m *message) error {
 			if m.ID != "" && (m.Status == "Pull complete" || m.Status == "Already exists") {
-				w.say("  %s: %s", m.ID, m.Status)
+				w.logf("  %s: %s", m.ID, m.Status)
 			}
 			return nil
 		})
 	}
-	if err != nil && (ctx.Err() != nil || isGone(err)) {
+	if err != nil && (ctx.Err() != nil || isDaemonUnavailable(err)) {
 		return err
 	}
 	if err != nil {
-		return w.pullFault(short, err)
+		return w.pullError(short, err)
 	}
 	return nil
 }
@@ -186,8 +186,8 @@ func deniedMarks() []string {
 
 var errDenied = errors.New("the registry asks for a login")
 
-// pullFault is why an image cannot be pulled.
-func (w *work) pullFault(short string, err error) error {
+// pullError is why an image cannot be pulled.
+func (w *work) pullError(short string, err error) error {
 	text := err.Error()
 	fault := func(kind faas.Kind, cause error, detail string) error {
 		return &faas.Error{Kind: kind, Detail: "the image " + short + " " + detail, Err: cause}
@@ -201,10 +201,10 @@ func (w *work) pullFault(short string, err error) error {
 		return fault(faas.BuildFailed, err, "is not there for "+w.os+"/"+w.arch+", on which functions run here")
 	case strings.Contains(text, noSpace):
 		return fault(faas.BuildFailed, err, "does not fit: there is no space left where images are built")
-	case isRegistryAway(text):
-		return fault(faas.Unavailable, err, "cannot be pulled: its registry does not answer ("+sayable(text)+")")
+	case isRegistryUnavailable(text):
+		return fault(faas.Unavailable, err, "cannot be pulled: its registry does not answer ("+plainMessage(text)+")")
 	case errdefs.IsNotFound(err), strings.Contains(text, "not found"), strings.Contains(text, "manifest unknown"):
 		return fault(faas.BuildFailed, err, "was not found: check its name")
 	}
-	return fault(faas.BuildFailed, err, "cannot be pulled: "+sayable(text))
+	return fault(faas.BuildFailed, err, "cannot be pulled: "+plainMessage(text))
 }

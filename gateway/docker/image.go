@@ -13,6 +13,6 @@ func (w *work) ofImage(ctx context.Context, tag string) (faas.Command, error) {
 		return nil, err
 	}
 	c := configOf(found)
-	w.say("the image works in %q, as user %q, and runs %q", c.WorkingDir, c.User, []string(c.command()))
+	w.logf("the image works in %q, as user %q, and runs %q", c.WorkingDir, c.User, []string(c.command()))
 	return c.command(), w.wrap(ctx, tag, &wrapper{base: found.ID, config: c}, nil)
 }

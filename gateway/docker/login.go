@@ -17,10 +17,10 @@ func (b *Builder) loginOf(ctx context.Context, name string) (*login, error) {
 	if name == "" {
 		return nil, nil //nolint:nilnil // none is a good answer
 	}
-	if b.o.Secret == nil {
+	if b.opts.Secret == nil {
 		return nil, faas.Errorf(faas.BuildFailed, "registry_secret %q cannot be read: this installation keeps no secrets", name)
 	}
-	value, err := b.o.Secret(ctx, name)
+	value, err := b.opts.Secret(ctx, name)
 	if err != nil {
 		return nil, err
 	}

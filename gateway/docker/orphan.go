@@ -12,11 +12,11 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// findStray finds what a build made that ended without telling: images without a name, made while it ran. It waits until
+// findOrphans finds what a build made that ended without telling: images without a name, made while it ran. It waits until
 // nobody else can be building on them.
-func (b *Builder) findStray(ctx context.Context) error {
+func (b *Builder) findOrphans(ctx context.Context) error {
 	b.mu.Lock()
-	over := slices.DeleteFunc(slices.Clone(b.broken), func(s span) bool { return b.o.Now().Sub(s.to) < b.o.Longest })
+	over := slices.DeleteFunc(slices.Clone(b.incomplete), func(s span) bool { return b.opts.Now().Sub(s.to) < b.opts.Longest })
 	b.mu.Unlock()
 	if len(over) == 0 {
 		return nil
@@ -29,36 +29,36 @@ func (b *Builder) findStray(ctx context.Context) error {
 	defer b.mu.Unlock()
 	for i := range list.Items {
 		at := time.Unix(list.Items[i].Created, 0)
-		if slices.ContainsFunc(over, func(s span) bool { return s.holds(at) }) {
-			b.stray[list.Items[i].ID] = true
+		if slices.ContainsFunc(over, func(s span) bool { return s.contains(at) }) {
+			b.orphans[list.Items[i].ID] = true
 		}
 	}
-	b.broken = slices.DeleteFunc(b.broken, func(s span) bool { return slices.Contains(over, s) })
+	b.incomplete = slices.DeleteFunc(b.incomplete, func(s span) bool { return slices.Contains(over, s) })
 	return nil
 }
 
-// maxWaiting bounds what is remembered of images that others are built on.
-const maxWaiting = 2000
+// maxInUse bounds what is remembered of images that others are built on.
+const maxInUse = 2000
 
-// removeStray removes the images that steps made and that nothing needs: stages, and what a build that failed left. Those
+// removeOrphans removes the images that steps made and that nothing needs: stages, and what a build that failed left. Those
 // that something is built on, or that a container still uses, wait; with all, they are tried again.
-func (b *Builder) removeStray(ctx context.Context, all bool) error {
+func (b *Builder) removeOrphans(ctx context.Context, all bool) error {
 	b.mu.Lock()
-	ids := slices.Collect(maps.Keys(b.stray))
+	ids := slices.Collect(maps.Keys(b.orphans))
 	if all {
-		ids = slices.AppendSeq(ids, maps.Keys(b.waiting))
+		ids = slices.AppendSeq(ids, maps.Keys(b.inUse))
 	}
 	b.mu.Unlock()
 	left, err := b.removeAll(ctx, ids)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range ids {
-		delete(b.stray, id)
-		delete(b.waiting, id)
+		delete(b.orphans, id)
+		delete(b.inUse, id)
 	}
 	for _, id := range left {
-		if len(b.waiting) < maxWaiting {
-			b.waiting[id] = true
+		if len(b.inUse) < maxInUse {
+			b.inUse[id] = true
 		}
 	}
 	return err

@@ -21,7 +21,7 @@ const (
 	pushPatience = 20 * time.Second
 )
 
-var errAway = errors.New("the registry is away")
+var errRegistryUnavailable = errors.New("the registry is away")
 
 // push brings an image to the registry and returns its digest, once the registry has it by that.
 func (w *work) push(ctx context.Context, tag string) (digest string, err error) {
@@ -30,21 +30,21 @@ func (w *work) push(ctx context.Context, tag string) (digest string, err error) 
 		return "", fmt.Errorf("read the tag: %w", err)
 	}
 	var own *login
-	if w.o.RegistryLogin != "" {
-		own, _ = parseLogin(w.o.RegistryLogin)
+	if w.opts.RegistryLogin != "" {
+		own, _ = parseLogin(w.opts.RegistryLogin)
 	}
 	auth, err := own.header(reference.Domain(named))
 	if err != nil {
 		return "", err
 	}
-	w.say("pushing %s", tag)
+	w.logf("pushing %s", tag)
 	wait, began := w.pushWait, time.Now()
 	for try := 1; ; try++ {
 		digest, err = w.pushOnce(ctx, tag, auth)
-		if err == nil || try == pushTries || !errors.Is(err, errAway) || time.Since(began) > pushPatience {
+		if err == nil || try == pushTries || !errors.Is(err, errRegistryUnavailable) || time.Since(began) > pushPatience {
 			break
 		}
-		w.say("the registry does not answer; trying again")
+		w.logf("the registry does not answer; trying again")
 		select {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
@@ -55,7 +55,7 @@ func (w *work) push(ctx context.Context, tag string) (digest string, err error) 
 	if err != nil {
 		return "", err
 	}
-	w.say("pushed: %s", digest)
+	w.logf("pushed: %s", digest)
 	return digest, nil
 }
 
@@ -82,7 +82,7 @@ func (w *work) pushOnce(ctx context.Context, tag, auth string) (digest string, e
 	if err == nil {
 		err = w.confirm(ctx, tag, digest, auth)
 	}
-	return digest, w.pushFault(ctx, err)
+	return digest, w.pushError(ctx, err)
 }
 
 // confirm asks the registry, through the daemon, for what was pushed.
@@ -97,18 +97,18 @@ func (w *work) confirm(ctx context.Context, tag, digest, auth string) error {
 	return nil
 }
 
-// pushFault is why an image cannot be pushed: never the source's fault.
-func (w *work) pushFault(ctx context.Context, err error) error {
+// pushError is why an image cannot be pushed: never the source's fault.
+func (w *work) pushError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if isGone(err) {
+	if isDaemonUnavailable(err) {
 		return err
 	}
 	text := err.Error()
-	detail := "the image could not be pushed: " + sayable(text)
-	if isRegistryAway(text) {
-		detail, err = "the registry does not answer; send the function again when it does", errors.Join(errAway, err)
+	detail := "the image could not be pushed: " + plainMessage(text)
+	if isRegistryUnavailable(text) {
+		detail, err = "the registry does not answer; send the function again when it does", errors.Join(errRegistryUnavailable, err)
 	}
 	return &faas.Error{Kind: faas.Unavailable, Detail: detail, Err: err}
 }

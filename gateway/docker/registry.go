@@ -43,7 +43,7 @@ func (b *Builder) registryOf(ctx context.Context) (*registryClient, error) {
 		insecure = index != nil && !index.Secure || within(b.registry.host, r.InsecureRegistryCIDRs)
 	}
 	auth := authn.Anonymous
-	if l, ok := parseLogin(b.o.RegistryLogin); ok && l.any != nil {
+	if l, ok := parseLogin(b.opts.RegistryLogin); ok && l.any != nil {
 		auth = &authn.Basic{Username: l.any.Username, Password: l.any.Password}
 	}
 	return newRegistryClient(b.registry.host, insecure, auth)
@@ -160,15 +160,15 @@ func (c *registryClient) remove(ctx context.Context, repository, digest string) 
 	return nil
 }
 
-// held lists the functions' images that the registry has, by their names. A registry that keeps no lists has none.
-func (b *Builder) held(ctx context.Context, c *registryClient) (map[string]faas.RevisionRef, error) {
+// registryImages lists the functions' images that the registry has, by their names. A registry that keeps no lists has none.
+func (b *Builder) registryImages(ctx context.Context, c *registryClient) (map[string]faas.RevisionRef, error) {
 	found := map[string]faas.RevisionRef{}
 	all, err := c.repositories(ctx)
 	if err != nil {
 		return found, err
 	}
 	for _, repository := range all {
-		if !b.registry.holds(b.registry.host + "/" + repository) {
+		if !b.registry.contains(b.registry.host + "/" + repository) {
 			continue
 		}
 		tags, err := c.tags(ctx, repository)
@@ -185,13 +185,13 @@ func (b *Builder) held(ctx context.Context, c *registryClient) (map[string]faas.
 	return found, nil
 }
 
-// removeHeld removes tags from the registry. A registry removes by digest, and with it all tags of that: what another
+// removeFromRegistry removes tags from the registry. A registry removes by digest, and with it all tags of that: what another
 // revision has as well stays.
-func (b *Builder) removeHeld(ctx context.Context, c *registryClient, gone []string) error {
+func (b *Builder) removeFromRegistry(ctx context.Context, c *registryClient, gone []string) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	now, err := b.held(ctx, c) // again, for what was pushed since may be the same image
+	now, err := b.registryImages(ctx, c) // again, for what was pushed since may be the same image
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ var (
 // run builds what p packs, under a tag or none, and returns the image's id. p may be called twice.
 func (w *work) run(ctx context.Context, tag string, p pack) (id string, err error) {
 	for range 2 {
-		if id, err = w.runOnce(ctx, tag, p); err == nil || !isVanished(err) {
+		if id, err = w.runOnce(ctx, tag, p); err == nil || !isImageGone(err) {
 			return id, err
 		}
 	}
@@ -35,18 +35,18 @@ func (w *work) runOnce(ctx context.Context, tag string, p pack) (string, error) 
 		defer close(watched)
 		w.watch(ctx, stop)
 	}()
-	s := newSteps(w.log, w.o.Output)
+	s := newSteps(w.log, w.opts.Output)
 	err := w.request(ctx, tag, p, s)
 	cause := context.Cause(ctx)
 	stop(nil)
 	<-watched
 	w.made = append(w.made, s.made...)
-	w.broken = w.broken || err != nil && toldBy(err) == nil // the daemon may have done more than it told
+	w.incomplete = w.incomplete || err != nil && daemonError(err) == nil // the daemon may have done more than it told
 	switch {
 	case errors.Is(err, errOutput):
-		return "", faas.Errorf(faas.BuildFailed, "the build wrote more than %s to its log, which is the limit", w.o.Output)
+		return "", faas.Errorf(faas.BuildFailed, "the build wrote more than %s to its log, which is the limit", w.opts.Output)
 	case errors.Is(cause, errDisk):
-		return "", faas.Errorf(faas.BuildFailed, "a step of the build wrote more than %s to its disk, which is the limit", w.o.Disk)
+		return "", faas.Errorf(faas.BuildFailed, "a step of the build wrote more than %s to its disk, which is the limit", w.opts.Disk)
 	case err != nil:
 		return "", err
 	case s.image == "":
@@ -60,7 +60,7 @@ func (w *work) request(ctx context.Context, tag string, p pack, s *steps) error 
 	body, packed := packing(ctx, p)
 	o := client.ImageBuildOptions{
 		Version: build.BuilderV1, Dockerfile: contextFile, Remove: true, ForceRemove: true,
-		Memory: int64(w.o.Memory), MemorySwap: int64(w.o.Memory),
+		Memory: int64(w.opts.Memory), MemorySwap: int64(w.opts.Memory),
 		ExtraHosts: []string{w.mark + ":127.0.0.1"},
 	}
 	if tag != "" {
@@ -83,7 +83,7 @@ const watchEvery = 2 * time.Second
 
 // watch stops a build one of whose steps writes too much.
 func (w *work) watch(ctx context.Context, stop context.CancelCauseFunc) {
-	if w.o.Disk <= 0 {
+	if w.opts.Disk <= 0 {
 		return
 	}
 	tick := time.NewTicker(watchEvery)
@@ -94,15 +94,15 @@ func (w *work) watch(ctx context.Context, stop context.CancelCauseFunc) {
 			return
 		case <-tick.C:
 		}
-		if size, err := w.written(ctx); err == nil && size > int64(w.o.Disk) { // a look that failed is followed by another
+		if size, err := w.diskUsed(ctx); err == nil && size > int64(w.opts.Disk) { // a look that failed is followed by another
 			stop(errDisk)
 			return
 		}
 	}
 }
 
-// written is what the step that runs now has written.
-func (w *work) written(ctx context.Context) (int64, error) {
+// diskUsed is what the step that runs now has written.
+func (w *work) diskUsed(ctx context.Context) (int64, error) {
 	running, err := w.docker.ContainerList(ctx, client.ContainerListOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("list the running steps: %w", err)

@@ -19,14 +19,14 @@ func (w *work) ofSource(ctx context.Context, tag string, source io.Reader) (faas
 	}
 	defer func() { _ = file.Close() }()
 	again := func() io.Reader { return io.NewSectionReader(file, 0, 1<<62) }
-	found, held, err := archive.Peek(ctx, again(), maxDockerfile, w.o.Limits, contextFile, ignoreFile)
+	found, held, err := archive.Peek(ctx, again(), maxDockerfile, w.opts.Limits, contextFile, ignoreFile)
 	if err != nil {
 		return nil, err
 	}
 	if sum := w.rev.SourceSum; sum != "" && sum != held.SHA256 {
 		return nil, faas.Errorf(faas.BuildFailed, "the stored source is not what was uploaded: its checksum is %s instead of %s", held.SHA256, sum)
 	}
-	w.say("the source: %d files, %d folders, %d links, together %s", held.Files, held.Dirs, held.Links, faas.Bytes(held.UnpackedBytes))
+	w.logf("the source: %d files, %d folders, %d links, together %s", held.Files, held.Dirs, held.Links, faas.Bytes(held.UnpackedBytes))
 	over := wrapper{source: true, setup: w.rev.Spec.Setup}
 	var command faas.Command
 	if found[contextFile] == nil {
@@ -42,7 +42,7 @@ func (w *work) ofSource(ctx context.Context, tag string, source io.Reader) (faas
 
 // spool brings the source to this machine's disk, where it has no name.
 func (w *work) spool(source io.Reader) (_ *os.File, err error) {
-	file, err := os.CreateTemp(w.o.Dir, "build-")
+	file, err := os.CreateTemp(w.opts.Dir, "build-")
 	if err != nil {
 		return nil, faas.Errorf(faas.Unavailable, "the gateway has no room for the source: %v", err)
 	}
@@ -54,7 +54,7 @@ func (w *work) spool(source io.Reader) (_ *os.File, err error) {
 	if err := os.Remove(file.Name()); err != nil {
 		return nil, fmt.Errorf("spool the source: %w", err)
 	}
-	if most := w.o.Limits.PackedBytes; most > 0 {
+	if most := w.opts.Limits.PackedBytes; most > 0 {
 		source = io.LimitReader(source, most+1) // so that it is told
 	}
 	if _, err := io.Copy(file, source); err != nil {
@@ -79,7 +79,7 @@ func (w *work) base(ctx context.Context, over *wrapper) (string, error) {
 
 // ownBase builds the source's own Dockerfile. What commands see is its working directory, unless that is "/".
 func (w *work) ownBase(ctx context.Context, files map[string][]byte, source func() io.Reader, over *wrapper) (faas.Command, error) {
-	if base := w.rev.Spec.BaseImage; base != "" && base != w.o.BaseImage {
+	if base := w.rev.Spec.BaseImage; base != "" && base != w.opts.BaseImage {
 		return nil, faas.Errorf(faas.BuildFailed, "the archive has a Dockerfile, which names what it builds on: leave out base_image, or the Dockerfile")
 	}
 	names, err := references(files[contextFile])
@@ -95,13 +95,13 @@ func (w *work) ownBase(ctx context.Context, files map[string][]byte, source func
 	if err != nil {
 		return nil, err
 	}
-	w.say("building the archive's Dockerfile")
+	w.logf("building the archive's Dockerfile")
 	id, err := w.run(ctx, "", func(ctx context.Context, t *tar.Writer) error {
-		_, err := archive.Tar(ctx, source(), t, "", skip, w.o.Limits)
+		_, err := archive.Tar(ctx, source(), t, "", skip, w.opts.Limits)
 		return err
 	})
 	if err != nil {
-		return nil, w.stepFault("the Dockerfile", err)
+		return nil, w.stepError("the Dockerfile", err)
 	}
 	found, err := w.inspect(ctx, id)
 	if err != nil {
@@ -123,7 +123,7 @@ func (w *work) wrap(ctx context.Context, tag string, over *wrapper, source func(
 	}
 	_, err = w.run(ctx, tag, w.wrapping(text, source))
 	if err != nil && over.setup != "" {
-		return w.stepFault("setup", err)
+		return w.stepError("setup", err)
 	}
 	return err
 }

@@ -73,8 +73,8 @@ type steps struct {
 	made    []string
 }
 
-// chatter are the lines by which the daemon tells of its images and containers.
-var chatter = regexp.MustCompile(`^(?: ---> (?:\[Warning\] IPv4 forwarding is disabled.*|Running in |Using cache)?([0-9a-f]{12})?|(?: ---> Removed|Removing) intermediate container [0-9a-f]{12}|Successfully (?:built|tagged) \S+)\n$`)
+// internalLine are the lines by which the daemon tells of its images and containers.
+var internalLine = regexp.MustCompile(`^(?: ---> (?:\[Warning\] IPv4 forwarding is disabled.*|Running in |Using cache)?([0-9a-f]{12})?|(?: ---> Removed|Removing) intermediate container [0-9a-f]{12}|Successfully (?:built|tagged) \S+)\n$`)
 
 func newSteps(log io.Writer, most faas.Bytes) *steps {
 	return &steps{log: log, left: most, bounded: most > 0}
@@ -86,7 +86,7 @@ func (s *steps) message(m *message) error {
 	if m.Aux != nil && m.Aux.ID != "" {
 		s.image = m.Aux.ID
 	}
-	if found := chatter.FindStringSubmatch(m.Stream); found != nil {
+	if found := internalLine.FindStringSubmatch(m.Stream); found != nil {
 		if found[1] != "" && !s.from && !strings.Contains(m.Stream, "Running in") {
 			s.made = append(s.made, found[1])
 		}

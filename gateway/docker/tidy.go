@@ -33,7 +33,7 @@ func (b *Builder) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := b.Tidy(ctx); err != nil && ctx.Err() == nil {
-			b.o.Log.Warn("what builds left could not all be removed", "error", err)
+			b.opts.Log.Warn("what builds left could not all be removed", "error", err)
 		}
 	}
 }
@@ -42,7 +42,7 @@ func (b *Builder) Run(ctx context.Context) error {
 func (b *Builder) Tidy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tidyWithin)
 	defer cancel()
-	err := errors.Join(b.removeContainers(ctx), b.findStray(ctx), b.removeUnused(ctx, true), b.forgetImages(ctx))
+	err := errors.Join(b.removeContainers(ctx), b.findOrphans(ctx), b.removeUnused(ctx, true), b.forgetImages(ctx))
 	if err != nil {
 		return fmt.Errorf("tidy up: %w", err)
 	}
@@ -55,7 +55,7 @@ func (b *Builder) tidyAfter(ref faas.RevisionRef) {
 	defer cancel()
 	err := errors.Join(b.removeOlder(ctx, ref), b.removeUnused(ctx, false))
 	if err != nil && b.life.Err() == nil {
-		b.o.Log.Info("what a build left is removed later", "revision", ref.String(), "error", err)
+		b.opts.Log.Info("what a build left is removed later", "revision", ref.String(), "error", err)
 	}
 }
 
@@ -111,7 +111,7 @@ func (b *Builder) removeUnused(ctx context.Context, all bool) error {
 	defer b.building.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, unusedWithin)
 	defer cancel()
-	return errors.Join(b.releasePulled(ctx), b.removeStray(ctx, all))
+	return errors.Join(b.releasePulled(ctx), b.removeOrphans(ctx, all))
 }
 
 // releasePulled takes away the images that were pulled and that no build has used for a while.
@@ -119,9 +119,9 @@ func (b *Builder) releasePulled(ctx context.Context) error {
 	b.mu.Lock()
 	var idle []string
 	for ref, p := range b.pulled {
-		if p.users == 0 && b.o.Now().Sub(p.at) >= freshFor {
+		if p.users == 0 && b.opts.Now().Sub(p.at) >= freshFor {
 			idle = append(idle, ref)
-			b.stray[p.id] = true // where the daemon keeps it without its name
+			b.orphans[p.id] = true // where the daemon keeps it without its name
 			delete(b.pulled, ref)
 		}
 	}
@@ -142,7 +142,7 @@ func (b *Builder) removeContainers(ctx context.Context) error {
 	var errs []error
 	for i := range list.Items {
 		c := &list.Items[i]
-		if c.State == container.StateRunning || b.o.Now().Sub(time.Unix(c.Created, 0)) < b.o.Longest {
+		if c.State == container.StateRunning || b.opts.Now().Sub(time.Unix(c.Created, 0)) < b.opts.Longest {
 			continue
 		}
 		if mark, err := b.markOf(ctx, c.ID); err != nil || mark == "" {
@@ -158,7 +158,7 @@ func (b *Builder) removeContainers(ctx context.Context) error {
 
 // forgetImages removes the images of revisions that are no longer registered, from daemon and registry.
 func (b *Builder) forgetImages(ctx context.Context) error {
-	if b.o.Known == nil {
+	if b.opts.Known == nil {
 		return nil
 	}
 	local, err := b.tags(ctx, b.registry.host+"/"+b.registry.path+"/*")
@@ -169,30 +169,30 @@ func (b *Builder) forgetImages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := b.held(ctx, registry)
+	all, err := b.registryImages(ctx, registry)
 	errs := []error{err}
 	maps.Copy(all, local)
-	gone, err := b.unknown(ctx, all)
+	gone, err := b.unregistered(ctx, all)
 	errs = append(errs, err)
 	for _, tag := range gone {
 		if _, is := local[tag]; is {
 			errs = append(errs, b.untag(ctx, tag))
 		}
 	}
-	return errors.Join(append(errs, b.removeHeld(ctx, registry, gone))...)
+	return errors.Join(append(errs, b.removeFromRegistry(ctx, registry, gone))...)
 }
 
 // unknown lists the tags whose revisions have not been registered for a while.
-func (b *Builder) unknown(ctx context.Context, tags map[string]faas.RevisionRef) ([]string, error) {
+func (b *Builder) unregistered(ctx context.Context, tags map[string]faas.RevisionRef) ([]string, error) {
 	b.mu.Lock()
 	before := b.gone
 	b.mu.Unlock()
-	now := b.o.Now()
+	now := b.opts.Now()
 	seen := map[string]time.Time{}
 	var gone []string
 	var errs []error
 	for tag, ref := range tags {
-		known, err := b.o.Known(ctx, ref)
+		known, err := b.opts.Known(ctx, ref)
 		if err != nil {
 			errs = append(errs, err)
 		}

@@ -38,7 +38,7 @@ func (s *site) inRegistry(t *testing.T, b *Builder) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held, err := b.held(t.Context(), c)
+	held, err := b.registryImages(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

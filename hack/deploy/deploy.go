@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -14,29 +13,10 @@ import (
 	"time"
 )
 
-// namespace is the gateway's.
-const namespace = "davit"
-
-// namespaces are those of what must be ready.
-func namespaces() []string { return []string{namespace, "davit-builder"} }
-
-// deployment is one run of this program.
-type deployment struct {
-	overlay, registry, root string
-	patience                time.Duration
-	kubectl                 kubectl
-	cluster                 string // the name of the current context
-	out                     io.Writer
-}
-
 // place is where an installation is found.
 type place struct {
 	console, calls string // host:port
 	tokenFile      string
-}
-
-func (d *deployment) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(d.out, "deploy: "+format+"\n", args...)
 }
 
 // steps are all of it.
