@@ -3,8 +3,6 @@ package setup
 import (
 	"flag"
 	"fmt"
-
-	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 func parse(flags *flag.FlagSet, args []string) error {

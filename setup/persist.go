@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
-
-	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 // persist tries until it works, is known not to (final), or the time is over.

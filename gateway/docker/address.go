@@ -10,10 +10,10 @@ import (
 	"davit/internal/faas"
 )
 
-// defaultPath is where in a registry functions are, when its address has no path.
+// defaultPath is the path of functions in a registry whose address has no path.
 const defaultPath = "davit"
 
-// address is where in which registry functions are, as somebody reaches it.
+// address is a registry and the path of functions in it, as one client reaches them.
 type address struct{ host, path string }
 
 func parseAddress(text string) (address, error) {
@@ -24,12 +24,12 @@ func parseAddress(text string) (address, error) {
 	a := address{host: host, path: path}
 	named, err := reference.ParseNormalizedNamed(a.repository("x"))
 	if err != nil || named.Name() != a.repository("x") {
-		return address{}, fmt.Errorf("%q is no host[:port][/path], such as registry.example:5000/davit", text)
+		return address{}, fmt.Errorf("%q is not host[:port][/path], such as registry.example:5000/davit", text)
 	}
 	return a, nil
 }
 
-// parsePullAddress reads another address of a registry; the path may be left out.
+// parsePullAddress reads another address of the registry. Without a path it has the path of push.
 func parsePullAddress(text string, push address) (address, error) {
 	if !strings.Contains(strings.TrimSuffix(text, "/"), "/") {
 		text = strings.TrimSuffix(text, "/") + "/" + push.path
@@ -41,7 +41,7 @@ func (a address) repository(name faas.FunctionName) string {
 	return a.host + "/" + a.path + "/" + string(name)
 }
 
-// tag is the name under which a revision's image is pushed.
+// tag returns the name under which the image of a revision is pushed.
 func (a address) tag(ref faas.RevisionRef) string {
 	return a.repository(ref.Function) + ":" + strconv.Itoa(int(ref.Number))
 }
@@ -50,7 +50,7 @@ func (a address) pinned(name faas.FunctionName, digest string) string {
 	return a.repository(name) + "@" + digest
 }
 
-// revision is the one whose image has that name; false for what is no function's.
+// revision returns the revision whose image has that tag. It is false for other tags.
 func (a address) revision(tag string) (faas.RevisionRef, bool) {
 	rest, is := strings.CutPrefix(tag, a.host+"/"+a.path+"/")
 	name, text, tagged := strings.Cut(rest, ":")
@@ -59,7 +59,7 @@ func (a address) revision(tag string) (faas.RevisionRef, bool) {
 	return ref, is && tagged && err == nil && number > 0 && ref.Function.Check() == ""
 }
 
-// contains reports whether a repository is one of the functions'.
+// contains reports whether a repository is that of a function.
 func (a address) contains(repository string) bool {
 	return strings.HasPrefix(repository, a.host+"/"+a.path+"/")
 }

@@ -10,7 +10,7 @@ import (
 	"davit/internal/faas"
 )
 
-// allowList are the names that base images may have; an empty one allows all.
+// allowList holds patterns of allowed base images; an empty list allows all.
 type allowList []allowed
 
 type allowed struct {
@@ -18,7 +18,7 @@ type allowed struct {
 	re   *regexp.Regexp
 }
 
-// newAllowList reads names such as "python:3.*", in which "*" stands for anything.
+// newAllowList reads names such as "python:3.*", in which "*" matches any text.
 func newAllowList(names []string) (allowList, error) {
 	var l allowList
 	for _, name := range names {
@@ -36,8 +36,8 @@ func newAllowList(names []string) (allowList, error) {
 	return l, nil
 }
 
-// check refuses an image that is not on the list: by its full name (docker.io/library/python:3.13),
-// its short one (python:3.13), or the short one without tag.
+// check refuses an image if no pattern matches its full name (docker.io/library/python:3.13), its short name
+// (python:3.13) or its short name without the tag.
 func (l allowList) check(named reference.Named) error {
 	if len(l) == 0 {
 		return nil

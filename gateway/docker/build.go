@@ -16,7 +16,7 @@ import (
 	"davit/internal/faas"
 )
 
-// New returns a Builder. It does not ask the daemon for anything yet.
+// New returns a Builder. It sends no request to the daemon.
 func New(o Options) (*Builder, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -42,7 +42,7 @@ func New(o Options) (*Builder, error) {
 	if b.allowed, err = newAllowList(o.BaseImages); err != nil {
 		return nil, err
 	}
-	if len(b.allowed) > 0 { // with a list, what is not on it but the default is refused
+	if len(b.allowed) > 0 { // the default is always allowed
 		own, err := newAllowList([]string{o.BaseImage})
 		if err != nil {
 			return nil, err
@@ -63,27 +63,27 @@ func New(o Options) (*Builder, error) {
 	return b, nil
 }
 
-// Close gives the connections to the daemon back, when nothing is built any more.
+// Close waits for the clean-up after builds and closes the connections to the daemon. No build may be running.
 func (b *Builder) Close() error {
 	b.stop()
 	b.tidying.Wait()
 	return b.docker.Close()
 }
 
-// Build makes a revision's image, of source or, where that is nil, of the image that its spec names, pushes it, and
-// returns it by digest once the registry has it. What people want to read goes to log: the steps and their output. It
-// ends with ctx, and then nothing goes on in the daemon. It may be repeated.
+// Build makes a revision's image from source or, if that is nil, from the image that its spec names. It pushes the image
+// and returns it by digest after the registry has confirmed it. It writes the steps and their output to log, for users.
+// When ctx ends, Build returns and the daemon stops the build. Build may be called again for the same revision.
 //
-// Errors are *faas.Error: BuildFailed where the source, the image or the login is at fault, or the build needed more
-// than the limits; Unavailable where daemon or registry are away; or they are ctx's.
+// Errors are *faas.Error: BuildFailed if the source, the image or the login is at fault, or the build exceeded a limit;
+// Unavailable if daemon or registry cannot be reached. If ctx ended, the error is its cause.
 //
-// A registry_secret is "USER:PASSWORD", or what `docker login` writes (config.json); it is only used for pulling.
+// A registry_secret is "USER:PASSWORD", or the config.json that `docker login` writes; it is used for pulling only.
 func (b *Builder) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
 	w, err := b.begin(ctx, rev, log)
 	if err != nil {
 		return faas.Built{}, explain(ctx, "prepare", err)
 	}
-	defer w.end() //nolint:contextcheck // what it tidies goes on after the build, on a context of its own
+	defer w.end() //nolint:contextcheck // the clean-up goes on after the build, on a context of its own
 	built, err := w.build(ctx, source)
 	if err != nil {
 		return faas.Built{}, explain(ctx, "build", err)
@@ -91,10 +91,10 @@ func (b *Builder) Build(ctx context.Context, rev *faas.Revision, source io.Reade
 	return built, nil
 }
 
-// versionWithin is how long a daemon may take to say what it is.
+// versionWithin bounds how long a daemon may take to answer with its version.
 const versionWithin = 20 * time.Second
 
-// begin asks the daemon what it is, and for the function's login.
+// begin asks the daemon for its platform and reads the function's login.
 func (b *Builder) begin(ctx context.Context, rev *faas.Revision, log io.Writer) (*work, error) {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
@@ -118,7 +118,7 @@ func (b *Builder) begin(ctx context.Context, rev *faas.Revision, log io.Writer) 
 	return w, nil
 }
 
-// end gives back what the build held.
+// end releases what the build used and starts the clean-up.
 func (w *work) end() {
 	w.mu.Lock()
 	for _, ref := range w.uses {
@@ -135,14 +135,14 @@ func (w *work) end() {
 	w.tidying.Go(func() { w.tidyAfter(w.rev.Ref()) })
 }
 
-// build makes the image, pushes it and pins it.
+// build makes the image, pushes it and returns it by digest.
 func (w *work) build(ctx context.Context, source io.Reader) (built faas.Built, err error) {
 	tag := w.registry.tag(w.rev.Ref())
 	before, err := w.lookUp(ctx, tag)
 	if err != nil {
 		return built, err
 	}
-	if before != nil { // an interrupted build's, which loses its name to this one
+	if before != nil { // of an interrupted build; it loses its tag to this one
 		w.made = append(w.made, before.ID)
 	}
 	if source == nil {

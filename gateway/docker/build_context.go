@@ -13,13 +13,14 @@ import (
 	"davit/internal/archive"
 )
 
-// contextFile is the name of the Dockerfile in what is sent to the daemon.
+// contextFile is the name of the Dockerfile in a build context.
 const contextFile = "Dockerfile"
 
-// pack writes what is sent to the daemon.
+// pack writes a build context, which is what the daemon builds.
 type pack func(ctx context.Context, t *tar.Writer) error
 
-// packing streams what pack writes. The reader must be closed; wait then tells how the writing went, where it is at fault.
+// packing streams what p writes. The caller must close the reader; wait then returns the error of p, if it was not the
+// early close.
 func packing(ctx context.Context, p pack) (r *io.PipeReader, wait func() error) {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
@@ -40,7 +41,7 @@ func packing(ctx context.Context, p pack) (r *io.PipeReader, wait func() error) 
 	}
 }
 
-// wrapping packs the runner and what a Dockerfile says of it, and the source, where there is one.
+// wrapping packs a Dockerfile, the runner, and the source unless it is nil.
 func (w *work) wrapping(dockerfile string, source func() io.Reader) pack {
 	return func(ctx context.Context, t *tar.Writer) error {
 		if err := packText(t, contextFile, dockerfile); err != nil {
@@ -66,7 +67,7 @@ func packText(t *tar.Writer, name, text string) error {
 	return err
 }
 
-// packRunner packs what the runner needs of an image: its program, and a folder that whoever it runs as can write to.
+// packRunner packs what the runner needs in an image: its program, and a folder that any user can write to.
 func packRunner(t *tar.Writer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -89,5 +90,5 @@ func packRunner(t *tar.Writer, path string) error {
 	return err
 }
 
-// inContext is where what is at a path of the image lies in what is sent to the daemon.
+// inContext returns the name in the build context of a path in the image.
 func inContext(path string) string { return strings.TrimPrefix(path, "/") }

@@ -18,31 +18,31 @@ import (
 // Options are the settings of a Builder. Host, Registry and Runner are required.
 type Options struct {
 	Host          string   // of the Docker daemon: unix:///path or tcp://host:port
-	Certs         string   // folder with ca.pem, cert.pem and key.pem, to speak TLS; "": without
+	Certs         string   // folder with ca.pem, cert.pem and key.pem, to use TLS; "": without TLS
 	Registry      string   // host[:port][/path] to push to, as the daemon reaches it
 	RegistryPull  string   // the same as nodes reach it; "": Registry
-	RegistryLogin string   // to push with, see [Builder.Build]; "": none
-	BaseImage     string   // that functions get which name none; always allowed
-	BaseImages    []string // names that base images may have, "*" stands for anything; none: all are allowed
+	RegistryLogin string   // for pushes, see [Builder.Build]; "": none
+	BaseImage     string   // of functions that name none; always allowed
+	BaseImages    []string // allowed names of base images, "*" matches any text; none: all are allowed
 	Runner        string   // path of the davit-runner program
-	Dir           string   // for sources while they are read; "": the system's
+	Dir           string   // for spooled sources; "": the system's
 
 	Limits  archive.Limits // of sources
-	Memory  faas.Bytes     // of a step; 0: unbounded
+	Memory  faas.Bytes     // per step; 0: unbounded
 	Disk    faas.Bytes     // that a step may write; 0: unbounded
 	Output  faas.Bytes     // that a build may write to its log; 0: unbounded
-	Longest time.Duration  // of a build; what a daemon has of an older one is removed. 0: an hour
+	Longest time.Duration  // time of a build; what an older one left in the daemon is removed. 0: an hour
 
 	// Secret returns the value of a function's registry_secret; nil: there are none.
 	Secret func(ctx context.Context, name string) (string, error)
-	// Known tells whether a revision is still registered; the images of others are removed. nil: all are kept.
+	// Known reports whether a revision is registered; the images of others are removed. nil: all are kept.
 	Known func(ctx context.Context, ref faas.RevisionRef) (bool, error)
 
 	Log *slog.Logger
 	Now func() time.Time
 }
 
-// Builder builds images. Its methods may be called at the same time.
+// Builder builds images. Its methods may be called concurrently.
 type Builder struct {
 	opts     Options
 	docker   *client.Client
@@ -52,18 +52,18 @@ type Builder struct {
 
 	pushWait time.Duration // before the second try of a push
 
-	life    context.Context //nolint:containedctx // of what goes on after a build
+	life    context.Context //nolint:containedctx // of the work after a build
 	stop    context.CancelFunc
 	tidying sync.WaitGroup
 
-	building sync.RWMutex // held to read by builds, to write by who removes what they may be about to use
+	building sync.RWMutex // locked for reading by builds, for writing by removals
 
 	mu         sync.Mutex
-	pulled     map[string]*pulled   // by reference: what this process brought to the daemon
-	orphans    map[string]bool      // images that steps made and nobody may need
-	inUse      map[string]bool      // those of them that something else was found to need
-	incomplete []span               // when builds ran of which it is not known what they made
-	gone       map[string]time.Time // tags of revisions that are not registered, with when that was first seen
+	pulled     map[string]*pulled   // by reference: what this process has pulled
+	orphans    map[string]bool      // ids of images that steps made and perhaps nothing needs
+	inUse      map[string]bool      // ids of such images that were in use at the last try
+	incomplete []span               // when builds ran whose images are not all known
+	gone       map[string]time.Time // tags of unregistered revisions, with the time that was first seen
 }
 
 // work is one build.
@@ -71,34 +71,34 @@ type work struct {
 	*Builder
 	rev   *faas.Revision
 	log   io.Writer
-	mark  string // a host name that the containers of this build know, and no others
-	os    string // that the daemon runs
+	mark  string // an extra host name of the containers of this build
+	os    string // of the daemon
 	arch  string
 	login *login // of the function; nil: none
 
 	began      time.Time
-	uses       []string // images that were fetched for it
-	made       []string // images that its steps made
-	incomplete bool     // and some that are not known
+	uses       []string // references of images in Builder.pulled
+	made       []string // ids of images that its steps made
+	incomplete bool     // made lacks some
 }
 
 func (w *work) logf(format string, args ...any) { _, _ = fmt.Fprintf(w.log, format+"\n", args...) }
 
-// pulled is an image that the daemon has because of this process.
+// pulled is an image that this process has pulled.
 type pulled struct {
 	at     time.Time
 	id     string
 	secret string // the registry_secret that it was pulled with
-	users  int    // builds
+	users  int    // builds that use it now
 }
 
-// login is what a registry wants to know, for one host or for any.
+// login holds credentials for registries: for any host, or by host.
 type login struct {
 	any    *registry.AuthConfig
 	byHost map[string]registry.AuthConfig
 }
 
-// span is a time of the gateway's clock; the daemon's may be another by slack.
+// span is a time by the gateway's clock, from which the daemon's may differ by slack.
 type span struct{ from, to time.Time }
 
 const slack = time.Minute

@@ -12,7 +12,7 @@ import (
 	"davit/internal/faas"
 )
 
-// Names in what is sent to the daemon, and in the image.
+// Names in the build context and in the image.
 const (
 	sourceFolder = "source"
 	runnerFolder = "davit"
@@ -21,19 +21,19 @@ const (
 	workPath     = "/davit/work" // where a runner works: a volume, or this folder of the image
 	functionPath = "/function"
 
-	stopSignal = "SIGTERM" // that the runner drains on
+	stopSignal = "SIGTERM" // at which the runner drains
 )
 
-// wrapper says how an image is made fit to run functions.
+// wrapper describes how an image is prepared to run a function.
 type wrapper struct {
 	base    string // id
 	config  config // of the base
-	source  bool   // it gets the source at /function
-	keepDir bool   // commands see the base's working directory, not the source
+	source  bool   // the image gets the source at /function
+	keepDir bool   // commands run in the base's working directory, not in the source
 	setup   string // run as root
 }
 
-// config is what is read of an image's configuration.
+// config is the part of an image's configuration that a wrapper needs.
 type config struct {
 	User, WorkingDir, StopSignal string
 	Entrypoint, Cmd              []string
@@ -47,11 +47,11 @@ func configOf(found *image.InspectResponse) config {
 	return config{User: c.User, WorkingDir: c.WorkingDir, StopSignal: c.StopSignal, Entrypoint: c.Entrypoint, Cmd: c.Cmd}
 }
 
-// command is what the image runs.
+// command returns what the image runs by default.
 func (c *config) command() faas.Command { return slices.Concat(c.Entrypoint, c.Cmd) }
 
-// text is the wrapper as a Dockerfile. The runner comes first, so that all functions on one base share that layer. There
-// is no line that is not needed: each takes the daemon a fifth of a second.
+// text returns the wrapper as a Dockerfile. The runner comes first, so that all functions on one base share that layer.
+// Lines without an effect are left out, because each takes the daemon a fifth of a second.
 func (w *wrapper) text() (string, error) {
 	if strings.ContainsFunc(w.config.User, unicode.IsControl) {
 		return "", faas.Errorf(faas.BuildFailed, "the image's user has control characters")
@@ -70,7 +70,7 @@ func (w *wrapper) text() (string, error) {
 		if w.config.User != "" {
 			line("USER 0:0")
 		}
-		var words strings.Builder // one line, and as readable as it can be
+		var words strings.Builder // JSON keeps it on one line; unescaped HTML is easier to read
 		e := json.NewEncoder(&words)
 		e.SetEscapeHTML(false)
 		if err := e.Encode([]string{"/bin/sh", "-c", w.setup}); err != nil {
@@ -84,6 +84,6 @@ func (w *wrapper) text() (string, error) {
 	if w.config.StopSignal != "" && w.config.StopSignal != stopSignal {
 		line("STOPSIGNAL %s", stopSignal)
 	}
-	line(`ENTRYPOINT ["%s"]`, runnerPath) // with this, the base's CMD is gone
+	line(`ENTRYPOINT ["%s"]`, runnerPath) // which also resets the base's CMD
 	return b.String(), nil
 }

@@ -15,18 +15,18 @@ import (
 	"davit/internal/faas"
 )
 
-// streamError is what a daemon says within an answer that began with 200.
+// streamError is an error that the daemon reports within an answer that began with status 200.
 type streamError struct {
 	message string
-	code    int // exit code of the step that failed; 0: it was none
+	code    int // exit code of the step that failed; 0 if none did
 }
 
 func (e *streamError) Error() string { return e.message }
 
-// codeKilled is the exit code of a command that SIGKILL ended.
+// codeKilled is the exit code of a command that was killed by SIGKILL.
 const codeKilled = 128 + 9
 
-// explain makes what went wrong into what users may read. An end of ctx stays what it is.
+// explain turns an error of step what into one that users may read. If ctx has ended, it returns ctx's cause.
 func explain(ctx context.Context, what string, err error) error {
 	var known *faas.Error
 	var refusal *archive.Refusal
@@ -40,8 +40,8 @@ func explain(ctx context.Context, what string, err error) error {
 	case isDaemonUnavailable(err):
 		return &faas.Error{Kind: faas.Unavailable, Detail: "the Docker daemon is away; send the function again when it is back", Err: err}
 	}
-	if told := daemonError(err); told != nil {
-		return &faas.Error{Kind: faas.BuildFailed, Detail: plainMessage(told.message), Err: err}
+	if failure := daemonError(err); failure != nil {
+		return &faas.Error{Kind: faas.BuildFailed, Detail: plainMessage(failure.message), Err: err}
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
@@ -64,16 +64,16 @@ func daemonError(err error) *streamError {
 	return nil
 }
 
-// unknownID is in what a daemon says of an image that another removes at the same time.
+// unknownID is in the error of a daemon about an image that another client removes at the same time.
 const unknownID = "unrecognized image ID"
 
-// isImageGone reports whether a build failed since an image was removed meanwhile, as another gateway may do.
+// isImageGone reports whether a build failed because an image was removed meanwhile, for example by another gateway.
 func isImageGone(err error) bool {
-	told := daemonError(err)
-	return told != nil && containsAny(told.message, []string{"No such image", "unable to find image", "layer does not exist", "no such layer", unknownID})
+	failure := daemonError(err)
+	return failure != nil && containsAny(failure.message, []string{"No such image", "unable to find image", "layer does not exist", "no such layer", unknownID})
 }
 
-// isDaemonUnavailable reports whether the daemon is away, or went away in the middle of an answer.
+// isDaemonUnavailable reports whether the daemon cannot be reached, or the connection broke within an answer.
 func isDaemonUnavailable(err error) bool {
 	var n net.Error
 	return client.IsErrConnectionFailed(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
@@ -91,7 +91,7 @@ func plainMessage(message string) string {
 	return strings.TrimSpace(message)
 }
 
-// unavailableMarks are in what a daemon says when it cannot reach a registry.
+// unavailableMarks are in the errors of a daemon that cannot reach a registry.
 func unavailableMarks() []string {
 	return []string{
 		"connection refused", "connection reset", "no such host", "i/o timeout", "TLS handshake timeout", "Client.Timeout",
@@ -112,24 +112,24 @@ func containsAny(text string, marks []string) bool {
 	return false
 }
 
-// noSpace tells a full disk of the daemon's from other errors.
+// noSpace is in the errors of a daemon whose disk is full.
 const noSpace = "no space left on device"
 
-// stepError is why a step failed; command is what the step is called.
+// stepError explains why a step failed; command is the name of the step for users.
 func (w *work) stepError(command string, err error) error {
-	told := daemonError(err)
-	if told == nil {
+	failure := daemonError(err)
+	if failure == nil {
 		return err
 	}
-	detail := fmt.Sprintf("%s failed: %s", command, plainMessage(told.message))
+	detail := fmt.Sprintf("%s failed: %s", command, plainMessage(failure.message))
 	switch {
-	case strings.Contains(told.message, noSpace):
+	case strings.Contains(failure.message, noSpace):
 		detail = command + " failed: there is no space left where images are built"
-	case told.code == codeKilled && w.opts.Memory > 0:
+	case failure.code == codeKilled && w.opts.Memory > 0:
 		detail = fmt.Sprintf("%s was killed: it may have needed more than the %s of memory that a build has", command, w.opts.Memory)
-	case told.code != 0 && strings.Contains(told.message, "returned a non-zero code"):
-		detail = fmt.Sprintf("%s failed with exit code %d: the end of the build log says why (%s)", command, told.code, plainMessage(told.message))
-	case strings.Contains(told.message, "/bin/sh") && strings.Contains(told.message, "no such file"):
+	case failure.code != 0 && strings.Contains(failure.message, "returned a non-zero code"):
+		detail = fmt.Sprintf("%s failed with exit code %d: the end of the build log says why (%s)", command, failure.code, plainMessage(failure.message))
+	case strings.Contains(failure.message, "/bin/sh") && strings.Contains(failure.message, "no such file"):
 		detail = command + " failed: the image has no /bin/sh to run it"
 	}
 	return &faas.Error{Kind: faas.BuildFailed, Detail: detail, Err: err}

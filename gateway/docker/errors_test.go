@@ -14,9 +14,9 @@ import (
 	"davit/internal/faas"
 )
 
-// api is a daemon whose answers a test writes: what a real one says only when something rare happens.
+// api is a daemon whose answers are set by a test, because a real daemon gives them in rare conditions only.
 type api struct {
-	build, push, pull, inspect string // bodies of answers; one that ends with "…" breaks off there
+	build, push, pull, inspect string // bodies of answers; the connection breaks where one ends with "…"
 	status                     map[string]int
 }
 
@@ -64,7 +64,7 @@ func TestAnswers(t *testing.T) {
 	message := func(text string) string { return fmt.Sprintf(`{"message":%q}`, text) }
 	cases := map[string]struct {
 		change func(*api)
-		kind   faas.Kind // "": it works; Internal: a fault that is nobody's but ours
+		kind   faas.Kind // "": it works; Internal: an error without a kind
 		detail string
 	}{
 		"all is well": {func(*api) {}, "", ""},
@@ -118,7 +118,7 @@ func TestAnswers(t *testing.T) {
 			var told *faas.Error
 			switch {
 			case a.pull != "" && !strings.HasSuffix(a.pull, "…"):
-				// The daemon had one of itself: this is told in the log.
+				// The daemon had the image before, so that the error is in the log only.
 				if err != nil || !strings.Contains(log, c.detail) || !strings.Contains(log, "the one that is there is used") {
 					t.Errorf("the log lacks %q:\n%s", c.detail, log)
 				}

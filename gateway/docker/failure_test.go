@@ -40,10 +40,10 @@ func (s *site) scratch(t *testing.T, name, architecture string) {
 	}
 }
 
-// foreign puts an image for another architecture into the registry and nowhere else, and returns its name.
-func (s *site) foreign(t *testing.T) string {
+// otherMachine pushes an image for another architecture, which the daemon does not keep, and returns its name.
+func (s *site) otherMachine(t *testing.T) string {
 	t.Helper()
-	name := s.registry.Addr + "/team/foreign:1"
+	name := s.registry.Addr + "/team/other-machine:1"
 	s.scratch(t, name, "s390x")
 	s.push(t, name)
 	return name
@@ -76,7 +76,7 @@ func TestBuildFails(t *testing.T) {
 		o.Memory, o.Disk, o.Output = 32*faas.MiB, 4*faas.MiB, 64*faas.KiB
 		o.BaseImages = []string{"base:*", "shell-less*", s.registry.Addr + "/*"}
 	})
-	foreign := s.foreign(t)
+	otherMachine := s.otherMachine(t)
 	const shellLess = "shell-less:1"
 	s.scratch(t, shellLess, "")
 	const triggering, stealing = "triggering:1", "stealing:1"
@@ -100,11 +100,11 @@ func TestBuildFails(t *testing.T) {
 		"no base image":            {spec{BaseImage: "-"}, plain, faas.BuildFailed, "no image to build on"},
 		"base not allowed":         {spec{BaseImage: "python:3"}, plain, faas.BuildFailed, "building on the image python:3 is not allowed here; use one of: base:*, shell-less*, "},
 		"base not found":           {spec{BaseImage: s.registry.Addr + "/nothing:1"}, plain, faas.BuildFailed, "/nothing:1 was not found"},
-		"base of another machine":  {spec{BaseImage: foreign}, plain, faas.BuildFailed, "is for linux/s390x, and functions run on linux/"},
+		"base of another machine":  {spec{BaseImage: otherMachine}, plain, faas.BuildFailed, "is for linux/s390x, and functions run on linux/"},
 		"base of another function": {spec{BaseImage: s.registry.Addr + "/davit/other:1"}, plain, faas.BuildFailed, "is the image of another function"},
 		"base and Dockerfile":      {spec{BaseImage: shellLess}, own("FROM base:1\n"), faas.BuildFailed, "leave out base_image"},
 		"image not found":          {spec{Image: s.registry.Addr + "/nothing:1"}, nil, faas.BuildFailed, "/nothing:1 was not found"},
-		"image of another machine": {spec{Image: foreign}, nil, faas.BuildFailed, "is for linux/s390x"},
+		"image of another machine": {spec{Image: otherMachine}, nil, faas.BuildFailed, "is for linux/s390x"},
 		"image's registry is away": {spec{Image: "127.0.0.1:1/app:1"}, nil, faas.Unavailable, "its registry does not answer"},
 		"image by a bad name":      {spec{Image: strings.Repeat("a", 64)}, nil, faas.BuildFailed, "is no name of an image"},
 		"Dockerfile broken":        {spec{}, own("FROM base:1\nRUM true\n"), faas.BuildFailed, "unknown instruction: RUM"},
@@ -119,7 +119,7 @@ func TestBuildFails(t *testing.T) {
 		"image copies another's":   {spec{Image: stealing}, nil, faas.BuildFailed, "is the image of another function"},
 		"Dockerfile's heredoc":     {spec{}, own("FROM base:1\nRUN <<EOF\nFROM busybox\nEOF\n"), faas.BuildFailed, "has a heredoc in line 2"},
 		"Dockerfile's argument":    {spec{}, own("ARG X\nFROM base:$X\n"), faas.BuildFailed, "depends on what is not known"},
-		"Dockerfile's machine":     {spec{}, own("FROM " + foreign + "\n"), faas.BuildFailed, "is for linux/s390x"},
+		"Dockerfile's machine":     {spec{}, own("FROM " + otherMachine + "\n"), faas.BuildFailed, "is for linux/s390x"},
 		"bad archive":              {spec{}, append(plain, entry{name: "out", link: "../x"}), faas.BuildFailed, "leads out"},
 		"secret without secrets":   {spec{RegistrySecret: "hub"}, plain, faas.BuildFailed, "keeps no secrets"},
 	} {
@@ -138,7 +138,7 @@ func TestBuildFails(t *testing.T) {
 			t.Logf("%.1f s, %v\n%.2000s", time.Since(began).Seconds(), err, log)
 		})
 	}
-	eventually(t, "no container is left", func() bool { return s.containers(t) == 0 })
+	testenv.Eventually(t, "no container is left", func() bool { return s.containers(t) == 0 })
 	b.tidying.Wait()
 	later = 2 * time.Hour
 	if err := b.Tidy(t.Context()); err != nil {
@@ -157,22 +157,28 @@ func TestStoredSourceIsWhatWasUploaded(t *testing.T) {
 	failed(t, err, faas.BuildFailed, "is not what was uploaded")
 }
 
-// TestBuildEnds: what hangs, ends with its time, in the daemon too, and the next build works.
+// TestBuildEnds: a build that hangs ends with its context, in the daemon too, and the next build works.
 func TestBuildEnds(t *testing.T) {
 	s := newSite(t)
 	b := s.builder(t, nil)
 	packed := source(t, file("app.txt", "app"))
 	slow := errors.New("it took too long")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	go func() {
-		defer cancel(slow)
-		eventually(t, "the step runs", func() bool { return s.running(t) == 1 })
-	}()
-	_, log, err := b.make(ctx, revision("f", 1, faas.FunctionSpec{Setup: "echo begun; sleep 1000000"}, packed), packed)
-	if !errors.Is(err, slow) || faas.KindOf(err) == faas.BuildFailed {
-		t.Errorf("got %v\n%s", err, log)
+	type outcome struct {
+		log string
+		err error
 	}
-	eventually(t, "nothing runs", func() bool { return s.containers(t) == 0 })
+	done := make(chan outcome, 1)
+	go func() {
+		_, log, err := b.make(ctx, revision("f", 1, faas.FunctionSpec{Setup: "echo begun; sleep 1000000"}, packed), packed)
+		done <- outcome{log, err}
+	}()
+	testenv.Eventually(t, "the step runs", func() bool { return s.running(t) == 1 })
+	cancel(slow)
+	if got := <-done; !errors.Is(got.err, slow) || faas.KindOf(got.err) == faas.BuildFailed {
+		t.Errorf("got %v\n%s", got.err, got.log)
+	}
+	testenv.Eventually(t, "nothing runs", func() bool { return s.containers(t) == 0 })
 	b.mustMake(t, revision("f", 1, faas.FunctionSpec{Setup: "true"}, packed), packed)
 }
 
@@ -185,7 +191,7 @@ func (s *site) running(t *testing.T) int {
 	return len(list.Items)
 }
 
-// TestDaemonDies: a build whose daemon is killed says so, and can be repeated; what it left is removed.
+// TestDaemonDies: a build whose daemon is killed is Unavailable and can be repeated; the containers it left are removed.
 func TestDaemonDies(t *testing.T) {
 	s := newSite(t)
 	now := time.Now()
@@ -197,7 +203,7 @@ func TestDaemonDies(t *testing.T) {
 		_, _, err := b.make(t.Context(), rev, packed)
 		done <- err
 	}()
-	eventually(t, "the step runs", func() bool { return s.running(t) == 1 })
+	testenv.Eventually(t, "the step runs", func() bool { return s.running(t) == 1 })
 	s.daemon.Kill()
 	failed(t, <-done, faas.Unavailable, "the Docker daemon is away")
 	_, _, err := b.make(t.Context(), rev, packed)
@@ -217,7 +223,7 @@ func TestDaemonDies(t *testing.T) {
 	}
 }
 
-// TestDaemonHangs: a build does not wait for a daemon that says nothing.
+// TestDaemonHangs: a build does not outlive its context when the daemon does not answer.
 func TestDaemonHangs(t *testing.T) {
 	s := newSite(t)
 	b := s.builder(t, nil)
@@ -232,7 +238,7 @@ func TestDaemonHangs(t *testing.T) {
 	}
 }
 
-// TestRegistryAway: a short outage is waited for, a longer one told.
+// TestRegistryAway: a push waits for a registry that is unavailable for a short time, and then is Unavailable.
 func TestRegistryAway(t *testing.T) {
 	s := newSite(t)
 	b := s.builder(t, nil)
@@ -281,7 +287,7 @@ func TestLogins(t *testing.T) {
 			}
 		}
 	}
-	// Whoever has no login gets nothing, also while the daemon still has the image of one who has.
+	// A function without a login is refused, also while the daemon still has the image that a function with one has pulled.
 	for _, c := range []struct{ secret, detail string }{
 		{"good", ""},
 		{"file", ""},

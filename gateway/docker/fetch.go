@@ -14,8 +14,8 @@ import (
 	"davit/internal/faas"
 )
 
-// freshFor is how long an image that was pulled counts as what its name stands for, and how long it is kept
-// beyond the builds that used it.
+// freshFor is how long a pulled image is used without pulling its name again, and how long it is kept after the last pull
+// if no build uses it.
 const freshFor = time.Hour
 
 // fetch makes sure that the daemon has an image to build on, and returns what it says of it. The images that the ONBUILD
@@ -37,9 +37,9 @@ func (w *work) fetch(ctx context.Context, name string, base bool) (*image.Inspec
 	return found, nil
 }
 
-// obtain makes sure that the daemon has an image, and returns what it says of it. A base image must be allowed; one that the
-// daemon had of itself is used as it is, and one that was pulled with the same login within the hour. Any other image is
-// pulled, and if its registry cannot give it, one that the daemon had of itself is good, too.
+// obtain makes sure that the daemon has an image, and returns what it says of it. A base image must be
+// allowed. It is not pulled if the daemon had it before, or if this process pulled it with the same login within the last
+// hour. Any other image is pulled; if the pull fails, an image that the daemon had before is used instead.
 func (w *work) obtain(ctx context.Context, name string, base bool) (*image.InspectResponse, error) {
 	named, err := w.mayUse(name, base)
 	if err != nil {
@@ -65,8 +65,8 @@ func (w *work) obtain(ctx context.Context, name string, base bool) (*image.Inspe
 	return found, w.fits("the image "+short, found)
 }
 
-// pullNewest pulls an image. Where the daemon had one of itself and the registry cannot give it, that one is good enough, unless
-// it once came from a registry, which lets only others have it.
+// pullNewest pulls an image. If that fails it returns the image that the daemon had before, unless there is none (had is nil)
+// or the image once came from a registry that denies it to this function.
 func (w *work) pullNewest(ctx context.Context, named reference.Named, had *image.InspectResponse) (*image.InspectResponse, error) {
 	err := w.pullImage(ctx, named)
 	if err != nil && (had == nil || ctx.Err() != nil || isDaemonUnavailable(err) || errors.Is(err, errDenied) && len(had.RepoDigests) > 0) {
@@ -85,7 +85,7 @@ func (w *work) pullNewest(ctx context.Context, named reference.Named, had *image
 	return found, err
 }
 
-// detailOf is what users read of an error.
+// detailOf returns what users read of an error.
 func detailOf(err error) string {
 	var e *faas.Error
 	if errors.As(err, &e) {
@@ -94,7 +94,7 @@ func detailOf(err error) string {
 	return err.Error()
 }
 
-// mayUse reads the name of an image, and refuses those that this function must not build on.
+// mayUse reads the name of an image, and refuses an image that this function must not build on.
 func (w *work) mayUse(name string, base bool) (reference.Named, error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
@@ -112,11 +112,11 @@ func (w *work) mayUse(name string, base bool) (reference.Named, error) {
 	return named, nil
 }
 
-// lookUp returns what the daemon says of an image, nil where it has none of that name.
+// lookUp returns what the daemon says of an image, or nil if it has none of that name.
 func (w *work) lookUp(ctx context.Context, name string) (*image.InspectResponse, error) {
 	found, err := w.inspect(ctx, name)
 	if errdefs.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // none is a good answer
+		return nil, nil //nolint:nilnil // to have none is no error
 	}
 	return &found, err
 }
@@ -126,7 +126,8 @@ func (w *work) inspect(ctx context.Context, name string) (image.InspectResponse,
 	return found.InspectResponse, err
 }
 
-// use notes that this build needs an image which this process pulled; fresh tells that it need not be pulled again.
+// use records that this build uses an image. ours reports whether this process has pulled it, fresh whether it need not be
+// pulled again.
 func (w *work) use(ref string) (ours, fresh bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -139,7 +140,7 @@ func (w *work) use(ref string) (ours, fresh bool) {
 	return true, p.secret == w.rev.Spec.RegistrySecret && w.opts.Now().Sub(p.at) < freshFor
 }
 
-// notePull remembers an image that the daemon has because of this build.
+// notePull records an image that this build has pulled.
 func (w *work) notePull(ref, id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -179,14 +180,14 @@ func (w *work) pullImage(ctx context.Context, named reference.Named) error {
 	return nil
 }
 
-// deniedMarks are in what a registry says to those that it does not let in.
+// deniedMarks are in the errors of a registry that refuses a login or its absence.
 func deniedMarks() []string {
 	return []string{"unauthorized", "no basic auth credentials", "authentication required", "denied", "401 Unauthorized", "403 Forbidden"}
 }
 
 var errDenied = errors.New("the registry asks for a login")
 
-// pullError is why an image cannot be pulled.
+// pullError explains why an image cannot be pulled.
 func (w *work) pullError(short string, err error) error {
 	text := err.Error()
 	fault := func(kind faas.Kind, cause error, detail string) error {

@@ -6,7 +6,7 @@ import (
 	"davit/internal/faas"
 )
 
-// fits refuses an image that nodes like the daemon's cannot run.
+// fits refuses an image that is not for the daemon's platform, which is that of the nodes.
 func (w *work) fits(name string, found *image.InspectResponse) error {
 	if found.Os == w.os && (found.Architecture == w.arch || found.Architecture == "") {
 		return nil

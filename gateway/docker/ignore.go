@@ -9,14 +9,15 @@ import (
 	"davit/internal/faas"
 )
 
-// ignoreFile says what of a source its own Dockerfile does not see; it is for clients to heed, and the daemon does not.
+// ignoreFile lists the files of a source that its own Dockerfile does not see. A client must apply it, because the daemon
+// does not.
 const ignoreFile = ".dockerignore"
 
 // maxIgnored bounds the patterns, each of which is tried on each name.
 const maxIgnored = 200
 
-// ignored reads an ignore file; nil leaves nothing out. The Dockerfile and the file itself always go along: what a COPY
-// sees of them the daemon decides.
+// ignored reads an ignore file and returns which names it excludes; text nil excludes none, and skip is nil. The Dockerfile
+// and the ignore file are never excluded, because the daemon needs them.
 func ignored(text []byte) (skip func(name string) bool, err error) {
 	if text == nil {
 		return nil, nil
@@ -30,7 +31,7 @@ func ignored(text []byte) (skip func(name string) bool, err error) {
 	}
 	matcher, err := patternmatcher.New(patterns)
 	if err == nil {
-		_, err = matcher.MatchesOrParentMatches("x") // what is wrong with a pattern is told when it is used
+		_, err = matcher.MatchesOrParentMatches("x") // a pattern is compiled when it is first used
 	}
 	if err != nil {
 		return nil, faas.Errorf(faas.BuildFailed, "the archive's %s has a bad pattern: %v", ignoreFile, err)

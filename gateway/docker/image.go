@@ -6,7 +6,7 @@ import (
 	"davit/internal/faas"
 )
 
-// ofImage puts the runner into the image that the spec names, and tells that one's own command.
+// ofImage puts the runner into the image that the spec names, and returns that image's own command.
 func (w *work) ofImage(ctx context.Context, tag string) (faas.Command, error) {
 	found, err := w.fetch(ctx, w.rev.Spec.Image, false)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"davit/internal/faas"
 )
 
-// loginOf reads the secret of that name; no name is no login.
+// loginOf reads the secret of that name; it returns nil for no name.
 func (b *Builder) loginOf(ctx context.Context, name string) (*login, error) {
 	if name == "" {
-		return nil, nil //nolint:nilnil // none is a good answer
+		return nil, nil //nolint:nilnil // to have none is no error
 	}
 	if b.opts.Secret == nil {
 		return nil, faas.Errorf(faas.BuildFailed, "registry_secret %q cannot be read: this installation keeps no secrets", name)
@@ -59,7 +59,7 @@ func parseLogin(value string) (*login, bool) {
 	return l, true
 }
 
-// hostOf is the registry that an entry of config.json is for: Docker Hub has odd ones.
+// hostOf returns the host of an entry of config.json. Docker Hub has entries under other names.
 func hostOf(entry string) string {
 	entry = strings.TrimPrefix(strings.TrimPrefix(entry, "https://"), "http://")
 	host, _, _ := strings.Cut(entry, "/")
@@ -69,7 +69,8 @@ func hostOf(entry string) string {
 	return host
 }
 
-// header is what the daemon is told for a registry; without a login it says so, for older daemons want to be told.
+// header returns the X-Registry-Auth header for host. Without a login it is an empty credential, because older daemons
+// require the header.
 func (l *login) header(host string) (string, error) {
 	var auth registry.AuthConfig
 	switch {

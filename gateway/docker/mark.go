@@ -7,10 +7,10 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// markSuffix ends the host name by which the containers of builds are told from others.
+// markSuffix ends the extra host name that marks the containers of builds.
 const markSuffix = ".davit-build.invalid"
 
-// markOf is the mark of the build that a container is of; "" for others.
+// markOf returns the mark of the build that made a container; "" for other containers.
 func (b *Builder) markOf(ctx context.Context, id string) (string, error) {
 	found, err := b.docker.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if err != nil || found.Container.HostConfig == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// findOrphans finds what a build made that ended without telling: images without a name, made while it ran. It waits until
-// nobody else can be building on them.
+// findOrphans adds the images of builds that ended without a report of all images: those without a name that were made
+// while such a build ran. It waits until no other build can use them.
 func (b *Builder) findOrphans(ctx context.Context) error {
 	b.mu.Lock()
 	over := slices.DeleteFunc(slices.Clone(b.incomplete), func(s span) bool { return b.opts.Now().Sub(s.to) < b.opts.Longest })
@@ -37,11 +37,11 @@ func (b *Builder) findOrphans(ctx context.Context) error {
 	return nil
 }
 
-// maxInUse bounds what is remembered of images that others are built on.
+// maxInUse bounds how many images are remembered that others are built on.
 const maxInUse = 2000
 
-// removeOrphans removes the images that steps made and that nothing needs: stages, and what a build that failed left. Those
-// that something is built on, or that a container still uses, wait; with all, they are tried again.
+// removeOrphans removes the images that steps made and nothing needs: stages, and those of failed builds. Images that
+// others are built on, or that a container uses, are kept for later; with all, the kept ones are tried again.
 func (b *Builder) removeOrphans(ctx context.Context, all bool) error {
 	b.mu.Lock()
 	ids := slices.Collect(maps.Keys(b.orphans))
@@ -64,17 +64,17 @@ func (b *Builder) removeOrphans(ctx context.Context, all bool) error {
 	return err
 }
 
-// removeAll returns which of the images could not be removed and may be later. One that another is built on cannot go
-// before that: there are as many rounds as there are layers.
+// removeAll removes images and returns those that are in use. An image can be removed only after those built on it, so
+// that it takes as many rounds as there are layers.
 func (b *Builder) removeAll(ctx context.Context, ids []string) (left []string, err error) {
 	for before := len(ids) + 1; len(ids) > 0 && len(ids) < before; {
 		before, left = len(ids), nil
 		for i, id := range ids {
-			over, err := b.removeUnnamed(ctx, id)
+			done, err := b.removeUnnamed(ctx, id)
 			if err != nil {
 				return append(left, ids[i:]...), err
 			}
-			if !over {
+			if !done {
 				left = append(left, id)
 			}
 		}
@@ -83,9 +83,9 @@ func (b *Builder) removeAll(ctx context.Context, ids []string) (left []string, e
 	return ids, nil
 }
 
-// removeUnnamed removes an image; over tells that it is gone, or has a name, and goes with that. What something is built
-// on, or a container uses, stays.
-func (b *Builder) removeUnnamed(ctx context.Context, id string) (over bool, err error) {
+// removeUnnamed removes an image unless another is built on it or a container uses it. done reports that the image is gone
+// or has a tag, and so is removed with the tag.
+func (b *Builder) removeUnnamed(ctx context.Context, id string) (done bool, err error) {
 	found, err := b.docker.ImageInspect(ctx, id)
 	switch {
 	case errdefs.IsNotFound(err):

@@ -13,17 +13,17 @@ import (
 	"davit/internal/faas"
 )
 
-// pushTries is how often a push is tried while the registry is away; between them it waits longer each time. Where nothing even
-// refuses the connection, a try takes the daemon half a minute, and is not followed by another.
+// pushTries is how often a push is tried while the registry is unavailable, with a pause that doubles each time. There is
+// no further try after pushPatience, because a try takes the daemon half a minute if nothing refuses the connection.
 const (
 	pushTries    = 4
 	firstWait    = time.Second
 	pushPatience = 20 * time.Second
 )
 
-var errRegistryUnavailable = errors.New("the registry is away")
+var errRegistryUnavailable = errors.New("the registry is unavailable")
 
-// push brings an image to the registry and returns its digest, once the registry has it by that.
+// push pushes an image and returns its digest after the registry has confirmed it.
 func (w *work) push(ctx context.Context, tag string) (digest string, err error) {
 	named, err := reference.ParseNormalizedNamed(tag)
 	if err != nil {
@@ -59,7 +59,7 @@ func (w *work) push(ctx context.Context, tag string) (digest string, err error) 
 	return digest, nil
 }
 
-// pushedAs is how daemons that keep images in containerd tell of a digest.
+// pushedAs matches how daemons that store images in containerd report the digest.
 var pushedAs = regexp.MustCompile(`: digest: (sha256:[0-9a-f]{64}) size: `)
 
 func (w *work) pushOnce(ctx context.Context, tag, auth string) (digest string, err error) {
@@ -85,7 +85,7 @@ func (w *work) pushOnce(ctx context.Context, tag, auth string) (digest string, e
 	return digest, w.pushError(ctx, err)
 }
 
-// confirm asks the registry, through the daemon, for what was pushed.
+// confirm asks the registry, through the daemon, for the pushed digest.
 func (w *work) confirm(ctx context.Context, tag, digest, auth string) error {
 	held, err := w.docker.DistributionInspect(ctx, w.registry.pinned(w.rev.Function, digest), client.DistributionInspectOptions{EncodedRegistryAuth: auth})
 	if err != nil {
@@ -97,7 +97,7 @@ func (w *work) confirm(ctx context.Context, tag, digest, auth string) error {
 	return nil
 }
 
-// pushError is why an image cannot be pushed: never the source's fault.
+// pushError explains why an image cannot be pushed. The kind is Unavailable, because the source is not at fault.
 func (w *work) pushError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err

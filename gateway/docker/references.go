@@ -125,23 +125,28 @@ func (r *resolver) stage(i int, stage *instructions.Stage) error {
 		r.add(base)
 	}
 	for _, command := range stage.Commands {
-		if trigger, is := command.(*instructions.OnbuildCommand); is {
-			if err := r.trigger(trigger.Expression); err != nil {
-				return err
-			}
-			continue
-		}
-		for _, from := range sources(command) {
-			if number, err := strconv.Atoi(from); r.isStage(from) || err == nil && number >= 0 && number <= i {
-				continue
-			}
-			if err := r.addLiteral(from); err != nil {
-				return err
-			}
+		if err := r.command(i, command); err != nil {
+			return err
 		}
 	}
 	if stage.Name != "" {
 		r.names = append(r.names, stage.Name)
+	}
+	return nil
+}
+
+// command adds the images that a command of stage number i reads from.
+func (r *resolver) command(i int, command instructions.Command) error {
+	if trigger, is := command.(*instructions.OnbuildCommand); is {
+		return r.trigger(trigger.Expression)
+	}
+	for _, from := range sources(command) {
+		if number, err := strconv.Atoi(from); r.isStage(from) || err == nil && number >= 0 && number <= i {
+			continue
+		}
+		if err := r.addLiteral(from); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -193,7 +198,7 @@ func (r *resolver) expand(word string) (string, error) {
 		return "", unreadable(err)
 	}
 	for name := range found.Unmatched {
-		if stands(name, word) {
+		if isPlain(name, word) {
 			return "", unknown(word)
 		}
 	}
@@ -203,8 +208,8 @@ func (r *resolver) expand(word string) (string, error) {
 	return found.Result, nil
 }
 
-// stands reports whether a word has a variable without a default: $NAME or ${NAME}.
-func stands(name, word string) bool {
+// isPlain reports whether a variable is in a word without a default: as $NAME or ${NAME}.
+func isPlain(name, word string) bool {
 	plain := regexp.MustCompile(`\$` + regexp.QuoteMeta(name) + `([^0-9A-Za-z_]|$)`)
 	return strings.Contains(word, "${"+name+"}") || plain.MatchString(word)
 }

@@ -82,7 +82,7 @@ func (s onlyScheme) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// within reports whether a host is an address, or the name of this machine, in one of the networks.
+// within reports whether a host is an address in one of the networks, or localhost.
 func within(host string, networks []netip.Prefix) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
@@ -160,7 +160,7 @@ func (c *registryClient) remove(ctx context.Context, repository, digest string) 
 	return nil
 }
 
-// registryImages lists the functions' images that the registry has, by their names. A registry that keeps no lists has none.
+// registryImages returns the images of functions in the registry, by tag. A registry without a list has none.
 func (b *Builder) registryImages(ctx context.Context, c *registryClient) (map[string]faas.RevisionRef, error) {
 	found := map[string]faas.RevisionRef{}
 	all, err := c.repositories(ctx)
@@ -185,13 +185,13 @@ func (b *Builder) registryImages(ctx context.Context, c *registryClient) (map[st
 	return found, nil
 }
 
-// removeFromRegistry removes tags from the registry. A registry removes by digest, and with it all tags of that: what another
-// revision has as well stays.
+// removeFromRegistry removes tags from the registry. A registry removes a digest with all its tags, so that a digest which
+// another revision has, too, stays.
 func (b *Builder) removeFromRegistry(ctx context.Context, c *registryClient, gone []string) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	now, err := b.registryImages(ctx, c) // again, for what was pushed since may be the same image
+	now, err := b.registryImages(ctx, c) // again, because an image pushed since may have the same digest
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (b *Builder) removeFromRegistry(ctx context.Context, c *registryClient, gon
 	for _, tag := range gone {
 		functions[now[tag].Function] = true
 	}
-	needed, going := map[string]bool{}, map[string]bool{}
+	needed, unneeded := map[string]bool{}, map[string]bool{}
 	for tag, ref := range now {
 		if !functions[ref.Function] {
 			continue
@@ -208,16 +208,16 @@ func (b *Builder) removeFromRegistry(ctx context.Context, c *registryClient, gon
 		if err != nil {
 			return err
 		}
-		place := b.registry.path + "/" + string(ref.Function) + "@" + digest
+		image := b.registry.path + "/" + string(ref.Function) + "@" + digest
 		if slices.Contains(gone, tag) {
-			going[place] = true
+			unneeded[image] = true
 		} else {
-			needed[place] = true
+			needed[image] = true
 		}
 	}
 	var errs []error
-	for place := range going {
-		if repository, digest, _ := strings.Cut(place, "@"); !needed[place] && digest != "" {
+	for image := range unneeded {
+		if repository, digest, _ := strings.Cut(image, "@"); !needed[image] && digest != "" {
 			errs = append(errs, c.remove(ctx, repository, digest))
 		}
 	}

@@ -13,11 +13,11 @@ import (
 )
 
 var (
-	errNoImage = errors.New("the daemon did not say which image it built")
+	errNoImage = errors.New("the daemon did not report which image it built")
 	errDisk    = errors.New("a step wrote too much")
 )
 
-// run builds what p packs, under a tag or none, and returns the image's id. p may be called twice.
+// run builds what p packs, with a tag unless it is "", and returns the id of the image. p may be called twice.
 func (w *work) run(ctx context.Context, tag string, p pack) (id string, err error) {
 	for range 2 {
 		if id, err = w.runOnce(ctx, tag, p); err == nil || !isImageGone(err) {
@@ -41,7 +41,7 @@ func (w *work) runOnce(ctx context.Context, tag string, p pack) (string, error) 
 	stop(nil)
 	<-watched
 	w.made = append(w.made, s.made...)
-	w.incomplete = w.incomplete || err != nil && daemonError(err) == nil // the daemon may have done more than it told
+	w.incomplete = w.incomplete || err != nil && daemonError(err) == nil // the daemon may have made images that it did not report
 	switch {
 	case errors.Is(err, errOutput):
 		return "", faas.Errorf(faas.BuildFailed, "the build wrote more than %s to its log, which is the limit", w.opts.Output)
@@ -55,7 +55,7 @@ func (w *work) runOnce(ctx context.Context, tag string, p pack) (string, error) 
 	return s.image, nil
 }
 
-// request asks the daemon to build, and follows what it says.
+// request sends the build to the daemon, and passes its messages to s until it ends.
 func (w *work) request(ctx context.Context, tag string, p pack, s *steps) error {
 	body, packed := packing(ctx, p)
 	o := client.ImageBuildOptions{
@@ -71,17 +71,17 @@ func (w *work) request(ctx context.Context, tag string, p pack, s *steps) error 
 		err = follow(ctx, answer.Body, s.message)
 		_ = answer.Body.Close()
 	}
-	_ = body.Close() // where the daemon did not want all of it
+	_ = body.Close() // if the daemon did not read all of it
 	if fault := packed(); fault != nil {
 		return fmt.Errorf("pack what is built: %w", fault)
 	}
 	return err
 }
 
-// watchEvery is how often the disk of a step is looked at.
+// watchEvery is how often the disk use of a step is read.
 const watchEvery = 2 * time.Second
 
-// watch stops a build one of whose steps writes too much.
+// watch cancels a build when one of its steps writes more than the limit.
 func (w *work) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	if w.opts.Disk <= 0 {
 		return
@@ -94,14 +94,14 @@ func (w *work) watch(ctx context.Context, stop context.CancelCauseFunc) {
 			return
 		case <-tick.C:
 		}
-		if size, err := w.diskUsed(ctx); err == nil && size > int64(w.opts.Disk) { // a look that failed is followed by another
+		if size, err := w.diskUsed(ctx); err == nil && size > int64(w.opts.Disk) { // after an error the next tick tries again
 			stop(errDisk)
 			return
 		}
 	}
 }
 
-// diskUsed is what the step that runs now has written.
+// diskUsed returns how many bytes the running step has written.
 func (w *work) diskUsed(ctx context.Context) (int64, error) {
 	running, err := w.docker.ContainerList(ctx, client.ContainerListOptions{})
 	if err != nil {

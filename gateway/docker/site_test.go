@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
@@ -56,7 +55,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// builder is one on the site, with what change makes of its options.
+// builder returns a Builder for the site, after change has changed its options.
 func (s *site) builder(t *testing.T, change func(*Options)) *Builder {
 	t.Helper()
 	o := Options{
@@ -111,7 +110,7 @@ func runnerProgram(t *testing.T) string {
 	return path
 }
 
-// entry is one of a source.
+// entry is a file or link of a source.
 type entry struct {
 	name, content string
 	mode          int64
@@ -143,7 +142,7 @@ func source(t *testing.T, entries ...entry) []byte {
 	return b.Bytes()
 }
 
-// revision is one as it is registered.
+// revision returns a revision as it is registered.
 func revision(name faas.FunctionName, number faas.RevisionNumber, fs faas.FunctionSpec, packed []byte) *faas.Revision {
 	rev := &faas.Revision{Function: name, Number: number, Spec: spec.CompleteFunction(fs, faas.Defaults{BaseImage: base}), State: faas.RevisionBuilding}
 	if packed != nil {
@@ -153,7 +152,7 @@ func revision(name faas.FunctionName, number faas.RevisionNumber, fs faas.Functi
 	return rev
 }
 
-// make builds and returns what was made, with the log.
+// make builds a revision and returns the result and the log.
 func (b *Builder) make(ctx context.Context, rev *faas.Revision, packed []byte) (faas.Built, string, error) {
 	var log bytes.Buffer
 	var r io.Reader
@@ -168,14 +167,14 @@ func (b *Builder) make(ctx context.Context, rev *faas.Revision, packed []byte) (
 func (b *Builder) mustMake(t *testing.T, rev *faas.Revision, packed []byte) (faas.Built, string) {
 	t.Helper()
 	built, log, err := b.make(t.Context(), rev, packed)
-	b.tidying.Wait() // it removes images, as some tests do
+	b.tidying.Wait() // because some tests remove images as well
 	if err != nil {
 		t.Fatalf("build %s: %v\n%s", rev.Ref(), err, log)
 	}
 	return built, log
 }
 
-// pull brings an image from the registry to a daemon that no longer has it, as a node does, and returns its local name.
+// pull removes an image from the daemon, pulls it from the registry as a node does, and returns its local name.
 func (s *site) pull(t *testing.T, built faas.Built) string {
 	t.Helper()
 	rest, is := strings.CutPrefix(built.Image, "localhost:30500/")
@@ -203,7 +202,7 @@ func (s *site) pull(t *testing.T, built faas.Built) string {
 	return name
 }
 
-// sh runs a script in an image, and returns what it wrote and its exit code.
+// sh runs a script in an image, which must succeed, and returns its output.
 func (s *site) sh(t *testing.T, image, script string) string {
 	t.Helper()
 	out, code := s.start(t, image, []string{"/bin/sh", "-c"}, script)
@@ -213,7 +212,7 @@ func (s *site) sh(t *testing.T, image, script string) string {
 	return out
 }
 
-// start runs a container to its end; a nil entry point is the image's.
+// start runs a container and returns its output and exit code; a nil entry point is the image's.
 func (s *site) start(t *testing.T, image string, entrypoint []string, args ...string) (string, int64) {
 	t.Helper()
 	ctx := t.Context()
@@ -249,7 +248,7 @@ func (s *site) start(t *testing.T, image string, entrypoint []string, args ...st
 	return out.String(), code
 }
 
-// images lists the names of the daemon's images; one without is "-".
+// images returns the tags of the daemon's images, "-" for an image without one.
 func (s *site) images(t *testing.T) []string {
 	t.Helper()
 	list, err := s.docker.ImageList(t.Context(), client.ImageListOptions{})
@@ -268,7 +267,7 @@ func (s *site) images(t *testing.T) []string {
 	return names
 }
 
-// containers counts all containers, stopped ones too.
+// containers counts all containers, also stopped ones.
 func (s *site) containers(t *testing.T) int {
 	t.Helper()
 	list, err := s.docker.ContainerList(t.Context(), client.ContainerListOptions{All: true})
@@ -278,23 +277,11 @@ func (s *site) containers(t *testing.T) int {
 	return len(list.Items)
 }
 
-// failed checks kind and detail of a build's error.
+// failed checks the kind and detail of a build's error.
 func failed(t *testing.T, err error, kind faas.Kind, detail string) {
 	t.Helper()
 	var e *faas.Error
 	if !errors.As(err, &e) || e.Kind != kind || !strings.Contains(e.Detail, detail) {
 		t.Errorf("got %v, want %s with %q", err, kind, detail)
-	}
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("it never came to it: %s", what)
-		case <-time.After(20 * time.Millisecond):
-		}
 	}
 }

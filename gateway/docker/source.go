@@ -11,7 +11,7 @@ import (
 	"davit/internal/faas"
 )
 
-// ofSource makes the image of a source, and tells the command of its own Dockerfile's image.
+// ofSource makes the image of a source, and returns the command of the image of its own Dockerfile.
 func (w *work) ofSource(ctx context.Context, tag string, source io.Reader) (faas.Command, error) {
 	file, err := w.spool(source)
 	if err != nil {
@@ -40,7 +40,7 @@ func (w *work) ofSource(ctx context.Context, tag string, source io.Reader) (faas
 	return command, w.wrap(ctx, tag, &over, again)
 }
 
-// spool brings the source to this machine's disk, where it has no name.
+// spool copies the source to a file without a name, which is removed when it is closed.
 func (w *work) spool(source io.Reader) (_ *os.File, err error) {
 	file, err := os.CreateTemp(w.opts.Dir, "build-")
 	if err != nil {
@@ -55,7 +55,7 @@ func (w *work) spool(source io.Reader) (_ *os.File, err error) {
 		return nil, fmt.Errorf("spool the source: %w", err)
 	}
 	if most := w.opts.Limits.PackedBytes; most > 0 {
-		source = io.LimitReader(source, most+1) // so that it is told
+		source = io.LimitReader(source, most+1) // one more, so that a larger source is noticed
 	}
 	if _, err := io.Copy(file, source); err != nil {
 		return nil, &faas.Error{Kind: faas.Unavailable, Detail: "the source could not be read from the store; send the function again", Err: err}
@@ -63,7 +63,7 @@ func (w *work) spool(source io.Reader) (_ *os.File, err error) {
 	return file, nil
 }
 
-// base is the image that the spec asks for.
+// base returns the id of the base image that the spec names.
 func (w *work) base(ctx context.Context, over *wrapper) (string, error) {
 	name := w.rev.Spec.BaseImage
 	if name == "" {
@@ -77,7 +77,7 @@ func (w *work) base(ctx context.Context, over *wrapper) (string, error) {
 	return found.ID, nil
 }
 
-// ownBase builds the source's own Dockerfile. What commands see is its working directory, unless that is "/".
+// ownBase builds the source's own Dockerfile. Commands run in its working directory, unless that is "/".
 func (w *work) ownBase(ctx context.Context, files map[string][]byte, source func() io.Reader, over *wrapper) (faas.Command, error) {
 	if base := w.rev.Spec.BaseImage; base != "" && base != w.opts.BaseImage {
 		return nil, faas.Errorf(faas.BuildFailed, "the archive has a Dockerfile, which names what it builds on: leave out base_image, or the Dockerfile")
@@ -115,7 +115,7 @@ func (w *work) ownBase(ctx context.Context, files map[string][]byte, source func
 	return over.config.command(), nil
 }
 
-// wrap builds the last image.
+// wrap builds the image that functions run in, on top of the base.
 func (w *work) wrap(ctx context.Context, tag string, over *wrapper, source func() io.Reader) error {
 	text, err := over.text()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"davit/internal/faas"
 )
 
-// message is one of a daemon's answer to a build, pull or push.
+// message is one message of the daemon's answer to a build, pull or push.
 type message struct {
 	Stream string `json:"stream"`
 	Status string `json:"status"`
@@ -23,12 +23,12 @@ type message struct {
 		Message string `json:"message"`
 	} `json:"errorDetail"`
 	Aux *struct {
-		ID     string `json:"ID"`     // of the image that was built
-		Digest string `json:"Digest"` // of what was pushed
+		ID     string `json:"ID"`     // of the built image
+		Digest string `json:"Digest"` // of the pushed image
 	} `json:"aux"`
 }
 
-// failure is the error in a message. Some have only one of the two ways to tell it.
+// failure returns the error in a message, which may be in either of two fields.
 func (m *message) failure() error {
 	if m.Detail != nil && (m.Detail.Message != "" || m.Detail.Code != 0) {
 		return &streamError{message: m.Detail.Message, code: m.Detail.Code}
@@ -39,8 +39,8 @@ func (m *message) failure() error {
 	return nil
 }
 
-// follow reads messages to the end of the answer, or to the error among them. An answer that
-// breaks off is an error too.
+// follow calls each with every message until the answer ends, a message has an error, or each returns one. An answer
+// that breaks off is an error, too.
 func follow(ctx context.Context, r io.Reader, each func(*message) error) error {
 	d := json.NewDecoder(r)
 	for {
@@ -63,17 +63,17 @@ func follow(ctx context.Context, r io.Reader, each func(*message) error) error {
 	}
 }
 
-// steps reads the answer to a build: output goes to the log, and what the daemon says of its own images is noted.
+// steps reads the answer to a build: it writes output to the log and collects the ids of the images that were made.
 type steps struct {
 	log     io.Writer
-	left    faas.Bytes // that may be written to the log
+	left    faas.Bytes // bytes that may still be written to the log
 	bounded bool
-	from    bool // the step is a FROM, whose image nobody made
+	from    bool // the step is a FROM, whose image the build did not make
 	image   string
 	made    []string
 }
 
-// internalLine are the lines by which the daemon tells of its images and containers.
+// internalLine matches the lines in which the daemon names its images and containers, which users need not see.
 var internalLine = regexp.MustCompile(`^(?: ---> (?:\[Warning\] IPv4 forwarding is disabled.*|Running in |Using cache)?([0-9a-f]{12})?|(?: ---> Removed|Removing) intermediate container [0-9a-f]{12}|Successfully (?:built|tagged) \S+)\n$`)
 
 func newSteps(log io.Writer, most faas.Bytes) *steps {

@@ -17,12 +17,12 @@ import (
 const (
 	tidyEvery  = 15 * time.Minute
 	tidyWithin = 2 * time.Minute
-	// goneFor is how long a revision must not be registered before its image is removed: what runs on it may still start.
+	// goneFor is how long a revision must be unregistered before its image is removed, because its runners may still start.
 	goneFor = 20 * time.Minute
 )
 
-// Run removes, now and then until ctx ends, what builds left in the daemon and what deleted functions left in daemon and
-// registry. What cannot be removed is tried again the next time.
+// Run removes at intervals, until ctx ends, what builds left in the daemon and the images of deleted functions in daemon
+// and registry. If something cannot be removed, it tries again at the next interval. It always returns nil.
 func (b *Builder) Run(ctx context.Context) error {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
@@ -33,12 +33,12 @@ func (b *Builder) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := b.Tidy(ctx); err != nil && ctx.Err() == nil {
-			b.opts.Log.Warn("what builds left could not all be removed", "error", err)
+			b.opts.Log.Warn("removing what builds left failed; trying again later", "error", err)
 		}
 	}
 }
 
-// Tidy does once what Run does.
+// Tidy does once what Run does at intervals.
 func (b *Builder) Tidy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tidyWithin)
 	defer cancel()
@@ -49,17 +49,17 @@ func (b *Builder) Tidy(ctx context.Context) error {
 	return nil
 }
 
-// tidyAfter is what one build does for the next: of its function only the newest image stays, as what the next can build on.
+// tidyAfter cleans up after a build: it keeps only the newest image of the function, whose layers the next build can use.
 func (b *Builder) tidyAfter(ref faas.RevisionRef) {
 	ctx, cancel := context.WithTimeout(b.life, tidyWithin)
 	defer cancel()
 	err := errors.Join(b.removeOlder(ctx, ref), b.removeUnused(ctx, false))
 	if err != nil && b.life.Err() == nil {
-		b.opts.Log.Info("what a build left is removed later", "revision", ref.String(), "error", err)
+		b.opts.Log.Info("removing what a build left failed; trying again later", "revision", ref.String(), "error", err)
 	}
 }
 
-// removeOlder removes the daemon's images of a function's older revisions.
+// removeOlder removes the images of a function's older revisions from the daemon.
 func (b *Builder) removeOlder(ctx context.Context, newest faas.RevisionRef) error {
 	tags, err := b.tags(ctx, b.registry.repository(newest.Function))
 	if err != nil {
@@ -74,7 +74,7 @@ func (b *Builder) removeOlder(ctx context.Context, newest faas.RevisionRef) erro
 	return errors.Join(errs...)
 }
 
-// tags lists the names of functions' images that the daemon has.
+// tags returns the tags of functions' images in the daemon.
 func (b *Builder) tags(ctx context.Context, repository string) (map[string]faas.RevisionRef, error) {
 	list, err := b.docker.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("reference", repository)})
 	if err != nil {
@@ -91,7 +91,7 @@ func (b *Builder) tags(ctx context.Context, repository string) (map[string]faas.
 	return found, nil
 }
 
-// untag takes a name away; an image without any goes, with its parents that nothing else needs.
+// untag removes a tag. With the last tag the daemon removes the image, and its parents that nothing else needs.
 func (b *Builder) untag(ctx context.Context, tag string) error {
 	_, err := b.docker.ImageRemove(ctx, tag, client.ImageRemoveOptions{PruneChildren: true})
 	if err == nil || errdefs.IsNotFound(err) {
@@ -100,10 +100,10 @@ func (b *Builder) untag(ctx context.Context, tag string) error {
 	return fmt.Errorf("remove the image %s: %w", tag, err)
 }
 
-// unusedWithin is how long builds may have to wait for room to be made.
+// unusedWithin bounds how long builds must wait for a removal.
 const unusedWithin = 20 * time.Second
 
-// removeUnused removes what no build needs any more, but not while something is built, which may be about to use it.
+// removeUnused removes what no build needs any more. It does nothing during a build, which may be about to use it.
 func (b *Builder) removeUnused(ctx context.Context, all bool) error {
 	if !b.building.TryLock() {
 		return nil
@@ -114,14 +114,14 @@ func (b *Builder) removeUnused(ctx context.Context, all bool) error {
 	return errors.Join(b.releasePulled(ctx), b.removeOrphans(ctx, all))
 }
 
-// releasePulled takes away the images that were pulled and that no build has used for a while.
+// releasePulled removes pulled images that no build uses and that were pulled more than freshFor ago.
 func (b *Builder) releasePulled(ctx context.Context) error {
 	b.mu.Lock()
 	var idle []string
 	for ref, p := range b.pulled {
 		if p.users == 0 && b.opts.Now().Sub(p.at) >= freshFor {
 			idle = append(idle, ref)
-			b.orphans[p.id] = true // where the daemon keeps it without its name
+			b.orphans[p.id] = true // in case the daemon keeps it without a tag
 			delete(b.pulled, ref)
 		}
 	}
@@ -133,7 +133,7 @@ func (b *Builder) releasePulled(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// removeContainers removes the containers of builds that are over: a daemon that was killed leaves them.
+// removeContainers removes the containers of ended builds, which a killed daemon leaves behind.
 func (b *Builder) removeContainers(ctx context.Context) error {
 	list, err := b.docker.ContainerList(ctx, client.ContainerListOptions{All: true})
 	if err != nil {
@@ -156,7 +156,7 @@ func (b *Builder) removeContainers(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// forgetImages removes the images of revisions that are no longer registered, from daemon and registry.
+// forgetImages removes the images of unregistered revisions from daemon and registry.
 func (b *Builder) forgetImages(ctx context.Context) error {
 	if b.opts.Known == nil {
 		return nil
@@ -182,7 +182,7 @@ func (b *Builder) forgetImages(ctx context.Context) error {
 	return errors.Join(append(errs, b.removeFromRegistry(ctx, registry, gone))...)
 }
 
-// unknown lists the tags whose revisions have not been registered for a while.
+// unregistered returns the tags whose revisions have not been registered for goneFor.
 func (b *Builder) unregistered(ctx context.Context, tags map[string]faas.RevisionRef) ([]string, error) {
 	b.mu.Lock()
 	before := b.gone

@@ -16,7 +16,7 @@ import (
 	"davit/internal/faas"
 )
 
-// known are the revisions that are registered.
+// known reports which revisions are registered.
 type known struct {
 	mu    sync.Mutex
 	gone  map[faas.FunctionName]bool
@@ -27,7 +27,7 @@ func (k *known) ask(_ context.Context, ref faas.RevisionRef) (bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.fails {
-		return false, errors.New("the records are away")
+		return false, errors.New("the records are unavailable")
 	}
 	return !k.gone[ref.Function], nil
 }
@@ -54,8 +54,7 @@ func (s *site) inRegistry(t *testing.T, b *Builder) []string {
 	return names
 }
 
-// TestOnlyTheNewestStays: the daemon keeps of each function the image that the next build can use, and nothing else of
-// what builds made.
+// TestOnlyTheNewestStays: of what builds made, the daemon keeps only the newest image of each function.
 func TestOnlyTheNewestStays(t *testing.T) {
 	s := newSite(t)
 	b := s.builder(t, nil)
@@ -125,7 +124,7 @@ func TestDeletedFunctionsGo(t *testing.T) {
 	}
 }
 
-// TestSharedDigestStays: a registry that removes one tag removes all of its digest; while another revision needs it, it stays.
+// TestSharedDigestStays: a digest is not removed while another revision needs it, because its removal removes all its tags.
 func TestSharedDigestStays(t *testing.T) {
 	s := newSite(t)
 	now, gone := time.Now(), faas.RevisionNumber(1)
@@ -172,7 +171,7 @@ func (s *site) tagged(t *testing.T, name string) string {
 	return full
 }
 
-// TestPulledImagesAreGivenBack: what was pulled for a build goes an hour after it; what the daemon had of itself stays.
+// TestPulledImagesAreGivenBack: an image that a build pulled is removed after an hour; one that the daemon had before stays.
 func TestPulledImagesAreGivenBack(t *testing.T) {
 	s := newSite(t)
 	now := time.Now()
@@ -201,7 +200,7 @@ func TestPulledImagesAreGivenBack(t *testing.T) {
 	if !strings.Contains(log, "pulling "+name) {
 		t.Errorf("the base was not pulled again:\n%s", log)
 	}
-	// With the function's image goes what that was built on, whose name is gone already.
+	// The base, which has lost its name, is removed with the function's image.
 	now = now.Add(freshFor)
 	if _, err := s.docker.ImageRemove(t.Context(), s.registry.Addr+"/davit/f:2", client.ImageRemoveOptions{PruneChildren: true}); err != nil {
 		t.Fatal(err)
@@ -214,7 +213,7 @@ func TestPulledImagesAreGivenBack(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: builds of several functions do not disturb each other, nor what is removed meanwhile.
+// TestManyAtOnce: builds of several functions at once succeed, while images are removed.
 func TestManyAtOnce(t *testing.T) {
 	s := newSite(t)
 	b := s.builder(t, nil)

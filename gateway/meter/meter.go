@@ -1,7 +1,6 @@
-// Package meter holds Davit's Prometheus metrics. Every series that can be
-// known in advance is there from the start, at zero; no label holds an id, and
-// names of functions and triggers beyond a cap fall into "other", so that the
-// number of series is bounded.
+// Package meter has Davit's Prometheus metrics. Every series whose labels are known in advance exists from the start, at
+// zero. The number of series is bounded: no label is an id, and beyond a limit the names of functions and triggers count
+// as "other".
 package meter
 
 import (
@@ -20,7 +19,7 @@ import (
 // maxNames is how many functions, and how many triggers, have series of their own.
 const maxNames = 1000
 
-// Meter counts what happens. Its methods do not block.
+// Meter has the metrics. Its methods may be called concurrently and do not block.
 type Meter struct {
 	registry    *prometheus.Registry
 	accepted    *prometheus.CounterVec
@@ -91,7 +90,7 @@ func gauge(name, help string) prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 }
 
-// newLeader shows whether this gateway decides on the runners that are kept.
+// newLeader returns the gauge davit_leader.
 func newLeader(leads func() bool) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "davit_leader", Help: "1 on the gateway that decides on standby and warm runners, 0 on the others."}, func() float64 {
 		if leads() {
@@ -101,7 +100,7 @@ func newLeader(leads func() bool) prometheus.Collector {
 	})
 }
 
-// zero makes the series that are known in advance.
+// zero creates the series that are known in advance.
 func (m *Meter) zero() {
 	for _, start := range []faas.Start{faas.StartJob, faas.StartStandby, faas.StartWarm} {
 		m.invocations.WithLabelValues("", "", string(start), string(faas.Succeeded))
@@ -131,7 +130,7 @@ func (m *Meter) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Accepted counts an invocation that was taken on.
+// Accepted counts an invocation that this gateway has begun.
 func (m *Meter) Accepted(inv *faas.Invocation) {
 	m.accepted.WithLabelValues(m.name(m.functions, string(inv.Function))).Inc()
 	m.inFlight.Inc()
@@ -159,19 +158,19 @@ func (m *Meter) Settled(inv *faas.Invocation) {
 	}
 }
 
-// Released counts out an invocation that another gateway made final, or leads now.
+// Released ends the count of an invocation that another gateway has made final, or leads now.
 func (m *Meter) Released() { m.inFlight.Dec() }
 
-// Adopted counts in an invocation that this gateway leads from now on.
+// Adopted counts an invocation that this gateway leads from now on.
 func (m *Meter) Adopted() { m.inFlight.Inc() }
 
-// Queued moves the number of calls that wait for a slot.
+// Queued adds delta to the number of calls that wait for a slot.
 func (m *Meter) Queued(delta int) { m.queue.Add(float64(delta)) }
 
-// ColdStart counts a call that found no slot ready and got one that was started so.
+// ColdStart counts a call that found no free slot and waited for one of a runner that was started as start says.
 func (m *Meter) ColdStart(start faas.Start) { m.coldStarts.WithLabelValues(string(start)).Inc() }
 
-// Refilled notes how long after its start a standby or warm runner was ready.
+// Refilled records how long after its start a standby or warm runner was ready.
 func (m *Meter) Refilled(start faas.Start, after time.Duration) {
 	m.refills.WithLabelValues(string(start)).Observe(after.Seconds())
 }
@@ -203,7 +202,7 @@ func (m *Meter) name(seen map[string]bool, name string) string {
 	return name
 }
 
-// slotCollector asks for the slots at each scrape.
+// slotCollector reads the slots at each scrape.
 type slotCollector struct {
 	desc  *prometheus.Desc
 	slots func() Slots
@@ -216,10 +215,10 @@ func newSlotCollector(slots func() Slots) *slotCollector {
 	}
 }
 
-// Describe names the series.
+// Describe implements prometheus.Collector.
 func (c *slotCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 
-// Collect reads the slots.
+// Collect implements prometheus.Collector.
 func (c *slotCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.slots()
 	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(s.Free), "free")

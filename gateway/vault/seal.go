@@ -9,11 +9,11 @@ import (
 
 const (
 	keyBytes = 32 // AES-256
-	format   = 1  // the first byte of what is sealed
+	format   = 1  // the first byte of a sealed value
 )
 
-// seal encrypts a value with AES-256-GCM under a random nonce: format, nonce,
-// ciphertext. The name is bound to it, so that objects cannot be swapped.
+// seal encrypts a value with AES-256-GCM and a random nonce, and returns format, nonce and ciphertext. The name is
+// authenticated with it, so that the objects of two secrets cannot be swapped.
 func seal(key []byte, name, value string) []byte {
 	gcm := newGCM(key)
 	nonce := make([]byte, gcm.NonceSize())
@@ -21,9 +21,9 @@ func seal(key []byte, name, value string) []byte {
 	return gcm.Seal(append([]byte{format}, nonce...), nonce, []byte(value), []byte(name))
 }
 
-var errSeal = errors.New("the seal does not fit")
+var errSeal = errors.New("the secret cannot be decrypted with this key and name")
 
-// open is the reverse of seal.
+// open returns the value that seal encrypted, or errSeal.
 func open(key []byte, name string, sealed []byte) (string, error) {
 	gcm := newGCM(key)
 	if len(sealed) < 1+gcm.NonceSize() || sealed[0] != format {
@@ -40,7 +40,7 @@ func open(key []byte, name string, sealed []byte) (string, error) {
 func newGCM(key []byte) cipher.AEAD {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		panic("a key of another size: " + err.Error()) // keyBytes is one that there is
+		panic("a key of another size: " + err.Error()) // AES has keys of keyBytes
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {

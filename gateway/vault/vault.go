@@ -1,8 +1,8 @@
-// Package vault keeps the secrets that users give to functions: values that are put, replaced and deleted by name, and
-// given to runners and to builds, but never to users again.
+// Package vault stores the secrets that users give to functions: values that users put, replace and delete by name, and
+// that only runners and builds can read.
 //
-// They lie in the object store, sealed with a key that is not there: what is read from the store alone tells nothing but
-// names. Where runners are pods, each value is also brought to the cluster, where pods refer to it.
+// A secret is an object in the store, encrypted with a key that is not in the store, so that the store reveals only names.
+// If runners are pods, each value is also published to the cluster, where pods refer to it.
 //
 // Start at [Vault].
 package vault
@@ -24,7 +24,7 @@ import (
 	"davit/internal/faas"
 )
 
-// Objects is the store.
+// Objects is the object store.
 type Objects interface {
 	Put(ctx context.Context, key blob.Key, r io.Reader, size int64, o blob.PutOptions) (blob.Info, error)
 	Get(ctx context.Context, key blob.Key, offset, length int64) (io.ReadCloser, blob.Info, error)
@@ -32,7 +32,7 @@ type Objects interface {
 	Delete(ctx context.Context, key blob.Key) error
 }
 
-// Publisher brings values to where runners are started.
+// Publisher copies values to the cluster that runs the pods.
 type Publisher interface {
 	PutValue(ctx context.Context, name, value string) error
 	RemoveValue(ctx context.Context, name string) error
@@ -42,13 +42,12 @@ type Publisher interface {
 type Options struct {
 	Objects   Objects
 	Secret    []byte                                    // of the installation; the key is derived from it
-	Publisher Publisher                                 // nil: values are only read from here
+	Publisher Publisher                                 // nil: runners read values from the Vault only
 	Users     func(faas.SecretName) []faas.FunctionName // functions whose live revision names a secret
 	Log       *slog.Logger
 }
 
-// Vault keeps secrets. Its methods may be called at the same time; their errors
-// that users may read are *faas.Error.
+// Vault stores secrets. Its methods may be called concurrently. Errors that users may read are *faas.Error.
 type Vault struct {
 	o   Options
 	key []byte
@@ -56,8 +55,10 @@ type Vault struct {
 
 const (
 	prefix = "secrets/"
-	// maxObject is more than a value with its seal has.
+	// maxObject is more bytes than an encrypted value has.
 	maxObject = faas.MaxSecretBytes + 1<<10
+	// retryAfter is when a request may be repeated that failed because the store was unavailable.
+	retryAfter = 2 * time.Second
 )
 
 // New returns the Vault of an installation.
@@ -74,8 +75,8 @@ func New(o Options) (*Vault, error) {
 
 func keyOf(name faas.SecretName) blob.Key { return blob.Key(prefix + string(name)) }
 
-// Put keeps a value under a name; created is false when it replaced one. Runners
-// that start after it get it. Functions may name it only once all of it is done.
+// Put stores a value under a name; created is false if it replaced another. Runners that start afterwards get the value.
+// If Put fails for a new name, the secret does not exist.
 func (v *Vault) Put(ctx context.Context, name faas.SecretName, value string) (created bool, err error) {
 	if err := check(name, value); err != nil {
 		return false, err
@@ -87,17 +88,17 @@ func (v *Vault) Put(ctx context.Context, name faas.SecretName, value string) (cr
 	created = len(before) > 0
 	sealed := seal(v.key, string(name), value)
 	if _, err := v.o.Objects.Put(ctx, keyOf(name), bytes.NewReader(sealed), int64(len(sealed)), blob.PutOptions{}); err != nil {
-		return false, away(fmt.Errorf("keep secret %q: %w", name, err))
+		return false, unavailable(fmt.Errorf("store secret %q: %w", name, err))
 	}
 	p := v.o.Publisher
 	if p == nil {
 		return created, nil
 	}
 	if err := p.PutValue(ctx, string(name), value); err != nil {
-		if created { // else pods would look for it in vain
+		if created { // because pods would wait for a value that is not published
 			err = errors.Join(err, v.o.Objects.Delete(context.WithoutCancel(ctx), keyOf(name)))
 		}
-		return false, away(fmt.Errorf("keep secret %q: %w", name, err))
+		return false, unavailable(fmt.Errorf("store secret %q: %w", name, err))
 	}
 	return created, nil
 }
@@ -113,15 +114,16 @@ func check(name faas.SecretName, value string) error {
 	case len(value) > faas.MaxSecretBytes:
 		faults = append(faults, faas.FieldError{Pointer: "/value", Detail: fmt.Sprintf("has %d bytes; at most %d are allowed", len(value), faas.MaxSecretBytes)})
 	case strings.ContainsRune(value, 0):
-		faults = append(faults, faas.FieldError{Pointer: "/value", Detail: "holds a NUL, which no variable can"})
+		faults = append(faults, faas.FieldError{Pointer: "/value", Detail: "holds a NUL, which a variable cannot contain"})
 	}
 	if len(faults) == 0 {
 		return nil
 	}
-	return &faas.Error{Kind: faas.NotAllowed, Detail: "the secret is not allowed so", Fields: faults}
+	return &faas.Error{Kind: faas.NotAllowed, Detail: "the secret is not allowed", Fields: faults}
 }
 
-// Delete forgets a secret: NotFound, or Conflict while the live revision of a function names it.
+// Delete removes a secret. The error is NotFound if there is none, and Conflict while the live revision of a function
+// names it.
 func (v *Vault) Delete(ctx context.Context, name faas.SecretName) error {
 	if _, err := v.Find(ctx, name); err != nil {
 		return err
@@ -131,11 +133,11 @@ func (v *Vault) Delete(ctx context.Context, name faas.SecretName) error {
 	}
 	if p := v.o.Publisher; p != nil {
 		if err := p.RemoveValue(ctx, string(name)); err != nil {
-			return away(fmt.Errorf("delete secret %q: %w", name, err))
+			return unavailable(fmt.Errorf("delete secret %q: %w", name, err))
 		}
 	}
 	if err := v.o.Objects.Delete(ctx, keyOf(name)); err != nil {
-		return away(fmt.Errorf("delete secret %q: %w", name, err))
+		return unavailable(fmt.Errorf("delete secret %q: %w", name, err))
 	}
 	return nil
 }
@@ -151,34 +153,34 @@ func (v *Vault) users(name faas.SecretName) []string {
 	return users
 }
 
-// Find describes a secret, or is NotFound.
+// Find returns the name of a secret and when it was last put, or a NotFound error.
 func (v *Vault) Find(ctx context.Context, name faas.SecretName) (*faas.Secret, error) {
 	if name.Check() == "" {
 		for info, err := range v.o.Objects.List(ctx, prefix+string(name), "") {
 			if err != nil {
-				return nil, away(fmt.Errorf("find secret %q: %w", name, err))
+				return nil, unavailable(fmt.Errorf("find secret %q: %w", name, err))
 			}
 			if info.Key == keyOf(name) {
 				return &faas.Secret{Name: name, UpdatedAt: info.ModifiedAt.UTC()}, nil
 			}
-			break // the name itself comes first
+			break // the name itself would be the first
 		}
 	}
 	return nil, faas.Errorf(faas.NotFound, "there is no secret %q", name)
 }
 
-// List lists secrets by name; next is the cursor of the rest, "" when there is none.
+// List returns up to limit secrets after the cursor, by name; next is the cursor of the next page, "" at the end.
 func (v *Vault) List(ctx context.Context, limit int, cursor string) (items []*faas.Secret, next string, err error) {
 	var after blob.Key
 	if cursor != "" {
 		if faas.SecretName(cursor).Check() != "" {
-			return nil, "", faas.Errorf(faas.Invalid, "the cursor is none that a list of secrets gave")
+			return nil, "", faas.Errorf(faas.Invalid, "the cursor is not valid; use next from the previous page")
 		}
 		after = keyOf(faas.SecretName(cursor))
 	}
 	for info, err := range v.o.Objects.List(ctx, prefix, after) {
 		if err != nil {
-			return nil, "", away(fmt.Errorf("list secrets: %w", err))
+			return nil, "", unavailable(fmt.Errorf("list secrets: %w", err))
 		}
 		if len(items) == limit {
 			return items, string(items[limit-1].Name), nil
@@ -189,7 +191,7 @@ func (v *Vault) List(ctx context.Context, limit int, cursor string) (items []*fa
 	return items, "", nil
 }
 
-// Missing returns those of the names that no secret has.
+// Missing returns the names of which there is no secret, in the order of names.
 func (v *Vault) Missing(ctx context.Context, names []string) ([]string, error) {
 	var missing []string
 	for _, name := range names {
@@ -204,35 +206,31 @@ func (v *Vault) Missing(ctx context.Context, names []string) ([]string, error) {
 	return missing, nil
 }
 
-// Value returns a secret's value, for runners and builds only.
+// Value returns the value of a secret, for runners and builds only.
 func (v *Vault) Value(ctx context.Context, name string) (string, error) {
 	r, _, err := v.o.Objects.Get(ctx, keyOf(faas.SecretName(name)), 0, -1)
 	if errors.Is(err, blob.ErrNotFound) {
 		return "", faas.Errorf(faas.BuildFailed, "there is no secret %q; PUT /v1/secrets/%s", name, name)
 	}
 	if err != nil {
-		return "", away(fmt.Errorf("read secret %q: %w", name, err))
+		return "", unavailable(fmt.Errorf("read secret %q: %w", name, err))
 	}
 	defer r.Close() //nolint:errcheck // only read
 	sealed, err := io.ReadAll(io.LimitReader(r, maxObject))
 	if err != nil {
-		return "", away(fmt.Errorf("read secret %q: %w", name, err))
+		return "", unavailable(fmt.Errorf("read secret %q: %w", name, err))
 	}
 	value, err := open(v.key, name, sealed)
 	if err != nil {
 		return "", &faas.Error{
 			Kind: faas.BuildFailed, Err: err,
-			Detail: fmt.Sprintf("secret %q was sealed by an installation with another key, which is in Redis; put it again", name),
+			Detail: fmt.Sprintf("secret %q was encrypted by an installation with another key, which is in Redis; put it again", name),
 		}
 	}
 	return value, nil
 }
 
-// away makes errors of the store into what users may read; others stay.
-func away(err error) error {
-	var known *faas.Error
-	if errors.As(err, &known) {
-		return err
-	}
-	return &faas.Error{Kind: faas.Unavailable, Detail: "the store of secrets does not answer; try again in a moment", RetryAfter: 2 * time.Second, Err: err}
+// unavailable makes an error of the store or the cluster Unavailable; errors that users may read stay as they are.
+func unavailable(err error) error {
+	return faas.OrUnavailable(err, "the store of secrets does not answer; try again in a moment", retryAfter)
 }

@@ -14,9 +14,9 @@ import (
 	"davit/internal/faas"
 )
 
-var errAway = errors.New("away")
+var errUnavailable = errors.New("unavailable")
 
-// published is where runners are started.
+// published is the cluster that values are published to.
 type published struct {
 	values map[string]string
 	err    error
@@ -36,7 +36,7 @@ func (p *published) RemoveValue(_ context.Context, name string) error {
 	return p.err
 }
 
-// brokenStore fails when it is to.
+// brokenStore is a store whose Put fails with err, if that is set.
 type brokenStore struct {
 	blob.Store
 
@@ -128,7 +128,7 @@ func TestVault(t *testing.T) {
 		}
 	}
 	if _, err := b.Value(t.Context(), "API_KEY"); faas.KindOf(err) != faas.BuildFailed {
-		t.Errorf("the value of one that is gone: %v", err)
+		t.Errorf("the value of a deleted secret: %v", err)
 	}
 }
 
@@ -144,14 +144,14 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	if _, _, err := b.List(t.Context(), 1, "../x"); faas.KindOf(err) != faas.Invalid {
-		t.Errorf("a cursor of somebody's own: %v", err)
+		t.Errorf("a cursor that no list returned: %v", err)
 	}
 }
 
-// TestHalfDone: a secret that could not be brought to the cluster is not there to be named.
+// TestHalfDone: a secret that could not be published to the cluster does not exist, so that no function can name it.
 func TestHalfDone(t *testing.T) {
 	b := newBench(t)
-	b.at.err = errAway
+	b.at.err = errUnavailable
 	if _, err := b.Put(t.Context(), "API_KEY", "hush"); faas.KindOf(err) != faas.Unavailable {
 		t.Errorf("%v", err)
 	}
@@ -165,7 +165,7 @@ func TestHalfDone(t *testing.T) {
 	if _, err := b.Put(t.Context(), "API_KEY", "newer"); faas.KindOf(err) != faas.Unavailable || b.at.values["API_KEY"] != "hush" {
 		t.Errorf("%v, %q", err, b.at.values)
 	}
-	b.at.err = errAway
+	b.at.err = errUnavailable
 	if err := b.Delete(t.Context(), "API_KEY"); faas.KindOf(err) != faas.Unavailable {
 		t.Errorf("%v", err)
 	}
@@ -174,7 +174,7 @@ func TestHalfDone(t *testing.T) {
 	}
 }
 
-// TestSealed: the store does not tell the value, and a seal fits its name and key only.
+// TestSealed: the object does not contain the value, and can be read with its own name and key only.
 func TestSealed(t *testing.T) {
 	b := newBench(t)
 	_, err := b.Put(t.Context(), "API_KEY", "a value that is long enough to find")
@@ -185,7 +185,7 @@ func TestSealed(t *testing.T) {
 	must(t, err)
 	must(t, r.Close())
 	if bytes.Contains(sealed, []byte("long enough")) {
-		t.Error("the value stands in the store")
+		t.Error("the value is in the store in clear text")
 	}
 	_, err = b.store.Put(t.Context(), keyOf("OTHER"), bytes.NewReader(sealed), int64(len(sealed)), blob.PutOptions{})
 	must(t, err)

@@ -1,6 +1,6 @@
-// Package sock sets what both ends of a runner's TCP connections need of the
-// kernel: that a dead peer is noticed within seconds, and a way to look whether an
-// idle connection still stands. On systems other than Linux it does what it can.
+// Package sock has the socket options that both ends of a runner's TCP connections need, so that the kernel closes a
+// connection to a dead peer within seconds, and a check whether an idle connection is still open. On systems other than
+// Linux only keep-alive probes are set.
 package sock
 
 import (
@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// DeadAfter is how long a peer may stay silent that owes an acknowledgement.
+// DeadAfter is how long a peer may leave data unacknowledged before its connection is closed.
 const DeadAfter = 10 * time.Second
 
-// SlowAfter replaces DeadAfter while a large body passes: the kernel counts the
-// time that a live but slow reader keeps its window shut as silence, too.
+// SlowAfter replaces DeadAfter during the transfer of a large body, because the kernel also counts the time in which a slow
+// reader keeps its receive window closed.
 const SlowAfter = 5 * time.Minute
 
-// Tune sets no delay, keep-alive probes and DeadAfter on a TCP connection. Other
-// connections are left as they are.
+// Tune sets no delay, keep-alive probes and DeadAfter on a TCP connection. It does nothing to other connections.
 func Tune(c net.Conn) error {
 	t, ok := c.(*net.TCPConn)
 	if !ok {

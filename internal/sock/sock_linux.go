@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// UserTimeout bounds how long sent data may go unacknowledged before the connection breaks.
+// UserTimeout sets how long sent data may stay unacknowledged before the kernel closes the connection.
 func UserTimeout(c net.Conn, d time.Duration) error {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
@@ -30,7 +30,7 @@ func UserTimeout(c net.Conn, d time.Duration) error {
 	return nil
 }
 
-// Quiet reports whether c stands and its peer has sent nothing that is unread.
+// Quiet reports whether c is open and has no unread data. It reads nothing from c.
 func Quiet(c net.Conn) bool {
 	sc, ok := c.(syscall.Conn)
 	if !ok {

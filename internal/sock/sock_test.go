@@ -1,11 +1,13 @@
 package sock_test
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
 
 	"davit/internal/sock"
+	"davit/internal/testenv"
 )
 
 func pair(t *testing.T) (near, far net.Conn) {
@@ -39,18 +41,14 @@ func TestTune(t *testing.T) {
 	defer other.Close() //nolint:errcheck // a pipe
 	defer end.Close()   //nolint:errcheck // a pipe
 	if err := sock.Tune(other); err != nil {
-		t.Errorf("a connection that is no TCP: %v", err)
+		t.Errorf("a connection that is not TCP: %v", err)
 	}
 }
 
 func TestQuiet(t *testing.T) {
 	await := func(t *testing.T, c net.Conn, want bool) {
 		t.Helper()
-		for end := time.Now().Add(5 * time.Second); sock.Quiet(c) != want; time.Sleep(time.Millisecond) { //nolint:forbidigo // polls, with a deadline
-			if time.Now().After(end) {
-				t.Fatalf("Quiet stays %v", !want)
-			}
-		}
+		testenv.EventuallyWithin(t, 5*time.Second, fmt.Sprintf("Quiet returns %v", want), func() bool { return sock.Quiet(c) == want })
 	}
 	near, far := pair(t)
 	await(t, near, true)

@@ -1,12 +1,12 @@
-// Package version tells which build of Davit a program is.
+// Package version returns the version of the running program.
 package version
 
 import (
 	"runtime/debug"
 )
 
-// String returns the module's version, or the commit it was built from with
-// "+dirty" when that was changed, or "dev" where the build does not know.
+// String returns the module's version; without one, the first 12 digits of the commit that the program was built from, with
+// "+dirty" if files were changed; or "dev" if the build recorded neither.
 func String() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
