@@ -1,17 +1,11 @@
 package command
 
 import (
-	"errors"
-	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-// bufferBytes is how much is read at a time.
-const bufferBytes = 32 << 10
 
 // Options are what a Host needs.
 type Options struct {
@@ -43,59 +37,6 @@ type Host struct {
 	buffers sync.Pool
 }
 
-// NewHost returns a Host. Close it.
-func NewHost(o Options) (*Host, error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open null device: %w", err)
-	}
-	session, err := unix.Getsid(0)
-	if err != nil {
-		_ = null.Close()
-		return nil, fmt.Errorf("find own session: %w", err)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Grace == 0 {
-		o.Grace = Grace
-	}
-	h := &Host{
-		memory: o.Memory, grace: o.Grace, now: o.Now, null: null, session: session,
-		list: openChildList(), oom: openOOMCounter(),
-		running: map[int]*Process{}, kept: map[int]uint64{},
-	}
-	h.buffers.New = func() any { return new([bufferBytes]byte) }
-	return h, nil
-}
-
-// Dirty reports whether a stray is left that no command could be found for. No
-// more commands should be started then.
-func (h *Host) Dirty() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.dirty
-}
-
-// Reap reaps strays that have ended by themselves. It is for a slow loop.
-func (h *Host) Reap() {
-	for _, pid := range h.strays() {
-		if st, ok := readStat(pid); ok && st.session != h.session && st.state == 'Z' {
-			h.reap(pid)
-		}
-	}
-}
-
-// Close kills everything that is left, the service's strays too. Commands must
-// have ended: their Run has returned.
-func (h *Host) Close() error {
-	h.mu.Lock()
-	h.service, h.kept = nil, map[int]uint64{}
-	h.mu.Unlock()
-	h.clear(nil)
-	return errors.Join(h.null.Close(), h.list.close(), h.oom.close())
-}
-
 // note registers a process that was just started; h.forking is held.
 func (h *Host) note(p *Process) {
 	h.mu.Lock()
@@ -112,13 +53,77 @@ func (h *Host) forget(p *Process) {
 	delete(h.running, p.pid)
 }
 
-// others counts the commands that run beside p; h.mu is held.
-func (h *Host) others(p *Process) int {
-	n := 0
-	for _, other := range h.running {
-		if other != p && !other.spec.Service {
-			n++
-		}
-	}
-	return n
+// StartError says why a command could not be started.
+type StartError struct {
+	Exit   int  // as a shell would end
+	TooBig bool // its arguments and environment are more than the system takes
+	Detail string
+}
+
+// Error returns the detail.
+func (e *StartError) Error() string { return e.Detail }
+
+// Grace is how long a command has between SIGTERM and SIGKILL.
+const Grace = 10 * time.Second
+
+// Cause is why a command was ended before it ended by itself.
+type Cause string
+
+// The causes.
+const (
+	CauseTimeout Cause = "timeout" // it ran longer than Spec.Timeout
+	CauseCancel  Cause = "cancel"  // somebody asked for it
+	CauseOutput  Cause = "output"  // Spec.Stdout took no more
+	CauseMemory  Cause = "memory"  // it used more than Options.Memory
+)
+
+// Spec is a command.
+type Spec struct {
+	Argv    []string
+	Env     []string      // all of it, with a PATH that Argv[0] is looked up in
+	Dir     string        // working directory, its real path, and no other command's
+	Log     io.Writer     // stdout and stderr, in order
+	Stdout  io.Writer     // nil, or where stdout goes, too; the log's order is then only almost right
+	Timeout time.Duration // 0: none
+	Mark    string        // the variable that its strays are known by, "NAME=value", in Env
+
+	// Service makes it the service: what it leaves in the background stays, and its
+	// output is followed on, when the main process has ended and Exited been called.
+	Service bool
+	Exited  func(End)
+}
+
+// End is how a command ended.
+type End struct {
+	Err         *StartError // it could not be started
+	Cause       Cause       // it was ended
+	Exit        int         // its exit code; 128 + number when it was killed by a signal
+	Signal      string      // that killed it, "SIGKILL"
+	OutOfMemory bool        // the system killed one of its processes for memory, and it failed
+	StartedAt   time.Time
+	EndedAt     time.Time
+}
+
+// Process is a command that runs, or is about to.
+type Process struct {
+	host  *Host
+	spec  Spec
+	pid   int
+	pidfd int
+	log   int // read ends of the pipes; -1: none or ended
+	out   int
+	kills int64 // the system's kills for memory, before; -1: unknown
+
+	mu     sync.Mutex
+	alive  bool // started
+	cause  Cause
+	ended  bool // its pid may be another's
+	killer *time.Timer
+}
+
+// traces are what a stray shows of where it comes from.
+type traces struct {
+	stat
+	environ string
+	dir     string // that it works in
 }

@@ -19,16 +19,6 @@ const (
 // errStopped says that a command was stopped before it was started.
 var errStopped = errors.New("stopped before it was started")
 
-// StartError says why a command could not be started.
-type StartError struct {
-	Exit   int  // as a shell would end
-	TooBig bool // its arguments and environment are more than the system takes
-	Detail string
-}
-
-// Error returns the detail.
-func (e *StartError) Error() string { return e.Detail }
-
 // lookPath finds the program, as a shell does: a name with a slash is a path from
 // the working directory, any other is looked up in PATH. As in a shell, what was found
 // is remembered until it is no more.

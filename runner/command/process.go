@@ -2,77 +2,12 @@ package command
 
 import (
 	"errors"
-	"io"
 	"runtime"
-	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// Grace is how long a command has between SIGTERM and SIGKILL.
-const Grace = 10 * time.Second
-
-// Cause is why a command was ended before it ended by itself.
-type Cause string
-
-// The causes.
-const (
-	CauseTimeout Cause = "timeout" // it ran longer than Spec.Timeout
-	CauseCancel  Cause = "cancel"  // somebody asked for it
-	CauseOutput  Cause = "output"  // Spec.Stdout took no more
-	CauseMemory  Cause = "memory"  // it used more than Options.Memory
-)
-
-// Spec is a command.
-type Spec struct {
-	Argv    []string
-	Env     []string      // all of it, with a PATH that Argv[0] is looked up in
-	Dir     string        // working directory, its real path, and no other command's
-	Log     io.Writer     // stdout and stderr, in order
-	Stdout  io.Writer     // nil, or where stdout goes, too; the log's order is then only almost right
-	Timeout time.Duration // 0: none
-	Mark    string        // the variable that its strays are known by, "NAME=value", in Env
-
-	// Service makes it the service: what it leaves in the background stays, and its
-	// output is followed on, when the main process has ended and Exited been called.
-	Service bool
-	Exited  func(End)
-}
-
-// End is how a command ended.
-type End struct {
-	Err         *StartError // it could not be started
-	Cause       Cause       // it was ended
-	Exit        int         // its exit code; 128 + number when it was killed by a signal
-	Signal      string      // that killed it, "SIGKILL"
-	OutOfMemory bool        // the system killed one of its processes for memory, and it failed
-	StartedAt   time.Time
-	EndedAt     time.Time
-}
-
-// Process is a command that runs, or is about to.
-type Process struct {
-	host  *Host
-	spec  Spec
-	pid   int
-	pidfd int
-	log   int // read ends of the pipes; -1: none or ended
-	out   int
-	kills int64 // the system's kills for memory, before; -1: unknown
-
-	mu     sync.Mutex
-	alive  bool // started
-	cause  Cause
-	ended  bool // its pid may be another's
-	killer *time.Timer
-}
-
-// New returns a command that Run is to run.
-func (h *Host) New(spec Spec) *Process {
-	return &Process{host: h, spec: spec, pidfd: -1, log: -1, out: -1, kills: -1}
-}
 
 // Run starts the command, follows it to its end and kills what it leaves behind.
 // Once.
@@ -104,40 +39,6 @@ func (p *Process) Run() End {
 	p.drain()
 	p.judge(&end, status)
 	return end
-}
-
-// Stop ends the command: SIGTERM now, SIGKILL after the grace. One that has not been
-// started yet never is.
-func (p *Process) Stop(cause Cause) { p.stop(cause, p.host.grace) }
-
-// Kill ends the command at once.
-func (p *Process) Kill(cause Cause) { p.stop(cause, 0) }
-
-func (p *Process) stop(cause Cause, grace time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended && !p.spec.Service {
-		return
-	}
-	if p.cause == "" {
-		p.cause = cause
-	}
-	if p.ended {
-		return
-	}
-	if !p.alive {
-		return
-	}
-	if grace == 0 {
-		_ = unix.Kill(-p.pid, unix.SIGKILL)
-		return
-	}
-	if p.killer != nil {
-		return
-	}
-	_ = unix.Kill(-p.pid, unix.SIGTERM)
-	_ = unix.Kill(-p.pid, unix.SIGCONT)
-	p.killer = time.AfterFunc(grace, func() { p.stop(cause, 0) })
 }
 
 // finish says that the command has ended, and why it was ended.

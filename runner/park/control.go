@@ -12,13 +12,11 @@ import (
 	"strconv"
 	"time"
 
-	"davit/internal/faas"
 	"davit/internal/task"
 )
 
 const (
 	pingEvery     = 5 * time.Second
-	writeWithin   = 10 * time.Second
 	closeWithin   = time.Second
 	controlWindow = 64 << 10
 	maxStreams    = 4096
@@ -67,28 +65,6 @@ func (l *lot) serveControl(ctx context.Context, k *link, nc *parkedConn, events 
 	return errors.Join(ctx.Err(), events.err)
 }
 
-// oneListener hands out one connection and ends when that is closed.
-type oneListener struct {
-	conn   chan net.Conn
-	closed chan struct{}
-}
-
-// Accept returns the connection, then waits for its end.
-func (o *oneListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-o.conn:
-		return c, nil
-	case <-o.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close does nothing: the listener ends with its connection.
-func (o *oneListener) Close() error { return nil }
-
-// Addr returns an address of no meaning.
-func (o *oneListener) Addr() net.Addr { return &net.TCPAddr{} }
-
 func (l *lot) controlHandler(k *link, events *feed) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+task.PathEvents, func(w http.ResponseWriter, r *http.Request) { l.serveEvents(w, r, k, events) })
@@ -106,23 +82,6 @@ func (l *lot) controlHandler(k *link, events *feed) http.Handler {
 	mux.HandleFunc("POST "+one+"/keep", l.of(order(Call.Keep)))
 	mux.HandleFunc("POST "+one+"/ack", l.of(order(Call.Ack)))
 	return mux
-}
-
-// of finds the call that a request is about.
-func (l *lot) of(serve func(http.ResponseWriter, *http.Request, Call)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		id, err := faas.ParseInvocationID(r.PathValue("id"))
-		if err != nil {
-			w.WriteHeader(http.StatusNotFound)
-			return
-		}
-		call, held := l.worker.Find(id)
-		if !held {
-			w.WriteHeader(http.StatusNotFound)
-			return
-		}
-		serve(w, r, call)
-	}
 }
 
 // order is what a gateway may say about a call.

@@ -20,7 +20,6 @@ import (
 const (
 	dialWithin  = 5 * time.Second
 	parkWithin  = 10 * time.Second
-	maxRefusal  = 1 << 10
 	earlyBuffer = 4 << 10
 )
 
@@ -130,21 +129,4 @@ func withoutFiles(h task.Held) task.Held {
 	outcome.Result = &result
 	h.Outcome = &outcome
 	return h
-}
-
-// earlyReader reads what a handshake's reader read too much, then the connection.
-type earlyReader struct {
-	br   *bufio.Reader // nil once it is empty
-	conn net.Conn
-}
-
-// Read reads from one of both.
-func (r *earlyReader) Read(p []byte) (int, error) {
-	if r.br != nil {
-		if r.br.Buffered() > 0 {
-			return r.br.Read(p)
-		}
-		r.br = nil
-	}
-	return r.conn.Read(p)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"sync"
 	"time"
 
 	"davit/internal/faas"
@@ -15,19 +14,6 @@ const (
 	feedAhead = 64                   // how many events may go out together
 	linger    = 3 * time.Millisecond // that an event may wait for the next, so that those of a short call go out together
 )
-
-// feed is the worker's events on their way to one gateway. It is begun before the
-// hello is made, so that what the hello does not know yet, an event tells.
-type feed struct {
-	lot    *lot
-	cancel context.CancelFunc
-	events chan task.Event
-	first  task.Event
-	over   chan struct{} // closed when no more events come
-	err    error         // why; read after over is closed
-	batch  []task.Event  // reused for what goes out together
-	asked  sync.Once
-}
 
 func newFeed(ctx context.Context, l *lot) *feed {
 	f := &feed{lot: l, events: make(chan task.Event, feedAhead), over: make(chan struct{})}

@@ -3,39 +3,13 @@ package park
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
-	"net"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"davit/internal/faas"
 	"davit/internal/task"
 )
-
-// link is all connections to one address.
-type link struct {
-	lot     *lot
-	address string
-	log     *slog.Logger
-	ctx     context.Context //nolint:containedctx // the link's life, which others end
-	cancel  context.CancelFunc
-
-	// Guarded by lot.mu.
-	wanted  bool           // the address is still named
-	down    bool           // the last try to connect failed
-	gateway faas.GatewayID // whose control connection stands; "" for none
-	told    int64          // Seq of the last event that it was sent
-	refused error          // why it does not let this runner in, for good
-}
-
-func newLink(ctx context.Context, l *lot, address string) *link {
-	k := &link{lot: l, address: address, log: l.log.With("gateway", address), wanted: true}
-	k.ctx, k.cancel = context.WithCancel(ctx)
-	return k
-}
 
 // run keeps the connections up until the link is not wanted any more.
 func (k *link) run() {
@@ -117,19 +91,6 @@ func (k *link) fell(err error) {
 	l.stir()
 }
 
-// linked returns the gateways whose control connections stand.
-func (l *lot) linked() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var ids []string
-	for _, k := range l.links {
-		if k.gateway != "" {
-			ids = append(ids, string(k.gateway))
-		}
-	}
-	return strings.Join(ids, ",")
-}
-
 // keepSlot parks one slot's connection again and again, while the gateway can be
 // reached and the worker takes calls.
 func (k *link) keepSlot() {
@@ -188,22 +149,4 @@ func (b *backoff) wait(ctx context.Context) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// parkedConn is a connection whose other end is now the client.
-type parkedConn struct {
-	net.Conn
-	early  *earlyReader
-	used   atomic.Bool // it carried a call
-	closed chan struct{}
-	once   sync.Once
-}
-
-// Read reads first what came right behind the handshake.
-func (c *parkedConn) Read(p []byte) (int, error) { return c.early.Read(p) }
-
-// Close closes the connection and tells who waits for that.
-func (c *parkedConn) Close() error {
-	defer c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
 }

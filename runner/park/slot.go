@@ -12,9 +12,6 @@ import (
 	"davit/internal/task"
 )
 
-// maxRequestHead is more than any of the protocol's requests has.
-const maxRequestHead = 16 << 10
-
 // slotServer serves the slots' connections: HTTP/1.1, one call at a time each.
 func (l *lot) slotServer() *http.Server {
 	mux := http.NewServeMux()
@@ -28,9 +25,6 @@ func (l *lot) slotServer() *http.Server {
 		ErrorLog:          slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
 }
-
-// connKey is the key of a slot's connection in its requests' contexts.
-type connKey struct{}
 
 // serveSlots serves what serveSlot hands over.
 func (l *lot) serveSlots() {
@@ -118,22 +112,3 @@ func (l *lot) accept(id faas.InvocationID, call Call, r *http.Request) error {
 	}
 	return err
 }
-
-// parkedListener hands parked connections to a server.
-type parkedListener struct{ lot *lot }
-
-// Accept waits for the next connection.
-func (p *parkedListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.lot.queue:
-		return c, nil
-	case <-p.lot.life.Done():
-		return nil, net.ErrClosed
-	}
-}
-
-// Close does nothing: the listener ends with the lot.
-func (p *parkedListener) Close() error { return nil }
-
-// Addr returns an address of no meaning.
-func (p *parkedListener) Addr() net.Addr { return &net.TCPAddr{} }

@@ -13,12 +13,6 @@ import (
 	"davit/runner/scratch"
 )
 
-// The kinds of answers.
-const (
-	kindZip  = "zip"
-	kindFile = "file"
-)
-
 // Answer is an outcome and the result that goes with it.
 type Answer struct {
 	Outcome  task.Outcome
@@ -61,28 +55,6 @@ func (b *Body) Sum() (size int64, hexSum string) {
 		return b.file.Size(), b.file.SHA256()
 	}
 	return b.size, hex.EncodeToString(b.sum.Sum(nil))
-}
-
-// resultFiles are what a command gave, where it is kept.
-type resultFiles struct {
-	zip      *scratch.File // also when the answer is a file, for the store
-	out      *scratch.File // stdout, when that is the result
-	raw      *os.File      // the one file, when that is the answer
-	rawSize  int64
-	kind     string
-	filename string
-}
-
-// release gives it up.
-func (r *resultFiles) release() {
-	for _, f := range []*scratch.File{r.zip, r.out} {
-		if f != nil {
-			f.Release()
-		}
-	}
-	if r.raw != nil {
-		_ = r.raw.Close() // a Body that reads it has it duplicated
-	}
 }
 
 // Answer waits until the command has ended and returns its outcome, and the result

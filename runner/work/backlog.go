@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"davit/internal/faas"
@@ -12,27 +11,8 @@ import (
 	"davit/runner/scratch"
 )
 
-// Behind bounds what has ended and is still to be uploaded. While it is more, a call
-// waits before its command is started, so that calls go on at the store's pace and
-// scratch does not fill. A single call may be larger. Zero values mean the defaults.
-type Behind struct {
-	Calls    int           // 256
-	Bytes    int64         // of inputs, results and logs; 2 GiB
-	Patience time.Duration // of a call that waits while no upload ends; 1 min
-}
-
 // errBehind says that the store takes nothing and no more is begun.
 var errBehind = errors.New("uploads are too far behind")
-
-// backlog counts what is still to be uploaded.
-type backlog struct {
-	most Behind
-
-	mu    sync.Mutex
-	calls int
-	bytes int64
-	moved chan struct{} // closed when an upload ended; nil: nobody waits
-}
 
 func newBacklog(most Behind) *backlog {
 	return &backlog{most: Behind{
@@ -106,13 +86,6 @@ func (c *Call) awaitStore() error {
 		c.mu.Unlock()
 	}
 	return err
-}
-
-// isSpare reports whether the call was not begun, since the store was too far behind.
-func (c *Call) isSpare() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.uploads.spare
 }
 
 // fallBehind counts the call among those that are still to be uploaded, if it is one.

@@ -4,138 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 	"time"
 
-	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/argv"
 	"davit/runner/command"
-	"davit/runner/form"
-	"davit/runner/scratch"
 )
-
-// ErrTooLarge says that a body is larger than the task's MaxBody. Nothing ran.
-var ErrTooLarge = errors.New("the body is larger than max_body")
-
-// Call is one invocation on this runner. Its methods may be called at the same time.
-type Call struct {
-	w    *Worker
-	id   faas.InvocationID
-	slot *slot // until it is given back
-
-	life context.Context //nolint:containedctx // of the call: until it is cancelled or the worker closes
-	end  context.CancelCauseFunc
-
-	// Set by Accept, before the call is accepted; then only read.
-	task  *task.Task
-	input *input
-	log   *scratch.File
-
-	uploads uploads // after Accept, its own goroutine's and under mu
-
-	mu       sync.Mutex
-	accepted bool
-	givenUp  bool
-	record   faas.Invocation
-	process  *command.Process
-	started  time.Time // of the command, or when it would have been
-	outcome  *task.Outcome
-	answer   resultFiles   // with outcome
-	answered chan struct{} // closed when outcome is there
-	ended    bool          // the outcome is complete
-	retired  bool          // uploads are done or given up
-	acked    bool
-	readers  int  // of answers, and those who wait for one
-	expected bool // one of them is who posted the call, and has not asked yet
-	expiry   *time.Timer
-}
-
-func newCall(w *Worker, id faas.InvocationID, s *slot) *Call {
-	c := &Call{w: w, id: id, slot: s, answered: make(chan struct{})}
-	c.life, c.end = context.WithCancelCause(w.life)
-	return c
-}
-
-// errCancelled is why a call's context ended.
-var errCancelled = errors.New("cancelled")
-
-// Accept reads the task and the input from body to its end, which is the commit,
-// and starts the command in the background: ask for its Answer then, whether it can be
-// used or not. When it returns an error (the body was cut, is no task, is too large, the
-// start process has failed since it was ready, or ctx ended), nothing ran and the slot is
-// free again. An input that is whole but malformed is no error: its outcome tells.
-func (c *Call) Accept(ctx context.Context, body io.Reader) error {
-	begun := c.w.now()
-	if !c.w.enter() {
-		return errClosed
-	}
-	defer c.w.tasks.Done()
-	err := c.receive(ctx, body)
-	if err == nil {
-		err = c.commit(begun)
-	}
-	if err != nil {
-		c.giveBack()
-		return err
-	}
-	return nil
-}
-
-// commit makes the call one that was accepted, and runs it.
-func (c *Call) commit(begun time.Time) error {
-	if err := c.w.starter.broken(); err != nil {
-		return err
-	}
-	now := c.w.now()
-	c.mu.Lock()
-	if c.givenUp || c.accepted {
-		c.mu.Unlock()
-		return errors.New("the call was given up")
-	}
-	c.accepted, c.readers, c.expected = true, 1, true
-	c.record = *c.task.Record.Clone()
-	c.record.State, c.record.Start, c.record.StartedAt = faas.Running, c.w.launch.Start, &now
-	c.record.Phases.Input = faas.Duration(now.Sub(begun))
-	c.record.Input = c.input.describe(c.task)
-	if c.record.Inner == nil {
-		c.record.Inner = &faas.Inner{}
-	}
-	c.record.Inner.Runner = c.w.launch.Runner
-	c.started = now
-	c.mu.Unlock()
-	c.w.count()
-	if !c.w.background(c.run) {
-		return errClosed
-	}
-	return nil
-}
-
-// errClosed says that nothing is done any more.
-var errClosed = errors.New("the worker is closed")
-
-// enter adds to what Close waits for; false: it is closed.
-func (w *Worker) enter() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		return false
-	}
-	w.tasks.Add(1)
-	return true
-}
-
-// background runs f in a goroutine that Close waits for; false: it is closed.
-func (w *Worker) background(f func()) bool {
-	if !w.enter() {
-		return false
-	}
-	go func() {
-		defer w.tasks.Done()
-		f()
-	}()
-	return true
-}
 
 // Abandon gives the slot of a call back that was not accepted. After Accept it does nothing.
 func (c *Call) Abandon() {
@@ -203,11 +77,6 @@ func (c *Call) Log(ctx context.Context, from int64, follow bool) (io.ReadCloser,
 		return r, nil
 	}
 	return &limited{Reader: io.LimitReader(r, max(c.log.Size()-max(from, 0), 0)), Closer: r}, nil
-}
-
-type limited struct {
-	io.Reader
-	io.Closer
 }
 
 // Cancel ends the command: SIGTERM now, SIGKILL 10 s later. The outcome is then
@@ -301,36 +170,6 @@ func (c *Call) expire() {
 	c.acked = true
 	c.mu.Unlock()
 	c.settle()
-}
-
-// input is what a caller sent.
-type input struct {
-	form  *form.Input
-	fault error // what is wrong with it; it is committed all the same
-	raw   sink  // nil: it is still to be fetched
-	sum   string
-}
-
-func (in *input) release() {
-	if file, is := in.raw.(*scratch.File); is {
-		file.Release()
-	}
-}
-
-// describe returns what the record says of the input.
-func (in *input) describe(t *task.Task) *faas.Input {
-	if in.raw == nil {
-		known := faas.Input{ContentType: t.Request.ContentType}
-		if t.Record.Input != nil {
-			known = *t.Record.Input
-		}
-		known.Stored = true
-		return &known
-	}
-	return &faas.Input{
-		Size: in.raw.Size(), SHA256: in.sum, ContentType: t.Request.ContentType,
-		Stored: in.raw.Size() == 0 || t.InputURL != "" || t.Put.Input == "" && t.Record.Input != nil && t.Record.Input.Stored,
-	}
 }
 
 // words are the command's arguments and environment.

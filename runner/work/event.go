@@ -2,29 +2,12 @@ package work
 
 import (
 	"context"
-	"errors"
 
 	"davit/internal/task"
 )
 
-// ErrSlow says that a reader of events fell too far behind.
-var ErrSlow = errors.New("events were not read in time")
-
 // maxBehind is how many events a reader may be behind.
 const maxBehind = 4096
-
-// feed gives each event to each reader, in order. Its worker's mutex guards it.
-type feed struct {
-	seq     int64
-	failed  *task.Event // that the start process failed
-	readers map[*reader]bool
-}
-
-type reader struct {
-	waiting []task.Event
-	slow    bool
-	more    chan struct{} // holds a token when something waits
-}
 
 // publish numbers an event and gives it to the readers; w.mu is held.
 func (w *Worker) publish(e task.Event) {

@@ -8,10 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/argv"
 	"davit/runner/command"
@@ -23,29 +21,6 @@ const (
 	firstCheck          = 5 * time.Millisecond
 	mostBetweenChecks   = 100 * time.Millisecond
 )
-
-// StartError says that the start process failed; the worker drains.
-type StartError struct {
-	Detail  string
-	LogTail string
-}
-
-// Error returns the detail.
-func (e *StartError) Error() string { return "start process: " + e.Detail }
-
-// starter runs the start process and knows whether calls may run.
-type starter struct {
-	w       *Worker
-	spec    *faas.StartProcess // nil: there is none
-	room    *workspace.Room
-	process *command.Process
-	log     tail
-	settled chan struct{} // closed when it is ready or has failed
-
-	mu     sync.Mutex
-	ready  bool
-	failed *StartError
-}
 
 // newStarter makes the start process's room.
 func (w *Worker) newStarter() error {
@@ -228,12 +203,6 @@ func (w *Worker) Ready(ctx context.Context) error {
 		return errClosed
 	}
 	return err
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu sync.Mutex
-	b  []byte
 }
 
 // Write implements io.Writer.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"sync"
 	"time"
 
 	"davit/internal/faas"
@@ -25,16 +24,6 @@ const (
 	// gateway before it is stored: mostly one has settled it by then.
 	ackSoon = time.Second
 )
-
-// uploads is how far the storing of a call is; the call's mutex guards it.
-type uploads struct {
-	must   bool // keep, whatever the task says
-	spare  bool // do not, unless a caller was told so: the store is too far behind
-	begun  bool // the input is being stored
-	stored bool // it is stored
-	timer  *time.Timer
-	done   sync.WaitGroup // the input's upload
-}
 
 // Keep makes the call kept as task.MustKeep does: its input is stored at once and
 // its result when it has ended. After the end it does nothing.
@@ -68,28 +57,6 @@ func (c *Call) watchInput() {
 		c.uploads.timer = time.AfterFunc(inputDelay, c.storeInput)
 		c.mu.Unlock()
 	}
-}
-
-func keepsAll(k faas.Keep) bool { return k == faas.KeepAll || k == "" }
-
-// kept reports whether a call with that outcome is kept.
-func (c *Call) kept(o *task.Outcome) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	wanted := keepsAll(c.task.Keep) || c.task.Keep == faas.KeepFailed && o.Reason != ""
-	return c.mustKeep() || wanted && !c.uploads.spare
-}
-
-// mustKeep is with c.mu held.
-func (c *Call) mustKeep() bool { return c.task.MustKeep || c.uploads.must }
-
-// inputFile returns the input if it is to be stored.
-func (c *Call) inputFile() *scratch.File {
-	file, is := c.input.raw.(*scratch.File)
-	if !is || c.task.Put.Input == "" {
-		return nil
-	}
-	return file
 }
 
 // storeInput begins to store the input, once.
@@ -187,13 +154,6 @@ func (c *Call) store() {
 	patience = c.storeOutcome(stored, deadline, patience)
 	c.w.tell(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: stored})
 	c.retire(patience, c.expire)
-}
-
-// isPromised reports whether a caller was told that the call is kept.
-func (c *Call) isPromised() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mustKeep()
 }
 
 // storeOutcome stores the outcome for a gateway that may find neither runner nor call
@@ -315,3 +275,10 @@ func (f fetched) Size() int64 { return f.size }
 
 // SHA256 returns their sum.
 func (f fetched) SHA256() string { return f.sum }
+
+// storeDeadline is when uploads are given up; the signed URLs end then, too.
+func (c *Call) storeDeadline() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.started.Add(c.task.Timeout.Std() + storeExtra)
+}

@@ -1,29 +1,22 @@
 package work
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"davit/internal/faas"
 	"davit/internal/task"
-	"davit/runner/argv"
 	"davit/runner/command"
+	"davit/runner/form"
 	"davit/runner/result"
+	"davit/runner/scratch"
 	"davit/runner/transfer"
 	"davit/runner/workspace"
 )
-
-// ErrBusy says that the worker takes no call now: no slot is free, it drains, it
-// holds that invocation already, or it was launched for another. Nothing was taken.
-var ErrBusy = errors.New("no free slot")
 
 const (
 	cleaningWait = 500 * time.Millisecond // that Take waits for a slot that is being cleaned
@@ -90,181 +83,8 @@ type slot struct {
 	places []string // the variables that name its folders
 }
 
-// New makes the folders below launch.Dir and starts the start process, if there
-// is one. Calls may be taken at once: they wait until the start process is ready.
-func New(launch task.Launch, o Options) (*Worker, error) {
-	w := &Worker{
-		launch: launch, log: o.Log, now: o.Now, client: &transfer.Client{HTTP: o.HTTP}, zipper: result.NewZipper(),
-		base: argv.Base(launch.Env, o.Path), limit: argv.Limit(), uploads: make(chan struct{}, 4),
-		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}), common: workspace.NewCommon(launch.Common),
-		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes), backlog: newBacklog(o.Behind),
-	}
-	if w.log == nil {
-		w.log = slog.New(slog.DiscardHandler)
-	}
-	if w.now == nil {
-		w.now = time.Now
-	}
-	if o.HTTP == nil {
-		w.client = transfer.New()
-	}
-	w.life, w.end = context.WithCancel(context.Background())
-	if err := w.open(o); err != nil {
-		return nil, errors.Join(err, w.Close())
-	}
-	w.starter.begin()
-	w.tasks.Go(w.keepHouse)
-	if age := launch.MaxAge.Std(); age > 0 {
-		w.tasks.Go(func() { w.drainAfter(age) })
-	}
-	return w, nil
-}
-
-// open makes folders, rooms and the host.
-func (w *Worker) open(o Options) (err error) {
-	dir, err := filepath.Abs(w.launch.Dir)
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("open worker: %w", err)
-	}
-	w.launch.Dir = dir
-	w.scratch, w.shared = filepath.Join(dir, "scratch"), filepath.Join(dir, "shared")
-	for _, made := range []string{w.scratch, w.shared, filepath.Join(dir, "slots")} {
-		if err := os.MkdirAll(made, 0o700); err != nil {
-			return fmt.Errorf("open worker: %w", err)
-		}
-	}
-	if w.source, err = workspace.OpenSource(w.launch.SourceDir); err != nil {
-		return fmt.Errorf("open worker: %w", err)
-	}
-	if w.host, err = command.NewHost(command.Options{Memory: int64(w.launch.Memory), Grace: o.Grace, Now: w.now}); err != nil {
-		return fmt.Errorf("open worker: %w", err)
-	}
-	for i := range max(w.launch.Slots, 1) {
-		s, err := w.newSlot(filepath.Join(dir, "slots", fmt.Sprint(i)))
-		if err != nil {
-			return err
-		}
-		w.slots = append(w.slots, s)
-	}
-	return w.newStarter()
-}
-
-func (w *Worker) newSlot(dir string) (*slot, error) {
-	room, err := workspace.New(dir, w.source)
-	if err != nil {
-		return nil, fmt.Errorf("open worker: %w", err)
-	}
-	places := argv.Places{Home: room.Home(), Temp: room.Temp(), Shared: w.shared, Request: room.Request()}
-	return &slot{room: room, places: places.Variables()}, nil
-}
-
 // single reports whether the worker takes one task in its life.
 func (w *Worker) single() bool { return w.launch.Start != faas.StartWarm }
-
-// Take takes a slot for an invocation, or returns ErrBusy. While a slot is being
-// cleaned it waits for it, for at most half a second. A call that was taken is
-// then accepted or abandoned.
-func (w *Worker) Take(id faas.InvocationID) (*Call, error) {
-	var late <-chan time.Time
-	for {
-		call, cleaned := w.tryTake(id)
-		if call != nil {
-			return call, nil
-		}
-		if cleaned == nil {
-			return nil, ErrBusy
-		}
-		if late == nil {
-			timer := time.NewTimer(cleaningWait)
-			defer timer.Stop()
-			late = timer.C
-		}
-		select {
-		case <-cleaned:
-		case <-late:
-			return nil, ErrBusy
-		}
-	}
-}
-
-// tryTake takes a slot, or returns what to wait for; nil: nothing is worth waiting for.
-func (w *Worker) tryTake(id faas.InvocationID) (*Call, <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_, held := w.calls[id]
-	other := w.launch.Invocation != "" && w.launch.Invocation != id
-	if held || other || w.draining {
-		return nil, nil
-	}
-	s := w.pop()
-	if s == nil {
-		if w.cleaning == 0 {
-			return nil, nil
-		}
-		if w.cleaned == nil {
-			w.cleaned = make(chan struct{})
-		}
-		return nil, w.cleaned
-	}
-	call := newCall(w, id, s)
-	w.calls[id] = call
-	w.publish(task.Event{Kind: task.EventTaken, Invocation: id})
-	return call, nil
-}
-
-// pop takes a free slot, or returns nil; w.mu is held.
-func (w *Worker) pop() *slot {
-	last := len(w.slots) - 1
-	if last < 0 {
-		return nil
-	}
-	s := w.slots[last]
-	w.slots = w.slots[:last]
-	return s
-}
-
-// Find returns the call that holds an invocation, from its acceptance until it is forgotten.
-func (w *Worker) Find(id faas.InvocationID) (*Call, bool) {
-	w.mu.Lock()
-	call, held := w.calls[id]
-	w.mu.Unlock()
-	if !held || !call.isAccepted() {
-		return nil, false
-	}
-	return call, true
-}
-
-// Held returns what the worker has accepted and not forgotten.
-func (w *Worker) Held() []task.Held {
-	var held []task.Held
-	for _, call := range w.all() {
-		if call.isAccepted() {
-			held = append(held, call.held())
-		}
-	}
-	return held
-}
-
-// all returns the calls, accepted or not.
-func (w *Worker) all() []*Call {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	calls := make([]*Call, 0, len(w.calls))
-	for _, call := range w.calls {
-		calls = append(calls, call)
-	}
-	return calls
-}
-
-// Free returns how many slots a Take would find.
-func (w *Worker) Free() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.free()
-}
 
 func (w *Worker) free() int {
 	if w.draining {
@@ -273,107 +93,140 @@ func (w *Worker) free() int {
 	return len(w.slots)
 }
 
-// count notes an accepted call: a worker may be done with taking after it.
-func (w *Worker) count() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.accepted++
-	switch most := w.launch.MaxCalls; {
-	case w.single():
-		w.draining = true
-	case most > 0 && w.accepted >= most:
-		w.drain("it has taken its max_calls")
-	}
+// The kinds of answers.
+const (
+	kindZip  = "zip"
+	kindFile = "file"
+)
+
+// resultFiles are what a command gave, where it is kept.
+type resultFiles struct {
+	zip      *scratch.File // also when the answer is a file, for the store
+	out      *scratch.File // stdout, when that is the result
+	raw      *os.File      // the one file, when that is the answer
+	rawSize  int64
+	kind     string
+	filename string
 }
 
-// Drain takes no more calls; those that are taken go on.
-func (w *Worker) Drain(why string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.drain(why)
+// Behind bounds what has ended and is still to be uploaded. While it is more, a call
+// waits before its command is started, so that calls go on at the store's pace and
+// scratch does not fill. A single call may be larger. Zero values mean the defaults.
+type Behind struct {
+	Calls    int           // 256
+	Bytes    int64         // of inputs, results and logs; 2 GiB
+	Patience time.Duration // of a call that waits while no upload ends; 1 min
 }
 
-func (w *Worker) drain(why string) {
-	if w.draining {
-		return
-	}
-	w.draining = true
-	w.publish(task.Event{Kind: task.EventDraining, Detail: why})
-	w.checkDone()
+// backlog counts what is still to be uploaded.
+type backlog struct {
+	most Behind
+
+	mu    sync.Mutex
+	calls int
+	bytes int64
+	moved chan struct{} // closed when an upload ended; nil: nobody waits
 }
 
-func (w *Worker) drainAfter(age time.Duration) {
-	timer := time.NewTimer(age)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		w.Drain("it has reached its max_age")
-	case <-w.life.Done():
-	}
+// Call is one invocation on this runner. Its methods may be called at the same time.
+type Call struct {
+	w    *Worker
+	id   faas.InvocationID
+	slot *slot // until it is given back
+
+	life context.Context //nolint:containedctx // of the call: until it is cancelled or the worker closes
+	end  context.CancelCauseFunc
+
+	// Set by Accept, before the call is accepted; then only read.
+	task  *task.Task
+	input *input
+	log   *scratch.File
+
+	uploads uploads // after Accept, its own goroutine's and under mu
+
+	mu       sync.Mutex
+	accepted bool
+	givenUp  bool
+	record   faas.Invocation
+	process  *command.Process
+	started  time.Time // of the command, or when it would have been
+	outcome  *task.Outcome
+	answer   resultFiles   // with outcome
+	answered chan struct{} // closed when outcome is there
+	ended    bool          // the outcome is complete
+	retired  bool          // uploads are done or given up
+	acked    bool
+	readers  int  // of answers, and those who wait for one
+	expected bool // one of them is who posted the call, and has not asked yet
+	expiry   *time.Timer
 }
 
-// Done is closed when the worker drains and holds nothing more: the program may end.
-func (w *Worker) Done() <-chan struct{} { return w.done }
-
-// checkDone closes done when there is nothing left to do; w.mu is held.
-func (w *Worker) checkDone() {
-	if w.draining && len(w.calls) == 0 && w.cleaning == 0 {
-		w.doneOnce.Do(func() { close(w.done) })
-	}
+// input is what a caller sent.
+type input struct {
+	form  *form.Input
+	fault error // what is wrong with it; it is committed all the same
+	raw   sink  // nil: it is still to be fetched
+	sum   string
 }
 
-// forget drops a call that nobody needs any more, or that gave its slot back.
-func (w *Worker) forget(c *Call) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.calls, c.id)
-	w.checkDone()
+// feed gives each event to each reader, in order. Its worker's mutex guards it.
+type feed struct {
+	seq     int64
+	failed  *task.Event // that the start process failed
+	readers map[*reader]bool
 }
 
-// toClean says that a slot is about to be cleaned, so that a Take waits for it.
-func (w *Worker) toClean() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cleaning++
+type reader struct {
+	waiting []task.Event
+	slow    bool
+	more    chan struct{} // holds a token when something waits
 }
 
-// clean makes a slot free again, after toClean. What cannot be cleaned stays shut, and the worker drains.
-func (w *Worker) clean(s *slot) {
-	err := errors.Join(s.room.Clean(), w.cleanCommon())
-	if err != nil {
-		w.log.Error("workspace cannot be cleaned", "cause", err)
-	}
-	dirty := w.host.Dirty()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cleaning--
-	w.slots = append(w.slots, s)
-	switch {
-	case dirty:
-		w.drain("dirty: a process was left behind that belongs to no call")
-	case err != nil:
-		w.drain("dirty: a workspace cannot be cleaned")
-	}
-	if w.cleaned != nil {
-		close(w.cleaned)
-		w.cleaned = nil
-	}
-	w.checkDone()
+// Parts has a gateway arrange an upload that is too large for one PUT. Its methods try
+// again until ctx ends, or it is no use.
+type Parts interface {
+	BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error)
+	CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error
 }
 
-// keepHouse reaps what ends by itself and tells the free slots from time to time.
-func (w *Worker) keepHouse() {
-	reap, tell := time.NewTicker(reapEvery), time.NewTicker(slotsEvery)
-	defer reap.Stop()
-	defer tell.Stop()
-	for {
-		select {
-		case <-reap.C:
-			w.host.Reap()
-		case <-tell.C:
-			w.tell(task.Event{Kind: task.EventSlots})
-		case <-w.life.Done():
-			return
+// starter runs the start process and knows whether calls may run.
+type starter struct {
+	w       *Worker
+	spec    *faas.StartProcess // nil: there is none
+	room    *workspace.Room
+	process *command.Process
+	log     tail
+	settled chan struct{} // closed when it is ready or has failed
+
+	mu     sync.Mutex
+	ready  bool
+	failed *StartError
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+// uploads is how far the storing of a call is; the call's mutex guards it.
+type uploads struct {
+	must   bool // keep, whatever the task says
+	spare  bool // do not, unless a caller was told so: the store is too far behind
+	begun  bool // the input is being stored
+	stored bool // it is stored
+	timer  *time.Timer
+	done   sync.WaitGroup // the input's upload
+}
+
+// release gives it up.
+func (r *resultFiles) release() {
+	for _, f := range []*scratch.File{r.zip, r.out} {
+		if f != nil {
+			f.Release()
 		}
+	}
+	if r.raw != nil {
+		_ = r.raw.Close() // a Body that reads it has it duplicated
 	}
 }

@@ -35,18 +35,6 @@ type Room struct {
 	requestSize int64
 }
 
-// New makes a room in the folder dir, which must not exist yet.
-func New(dir string, source *Source) (*Room, error) {
-	r := &Room{
-		dir: dir, work: filepath.Join(dir, workName), home: filepath.Join(dir, homeName), temp: filepath.Join(dir, tempName),
-		source: source,
-	}
-	if err := r.build(); err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
 // Work is the working directory of the command.
 func (r *Room) Work() string { return r.work }
 
@@ -141,41 +129,9 @@ func (r *Room) Root() (*os.Root, error) {
 	return root, nil
 }
 
-// Clean makes the room as new. No process of the call may be left.
-func (r *Room) Clean() error {
-	changed, err := r.restore()
-	r.usedAt = time.Time{}
-	if err == nil {
-		if changed {
-			r.noteTimes()
-		}
-		return nil
-	}
-	if err := r.Remove(); err != nil {
-		return err
-	}
-	return r.build()
-}
-
-// use notes that the call begins to do something.
-func (r *Room) use() {
-	if r.usedAt.IsZero() {
-		r.usedAt = time.Now()
-	}
-}
-
 // paths are the folders, as in r.folders.
 func (r *Room) paths() [4]string {
 	return [4]string{r.dir, r.work, r.home, r.temp}
-}
-
-// Remove removes the room.
-func (r *Room) Remove() error {
-	if r.request != nil {
-		_ = r.request.Close()
-		r.request = nil
-	}
-	return RemoveAll(r.dir)
 }
 
 // RemoveAll removes a tree whatever its modes and depth, or nothing if it is not
@@ -196,34 +152,9 @@ func RemoveAll(path string) error {
 	return removeAt(parent, filepath.Base(path))
 }
 
-// build makes everything anew and notes what it is.
-func (r *Room) build() error {
-	if err := os.MkdirAll(filepath.Dir(r.dir), 0o700); err != nil {
-		return fmt.Errorf("make workspace: %w", err)
+// use notes that the call begins to do something.
+func (r *Room) use() {
+	if r.usedAt.IsZero() {
+		r.usedAt = time.Now()
 	}
-	for i, dir := range r.paths() {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return fmt.Errorf("make workspace: %w", err)
-		}
-		if err := r.folders[i].note(dir); err != nil {
-			return fmt.Errorf("make workspace: %w", err)
-		}
-	}
-	for name, target := range r.source.links {
-		if err := os.Symlink(target, filepath.Join(r.Work(), name)); err != nil {
-			return fmt.Errorf("link source: %w", err)
-		}
-	}
-	file, err := os.OpenFile(r.Request(), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("make request file: %w", err)
-	}
-	r.request, r.requestSize = file, 0
-	var st unix.Stat_t
-	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
-		return fmt.Errorf("make request file: %w", err)
-	}
-	r.requestNode = nodeOf(&st)
-	r.noteTimes()
-	return nil
 }

@@ -2,15 +2,7 @@ package park
 
 import (
 	"net/http"
-	"sync"
 )
-
-// visits counts running handlers, which http.Server does not wait for when it is closed.
-type visits struct {
-	mu   sync.Mutex
-	over bool
-	wg   sync.WaitGroup
-}
 
 // of returns h, counted.
 func (v *visits) of(h http.Handler) http.Handler {

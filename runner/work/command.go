@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"strings"
-	"time"
 
 	"davit/internal/faas"
 	"davit/internal/task"
@@ -31,12 +29,6 @@ func (c *Call) run() {
 	c.w.tell(task.Event{Kind: task.EventEnded, Invocation: c.id, Outcome: o})
 	c.store()
 	stored()
-}
-
-func (c *Call) copyRecord() *faas.Invocation {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.record.Clone()
 }
 
 // execute runs the command and fills in the outcome; it returns what was found of the
@@ -220,19 +212,4 @@ func (c *Call) reason(end *command.End) (reason faas.Reason, detail string) {
 		return faas.ReasonExitCode, fmt.Sprintf("the command ended with exit code %d", end.Exit)
 	}
 	return "", ""
-}
-
-// logTail fills in the log's end of a failure.
-func (c *Call) logTail(o *task.Outcome) {
-	o.LogSize = c.log.Size()
-	if o.Reason != "" && o.LogTail == "" {
-		o.LogTail = strings.ToValidUTF8(string(c.log.Tail(task.LogTailBytes)), "\ufffd")
-	}
-}
-
-// storeDeadline is when uploads are given up; the signed URLs end then, too.
-func (c *Call) storeDeadline() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.started.Add(c.task.Timeout.Std() + storeExtra)
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"davit/internal/faas"
@@ -20,18 +19,6 @@ const askWithin = 3 * time.Minute // a store makes an object of thousands of par
 
 // ErrAsked says that asking a gateway again is no use.
 var ErrAsked = errors.New("the gateways refuse")
-
-// Desk is where a runner asks its gateways for what it cannot do alone: uploads in
-// parts. Any connected gateway will do, and it asks again until one answers. It is
-// made before Run, which tells it where the gateways are.
-type Desk struct {
-	ref   faas.RevisionRef
-	token string
-	http  *http.Client
-
-	mu       sync.Mutex
-	gateways func() []string
-}
 
 // NewDesk returns a Desk that asks with the token of a revision.
 func NewDesk(ref faas.RevisionRef, token string) *Desk {

@@ -5,17 +5,19 @@
 //
 // It does not know how a task is run: package work does. The protocol is told in
 // package task. Start at Run; link.go is the life of the connections to one
-// gateway, slot.go and control.go are what is served over them, watch.go says when
+// gateway, slot.go and control.go are what is served over them, end.go says when
 // the runner ends.
 package park
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"davit/internal/faas"
@@ -40,45 +42,12 @@ type Terms struct {
 	Drain time.Duration // what runs goes on after the context ended; 30 s
 }
 
-func (t Terms) complete() Terms {
-	for _, d := range []struct {
-		term  *time.Duration
-		usual time.Duration
-	}{{&t.Alone, 2 * time.Minute}, {&t.Unfit, 10 * time.Second}, {&t.Unack, 10 * time.Minute}, {&t.Drain, 30 * time.Second}} {
-		if *d.term == 0 {
-			*d.term = d.usual
-		}
-	}
-	return t
-}
-
 // The reasons for which Run ends with an error.
 var (
 	ErrStart = errors.New("the worker did not get ready")
 	ErrUnfit = errors.New("every gateway refuses this runner")
 	ErrAlone = errors.New("no gateway can be reached")
 )
-
-// Run parks the worker's slots at all gateways and serves them, until the worker is
-// done or there is no reason to go on. It returns nil when the worker is done and
-// its answers were read, or when ctx ended: what runs then has Terms.Drain to end,
-// and Run returns at once if nothing does. Otherwise it returns ErrStart, ErrUnfit
-// or ErrAlone. Nothing of Run goes on when it has returned; the worker does.
-func Run(ctx context.Context, w Worker, o Options) error {
-	l := newLot(w, o)
-	defer l.close()
-	if o.Desk != nil {
-		o.Desk.open(l.connected)
-	}
-	l.group.Go(func() { l.findGateways(l.life) })
-	l.group.Go(func() { l.getReady(l.life) })
-	l.group.Go(func() { l.follow(l.life) })
-	l.group.Go(l.serveSlots)
-	if o.Hello.Start == faas.StartStandby {
-		l.group.Go(l.rehearse)
-	}
-	return l.untilOver(ctx)
-}
 
 // lot is everything that is parked.
 type lot struct {
@@ -112,52 +81,6 @@ type lot struct {
 	answers     int                             // that are being given
 	served      map[net.Conn]time.Time          // slots' connections that stand, and when an answer was last given on it
 	unacked     map[faas.InvocationID]time.Time // stored, and until when an acknowledgement is awaited
-}
-
-func newLot(w Worker, o Options) *lot {
-	o.Terms = o.Terms.complete()
-	l := &lot{
-		worker:    w,
-		opts:      o,
-		log:       o.Log,
-		ready:     make(chan struct{}),
-		queue:     make(chan net.Conn),
-		notice:    make(chan struct{}, 1),
-		renamed:   make(chan struct{}, 1),
-		links:     map[string]*link{},
-		seen:      time.Now(),
-		accepting: map[faas.InvocationID]bool{},
-		served:    map[net.Conn]time.Time{},
-		changed:   make(chan struct{}),
-		unacked:   map[faas.InvocationID]time.Time{},
-	}
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
-	}
-	l.life, l.end = context.WithCancel(context.Background())
-	l.slots = l.slotServer()
-	l.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
-	return l
-}
-
-// close ends every connection and waits for what Run started.
-func (l *lot) close() {
-	l.end()
-	_ = l.slots.Close()
-	l.group.Wait()
-	l.visits.end()
-}
-
-// getReady waits for the worker, and lets the slots be parked.
-func (l *lot) getReady(ctx context.Context) {
-	err := l.worker.Ready(ctx)
-	if err == nil {
-		close(l.ready)
-		return
-	}
-	if ctx.Err() == nil {
-		l.fail(err)
-	}
 }
 
 // fail notes that the worker did not get ready.
@@ -229,4 +152,87 @@ func (l *lot) held() []task.Held {
 		}
 	}
 	return held
+}
+
+// Desk is where a runner asks its gateways for what it cannot do alone: uploads in
+// parts. Any connected gateway will do, and it asks again until one answers. It is
+// made before Run, which tells it where the gateways are.
+type Desk struct {
+	ref   faas.RevisionRef
+	token string
+	http  *http.Client
+
+	mu       sync.Mutex
+	gateways func() []string
+}
+
+// earlyReader reads what a handshake's reader read too much, then the connection.
+type earlyReader struct {
+	br   *bufio.Reader // nil once it is empty
+	conn net.Conn
+}
+
+// Read reads from one of both.
+func (r *earlyReader) Read(p []byte) (int, error) {
+	if r.br != nil {
+		if r.br.Buffered() > 0 {
+			return r.br.Read(p)
+		}
+		r.br = nil
+	}
+	return r.conn.Read(p)
+}
+
+// feed is the worker's events on their way to one gateway. It is begun before the
+// hello is made, so that what the hello does not know yet, an event tells.
+type feed struct {
+	lot    *lot
+	cancel context.CancelFunc
+	events chan task.Event
+	first  task.Event
+	over   chan struct{} // closed when no more events come
+	err    error         // why; read after over is closed
+	batch  []task.Event  // reused for what goes out together
+	asked  sync.Once
+}
+
+// link is all connections to one address.
+type link struct {
+	lot     *lot
+	address string
+	log     *slog.Logger
+	ctx     context.Context //nolint:containedctx // the link's life, which others end
+	cancel  context.CancelFunc
+
+	// Guarded by lot.mu.
+	wanted  bool           // the address is still named
+	down    bool           // the last try to connect failed
+	gateway faas.GatewayID // whose control connection stands; "" for none
+	told    int64          // Seq of the last event that it was sent
+	refused error          // why it does not let this runner in, for good
+}
+
+// parkedConn is a connection whose other end is now the client.
+type parkedConn struct {
+	net.Conn
+	early  *earlyReader
+	used   atomic.Bool // it carried a call
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Read reads first what came right behind the handshake.
+func (c *parkedConn) Read(p []byte) (int, error) { return c.early.Read(p) }
+
+// Close closes the connection and tells who waits for that.
+func (c *parkedConn) Close() error {
+	defer c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// visits counts running handlers, which http.Server does not wait for when it is closed.
+type visits struct {
+	mu   sync.Mutex
+	over bool
+	wg   sync.WaitGroup
 }

@@ -174,13 +174,6 @@ func (h *Host) ownerOf(p *Process, pid int, st stat) owner {
 	return nobody
 }
 
-// traces are what a stray shows of where it comes from.
-type traces struct {
-	stat
-	environ string
-	dir     string // that it works in
-}
-
 // byService reports whether the service made a stray; h.mu is held.
 func (h *Host) byService(pid int, t *traces) bool {
 	if h.service == nil {
@@ -227,4 +220,23 @@ func (h *Host) reap(pid int) bool {
 		h.mu.Unlock()
 		return true
 	}
+}
+
+// Dirty reports whether a stray is left that no command could be found for. No
+// more commands should be started then.
+func (h *Host) Dirty() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.dirty
+}
+
+// others counts the commands that run beside p; h.mu is held.
+func (h *Host) others(p *Process) int {
+	n := 0
+	for _, other := range h.running {
+		if other != p && !other.spec.Service {
+			n++
+		}
+	}
+	return n
 }

@@ -19,13 +19,6 @@ import (
 // onePutBytes is the most that S3 takes in one PUT.
 const onePutBytes = 5 << 30
 
-// Parts has a gateway arrange an upload that is too large for one PUT. Its methods try
-// again until ctx ends, or it is no use.
-type Parts interface {
-	BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error)
-	CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error
-}
-
 // errNoParts says that one PUT takes any size here.
 var errNoParts = errors.New("the store wants no parts")
 

@@ -1,0 +1,4 @@
+package command
+
+// bufferBytes is how much is read at a time.
+const bufferBytes = 32 << 10

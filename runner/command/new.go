@@ -1,0 +1,6 @@
+package command
+
+// New returns a command that Run is to run.
+func (h *Host) New(spec Spec) *Process {
+	return &Process{host: h, spec: spec, pidfd: -1, log: -1, out: -1, kills: -1}
+}

@@ -1,0 +1,71 @@
+package form
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"strings"
+
+	"davit/internal/faas"
+)
+
+// AddPath adds the path's fields.
+func (in *Input) AddPath(fields [][2]string) error {
+	for _, f := range fields {
+		if err := in.add(f[0], f[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddQuery adds the fields of a raw query. Davit's own davit-format is left out.
+func (in *Input) AddQuery(query string) error {
+	return in.addPairs(query, "the query", func(name string) bool { return name != "davit-format" })
+}
+
+// ReadBody reads a body to its end, or to the first fault. An error that is no
+// *Fault is body's or the keeper's.
+func (in *Input) ReadBody(body io.Reader, contentType string, declared []faas.Field) error {
+	kind, params, err := mime.ParseMediaType(contentType)
+	switch {
+	case kind == "multipart/form-data", err != nil && strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentType)), "multipart/form-data"):
+		if err != nil {
+			return Faultf("the Content-Type cannot be read (%v); send multipart/form-data; boundary=…", err)
+		}
+		return in.readMultipart(body, params["boundary"])
+	case kind == "application/x-www-form-urlencoded":
+		return in.readEncoded(body)
+	case isJSON(kind) && len(declared) > 0:
+		return in.readJSON(body, declared)
+	}
+	return in.readRaw(body, contentType)
+}
+
+func isJSON(kind string) bool {
+	return kind == "application/json" || strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")
+}
+
+// readRaw keeps a body that is no form as a file; an empty one is none.
+func (in *Input) readRaw(body io.Reader, contentType string) error {
+	first := make([]byte, 512)
+	n, err := io.ReadFull(body, first)
+	if err == nil { // a small file is written at once, and most bodies are none
+		var more int
+		first = append(first, make([]byte, 4<<10)...)
+		more, err = io.ReadFull(body, first[n:])
+		n += more
+	}
+	whole := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // io.ReadFull returns them bare
+	if whole && n == 0 {
+		return nil
+	}
+	if err != nil && !whole {
+		return err
+	}
+	from := io.Reader(bytes.NewReader(first[:n]))
+	if !whole {
+		from = io.MultiReader(from, body)
+	}
+	return in.keep(File{Field: BodyName, Name: BodyName, ContentType: contentType}, from)
+}

@@ -1,0 +1,89 @@
+package park
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"davit/internal/faas"
+)
+
+func (t Terms) complete() Terms {
+	for _, d := range []struct {
+		term  *time.Duration
+		usual time.Duration
+	}{{&t.Alone, 2 * time.Minute}, {&t.Unfit, 10 * time.Second}, {&t.Unack, 10 * time.Minute}, {&t.Drain, 30 * time.Second}} {
+		if *d.term == 0 {
+			*d.term = d.usual
+		}
+	}
+	return t
+}
+
+// Run parks the worker's slots at all gateways and serves them, until the worker is
+// done or there is no reason to go on. It returns nil when the worker is done and
+// its answers were read, or when ctx ended: what runs then has Terms.Drain to end,
+// and Run returns at once if nothing does. Otherwise it returns ErrStart, ErrUnfit
+// or ErrAlone. Nothing of Run goes on when it has returned; the worker does.
+func Run(ctx context.Context, w Worker, o Options) error {
+	l := newLot(w, o)
+	defer l.close()
+	if o.Desk != nil {
+		o.Desk.open(l.connected)
+	}
+	l.group.Go(func() { l.findGateways(l.life) })
+	l.group.Go(func() { l.getReady(l.life) })
+	l.group.Go(func() { l.follow(l.life) })
+	l.group.Go(l.serveSlots)
+	if o.Hello.Start == faas.StartStandby {
+		l.group.Go(l.rehearse)
+	}
+	return l.untilOver(ctx)
+}
+
+func newLot(w Worker, o Options) *lot {
+	o.Terms = o.Terms.complete()
+	l := &lot{
+		worker:    w,
+		opts:      o,
+		log:       o.Log,
+		ready:     make(chan struct{}),
+		queue:     make(chan net.Conn),
+		notice:    make(chan struct{}, 1),
+		renamed:   make(chan struct{}, 1),
+		links:     map[string]*link{},
+		seen:      time.Now(),
+		accepting: map[faas.InvocationID]bool{},
+		served:    map[net.Conn]time.Time{},
+		changed:   make(chan struct{}),
+		unacked:   map[faas.InvocationID]time.Time{},
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	l.life, l.end = context.WithCancel(context.Background())
+	l.slots = l.slotServer()
+	l.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
+	return l
+}
+
+// close ends every connection and waits for what Run started.
+func (l *lot) close() {
+	l.end()
+	_ = l.slots.Close()
+	l.group.Wait()
+	l.visits.end()
+}
+
+// getReady waits for the worker, and lets the slots be parked.
+func (l *lot) getReady(ctx context.Context) {
+	err := l.worker.Ready(ctx)
+	if err == nil {
+		close(l.ready)
+		return
+	}
+	if ctx.Err() == nil {
+		l.fail(err)
+	}
+}

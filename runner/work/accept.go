@@ -1,0 +1,91 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"davit/internal/faas"
+	"davit/internal/task"
+	"davit/runner/form"
+	"davit/runner/scratch"
+)
+
+// Accept reads the task and the input from body to its end, which is the commit,
+// and starts the command in the background: ask for its Answer then, whether it can be
+// used or not. When it returns an error (the body was cut, is no task, is too large, the
+// start process has failed since it was ready, or ctx ended), nothing ran and the slot is
+// free again. An input that is whole but malformed is no error: its outcome tells.
+func (c *Call) Accept(ctx context.Context, body io.Reader) error {
+	begun := c.w.now()
+	if !c.w.enter() {
+		return errClosed
+	}
+	defer c.w.tasks.Done()
+	err := c.receive(ctx, body)
+	if err == nil {
+		err = c.commit(begun)
+	}
+	if err != nil {
+		c.giveBack()
+		return err
+	}
+	return nil
+}
+
+// commit makes the call one that was accepted, and runs it.
+func (c *Call) commit(begun time.Time) error {
+	if err := c.w.starter.broken(); err != nil {
+		return err
+	}
+	now := c.w.now()
+	c.mu.Lock()
+	if c.givenUp || c.accepted {
+		c.mu.Unlock()
+		return errors.New("the call was given up")
+	}
+	c.accepted, c.readers, c.expected = true, 1, true
+	c.record = *c.task.Record.Clone()
+	c.record.State, c.record.Start, c.record.StartedAt = faas.Running, c.w.launch.Start, &now
+	c.record.Phases.Input = faas.Duration(now.Sub(begun))
+	c.record.Input = c.input.describe(c.task)
+	if c.record.Inner == nil {
+		c.record.Inner = &faas.Inner{}
+	}
+	c.record.Inner.Runner = c.w.launch.Runner
+	c.started = now
+	c.mu.Unlock()
+	c.w.count()
+	if !c.w.background(c.run) {
+		return errClosed
+	}
+	return nil
+}
+
+// receive reads the task and its input. Its errors are the body's or the disk's;
+// what is wrong with an input that came whole is kept for the outcome.
+func (c *Call) receive(ctx context.Context, body io.Reader) error {
+	body = &patient{ctx: ctx, life: c.life, from: body}
+	t, err := task.ReadTask(body)
+	if err != nil {
+		return err
+	}
+	if t.Record.ID != c.id {
+		return fmt.Errorf("read task: it is for %q, the slot was taken for %q", t.Record.ID, c.id)
+	}
+	c.task = t
+	c.log = scratch.NewLossy(c.w.scratch)
+	c.input = &input{form: form.New(c.slot.room)}
+	if t.InputURL == "" {
+		return c.readInput(body)
+	}
+	switch n, err := io.CopyN(io.Discard, body, 1); {
+	case n != 0:
+		return errors.New("read input: none was to follow the task")
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("read input: %w", err)
+	}
+	return nil
+}

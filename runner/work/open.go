@@ -1,0 +1,118 @@
+package work
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"davit/internal/faas"
+	"davit/internal/task"
+	"davit/runner/argv"
+	"davit/runner/command"
+	"davit/runner/result"
+	"davit/runner/transfer"
+	"davit/runner/workspace"
+)
+
+// New makes the folders below launch.Dir and starts the start process, if there
+// is one. Calls may be taken at once: they wait until the start process is ready.
+func New(launch task.Launch, o Options) (*Worker, error) {
+	w := &Worker{
+		launch: launch, log: o.Log, now: o.Now, client: &transfer.Client{HTTP: o.HTTP}, zipper: result.NewZipper(),
+		base: argv.Base(launch.Env, o.Path), limit: argv.Limit(), uploads: make(chan struct{}, 4),
+		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}), common: workspace.NewCommon(launch.Common),
+		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes), backlog: newBacklog(o.Behind),
+	}
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
+	if w.now == nil {
+		w.now = time.Now
+	}
+	if o.HTTP == nil {
+		w.client = transfer.New()
+	}
+	w.life, w.end = context.WithCancel(context.Background())
+	if err := w.open(o); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	w.starter.begin()
+	w.tasks.Go(w.keepHouse)
+	if age := launch.MaxAge.Std(); age > 0 {
+		w.tasks.Go(func() { w.drainAfter(age) })
+	}
+	return w, nil
+}
+
+// open makes folders, rooms and the host.
+func (w *Worker) open(o Options) (err error) {
+	dir, err := filepath.Abs(w.launch.Dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("open worker: %w", err)
+	}
+	w.launch.Dir = dir
+	w.scratch, w.shared = filepath.Join(dir, "scratch"), filepath.Join(dir, "shared")
+	for _, made := range []string{w.scratch, w.shared, filepath.Join(dir, "slots")} {
+		if err := os.MkdirAll(made, 0o700); err != nil {
+			return fmt.Errorf("open worker: %w", err)
+		}
+	}
+	if w.source, err = workspace.OpenSource(w.launch.SourceDir); err != nil {
+		return fmt.Errorf("open worker: %w", err)
+	}
+	if w.host, err = command.NewHost(command.Options{Memory: int64(w.launch.Memory), Grace: o.Grace, Now: w.now}); err != nil {
+		return fmt.Errorf("open worker: %w", err)
+	}
+	for i := range max(w.launch.Slots, 1) {
+		s, err := w.newSlot(filepath.Join(dir, "slots", fmt.Sprint(i)))
+		if err != nil {
+			return err
+		}
+		w.slots = append(w.slots, s)
+	}
+	return w.newStarter()
+}
+
+func (w *Worker) newSlot(dir string) (*slot, error) {
+	room, err := workspace.New(dir, w.source)
+	if err != nil {
+		return nil, fmt.Errorf("open worker: %w", err)
+	}
+	places := argv.Places{Home: room.Home(), Temp: room.Temp(), Shared: w.shared, Request: room.Request()}
+	return &slot{room: room, places: places.Variables()}, nil
+}
+
+func (w *Worker) drainAfter(age time.Duration) {
+	timer := time.NewTimer(age)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		w.Drain("it has reached its max_age")
+	case <-w.life.Done():
+	}
+}
+
+// keepHouse reaps what ends by itself and tells the free slots from time to time.
+func (w *Worker) keepHouse() {
+	reap, tell := time.NewTicker(reapEvery), time.NewTicker(slotsEvery)
+	defer reap.Stop()
+	defer tell.Stop()
+	for {
+		select {
+		case <-reap.C:
+			w.host.Reap()
+		case <-tell.C:
+			w.tell(task.Event{Kind: task.EventSlots})
+		case <-w.life.Done():
+			return
+		}
+	}
+}

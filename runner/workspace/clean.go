@@ -1,0 +1,79 @@
+package workspace
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// New makes a room in the folder dir, which must not exist yet.
+func New(dir string, source *Source) (*Room, error) {
+	r := &Room{
+		dir: dir, work: filepath.Join(dir, workName), home: filepath.Join(dir, homeName), temp: filepath.Join(dir, tempName),
+		source: source,
+	}
+	if err := r.build(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Clean makes the room as new. No process of the call may be left.
+func (r *Room) Clean() error {
+	changed, err := r.restore()
+	r.usedAt = time.Time{}
+	if err == nil {
+		if changed {
+			r.noteTimes()
+		}
+		return nil
+	}
+	if err := r.Remove(); err != nil {
+		return err
+	}
+	return r.build()
+}
+
+// Remove removes the room.
+func (r *Room) Remove() error {
+	if r.request != nil {
+		_ = r.request.Close()
+		r.request = nil
+	}
+	return RemoveAll(r.dir)
+}
+
+// build makes everything anew and notes what it is.
+func (r *Room) build() error {
+	if err := os.MkdirAll(filepath.Dir(r.dir), 0o700); err != nil {
+		return fmt.Errorf("make workspace: %w", err)
+	}
+	for i, dir := range r.paths() {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("make workspace: %w", err)
+		}
+		if err := r.folders[i].note(dir); err != nil {
+			return fmt.Errorf("make workspace: %w", err)
+		}
+	}
+	for name, target := range r.source.links {
+		if err := os.Symlink(target, filepath.Join(r.Work(), name)); err != nil {
+			return fmt.Errorf("link source: %w", err)
+		}
+	}
+	file, err := os.OpenFile(r.Request(), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("make request file: %w", err)
+	}
+	r.request, r.requestSize = file, 0
+	var st unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		return fmt.Errorf("make request file: %w", err)
+	}
+	r.requestNode = nodeOf(&st)
+	r.noteTimes()
+	return nil
+}
