@@ -84,10 +84,11 @@ func (p *edgeParts) info() api.Info {
 		Version: version.String(), Mode: mode, Sandbox: p.runners.launcher.Sandbox(),
 		Parts:        map[string]string{"redis": redis, "store": p.objects.kind, "launcher": cfg.Launcher},
 		Capabilities: cfg.capabilities(),
-		Limits: map[string]any{
-			"max_archive": cfg.sizes.maxArchive, "max_archive_unpacked": cfg.sizes.maxUnpacked, "max_archive_entries": cfg.MaxArchiveEntries,
-			"max_log": cfg.sizes.maxLog, "max_result": cfg.sizes.maxResult, "max_runners": cfg.MaxRunners, "runner_grace": faas.Duration(cfg.RunnerGrace),
-			"not_enforced": p.runners.launcher.Caveats(), "lease": faas.Duration(cfg.Lease), "drain": faas.Duration(cfg.Drain), "body_idle": faas.Duration(cfg.BodyIdle),
+		Limits: api.InForce{
+			BodyIdle: faas.Duration(cfg.BodyIdle), Drain: faas.Duration(cfg.Drain), Lease: faas.Duration(cfg.Lease),
+			MaxArchive: cfg.sizes.maxArchive, MaxArchiveEntries: cfg.MaxArchiveEntries, MaxArchiveUnpacked: cfg.sizes.maxUnpacked,
+			MaxLog: cfg.sizes.maxLog, MaxResult: cfg.sizes.maxResult, MaxRunners: cfg.MaxRunners,
+			NotEnforced: p.runners.launcher.Caveats(), RunnerGrace: faas.Duration(cfg.RunnerGrace),
 		},
 	}
 }

@@ -161,13 +161,13 @@ func (k *console) mine(h handler) handler {
 // signedIn is nil for a request with the token, or with a session.
 func (k *console) signedIn(r *edge.Request) error {
 	if token, there := bearer(r); there {
-		if k.token.opens(token) {
+		if k.signIn.token.opens(token) {
 			return nil
 		}
 		return unauthorized("the token in the Authorization header is not the right one")
 	}
 	if cookie := sessionCookie(r); cookie != "" {
-		if _, ok := k.sessions.read(cookie); ok {
+		if _, ok := k.signIn.sessions.read(cookie); ok {
 			return nil
 		}
 		return unauthorized("the session has ended: sign in again")

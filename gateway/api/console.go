@@ -3,20 +3,23 @@ package api
 import (
 	"crypto/sha256"
 	"html/template"
+	"log/slog"
 	"sync"
 	"time"
+
+	"davit/internal/faas"
 )
 
 // console serves the page and the API of Davit's users.
 type console struct {
 	ConsoleOptions
-	guard    *guard
-	token    *tokenCheck
-	sessions *sessions
-	signIns  *signIns
-	page     *page
-	plain    *template.Template
-	invoked  invocations
+	guard     *guard
+	signIn    *signIn
+	page      *page
+	functions *functions
+	triggers  *triggersAPI
+	secrets   *secretsAPI
+	invoked   invocations
 }
 
 // tokenCheck compares tokens with the one that opens everything, in a time that
@@ -95,3 +98,49 @@ const plainPages = `{{define "head"}}<!doctype html>
 {{with .LogTail}}{{if .}}<pre>{{.}}</pre>{{end}}{{end}}
 <p><a href="/">To the console</a></p><p><small>Request {{.RequestID}}</small></p>
 </main></body></html>{{end}}`
+
+// functions serves the functions and their revisions.
+type functions struct {
+	reader    FunctionReader
+	registrar FunctionRegistrar
+	changer   FunctionChanger
+	slots     func(faas.RevisionRef) map[faas.Start]SlotCounts
+	limits    *Limits
+	uploads   *uploads
+}
+
+// secretsAPI serves the names of secrets; values can only be put.
+type secretsAPI struct {
+	keeper SecretKeeper
+	limits *Limits
+}
+
+// signIn starts and ends sessions, and serves the pages without scripts.
+type signIn struct {
+	token    *tokenCheck
+	sessions *sessions
+	codes    *signIns
+	secure   bool // cookies are sent through TLS only
+	plain    *template.Template
+	log      *slog.Logger
+}
+
+// triggersAPI serves the triggers, and the form that registers functions too.
+type triggersAPI struct {
+	reader    TriggerReader
+	registrar TriggerRegistrar
+	forms     FormRegistrar
+	functions *functions
+	uploads   *uploads
+	limits    *Limits
+	callsURL  callsURL
+}
+
+// callsURL is where callers reach the triggers.
+type callsURL string
+
+// uploads reads forms and their files.
+type uploads struct {
+	dir    string // of files that cannot be streamed on; "": the system's
+	limits *Limits
+}

@@ -281,7 +281,7 @@ func startConsole(t *testing.T, limits Limits) *consoleUnderTest {
 			"app.js":     {Data: []byte("// code")}, "style.css": {Data: []byte("p{}")}, "notes.xyz": {Data: []byte("not served")},
 		},
 		Info: func() Info {
-			return Info{Version: "1", Mode: "embedded", Sandbox: "none", Parts: map[string]string{"store": "folder"}, Limits: map[string]any{"max": 1}}
+			return Info{Version: "1", Mode: "embedded", Sandbox: "none", Parts: map[string]string{"store": "folder"}, Limits: InForce{MaxRunners: 1}}
 		},
 		Token: testToken, Secret: []byte("secret"), Hosts: []string{"Davit.example:8080"}, CallsURL: "http://0.0.0.0:8081", TempDir: t.TempDir(),
 		Limits: limits, Log: log, Now: u.now,

@@ -16,19 +16,19 @@ import (
 // mostBuildWait bounds ?wait= of a registration.
 const mostBuildWait = time.Hour
 
-func (k *console) listFunctions(r *edge.Request) error {
+func (fs *functions) list(r *edge.Request) error {
 	q := readQuery(r)
 	limit, cursor := q.page()
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := k.Functions.ListFunctions(r.Context(), limit, cursor)
+	items, next, err := fs.reader.ListFunctions(r.Context(), limit, cursor)
 	if err != nil {
 		return err
 	}
 	views := make([]*functionView, 0, len(items))
 	for _, f := range items {
-		view, err := k.viewFunction(r.Context(), f)
+		view, err := fs.view(r.Context(), f)
 		if faas.KindOf(err) == faas.NotFound {
 			continue // deleted meanwhile
 		}
@@ -40,28 +40,28 @@ func (k *console) listFunctions(r *edge.Request) error {
 	return sendJSON(r, http.StatusOK, listOf(views, next))
 }
 
-func (k *console) getFunction(r *edge.Request) error {
+func (fs *functions) get(r *edge.Request) error {
 	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
 	}
-	return k.sendFunction(r, http.StatusOK, name)
+	return fs.send(r, http.StatusOK, name)
 }
 
-func (k *console) sendFunction(r *edge.Request, status int, name faas.FunctionName) error {
-	f, err := k.Functions.FindFunction(r.Context(), name)
+func (fs *functions) send(r *edge.Request, status int, name faas.FunctionName) error {
+	f, err := fs.reader.FindFunction(r.Context(), name)
 	if err != nil {
 		return err
 	}
-	view, err := k.viewFunction(r.Context(), f)
+	view, err := fs.view(r.Context(), f)
 	if err != nil {
 		return err
 	}
 	return sendJSON(r, status, view)
 }
 
-func (k *console) viewFunction(ctx context.Context, f *faas.Function) (*functionView, error) {
-	latest, err := k.Functions.FindRevision(ctx, faas.RevisionRef{Function: f.Name, Number: f.Latest})
+func (fs *functions) view(ctx context.Context, f *faas.Function) (*functionView, error) {
+	latest, err := fs.reader.FindRevision(ctx, faas.RevisionRef{Function: f.Name, Number: f.Latest})
 	if err != nil {
 		return nil, err
 	}
@@ -73,10 +73,10 @@ func (k *console) viewFunction(ctx context.Context, f *faas.Function) (*function
 	var live *faas.Revision
 	if f.Live > 0 {
 		view.Live = &f.Live
-		if live, err = k.liveRevision(ctx, f, latest); err != nil {
+		if live, err = fs.liveRevision(ctx, f, latest); err != nil {
 			return nil, err
 		}
-		if slots := k.Slots(live.Ref()); slots != nil {
+		if slots := fs.slots(live.Ref()); slots != nil {
 			view.Slots = slots
 		}
 	}
@@ -84,15 +84,15 @@ func (k *console) viewFunction(ctx context.Context, f *faas.Function) (*function
 	return view, nil
 }
 
-func (k *console) liveRevision(ctx context.Context, f *faas.Function, latest *faas.Revision) (*faas.Revision, error) {
+func (fs *functions) liveRevision(ctx context.Context, f *faas.Function, latest *faas.Revision) (*faas.Revision, error) {
 	if f.Live == latest.Number {
 		return latest, nil
 	}
-	return k.Functions.FindRevision(ctx, faas.RevisionRef{Function: f.Name, Number: f.Live})
+	return fs.reader.FindRevision(ctx, faas.RevisionRef{Function: f.Name, Number: f.Live})
 }
 
 // putFunction registers a revision: an archive as a form, or an image as JSON.
-func (k *console) putFunction(r *edge.Request) error {
+func (fs *functions) put(r *edge.Request) error {
 	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
@@ -109,23 +109,23 @@ func (k *console) putFunction(r *edge.Request) error {
 	var done *Registered
 	switch media {
 	case mediaMultipart:
-		done, err = k.putSource(r, name, params["boundary"])
+		done, err = fs.putSource(r, name, params["boundary"])
 	case mediaJSON, "":
-		done, err = k.putImage(r, name)
+		done, err = fs.putImage(r, name)
 	default:
 		return faas.Errorf(faas.Invalid, "the body is sent as %s; send multipart/form-data with the parts spec and source, or application/json with an image", text.Clip(media, 80))
 	}
 	if err != nil {
 		return err
 	}
-	if err := k.awaitBuild(r, done, wait); err != nil {
+	if err := fs.awaitBuild(r, done, wait); err != nil {
 		return err
 	}
-	return k.sendRegistered(r, done)
+	return fs.sendRegistered(r, done)
 }
 
-func (k *console) putImage(r *edge.Request, name faas.FunctionName) (*Registered, error) {
-	body, err := readJSON(r, k.Limits.JSONBytes)
+func (fs *functions) putImage(r *edge.Request, name faas.FunctionName) (*Registered, error) {
+	body, err := readJSON(r, fs.limits.JSONBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -133,16 +133,16 @@ func (k *console) putImage(r *edge.Request, name faas.FunctionName) (*Registered
 	if err != nil {
 		return nil, err
 	}
-	return k.Register.PutImage(r.LastingContext(), name, spec)
+	return fs.registrar.PutImage(r.LastingContext(), name, spec)
 }
 
 // awaitBuild waits for the build of what was registered, at most so long; it is an
 // error when that failed.
-func (k *console) awaitBuild(r *edge.Request, done *Registered, wait time.Duration) error {
+func (fs *functions) awaitBuild(r *edge.Request, done *Registered, wait time.Duration) error {
 	if wait > 0 && done.Revision.State == faas.RevisionBuilding {
 		ctx, cancel := r.WaitingContext()
 		defer cancel()
-		now, err := k.Register.WaitReady(ctx, done.Revision.Ref(), wait)
+		now, err := fs.registrar.WaitReady(ctx, done.Revision.Ref(), wait)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -151,13 +151,13 @@ func (k *console) awaitBuild(r *edge.Request, done *Registered, wait time.Durati
 		}
 	}
 	if done.Revision.State == faas.RevisionFailed {
-		return k.buildFailed(r, done.Revision)
+		return fs.buildFailed(r, done.Revision)
 	}
 	return nil
 }
 
 // sendRegistered answers a registration.
-func (k *console) sendRegistered(r *edge.Request, done *Registered) error {
+func (fs *functions) sendRegistered(r *edge.Request, done *Registered) error {
 	rev := done.Revision
 	r.Set("Location", "/v1/functions/"+string(rev.Function))
 	status := http.StatusOK
@@ -167,15 +167,15 @@ func (k *console) sendRegistered(r *edge.Request, done *Registered) error {
 	case done.Created:
 		status = http.StatusCreated
 	}
-	return k.sendFunction(r, status, rev.Function)
+	return fs.send(r, status, rev.Function)
 }
 
 // logTailBytes is how much of a log's end a problem carries.
 const logTailBytes = 4 << 10
 
-func (k *console) buildFailed(r *edge.Request, rev *faas.Revision) error {
+func (fs *functions) buildFailed(r *edge.Request, rev *faas.Revision) error {
 	e := faas.Errorf(faas.BuildFailed, "revision %d of function %q did not get ready: %s", rev.Number, rev.Function, orDefault(rev.Detail, "see its log"))
-	log, err := k.Change.BuildLog(r.Context(), rev.Ref(), false)
+	log, err := fs.changer.BuildLog(r.Context(), rev.Ref(), false)
 	if err != nil {
 		e.Err = err
 		return e
@@ -205,7 +205,7 @@ func tailOf(r io.Reader, n int) ([]byte, error) {
 	}
 }
 
-func (k *console) deleteFunction(r *edge.Request) error {
+func (fs *functions) delete(r *edge.Request) error {
 	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
@@ -215,13 +215,13 @@ func (k *console) deleteFunction(r *edge.Request) error {
 	if q.err != nil {
 		return q.err
 	}
-	if err := k.Change.DeleteFunction(r.LastingContext(), name, withTriggers); err != nil {
+	if err := fs.changer.DeleteFunction(r.LastingContext(), name, withTriggers); err != nil {
 		return err
 	}
 	return sendNothing(r)
 }
 
-func (k *console) listRevisions(r *edge.Request) error {
+func (fs *functions) listRevisions(r *edge.Request) error {
 	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
@@ -231,19 +231,19 @@ func (k *console) listRevisions(r *edge.Request) error {
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := k.Functions.ListRevisions(r.Context(), name, limit, cursor)
+	items, next, err := fs.reader.ListRevisions(r.Context(), name, limit, cursor)
 	if err != nil {
 		return err
 	}
 	return sendJSON(r, http.StatusOK, listOf(items, next))
 }
 
-func (k *console) rollback(r *edge.Request) error {
+func (fs *functions) rollback(r *edge.Request) error {
 	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
 		return err
 	}
-	body, err := readJSON(r, k.Limits.JSONBytes)
+	body, err := readJSON(r, fs.limits.JSONBytes)
 	if err != nil {
 		return err
 	}
@@ -256,13 +256,13 @@ func (k *console) rollback(r *edge.Request) error {
 	if sent.Revision == nil || *sent.Revision < 1 {
 		return &faas.Error{Kind: faas.NotAllowed, Detail: "revision must be the number of one of the function's revisions", Fields: []faas.FieldError{{Pointer: "/revision", Detail: "must be a number from 1"}}}
 	}
-	if err := k.Change.Rollback(r.LastingContext(), name, *sent.Revision); err != nil {
+	if err := fs.changer.Rollback(r.LastingContext(), name, *sent.Revision); err != nil {
 		return err
 	}
-	return k.sendFunction(r, http.StatusOK, name)
+	return fs.send(r, http.StatusOK, name)
 }
 
-func (k *console) buildLog(r *edge.Request) error {
+func (fs *functions) buildLog(r *edge.Request) error {
 	ref, err := pathRevision(r)
 	if err != nil {
 		return err
@@ -272,8 +272,8 @@ func (k *console) buildLog(r *edge.Request) error {
 	if q.err != nil {
 		return q.err
 	}
-	return sendLog(r, k.Limits.Heartbeat, from, follow, func(open logRequest) (io.ReadCloser, error) {
-		log, err := k.Change.BuildLog(open.ctx, ref, open.follow)
+	return sendLog(r, fs.limits.Heartbeat, from, follow, func(open logRequest) (io.ReadCloser, error) {
+		log, err := fs.changer.BuildLog(open.ctx, ref, open.follow)
 		if err != nil {
 			return nil, err
 		}

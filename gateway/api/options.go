@@ -90,7 +90,22 @@ type Info struct {
 	Mode    string            `json:"mode"`    // "embedded", or "configured" when a part is a real one
 	Parts   map[string]string `json:"parts"`   // e.g. "store": "folder"
 	Sandbox string            `json:"sandbox"` // what confines commands
-	Limits  map[string]any    `json:"limits"`  // in force, by name
+	Limits  InForce           `json:"limits"`
 
 	Capabilities faas.Capabilities `json:"capabilities"` // what functions can ask for
+}
+
+// InForce are the limits of the installation.
+type InForce struct {
+	BodyIdle           faas.Duration `json:"body_idle"`
+	Drain              faas.Duration `json:"drain"`
+	Lease              faas.Duration `json:"lease"`
+	MaxArchive         faas.Bytes    `json:"max_archive"`
+	MaxArchiveEntries  int           `json:"max_archive_entries"`
+	MaxArchiveUnpacked faas.Bytes    `json:"max_archive_unpacked"`
+	MaxLog             faas.Bytes    `json:"max_log"`
+	MaxResult          faas.Bytes    `json:"max_result"`
+	MaxRunners         int           `json:"max_runners"` // 0: any number
+	NotEnforced        []string      `json:"not_enforced"`
+	RunnerGrace        faas.Duration `json:"runner_grace"`
 }

@@ -14,8 +14,8 @@ import (
 
 // putSource registers an archive. Where the spec comes first, as it should, the
 // archive goes on as it arrives; else it waits on disk for the spec.
-func (k *console) putSource(r *edge.Request, name faas.FunctionName, boundary string) (*Registered, error) {
-	p, err := newParts(r, &k.Limits, boundary)
+func (fs *functions) putSource(r *edge.Request, name faas.FunctionName, boundary string) (*Registered, error) {
+	p, err := newParts(r, fs.limits, boundary)
 	if err != nil {
 		return nil, err
 	}
@@ -28,9 +28,9 @@ func (k *console) putSource(r *edge.Request, name faas.FunctionName, boundary st
 	}
 	switch part.FormName() {
 	case "spec":
-		return k.putSpecFirst(r, name, p, part)
+		return fs.putSpecFirst(r, name, p, part)
 	case "source":
-		return k.putSourceFirst(r, name, p, part)
+		return fs.putSourceFirst(r, name, p, part)
 	}
 	return nil, unknownPart(part)
 }
@@ -48,8 +48,8 @@ func unknownPart(part *multipart.Part) error {
 	return e
 }
 
-func (k *console) readSpec(part io.Reader) (faas.FunctionSpec, error) {
-	b, err := small(part, "spec", k.Limits.JSONBytes)
+func (fs *functions) readSpec(part io.Reader) (faas.FunctionSpec, error) {
+	b, err := small(part, "spec", fs.limits.JSONBytes)
 	if err != nil {
 		return faas.FunctionSpec{}, err
 	}
@@ -82,21 +82,21 @@ func (p *parts) over() error {
 	return unknownPart(part)
 }
 
-func (k *console) putSpecFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
-	spec, err := k.readSpec(part)
+func (fs *functions) putSpecFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
+	spec, err := fs.readSpec(part)
 	if err != nil {
 		return nil, err
 	}
 	if part, err = p.wanted("source"); err != nil {
 		return nil, err
 	}
-	most := k.Limits.SourceBytes
-	return k.Register.PutSource(r.LastingContext(), name, spec, &source{part: part, left: most, most: most, last: p.over})
+	most := fs.limits.SourceBytes
+	return fs.registrar.PutSource(r.LastingContext(), name, spec, &source{part: part, left: most, most: most, last: p.over})
 }
 
-func (k *console) putSourceFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
-	most := k.Limits.SourceBytes
-	file, err := k.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
+func (fs *functions) putSourceFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
+	most := fs.limits.SourceBytes
+	file, err := fs.uploads.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
 	if err != nil {
 		return nil, err
 	}
@@ -104,12 +104,12 @@ func (k *console) putSourceFirst(r *edge.Request, name faas.FunctionName, p *par
 	if part, err = p.wanted("spec"); err != nil {
 		return nil, err
 	}
-	spec, err := k.readSpec(part)
+	spec, err := fs.readSpec(part)
 	if err != nil {
 		return nil, err
 	}
 	if err := p.over(); err != nil {
 		return nil, err
 	}
-	return k.Register.PutSource(r.LastingContext(), name, spec, file)
+	return fs.registrar.PutSource(r.LastingContext(), name, spec, file)
 }

@@ -10,17 +10,8 @@ import (
 // NewConsole returns the server of the page and the API.
 func NewConsole(o ConsoleOptions) *Server {
 	o.Limits = o.Limits.withDefaults()
-	k := &console{
-		ConsoleOptions: o,
-		guard:          newGuard(o.Hosts),
-		token:          newTokenCheck(o.Token),
-		sessions:       newSessions(o.Secret, o.Token, o.SessionTTL, o.Now),
-		signIns:        newSignIns(o.Now),
-		page:           newPage(o.Page),
-		plain:          newPlainPages(),
-		invoked:        invocations{port: o.Invocations, prefix: "/v1/invocations/", heartbeat: o.Limits.Heartbeat},
-	}
-	s := newServer("console", o.Limits, o.Requests, &answerer{listener: "console", log: o.Log, page: k.errorPage})
+	k := newConsole(o)
+	s := newServer("console", o.Limits, o.Requests, &answerer{listener: "console", log: o.Log, page: k.signIn.errorPage})
 	k.publicRoutes(s)
 	k.functionRoutes(s)
 	k.triggerRoutes(s)
@@ -28,7 +19,29 @@ func NewConsole(o ConsoleOptions) *Server {
 	k.secretRoutes(s)
 	k.otherRoutes(s)
 	s.HandleRest(k.pageOrNothing)
-	return &Server{Server: s, name: "console", signIns: k.signIns}
+	return &Server{Server: s, name: "console", signIns: k.signIn.codes}
+}
+
+func newConsole(o ConsoleOptions) *console {
+	k := &console{
+		ConsoleOptions: o,
+		guard:          newGuard(o.Hosts),
+		page:           newPage(o.Page),
+		invoked:        invocations{port: o.Invocations, prefix: "/v1/invocations/", heartbeat: o.Limits.Heartbeat},
+	}
+	limits := &k.Limits
+	k.signIn = &signIn{
+		token: newTokenCheck(o.Token), sessions: newSessions(o.Secret, o.Token, o.SessionTTL, o.Now), codes: newSignIns(o.Now),
+		secure: o.Secure, plain: newPlainPages(), log: o.Log,
+	}
+	files := &uploads{dir: o.TempDir, limits: limits}
+	k.functions = &functions{reader: o.Functions, registrar: o.Register, changer: o.Change, slots: o.Slots, limits: limits, uploads: files}
+	k.triggers = &triggersAPI{
+		reader: o.Triggers, registrar: o.SetTriggers, forms: o.Forms, functions: k.functions, uploads: files,
+		limits: limits, callsURL: callsURL(o.CallsURL),
+	}
+	k.secrets = &secretsAPI{keeper: o.Secrets, limits: limits}
+	return k
 }
 
 // publicRoutes are those that need no token. Probes may know us by any name.
@@ -37,28 +50,28 @@ func (k *console) publicRoutes(s *edge.Server) {
 	get(s, "/readyz", k.readiness)
 	get(s, "/metrics", k.metrics)
 	get(s, "/openapi.yaml", k.guarded(k.description))
-	get(s, "/sign-in", k.guarded(k.signInPage))
-	s.Handle(http.MethodPost, "/v1/session", k.guarded(k.startSession))
-	s.Handle(http.MethodDelete, "/v1/session", k.guarded(k.endSession))
+	get(s, "/sign-in", k.guarded(k.signIn.show))
+	s.Handle(http.MethodPost, "/v1/session", k.guarded(k.signIn.start))
+	s.Handle(http.MethodDelete, "/v1/session", k.guarded(k.signIn.end))
 }
 
 func (k *console) functionRoutes(s *edge.Server) {
-	get(s, "/v1/functions", k.mine(k.listFunctions))
-	get(s, "/v1/functions/{name}", k.mine(k.getFunction))
-	s.Handle(http.MethodPut, "/v1/functions/{name}", k.mine(k.putFunction))
-	s.Handle(http.MethodDelete, "/v1/functions/{name}", k.mine(k.deleteFunction))
-	get(s, "/v1/functions/{name}/revisions", k.mine(k.listRevisions))
-	get(s, "/v1/functions/{name}/revisions/{n}/log", k.mine(k.buildLog))
-	s.Handle(http.MethodPost, "/v1/functions/{name}/rollback", k.mine(k.rollback))
+	get(s, "/v1/functions", k.mine(k.functions.list))
+	get(s, "/v1/functions/{name}", k.mine(k.functions.get))
+	s.Handle(http.MethodPut, "/v1/functions/{name}", k.mine(k.functions.put))
+	s.Handle(http.MethodDelete, "/v1/functions/{name}", k.mine(k.functions.delete))
+	get(s, "/v1/functions/{name}/revisions", k.mine(k.functions.listRevisions))
+	get(s, "/v1/functions/{name}/revisions/{n}/log", k.mine(k.functions.buildLog))
+	s.Handle(http.MethodPost, "/v1/functions/{name}/rollback", k.mine(k.functions.rollback))
 }
 
 func (k *console) triggerRoutes(s *edge.Server) {
-	get(s, "/v1/triggers", k.mine(k.listTriggers))
-	get(s, "/v1/triggers/{name}", k.mine(k.getTrigger))
-	s.Handle(http.MethodPut, "/v1/triggers/{name}", k.mine(k.putTrigger))
-	s.Handle(http.MethodDelete, "/v1/triggers/{name}", k.mine(k.deleteTrigger))
-	get(s, "/v1/triggers/{name}/openapi", k.mine(k.triggerDescription))
-	s.Handle(http.MethodPost, "/register", k.mine(k.registerForm))
+	get(s, "/v1/triggers", k.mine(k.triggers.list))
+	get(s, "/v1/triggers/{name}", k.mine(k.triggers.get))
+	s.Handle(http.MethodPut, "/v1/triggers/{name}", k.mine(k.triggers.put))
+	s.Handle(http.MethodDelete, "/v1/triggers/{name}", k.mine(k.triggers.delete))
+	get(s, "/v1/triggers/{name}/openapi", k.mine(k.triggers.describe))
+	s.Handle(http.MethodPost, "/register", k.mine(k.triggers.registerForm))
 	get(s, "/user.html", k.guarded(func(r *edge.Request) error { return redirectTo(r, "/") }))
 }
 
@@ -103,8 +116,8 @@ func (k *console) pageOrNothing(r *edge.Request) error {
 }
 
 func (k *console) secretRoutes(s *edge.Server) {
-	get(s, "/v1/secrets", k.mine(k.listSecrets))
-	get(s, "/v1/secrets/{name}", k.mine(k.getSecret))
-	s.Handle(http.MethodPut, "/v1/secrets/{name}", k.mine(k.putSecret))
-	s.Handle(http.MethodDelete, "/v1/secrets/{name}", k.mine(k.deleteSecret))
+	get(s, "/v1/secrets", k.mine(k.secrets.list))
+	get(s, "/v1/secrets/{name}", k.mine(k.secrets.get))
+	s.Handle(http.MethodPut, "/v1/secrets/{name}", k.mine(k.secrets.put))
+	s.Handle(http.MethodDelete, "/v1/secrets/{name}", k.mine(k.secrets.delete))
 }

@@ -7,37 +7,37 @@ import (
 	"davit/internal/faas"
 )
 
-func (k *console) listSecrets(r *edge.Request) error {
+func (ss *secretsAPI) list(r *edge.Request) error {
 	q := readQuery(r)
 	limit, cursor := q.page()
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := k.Secrets.List(r.Context(), limit, cursor)
+	items, next, err := ss.keeper.List(r.Context(), limit, cursor)
 	if err != nil {
 		return err
 	}
 	return sendJSON(r, http.StatusOK, listOf(items, next))
 }
 
-func (k *console) getSecret(r *edge.Request) error {
+func (ss *secretsAPI) get(r *edge.Request) error {
 	name, err := pathName[faas.SecretName](r)
 	if err != nil {
 		return err
 	}
-	s, err := k.Secrets.Find(r.Context(), name)
+	s, err := ss.keeper.Find(r.Context(), name)
 	if err != nil {
 		return err
 	}
 	return sendJSON(r, http.StatusOK, s)
 }
 
-func (k *console) putSecret(r *edge.Request) error {
+func (ss *secretsAPI) put(r *edge.Request) error {
 	name, err := pathName[faas.SecretName](r)
 	if err != nil {
 		return err
 	}
-	body, err := readJSON(r, k.Limits.JSONBytes)
+	body, err := readJSON(r, ss.limits.JSONBytes)
 	if err != nil {
 		return err
 	}
@@ -47,11 +47,11 @@ func (k *console) putSecret(r *edge.Request) error {
 	if err := decodeJSON(body, &sent); err != nil {
 		return err
 	}
-	created, err := k.Secrets.Put(r.LastingContext(), name, sent.Value)
+	created, err := ss.keeper.Put(r.LastingContext(), name, sent.Value)
 	if err != nil {
 		return err
 	}
-	s, err := k.Secrets.Find(r.Context(), name)
+	s, err := ss.keeper.Find(r.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -62,12 +62,12 @@ func (k *console) putSecret(r *edge.Request) error {
 	return sendJSON(r, http.StatusCreated, s)
 }
 
-func (k *console) deleteSecret(r *edge.Request) error {
+func (ss *secretsAPI) delete(r *edge.Request) error {
 	name, err := pathName[faas.SecretName](r)
 	if err != nil {
 		return err
 	}
-	if err := k.Secrets.Delete(r.LastingContext(), name); err != nil {
+	if err := ss.keeper.Delete(r.LastingContext(), name); err != nil {
 		return err
 	}
 	return sendNothing(r)

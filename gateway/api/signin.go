@@ -26,10 +26,10 @@ func plainPolicy() string {
 }
 
 // sendPlain answers with one of the plain pages.
-func (k *console) sendPlain(r *edge.Request, status int, name string, data any) {
+func (si *signIn) sendPlain(r *edge.Request, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := k.plain.ExecuteTemplate(&b, name, data); err != nil {
-		k.Log.Error("cannot write a page", "page", name, "cause", err)
+	if err := si.plain.ExecuteTemplate(&b, name, data); err != nil {
+		si.log.Error("cannot write a page", "page", name, "cause", err)
 	}
 	r.Set("Content-Type", "text/html; charset=utf-8")
 	r.Set("Cache-Control", "no-store")
@@ -38,7 +38,7 @@ func (k *console) sendPlain(r *edge.Request, status int, name string, data any) 
 }
 
 // errorPage shows a problem to a person who navigates or sends a form.
-func (k *console) errorPage(r *edge.Request, p *problem) bool {
+func (si *signIn) errorPage(r *edge.Request, p *problem) bool {
 	if !accepts(r, "text/html") || strings.HasPrefix(r.Path(), "/v1/") && r.Path() != "/v1/session" {
 		return false
 	}
@@ -47,46 +47,46 @@ func (k *console) errorPage(r *edge.Request, p *problem) bool {
 		if sessionCookie(r) != "" || r.Method() == http.MethodPost {
 			detail = p.Detail
 		}
-		k.sendPlain(r, p.Status, "sign-in", detail)
+		si.sendPlain(r, p.Status, "sign-in", detail)
 		return true
 	}
-	k.sendPlain(r, p.Status, "problem", p)
+	si.sendPlain(r, p.Status, "problem", p)
 	return true
 }
 
 // signInPage shows the form, or uses up the code of a one-time URL. A reload of
 // such a URL by who it has signed in leads on.
-func (k *console) signInPage(r *edge.Request) error {
+func (si *signIn) show(r *edge.Request) error {
 	code := readQuery(r).text("code")
 	if code == "" || r.Method() == http.MethodHead {
-		k.sendPlain(r, http.StatusOK, "sign-in", "")
+		si.sendPlain(r, http.StatusOK, "sign-in", "")
 		return nil
 	}
-	_, signedIn := k.sessions.read(sessionCookie(r))
-	if !k.signIns.redeem(code) {
+	_, signedIn := si.sessions.read(sessionCookie(r))
+	if !si.codes.redeem(code) {
 		if signedIn {
 			return redirectTo(r, "/")
 		}
-		k.sendPlain(r, http.StatusUnauthorized, "sign-in", "This link was used already, or is older than 10 minutes.")
+		si.sendPlain(r, http.StatusUnauthorized, "sign-in", "This link was used already, or is older than 10 minutes.")
 		return nil
 	}
-	k.setSession(r)
+	si.setSession(r)
 	return redirectTo(r, "/")
 }
 
-func (k *console) setSession(r *edge.Request) {
-	value, ends := k.sessions.start()
-	k.setCookie(r, value, ends)
+func (si *signIn) setSession(r *edge.Request) {
+	value, ends := si.sessions.start()
+	si.setCookie(r, value, ends)
 }
 
-func (k *console) setCookie(r *edge.Request, value string, ends time.Time) {
-	r.SetCookie(&http.Cookie{Name: cookieName, Value: value, Path: "/", Expires: ends, HttpOnly: true, Secure: k.Secure, SameSite: http.SameSiteStrictMode})
+func (si *signIn) setCookie(r *edge.Request, value string, ends time.Time) {
+	r.SetCookie(&http.Cookie{Name: cookieName, Value: value, Path: "/", Expires: ends, HttpOnly: true, Secure: si.secure, SameSite: http.SameSiteStrictMode}) //nolint:gosec // without TLS, a secure cookie would never be sent
 }
 
 const maxSignInBytes = 16 << 10
 
 // startSession signs in, by JSON or by the form.
-func (k *console) startSession(r *edge.Request) error {
+func (si *signIn) start(r *edge.Request) error {
 	media, _, err := mediaType(r)
 	if err != nil {
 		return err
@@ -113,18 +113,18 @@ func (k *console) startSession(r *edge.Request) error {
 	default:
 		return faas.Errorf(faas.Invalid, "send the token as application/json, {\"token\": \"…\"}, or as a form")
 	}
-	if !k.token.opens(sent.Token) {
+	if !si.token.opens(sent.Token) {
 		return unauthorized("The token is not the right one.")
 	}
-	k.setSession(r)
+	si.setSession(r)
 	if form {
 		return redirectTo(r, "/")
 	}
 	return sendNothing(r)
 }
 
-func (k *console) endSession(r *edge.Request) error {
-	k.sessions.end(sessionCookie(r))
-	k.setCookie(r, "", time.Unix(1, 0))
+func (si *signIn) end(r *edge.Request) error {
+	si.sessions.end(sessionCookie(r))
+	si.setCookie(r, "", time.Unix(1, 0))
 	return sendNothing(r)
 }

@@ -84,7 +84,7 @@ func (k *console) limits(r *edge.Request) error {
 	return sendJSON(r, http.StatusOK, struct {
 		Info
 		CallsURL string `json:"calls_url"`
-	}{info, k.callsURL(r)})
+	}{info, k.triggers.callsURL.forCaller(r)})
 }
 
 // events tells of changes until the caller goes. Who comes, or comes back, has

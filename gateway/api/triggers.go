@@ -19,49 +19,49 @@ type triggerView struct {
 	URL string `json:"url"`
 }
 
-func (k *console) viewTrigger(r *edge.Request, t *faas.Trigger) triggerView {
-	return triggerView{Trigger: t, URL: k.callsURL(r) + t.Path}
+func (ts *triggersAPI) view(r *edge.Request, t *faas.Trigger) triggerView {
+	return triggerView{Trigger: t, URL: ts.callsURL.forCaller(r) + t.Path}
 }
 
-func (k *console) listTriggers(r *edge.Request) error {
+func (ts *triggersAPI) list(r *edge.Request) error {
 	q := readQuery(r)
 	limit, cursor := q.page()
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := k.Triggers.ListTriggers(r.Context(), limit, cursor)
+	items, next, err := ts.reader.ListTriggers(r.Context(), limit, cursor)
 	if err != nil {
 		return err
 	}
 	views := make([]triggerView, 0, len(items))
 	for _, t := range items {
-		views = append(views, k.viewTrigger(r, t))
+		views = append(views, ts.view(r, t))
 	}
 	return sendJSON(r, http.StatusOK, listOf(views, next))
 }
 
-func (k *console) findTrigger(r *edge.Request) (*faas.Trigger, error) {
+func (ts *triggersAPI) find(r *edge.Request) (*faas.Trigger, error) {
 	name, err := pathName[faas.TriggerName](r)
 	if err != nil {
 		return nil, err
 	}
-	return k.Triggers.FindTrigger(r.Context(), name)
+	return ts.reader.FindTrigger(r.Context(), name)
 }
 
-func (k *console) getTrigger(r *edge.Request) error {
-	t, err := k.findTrigger(r)
+func (ts *triggersAPI) get(r *edge.Request) error {
+	t, err := ts.find(r)
 	if err != nil {
 		return err
 	}
-	return sendJSON(r, http.StatusOK, k.viewTrigger(r, t))
+	return sendJSON(r, http.StatusOK, ts.view(r, t))
 }
 
-func (k *console) putTrigger(r *edge.Request) error {
+func (ts *triggersAPI) put(r *edge.Request) error {
 	name, err := pathName[faas.TriggerName](r)
 	if err != nil {
 		return err
 	}
-	body, err := readJSON(r, k.Limits.JSONBytes)
+	body, err := readJSON(r, ts.limits.JSONBytes)
 	if err != nil {
 		return err
 	}
@@ -69,27 +69,27 @@ func (k *console) putTrigger(r *edge.Request) error {
 	if err != nil {
 		return err
 	}
-	t, created, err := k.SetTriggers.PutTrigger(r.LastingContext(), name, spec)
+	t, created, err := ts.registrar.PutTrigger(r.LastingContext(), name, spec)
 	if err != nil {
 		return err
 	}
-	return k.sendTrigger(r, t, created)
+	return ts.send(r, t, created)
 }
 
-func (k *console) sendTrigger(r *edge.Request, t *faas.Trigger, created bool) error {
+func (ts *triggersAPI) send(r *edge.Request, t *faas.Trigger, created bool) error {
 	if !created {
-		return sendJSON(r, http.StatusOK, k.viewTrigger(r, t))
+		return sendJSON(r, http.StatusOK, ts.view(r, t))
 	}
 	r.Set("Location", "/v1/triggers/"+string(t.Name))
-	return sendJSON(r, http.StatusCreated, k.viewTrigger(r, t))
+	return sendJSON(r, http.StatusCreated, ts.view(r, t))
 }
 
-func (k *console) deleteTrigger(r *edge.Request) error {
+func (ts *triggersAPI) delete(r *edge.Request) error {
 	name, err := pathName[faas.TriggerName](r)
 	if err != nil {
 		return err
 	}
-	if err := k.SetTriggers.DeleteTrigger(r.LastingContext(), name); err != nil {
+	if err := ts.registrar.DeleteTrigger(r.LastingContext(), name); err != nil {
 		return err
 	}
 	return sendNothing(r)
@@ -102,18 +102,18 @@ const formWait = 10 * time.Second
 // registerForm is the original's form. A person is led back to the page, and
 // shown what is wrong on one of its own where something is; a program gets what
 // the PUT would answer.
-func (k *console) registerForm(r *edge.Request) error {
-	form, done, err := k.readForm(r)
+func (ts *triggersAPI) registerForm(r *edge.Request) error {
+	form, done, err := ts.uploads.readForm(r)
 	if err != nil {
 		return err
 	}
 	defer done()
-	result, err := k.Forms.RegisterForm(r.LastingContext(), form)
+	result, err := ts.forms.RegisterForm(r.LastingContext(), form)
 	if err != nil {
 		return err
 	}
 	if result.Function != nil {
-		if err := k.awaitBuild(r, result.Function, formWait); err != nil {
+		if err := ts.functions.awaitBuild(r, result.Function, formWait); err != nil {
 			return err
 		}
 	}
@@ -121,17 +121,16 @@ func (k *console) registerForm(r *edge.Request) error {
 	case !accepts(r, mediaJSON):
 		return redirectTo(r, "/")
 	case result.Function != nil:
-		return k.sendRegistered(r, result.Function)
+		return ts.functions.sendRegistered(r, result.Function)
 	}
-	return k.sendTrigger(r, result.Trigger, result.Created)
+	return ts.send(r, result.Trigger, result.Created)
 }
 
-// callsURL is where callers reach the triggers: what was set, with the host by
-// which this caller knows us where it names none.
-func (k *console) callsURL(r *edge.Request) string {
-	u, err := url.Parse(k.CallsURL)
+// forCaller is the URL with the host that this caller used, where c names none.
+func (c callsURL) forCaller(r *edge.Request) string {
+	u, err := url.Parse(string(c))
 	if err != nil {
-		return k.CallsURL
+		return string(c)
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "" || err == nil && ip.IsUnspecified() {
 		u.Host = net.JoinHostPort(trimBrackets(hostOnly(r.TargetHost())), u.Port())
@@ -147,10 +146,10 @@ func trimBrackets(host string) string {
 }
 
 // triggerDescription answers with an OpenAPI document of one trigger.
-func (k *console) triggerDescription(r *edge.Request) error {
-	t, err := k.findTrigger(r)
+func (ts *triggersAPI) describe(r *edge.Request) error {
+	t, err := ts.find(r)
 	if err != nil {
 		return err
 	}
-	return sendJSON(r, http.StatusOK, describeTrigger(t, k.callsURL(r)))
+	return sendJSON(r, http.StatusOK, describeTrigger(t, ts.callsURL.forCaller(r)))
 }

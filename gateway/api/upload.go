@@ -134,8 +134,8 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 // spool keeps what r holds on disk, in a file without a name.
-func (k *console) spool(r io.Reader) (*os.File, error) {
-	f, err := os.CreateTemp(k.TempDir, "upload-")
+func (u *uploads) spool(r io.Reader) (*os.File, error) {
+	f, err := os.CreateTemp(u.dir, "upload-")
 	if err != nil {
 		return nil, fmt.Errorf("spool an upload: %w", err)
 	}
@@ -153,14 +153,14 @@ func (k *console) spool(r io.Reader) (*os.File, error) {
 
 // readForm reads an HTML form; its file is spooled, since fields may follow it.
 // The caller calls done when the file has been read.
-func (k *console) readForm(r *edge.Request) (form *Form, done func(), err error) {
+func (u *uploads) readForm(r *edge.Request) (form *Form, done func(), err error) {
 	media, params, err := mediaType(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	switch media {
 	case mediaForm:
-		body, err := readAll(r, k.Limits.JSONBytes)
+		body, err := readAll(r, u.limits.JSONBytes)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -170,17 +170,17 @@ func (k *console) readForm(r *edge.Request) (form *Form, done func(), err error)
 		}
 		return &Form{Values: values}, func() {}, nil
 	case mediaMultipart:
-		return k.readParts(r, params["boundary"])
+		return u.readParts(r, params["boundary"])
 	}
 	return nil, nil, faas.Errorf(faas.Invalid, "the body is sent as %q; send a form: multipart/form-data or application/x-www-form-urlencoded", text.Clip(media, 80))
 }
 
-func (k *console) readParts(r *edge.Request, boundary string) (form *Form, done func(), err error) {
-	p, err := newParts(r, &k.Limits, boundary)
+func (u *uploads) readParts(r *edge.Request, boundary string) (form *Form, done func(), err error) {
+	p, err := newParts(r, u.limits, boundary)
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &formReader{console: k, values: make(map[string][]string), left: k.Limits.JSONBytes}
+	f := &formReader{uploads: u, values: make(map[string][]string), left: u.limits.JSONBytes}
 	for {
 		part, err := p.next()
 		if errors.Is(err, io.EOF) {
@@ -203,7 +203,7 @@ func (k *console) readParts(r *edge.Request, boundary string) (form *Form, done 
 
 // formReader collects a form's parts.
 type formReader struct {
-	console *console
+	uploads *uploads
 	values  map[string][]string
 	fields  int
 	left    int64 // bytes of fields that may still come
@@ -238,8 +238,8 @@ func (f *formReader) addFile(part *multipart.Part) error {
 	if f.file != nil {
 		return faas.Errorf(faas.Invalid, "the form has two files; send one")
 	}
-	most := f.console.Limits.SourceBytes
-	file, err := f.console.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
+	most := f.uploads.limits.SourceBytes
+	file, err := f.uploads.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
 	if err != nil {
 		return err
 	}
