@@ -18,7 +18,7 @@ help: ## list the targets
 build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-gateway ./cmd/davit-gateway
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-runner ./runner
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-runner ./cmd/davit-runner
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-setup ./cmd/davit-setup
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-demo ./hack/demo
 

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 func build(dir string) error {
-	for program, pkg := range map[string]string{"davit-gateway": "../cmd/davit-gateway", "davit-runner": "../runner"} {
+	for program, pkg := range map[string]string{"davit-gateway": "../cmd/davit-gateway", "davit-runner": "../cmd/davit-runner"} {
 		args := append(append([]string{"build"}, buildFlags()...), "-o", filepath.Join(dir, program), pkg)
 		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 			return errors.New("go " + strings.Join(args, " ") + ": " + string(out))

@@ -24,7 +24,7 @@ func newGateway(t *testing.T, settings ...string) *rig.Gateway {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for program, pkg := range map[string]string{"davit-gateway": "../cmd/davit-gateway", "davit-runner": "../runner"} {
+	for program, pkg := range map[string]string{"davit-gateway": "../cmd/davit-gateway", "davit-runner": "../cmd/davit-runner"} {
 		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, program), pkg).CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v\n%s", program, err, out)
 		}

@@ -87,7 +87,7 @@ var builtRunner = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "davit-runner")
-	cmd := exec.Command("go", "build", "-o", path, "davit/runner")
+	cmd := exec.Command("go", "build", "-o", path, "davit/cmd/davit-runner")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

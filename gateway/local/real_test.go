@@ -28,7 +28,7 @@ func buildRunner() (remove func(), err error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, "davit-runner")
-	out, err := exec.Command("go", "build", "-o", path, "davit/runner").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", path, "davit/cmd/davit-runner").CombinedOutput()
 	if err != nil {
 		return nil, errors.Join(errors.New(string(out)), os.RemoveAll(dir))
 	}

@@ -1,4 +1,4 @@
-package main
+package runner
 
 import (
 	"cmp"
@@ -30,9 +30,8 @@ func TestReadLaunch(t *testing.T) {
 		{"no gateways", strings.Replace(whole, `["g:1"]`, "[]", 1), "", "gateways"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Setenv("DAVIT_LAUNCH", test.launch)
-			t.Setenv("DAVIT_TOKEN", test.token)
-			launch, err := readLaunch("", nil)
+			env := []string{"DAVIT_LAUNCH=" + test.launch, "DAVIT_TOKEN=" + test.token}
+			launch, err := readLaunch("", nil, env)
 			if test.wants != "" {
 				if err == nil || !strings.Contains(err.Error(), test.wants) {
 					t.Errorf("error %v, want one about %q", err, test.wants)
