@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// runAwait returns when Redis takes connections and the bucket is there for the
-// gateway's key: then a gateway finds what it needs.
+// runAwait returns when Redis accepts connections and the gateway's key can see the bucket, which is what a gateway needs
+// to start.
 func runAwait(ctx context.Context, flags *flag.FlagSet, args []string, log *slog.Logger) error {
 	redis := flags.String("redis", "/etc/davit/redis/url", "file with the URL of Redis")
 	endpoint := flags.String("endpoint", "http://davit-store:9000", "URL of the store")
@@ -47,7 +47,7 @@ func runAwait(ctx context.Context, flags *flag.FlagSet, args []string, log *slog
 	})
 }
 
-// redisAddress is host:port of a URL that no message may show: it holds the password.
+// redisAddress returns host:port of the URL in a file. No error may contain the URL, because it contains the password.
 func redisAddress(file string) (string, error) {
 	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {
@@ -55,7 +55,7 @@ func redisAddress(file string) (string, error) {
 	}
 	u, err := url.Parse(strings.TrimSpace(string(text)))
 	if err != nil || u.Hostname() == "" {
-		return "", errors.New("the URL of Redis is no redis://[:password@]host[:port]")
+		return "", errors.New("the URL of Redis is not redis://[:password@]host[:port]")
 	}
 	port := u.Port()
 	if port == "" {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// validFor is long: whoever wants new certificates deletes the three secrets and runs the Job again.
+// validFor is long, because certificates are renewed only by deleting the three secrets and running the Job again.
 const validFor = 10 * 365 * 24 * time.Hour
 
 // The names that Docker's own programs give these files.
@@ -23,7 +23,7 @@ const (
 	fileKey  = "key.pem"
 )
 
-// authority signs the certificates of the Docker daemon and its client. Nobody else trusts it.
+// authority signs the certificates of the Docker daemon and its client. Only these two trust it.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -51,12 +51,12 @@ func newAuthority(now time.Time) (*authority, error) {
 func certificate(name string, now time.Time) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:   pkix.Name{CommonName: name, Organization: []string{"davit"}},
-		NotBefore: now.Add(-time.Hour), // clocks of nodes differ
+		NotBefore: now.Add(-time.Hour), // because the clocks of nodes differ
 		NotAfter:  now.Add(validFor),
 	}
 }
 
-// files are the authority's own, from which parseAuthority has it again.
+// files returns the certificate and key of the authority, which parseAuthority reads.
 func (a *authority) files() (map[string][]byte, error) {
 	key, err := x509.MarshalPKCS8PrivateKey(a.key)
 	if err != nil {
@@ -72,12 +72,12 @@ func parseAuthority(files map[string][]byte) (*authority, error) {
 	}
 	key, is := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !is || !pair.Leaf.IsCA {
-		return nil, errors.New("it is no authority that davit-setup made")
+		return nil, errors.New("it is not an authority that davit-setup made")
 	}
 	return &authority{cert: pair.Leaf, key: key}, nil
 }
 
-// issue returns the three files of a server under these names, or without names of a client.
+// issue returns the three files of a server with these host names, or of a client if there are none.
 func (a *authority) issue(now time.Time, name string, hosts ...string) (map[string][]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -33,19 +33,19 @@ type metadata struct {
 	Labels    map[string]string `json:"labels,omitempty"`
 }
 
-// cluster is the API server of the cluster that this pod runs in. Two requests
-// are all that is needed of it; a client library would be most of the program.
+// cluster is a client of the API server of the cluster that this pod runs in. It has the two requests that are needed,
+// because a client library would be most of the program.
 type cluster struct {
 	base  string
 	token string
 	http  *http.Client
 }
 
-// inCluster reads the access that the cluster gave this pod: its service account, mounted at dir.
+// inCluster returns a client with the credentials of this pod: its service account, mounted at dir.
 func inCluster(getenv func(string) string, dir string) (*cluster, error) {
 	host, port := getenv("KUBERNETES_SERVICE_HOST"), getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
-		return nil, errors.New("this process runs in no cluster: the manifests run it as a Job")
+		return nil, errors.New("this process does not run in a cluster: the manifests run it as a Job")
 	}
 	token, err := os.ReadFile(filepath.Join(dir, "token"))
 	if err != nil {
@@ -57,7 +57,7 @@ func inCluster(getenv func(string) string, dir string) (*cluster, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("read the cluster's certificate: ca.crt holds none")
+		return nil, errors.New("read the cluster's certificate: ca.crt has no certificate")
 	}
 	const perRequest = 10 * time.Second
 	return &cluster{
@@ -66,7 +66,7 @@ func inCluster(getenv func(string) string, dir string) (*cluster, error) {
 	}, nil
 }
 
-// refusal is an answer that would be the same the next time.
+// refusal is an answer that another try would not change.
 type refusal struct {
 	status int
 	detail string
@@ -129,7 +129,7 @@ func (c *cluster) do(ctx context.Context, method, path string, body []byte) ([]b
 	}
 	if response.StatusCode >= http.StatusMultipleChoices {
 		var status struct{ Message string }
-		_ = json.Unmarshal(answer, &status) // without a message the number says it
+		_ = json.Unmarshal(answer, &status) // without a message the status code is enough
 		return nil, &refusal{response.StatusCode, status.Message}
 	}
 	return answer, nil

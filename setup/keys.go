@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// key is the access to a store that one user has.
+// key is the access key of one user of a store.
 type key struct {
 	access, secret string
 }
@@ -24,13 +24,13 @@ func readKey(dir string) (key, error) {
 	return key{strings.TrimSpace(string(access)), strings.TrimSpace(string(secret))}, nil
 }
 
-// policy is what a key may do, in the language of S3.
+// policy says what a key may do, as an S3 policy.
 type policy struct {
 	name, what, text string
 }
 
-// policies are the gateway's, which is all that it does with its own bucket, and
-// the one for downloads: what calls left there can be read, by those who were given the name.
+// policies returns two policies: of the gateway's key, which allows the requests that the gateway sends for its bucket, and
+// of the key that signs downloads, which allows to read objects of invocations but not to list them.
 func policies(bucket string) [2]policy {
 	return [2]policy{
 		{

@@ -23,7 +23,7 @@ import (
 	"davit/internal/version"
 )
 
-// atMost is how long what a command needs may take to be there.
+// atMost is how long a command waits for the services it needs.
 const atMost = 4 * time.Minute
 
 // Main runs one command of davit-setup with the environment env, in the form of [os.Environ], and returns the exit code:
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case "-version", "--version":
 		_, err = fmt.Fprintln(stdout, version.String())
 	default:
-		return fmt.Errorf("%q is no command; %s", args[0], usage)
+		return fmt.Errorf("%q is not a command; %s", args[0], usage)
 	}
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 func runSecrets(ctx context.Context, flags *flag.FlagSet, args []string, getenv func(string) string, log *slog.Logger) error {
 	namespace := flags.String("namespace", "davit", "where the gateway, Redis and the store are")
 	builder := flags.String("builder-namespace", "davit-builder", "where the Docker daemon is")
-	groups := flags.String("groups", strings.Join(allGroups(), ","), "what to make secrets for; leave out what you fill in yourself")
+	groups := flags.String("groups", strings.Join(allGroups(), ","), "what to make secrets for; leave out those that you make yourself")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func runStore(ctx context.Context, flags *flag.FlagSet, args []string, log *slog
 	return s.setUp(ctx)
 }
 
-// runPolicies prints what the two keys may do, for stores that are no MinIO.
+// runPolicies prints the policies of the two keys, for stores other than MinIO.
 func runPolicies(flags *flag.FlagSet, args []string, stdout io.Writer) error {
 	bucket := flags.String("bucket", "davit", "the bucket")
 	if err := parse(flags, args); err != nil {

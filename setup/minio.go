@@ -18,15 +18,15 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// administrator speaks MinIO's admin API, version 3: the three requests that make
-// a user with a policy. MinIO's own client of it needs forty modules more.
+// administrator is a client of MinIO's admin API, version 3, with the three requests that make a user with a policy. It
+// stands in for MinIO's own client, which needs forty more modules.
 type administrator struct {
 	endpoint, region string
 	key              key
 	http             *http.Client
 }
 
-// grant makes a user who may do what the policy says, or changes one to that.
+// grant makes a user with a policy, or gives the policy to an existing user.
 func (a *administrator) grant(ctx context.Context, user key, p policy) error {
 	if err := a.put(ctx, "add-canned-policy", url.Values{"name": {p.name}}, []byte(p.text)); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (a *administrator) put(ctx context.Context, what string, query url.Values, 
 	return fmt.Errorf("MinIO answers %s to %s: %s", response.Status, what, complaint(answer))
 }
 
-// complaint is what an error of MinIO says: JSON from its admin API, XML from what is before it.
+// complaint returns the message of an error: JSON from the admin API, or XML from the S3 server.
 func complaint(answer []byte) string {
 	var e struct{ Code, Message string }
 	if json.Unmarshal(answer, &e) != nil && xml.Unmarshal(answer, &e) != nil {
@@ -79,9 +79,8 @@ func complaint(answer []byte) string {
 	return e.Code + ": " + e.Message
 }
 
-// seal encrypts what the admin API does not take in clear: a salt, the kind of
-// encryption, a nonce, and the text in one AES-256-GCM stream whose key is made of the
-// password by Argon2id (see madmin-go, encrypt.go).
+// seal encrypts a body that the admin API accepts only encrypted. It returns a salt, the kind of encryption, a nonce, and
+// the text as a stream of AES-256-GCM with a key that Argon2id derives from the password (see madmin-go, encrypt.go).
 func seal(password string, text []byte) ([]byte, error) {
 	const (
 		saltBytes, keyBytes        = 32, 32

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// persist tries until it works, is known not to (final), or the time is over.
+// persist calls try until it succeeds, its error is final, or ctx ends.
 func persist(ctx context.Context, log *slog.Logger, what string, try func(context.Context) (final bool, err error)) error {
-	const pause, once = time.Second, 5 * time.Second // what drops packets answers nothing at all
+	const pause, once = time.Second, 5 * time.Second // once bounds a try, because a firewall may drop packets
 	for {
 		attempt, cancel := context.WithTimeout(ctx, once)
 		final, err := try(attempt)
@@ -17,7 +17,7 @@ func persist(ctx context.Context, log *slog.Logger, what string, try func(contex
 		if err == nil || final {
 			return err
 		}
-		log.Info("waiting", "for", what, "because", err)
+		log.Info("waiting", "for", what, "error", err)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w", what, err)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A group is what secrets are for; an operator who brings a Redis or a store of
-// their own makes those secrets too, under the same names.
+// A group names the service that secrets are for. An operator with a Redis or a store of their own makes the secrets of
+// that group under the same names.
 type group string
 
 const (
@@ -37,14 +37,14 @@ func parseGroups(list string) ([]group, error) {
 	return groups, nil
 }
 
-// api is the part of the Kubernetes API that is needed.
+// api is the part of the Kubernetes API that a maker needs.
 type api interface {
-	// create makes a Secret, and reports whether one of that name was there, which stays as it is.
+	// create makes a Secret unless there is one of that name, which it does not change. existed reports that.
 	create(ctx context.Context, s *secret) (existed bool, err error)
 	read(ctx context.Context, namespace, name string) (*secret, error)
 }
 
-// maker makes the secrets of an installation. One that is there is never changed: what uses it has it already.
+// maker makes the secrets of an installation. It never changes an existing one, because services use it already.
 type maker struct {
 	api                api
 	log                *slog.Logger
@@ -52,7 +52,7 @@ type maker struct {
 	namespace, builder string
 }
 
-// run makes what the groups need.
+// run makes the secrets of the groups.
 func (m *maker) run(ctx context.Context, groups []group) error {
 	for _, g := range groups {
 		var err error
@@ -73,7 +73,7 @@ func (m *maker) run(ctx context.Context, groups []group) error {
 	return nil
 }
 
-// redis is the password in the forms that its users read: the server, its client, the gateway.
+// redis returns the password in the forms that its client, the server and the gateway read.
 func (m *maker) redis() map[string][]byte {
 	password := random(24)
 	return map[string][]byte{
@@ -85,7 +85,7 @@ func (m *maker) redis() map[string][]byte {
 
 func (m *maker) store(ctx context.Context) error {
 	for _, name := range []string{"davit-store-root", "davit-store", "davit-store-download"} {
-		// MinIO takes 20 and 40 characters at most.
+		// MinIO accepts at most 20 and 40 characters.
 		pair := map[string][]byte{"access-key": random(10), "secret-key": random(20)}
 		if err := m.put(ctx, m.namespace, name, groupStore, pair); err != nil {
 			return err
@@ -94,8 +94,8 @@ func (m *maker) store(ctx context.Context) error {
 	return nil
 }
 
-// docker makes an authority that signs for two: the daemon, and the gateway, its
-// only client. The authority is kept, so that a run that was cut off is continued.
+// docker makes an authority, and with it the certificates of the daemon and of its only client, the gateway. The authority
+// is a secret, too, so that a run that was interrupted can be continued.
 func (m *maker) docker(ctx context.Context) error {
 	ca, err := m.authority(ctx)
 	if err != nil {
@@ -116,7 +116,7 @@ func (m *maker) docker(ctx context.Context) error {
 	return m.put(ctx, m.namespace, "davit-docker-client", groupDocker, client)
 }
 
-// authority returns the one that is there, or makes one.
+// authority returns the existing authority, or makes one.
 func (m *maker) authority(ctx context.Context) (*authority, error) {
 	const name = "davit-docker-ca"
 	ca, err := newAuthority(m.now())
@@ -159,7 +159,7 @@ func (m *maker) create(ctx context.Context, namespace, name string, g group, dat
 	return existed, nil
 }
 
-// random is n random bytes, as hexadecimal digits.
+// random returns n random bytes as hexadecimal digits.
 func random(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// server is an API server that has Secrets only.
+// server is an API server with Secrets only.
 type server struct {
 	mu      sync.Mutex
 	secrets map[string]map[string][]byte // by namespace/name
@@ -65,7 +65,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// start serves s and returns the maker of a pod in its cluster.
+// start serves s and returns a maker with the credentials of a pod in its cluster.
 func start(t *testing.T, s *server) *maker {
 	t.Helper()
 	listening := httptest.NewTLSServer(s)
@@ -99,7 +99,7 @@ func all(t *testing.T) []group {
 	return groups
 }
 
-// TestSecretsAreMadeOnce: all of them are made, none is weak, and a second run changes nothing.
+// TestSecretsAreMadeOnce: a run makes all secrets, of enough bytes, and a second run changes nothing.
 func TestSecretsAreMadeOnce(t *testing.T) {
 	s := &server{secrets: map[string]map[string][]byte{}, broken: 1}
 	m := start(t, s)
@@ -156,7 +156,7 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 	}
 }
 
-// TestGroups: what an operator fills in is left out, and what is no group is refused.
+// TestGroups: only the secrets of the named groups are made, and an unknown group is refused.
 func TestGroups(t *testing.T) {
 	s := &server{secrets: map[string]map[string][]byte{}}
 	if err := start(t, s).run(t.Context(), []group{groupAdmin, groupDocker}); err != nil {
@@ -175,7 +175,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestCertificatesOfTwoRunsFit: a run that was cut off is continued; daemon and client trust each other and nobody else.
+// TestCertificatesOfTwoRunsFit: an interrupted run can be continued; daemon and client trust only each other.
 func TestCertificatesOfTwoRunsFit(t *testing.T) {
 	s := &server{secrets: map[string]map[string][]byte{}}
 	m := start(t, s)
@@ -205,7 +205,7 @@ func TestCertificatesOfTwoRunsFit(t *testing.T) {
 	}
 }
 
-// shakeHands connects a TLS client to a server that each have these files; nil if both accept.
+// shakeHands connects a TLS client to a server, each with these files, and returns nil if both accept.
 func shakeHands(t *testing.T, server, client map[string][]byte, name string) error {
 	t.Helper()
 	config := func(files map[string][]byte) *tls.Config {
@@ -242,7 +242,7 @@ func shakeHands(t *testing.T, server, client map[string][]byte, name string) err
 	return err
 }
 
-// TestRefusalsAreFinal: what the API server forbids is told at once, and what is away is waited for.
+// TestRefusalsAreFinal: an answer that forbids is an error at once; a server that is unavailable is tried again.
 func TestRefusalsAreFinal(t *testing.T) {
 	err := start(t, &server{refuse: true}).run(t.Context(), all(t))
 	if err == nil || !strings.Contains(err.Error(), "secrets is forbidden") || !strings.Contains(err.Error(), "davit/davit-admin") {
@@ -255,14 +255,14 @@ func TestRefusalsAreFinal(t *testing.T) {
 	}
 }
 
-// TestCommandLine: what is no command, flag, group or place to run is told.
+// TestCommandLine: a wrong command, flag, group or environment is an error that names it.
 func TestCommandLine(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"", "usage"},
-		{"secret", "no command"},
+		{"secret", "is not a command"},
 		{"secrets extra", "no argument"},
 		{"secrets -groups all", "none of"},
-		{"secrets", "no cluster"},
+		{"secrets", "does not run in a cluster"},
 		{"store -root /nowhere", "read a key"},
 		{"store -nonsense", "not defined"},
 	} {

@@ -13,14 +13,14 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// store is a MinIO to be set up.
+// store is the MinIO to set up.
 type store struct {
 	endpoint, region, bucket string
 	root, gateway, download  key
 	log                      *slog.Logger
 }
 
-// setUp makes the bucket and both keys, and tries the gateway's.
+// setUp makes the bucket and both keys, and tests the gateway's.
 func (s *store) setUp(ctx context.Context) error {
 	if err := persist(ctx, s.log, "the store at "+s.endpoint, s.answers); err != nil {
 		return err
@@ -42,11 +42,11 @@ func (s *store) setUp(ctx context.Context) error {
 	return s.try(ctx)
 }
 
-// errForeign is told about stores whose keys are made in another way.
-var errForeign = errors.New("it is no MinIO: make the bucket and two keys there yourself, with what `davit-setup policies` prints, " +
+// errNotMinIO is the error for other stores, because their keys are made in another way.
+var errNotMinIO = errors.New("it is not MinIO: make the bucket and two keys there yourself, with what `davit-setup policies` prints, " +
 	"and put them into the secrets davit-store and davit-store-download")
 
-// answers is nil when a MinIO is there that reads and writes.
+// answers returns nil if the store is a MinIO that is ready for reads and writes.
 func (s *store) answers(ctx context.Context) (final bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoint+"/minio/health/cluster", http.NoBody)
 	if err != nil {
@@ -65,13 +65,13 @@ func (s *store) answers(ctx context.Context) (final bool, err error) {
 	case response.StatusCode >= http.StatusInternalServerError:
 		return false, fmt.Errorf("it answers %s", response.Status)
 	}
-	return true, fmt.Errorf("set the store at %s up: %w", s.endpoint, errForeign)
+	return true, fmt.Errorf("set up the store at %s: %w", s.endpoint, errNotMinIO)
 }
 
 func (s *store) client(k key) (*minio.Client, error) {
 	u, err := url.Parse(s.endpoint)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("-endpoint: %q is no http(s)://host[:port]", s.endpoint)
+		return nil, fmt.Errorf("-endpoint: %q is not http(s)://host[:port]", s.endpoint)
 	}
 	return minio.New(u.Host, &minio.Options{
 		Creds: credentials.NewStaticV4(k.access, k.secret, ""), Secure: u.Scheme == "https", Region: s.region,
@@ -90,7 +90,7 @@ func (s *store) makeBucket(ctx context.Context, client *minio.Client) error {
 	return nil
 }
 
-// try asks with the gateway's key what the gateway asks first.
+// try sends the first request of a gateway, with the gateway's key.
 func (s *store) try(ctx context.Context) error {
 	client, err := s.client(s.gateway)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *store) try(ctx context.Context) error {
 	}
 	there, err := client.BucketExists(ctx, s.bucket)
 	if err == nil && !there {
-		err = errors.New("it does not see it")
+		err = errors.New("the key cannot see it")
 	}
 	if err != nil {
 		return fmt.Errorf("try the gateway's key on the bucket %q: %w", s.bucket, err)

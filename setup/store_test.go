@@ -28,8 +28,8 @@ func folder(t *testing.T, k key) string {
 	return dir
 }
 
-// TestStoreKeys: after the set-up, which may be done again, the gateway can do all that it
-// does with its bucket and nothing else, and the other key can read what calls left.
+// TestStoreKeys: after the set-up, which may be repeated, the gateway's key allows what the gateway does with its bucket and
+// nothing else, and the other key can read the objects of invocations.
 func TestStoreKeys(t *testing.T) {
 	server := testenv.MinIO(t)
 	root, gateway, download := key{server.AccessKey, server.SecretKey}, key{"gateway-key", string(random(20))}, key{"download-key", string(random(20))}
@@ -75,7 +75,7 @@ func TestStoreKeys(t *testing.T) {
 	}
 }
 
-// useAsGateway does what a gateway does, through its own adapter, and leaves a result and a source.
+// useAsGateway does what a gateway does, with the gateway's own adapter, and leaves a result and a source.
 func useAsGateway(t *testing.T, server *testenv.S3Server, gateway, download key) {
 	t.Helper()
 	store, err := blob.NewS3(blob.S3Options{
@@ -150,7 +150,7 @@ func list(t *testing.T, client *minio.Client, bucket string) error {
 	return nil
 }
 
-// TestAwait: it returns once Redis and the bucket are there, and says what it waited for in vain, without the password.
+// TestAwait: await returns when Redis and the bucket are available; else its error names what is missing, without the password.
 func TestAwait(t *testing.T) {
 	server := testenv.MinIO(t)
 	address := filepath.Join(t.TempDir(), "url")
@@ -187,7 +187,8 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-// TestStoreFaults: a wrong password, and what is no MinIO, are told with what to do; what is away is waited for.
+// TestStoreFaults: a wrong password, and a store other than MinIO, are errors that say what to do; an unavailable store is
+// tried again.
 func TestStoreFaults(t *testing.T) {
 	server := testenv.MinIO(t)
 	user := key{"gateway-key", string(random(20))}

@@ -1,9 +1,9 @@
-// Command davit-cluster-e2e runs all tests that need a Kubernetes: it brings up the one of this machine, deploys Davit there, runs
-// the tests, and takes the cluster down again, also when they fail or it is interrupted. A cluster that was up before stays up. With
-// DAVIT_E2E_KUBECONFIG, the tests run on the cluster of that file, which is neither brought up nor taken down; OVERLAY and REGISTRY
-// say then how Davit gets there.
+// Command davit-cluster-e2e runs all tests that need a Kubernetes: it brings up a cluster on this machine, deploys Davit there,
+// runs the tests, and takes the cluster down again, also after a failure or an interrupt. A cluster that was up before stays
+// up. With DAVIT_E2E_KUBECONFIG, the tests run on the cluster of that file, which is neither brought up nor taken down; OVERLAY
+// and REGISTRY then say how to deploy.
 //
-// `make cluster-e2e` runs it, and `make soak-cluster` with -soak. Start at run; stages.go runs programs and tells how long they took.
+// `make cluster-e2e` runs it, and `make soak-cluster` with -soak. Start at run; stages.go runs programs and measures how long they take.
 package main
 
 import (
@@ -35,13 +35,13 @@ func main() {
 	}
 }
 
-// settings are what runs, and where, when that is not on the cluster of this machine.
+// settings say which tests run, and on which cluster.
 type settings struct {
 	kubeconfig, overlay, registry string
 	soak                          time.Duration // of the soak test, which runs alone; 0: all tests
 }
 
-// suite is a part of the tests.
+// suite is a part of the tests, with the arguments of go test.
 type suite struct{ name, args string }
 
 func (at *settings) suites() []suite {
@@ -54,7 +54,7 @@ func (at *settings) suites() []suite {
 	}
 }
 
-// isUp is what bringing the cluster up says when there is nothing to do.
+// isUp is printed by `davit-cluster up` if the cluster is up.
 const isUp = "cluster: is up already"
 
 const programs = "e2e/cluster" // the folder of the cluster's own module
@@ -72,7 +72,7 @@ func run(ctx context.Context, s *stages, at settings) (err error) {
 			s.say("the cluster was up before, and stays up: make cluster-down")
 			return
 		}
-		// Also after an interrupt: nothing else would remove it.
+		// Also after an interrupt, because nothing else removes the cluster.
 		if down := s.run(context.WithoutCancel(ctx), "cluster down", command{dir: programs, args: cluster("down")}); err == nil {
 			err = down
 		}
@@ -87,7 +87,7 @@ func run(ctx context.Context, s *stages, at settings) (err error) {
 
 func cluster(what string) []string { return []string{"go", "run", "./cmd/davit-cluster", what} }
 
-// tests deploys and runs them; one that fails does not keep the others from telling what they find.
+// tests deploys Davit and runs all suites, also after one has failed.
 func (s *stages) tests(ctx context.Context, at settings) error {
 	s.env = append(s.env, "KUBECONFIG="+at.kubeconfig)
 	var where bytes.Buffer
@@ -110,7 +110,7 @@ func (s *stages) tests(ctx context.Context, at settings) error {
 	return failed
 }
 
-// read runs a stage and returns the value of the line of its output that begins so.
+// read runs a stage and returns the rest of the line of its output that starts with beginning.
 func (s *stages) read(ctx context.Context, name, beginning string, c command) (string, error) {
 	var out bytes.Buffer
 	c.stdout = &out

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// onPath puts a program on the PATH in the place of go and make, which notes what it is asked for.
+// onPath puts a script on the PATH as go and make, which records its arguments.
 func onPath(t *testing.T, script string) (asked func() []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -39,7 +39,7 @@ esac
 	}
 }
 
-// TestRun: the cluster that was brought up is taken down, whatever comes of the tests, and one that was there before is not.
+// TestRun: the cluster is taken down, also when tests fail, unless it was up before.
 func TestRun(t *testing.T) {
 	t.Chdir("../..") // where make runs it
 	tests := []string{"go ./e2e/images", "go ./e2e"}

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// patience is how long an interrupted stage has to end.
+// patience is how long an interrupted stage may take to end.
 const patience = 30 * time.Second
 
-// stages runs programs, one after the other, and notes how long they took.
+// stages runs programs, one after the other, and records how long they took.
 type stages struct {
 	out   io.Writer
 	env   []string
@@ -21,7 +21,7 @@ type stages struct {
 	lines []string
 }
 
-// command is a program to run. What it prints, where it is not asked for, is passed on.
+// command is a program to run. Output without a writer goes to stages.out.
 type command struct {
 	dir            string
 	args           []string
@@ -29,7 +29,7 @@ type command struct {
 }
 
 func (s *stages) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(s.out, "cluster-e2e: "+format+"\n", args...) // what cannot be said is no reason to stop
+	_, _ = fmt.Fprintf(s.out, "cluster-e2e: "+format+"\n", args...) // an error here must not stop the tests
 }
 
 // run runs a stage to its end; when ctx ends, it is interrupted, as by Ctrl-C.
@@ -44,7 +44,7 @@ func (s *stages) run(ctx context.Context, name string, c command) error {
 	if c.stderr != nil {
 		cmd.Stderr = io.MultiWriter(s.out, c.stderr)
 	}
-	// A group of its own, so that Ctrl-C comes to it from here alone, and to all of it.
+	// A process group of its own, so that only Cancel interrupts it, and with it all its children.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = patience

@@ -12,7 +12,7 @@ import (
 
 func script(text string) command { return command{args: []string{"sh", "-c", text}} }
 
-// TestStages: what each took is told, whether it failed, and what was asked for is read.
+// TestStages: the summary has the time and failure of each stage, and read returns the value of its line.
 func TestStages(t *testing.T) {
 	var out bytes.Buffer
 	at := time.Unix(0, 0)
@@ -39,7 +39,7 @@ func TestStages(t *testing.T) {
 	}
 }
 
-// TestInterruptedStage: all of a stage is told to end, and it is waited for.
+// TestInterruptedStage: an interrupt reaches all processes of a stage, and run waits for its end.
 func TestInterruptedStage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

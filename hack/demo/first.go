@@ -16,13 +16,13 @@ import (
 	"davit/e2e/rig"
 )
 
-// wanted is what the example has to answer.
+// wanted is the right result of the example.
 const wanted = "file,lines,words,bytes\nsample.txt,3,26,114\n"
 
 const trigger = `{"function": "wordcount", "methods": ["POST"], "path": "/wordcount", "command": "sh count.sh",
   "argument_style": "counted", "results": ["counts.csv", "report.txt"]}`
 
-// first registers the example, calls it, and checks what came back.
+// first registers the example, calls it, and checks the result.
 func first(ctx context.Context, g *rig.Gateway, example string, out io.Writer) error {
 	say := func(format string, a ...any) { _, _ = fmt.Fprintf(out, format, a...) }
 	auth := fmt.Sprintf(`-H "Authorization: Bearer $(cat %s)"`, g.TokenFile)
@@ -81,7 +81,7 @@ func call(ctx context.Context, g *rig.Gateway, sample string, out io.Writer) err
 	return show(a.Body, out)
 }
 
-// show lists the zip and checks the one file that matters.
+// show prints the files of the zip and checks counts.csv.
 func show(b []byte, out io.Writer) error {
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {

@@ -1,8 +1,6 @@
-// Command davit-demo is the first minute with Davit: it starts the gateway on its
-// embedded default, registers the word count example, calls it with a file, and
-// shows what came back. With -stay the gateway then runs until Ctrl-C; else the
-// exit code is 0 only if the result was right. It needs no curl, tar or unzip;
-// what it does is printed as the commands that would do the same.
+// Command davit-demo shows a first call: it starts the gateway with its embedded defaults, registers the word count
+// example, calls it with a file, and prints the result. With -stay the gateway then runs until Ctrl-C; without, the exit
+// code is 0 only if the result was right. It needs no curl, tar or unzip, and prints the commands that would do the same.
 package main
 
 import (
@@ -23,7 +21,7 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of the programs")
 	example := flag.String("example", "examples/wordcount", "folder of the example")
 	flag.Parse()
-	signal.Ignore(syscall.SIGPIPE) // the gateway is ended also when nobody reads any more
+	signal.Ignore(syscall.SIGPIPE) // so that the gateway is stopped also when the output is closed
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := demo(ctx, *bin, *example, *stay, os.Stdout)
 	stop()
@@ -33,7 +31,7 @@ func main() {
 	}
 }
 
-// demo runs the gateway beside its calls, and ends it.
+// demo starts the gateway, calls it, and stops it.
 func demo(ctx context.Context, bin, example string, stay bool, out io.Writer) error {
 	g, err := rig.Start(ctx, rig.Options{Bin: bin, Env: quiet(), Log: os.Stderr})
 	if err != nil {
@@ -46,7 +44,7 @@ func demo(ctx context.Context, bin, example string, stay bool, out io.Writer) er
 	return errors.Join(err, g.Stop())
 }
 
-// quiet keeps the log to what needs attention, unless somebody asks for more.
+// quiet limits the log to warnings, unless the user has set a level.
 func quiet() []string {
 	if os.Getenv("DAVIT_LOG_LEVEL") != "" { //nolint:forbidigo // this program's own
 		return nil

@@ -12,7 +12,7 @@ import (
 // testContext is the name of the cluster that `make cluster-up` brings up.
 const testContext = "davit"
 
-// carry gives the cluster the image of the gateway, and returns the name that it has there.
+// carry brings the image of the gateway to the cluster, and returns its name there.
 func (d *deployment) carry(ctx context.Context) (string, error) {
 	dist := filepath.Join(d.root, "dist")
 	archive := filepath.Join(dist, "davit-gateway.tar")
@@ -23,7 +23,7 @@ func (d *deployment) carry(ctx context.Context) (string, error) {
 	if d.registry != "" {
 		return d.push(ctx, image, archive)
 	}
-	d.say("bring %s to the cluster %s", image, d.cluster)
+	d.logf("bring %s to the cluster %s", image, d.cluster)
 	kind, isKind := strings.CutPrefix(d.cluster, "kind-")
 	k3d, isK3d := strings.CutPrefix(d.cluster, "k3d-")
 	switch {
@@ -36,15 +36,15 @@ func (d *deployment) carry(ctx context.Context) (string, error) {
 	case d.cluster == "minikube":
 		_, err = execute(ctx, "minikube", "image", "load", archive)
 	default:
-		err = fmt.Errorf("the cluster %s is none that images are given to: name a registry that it pulls from and you can push to, make deploy REGISTRY=host/path", d.cluster)
+		err = fmt.Errorf("the cluster %s cannot be given an image directly: name a registry that it pulls from and you can push to, make deploy REGISTRY=host/path", d.cluster)
 	}
 	return image, err
 }
 
-// push needs Docker, for its logins.
+// push pushes the image with Docker, because that has the logins.
 func (d *deployment) push(ctx context.Context, image, archive string) (string, error) {
 	name := strings.TrimSuffix(d.registry, "/") + "/" + image
-	d.say("push %s", name)
+	d.logf("push %s", name)
 	for _, args := range [][]string{{"load", "--quiet", "--input", archive}, {"tag", image, name}, {"push", "--quiet", name}} {
 		if _, err := execute(ctx, "docker", args...); err != nil {
 			return "", err
@@ -53,12 +53,12 @@ func (d *deployment) push(ctx context.Context, image, archive string) (string, e
 	return name, nil
 }
 
-// stock gives the registry in the test cluster, which has no other to pull from, what functions are built on there.
-func (d *deployment) stock(ctx context.Context) error {
+// pushBase pushes the base image of functions to the registry in the test cluster, which cannot pull from another.
+func (d *deployment) pushBase(ctx context.Context) error {
 	if d.cluster != testContext {
 		return nil
 	}
-	d.say("push the base image of functions")
+	d.logf("push the base image of functions")
 	return d.onTestCluster(ctx, "push", "davit.local/base:bookworm", "localhost:30500/base:bookworm")
 }
 
@@ -72,7 +72,7 @@ func (d *deployment) onTestCluster(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// split cuts an image's name from its tag.
+// split separates the name of an image from its tag.
 func split(image string) (name, tag string, err error) {
 	at := strings.LastIndex(image, ":")
 	if at < 0 || strings.Contains(image[at:], "/") {

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// place is where an installation is found.
-type place struct {
+// addresses has the addresses of an installation.
+type addresses struct {
 	console, calls string // host:port
 	tokenFile      string
 }
 
-// steps are all of it.
-func (d *deployment) steps(ctx context.Context) (*place, error) {
+// steps deploys, from the image to the admin token.
+func (d *deployment) steps(ctx context.Context) (*addresses, error) {
 	if _, err := d.kubectl.run(ctx, "get", "--raw=/readyz", "--request-timeout=10s"); err != nil {
 		return nil, fmt.Errorf("no cluster answers; set KUBECONFIG, or have one with `make cluster-up`: %w", err)
 	}
@@ -43,10 +43,10 @@ func (d *deployment) steps(ctx context.Context) (*place, error) {
 	if err := d.wait(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.stock(ctx); err != nil {
+	if err := d.pushBase(ctx); err != nil {
 		return nil, err
 	}
-	where := &place{tokenFile: filepath.Join(folder, "token")}
+	where := &addresses{tokenFile: filepath.Join(folder, "token")}
 	if err := d.saveToken(ctx, where.tokenFile); err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (d *deployment) steps(ctx context.Context) (*place, error) {
 	return where, nil
 }
 
-// write makes a kustomization of the overlay with the name of the image.
+// write writes a kustomization of the overlay with the name of the image.
 func (d *deployment) write(image string) (folder string, err error) {
 	overlay := filepath.Join("manifests", "overlays", d.overlay)
 	if _, err := os.Stat(filepath.Join(d.root, overlay, "kustomization.yaml")); err != nil {
@@ -81,9 +81,10 @@ images: [{name: davit-gateway, newName: %q, newTag: %q}]
 	return folder, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600)
 }
 
-// apply applies it. Jobs cannot be changed, and those that set up can be run again.
+// apply applies the kustomization. It deletes the Jobs of davit-setup first, because a Job cannot be changed; they can run
+// again.
 func (d *deployment) apply(ctx context.Context, folder string) error {
-	d.say("apply the overlay %s", d.overlay)
+	d.logf("apply the overlay %s", d.overlay)
 	_, err := d.kubectl.run(ctx, "delete", "jobs", "--namespace="+namespace, "--selector=app.kubernetes.io/name=davit-setup", "--ignore-not-found")
 	if err != nil {
 		return err
@@ -105,13 +106,13 @@ func (d *deployment) saveToken(ctx context.Context, file string) error {
 	return os.WriteFile(file, append(token, '\n'), 0o600)
 }
 
-// The ports of the nodes.
+// The NodePorts.
 const (
 	consolePort = "32000"
 	callsPort   = "32001"
 )
 
-// host finds an address of the cluster at which the console answers here.
+// host returns an address of the cluster at which this machine reaches the console.
 func (d *deployment) host(ctx context.Context) (string, error) {
 	var nodes struct {
 		Items []struct {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// namespace is the gateway's.
+// namespace is that of the gateway.
 const namespace = "davit"
 
-// namespaces are those of what must be ready.
+// namespaces are those of the workloads that must be ready.
 func namespaces() []string { return []string{namespace, "davit-builder"} }
 
 // deployment is one run of this program.
@@ -21,6 +21,6 @@ type deployment struct {
 	out                     io.Writer
 }
 
-func (d *deployment) say(format string, args ...any) {
+func (d *deployment) logf(format string, args ...any) {
 	_, _ = fmt.Fprintf(d.out, "deploy: "+format+"\n", args...)
 }

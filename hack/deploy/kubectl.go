@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// kubectl is the program of that name. The kubeconfig is its own affair: KUBECONFIG, or the user's.
+// kubectl is the path of the program. It finds the kubeconfig itself: KUBECONFIG, or the user's.
 type kubectl string
 
-// findKubectl takes the one in PATH, else the one that `make cluster-up` built.
+// findKubectl finds kubectl in PATH, or else the one that `make cluster-up` built.
 func findKubectl() (kubectl, error) {
 	if path, err := exec.LookPath("kubectl"); err == nil {
 		return kubectl(path), nil
@@ -31,12 +31,12 @@ func findKubectl() (kubectl, error) {
 	return kubectl(built[len(built)-1]), nil
 }
 
-// run returns what kubectl prints, or its complaint as the error.
+// run returns the output of kubectl; an error contains what it wrote to stderr.
 func (k kubectl) run(ctx context.Context, args ...string) ([]byte, error) {
 	return execute(ctx, string(k), args...)
 }
 
-// get decodes what kubectl prints as JSON.
+// get decodes the JSON of kubectl get.
 func (k kubectl) get(ctx context.Context, into any, args ...string) error {
 	text, err := k.run(ctx, append([]string{"get", "--output=json"}, args...)...)
 	if err != nil {

@@ -1,9 +1,9 @@
 // Command davit-deploy brings Davit to the cluster of the current kubeconfig: it gives the cluster the image of the
-// gateway, applies an overlay of the manifests, waits until all of it is ready, and says where it is. What does not
-// become ready it names, with what Kubernetes says about it.
+// gateway, applies an overlay of the manifests, waits until all of it is ready, and prints its addresses. If something
+// does not become ready, it names that, with what Kubernetes reports about it.
 //
-// `make deploy` runs it. Start at steps in deploy.go; pack.go makes an image of what hack/images left in dist, carry.go
-// knows the ways that images go, state.go what is ready.
+// `make deploy` runs it. Start at steps in deploy.go; pack.go makes an image of the files that hack/images wrote to dist,
+// carry.go brings it to the cluster, state.go decides what is ready.
 package main
 
 import (

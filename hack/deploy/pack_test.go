@@ -14,7 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// TestPack: the archive holds the files as root's, and what the gateway's own Dockerfile says; the same files make the same name.
+// TestPack: the archive has the files, owned by root, and the settings of the gateway's own Dockerfile; the same files give
+// the same archive and name.
 func TestPack(t *testing.T) {
 	dir := t.TempDir()
 	root := filepath.Join(dir, "root")
@@ -69,7 +70,7 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// untar reads an archive whose files must all be root's.
+// untar returns the files of an archive, all of which root must own.
 func untar(t *testing.T, path string) map[string][]byte {
 	t.Helper()
 	file, err := os.Open(path)
@@ -95,7 +96,7 @@ func untar(t *testing.T, path string) map[string][]byte {
 	}
 }
 
-// TestDockerfilesBeyondPack: what only Docker can do is refused, not left out.
+// TestDockerfilesBeyondPack: an instruction that only Docker can carry out is refused.
 func TestDockerfilesBeyondPack(t *testing.T) {
 	for _, text := range []string{"FROM debian", "FROM scratch\nRUN true", "FROM scratch\nCOPY other/ /", "FROM scratch\nENTRYPOINT /davit-gateway"} {
 		if _, err := readDockerfile(text); err == nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// workload is a Deployment, StatefulSet or Job, in what tells whether it is ready.
+// workload has the fields of a Deployment, StatefulSet or Job that show whether it is ready.
 type workload struct {
 	Kind     string
 	Metadata struct {
@@ -28,7 +28,7 @@ type condition struct {
 
 func (w *workload) String() string { return strings.ToLower(w.Kind) + "/" + w.Metadata.Name }
 
-// isReady reports whether what was applied last runs, all of it, or has ended well.
+// isReady reports whether all replicas of the last applied version are ready, or whether the Job has succeeded.
 func (w *workload) isReady() bool {
 	s := &w.Status
 	if w.Kind == "Job" {
@@ -42,11 +42,11 @@ func (w *workload) isReady() bool {
 	if w.Kind == "Deployment" {
 		return current && s.AvailableReplicas == want
 	}
-	// A StatefulSet counts no updated ones when none needed to be.
+	// A StatefulSet does not count replicas as updated if none had to be.
 	return s.ObservedGeneration >= w.Metadata.Generation && s.ReadyReplicas == want && s.CurrentRevision == s.UpdateRevision
 }
 
-// failure is why a Job will not end well any more; "": it may.
+// failure returns why a Job has failed; "" if it has not.
 func (w *workload) failure() string {
 	for _, c := range w.Status.Conditions {
 		if w.Kind == "Job" && c.Type == "Failed" && c.Status == "True" {
@@ -56,7 +56,7 @@ func (w *workload) failure() string {
 	return ""
 }
 
-// pod is a pod, in what tells why it is not ready.
+// pod has the fields of a Pod that show why it is not ready.
 type pod struct {
 	Metadata struct {
 		Name, Namespace   string
@@ -86,14 +86,15 @@ type state struct {
 	}
 }
 
-// troubles are why a pod is not ready; none: it is, or it is over. Where its status does not tell why, events may.
+// troubles returns why a pod is not ready; none if it is ready or has ended. If they are not explained, the cause may be in
+// its events.
 func (p *pod) troubles() (found []string, explained bool) {
 	if p.Status.Phase == "Succeeded" || p.Metadata.DeletionTimestamp != nil {
 		return nil, true
 	}
 	for _, c := range p.Status.Conditions {
 		if c.Type == "PodScheduled" && c.Status == "False" {
-			found, explained = append(found, "no node takes it: "+c.Message), true
+			found, explained = append(found, "no node accepts it: "+c.Message), true
 		}
 	}
 	for _, c := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
@@ -123,7 +124,7 @@ func (c *container) trouble() string {
 	return "runs, and is not ready" + last
 }
 
-// lastLines is the end of a message, on one line.
+// lastLines returns the end of a message, on one line.
 func lastLines(message string) string {
 	const most = 300
 	message = strings.Join(strings.Fields(message), " ")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestReady: a workload is ready when what was applied last is, and not what was there before.
+// TestReady: a workload is ready when its last applied version is, not an earlier one.
 func TestReady(t *testing.T) {
 	for name, test := range map[string]struct {
 		text string
@@ -39,7 +39,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// TestTroubles: what a pod's status says is told, of every container that is not well.
+// TestTroubles: there is a cause for every container of a pod that is not ready.
 func TestTroubles(t *testing.T) {
 	for name, test := range map[string]struct {
 		text, want string
@@ -48,7 +48,7 @@ func TestTroubles(t *testing.T) {
 		"well": {`{"status":{"phase":"Running","initContainerStatuses":[{"name":"await","ready":true,"state":{"terminated":{"exitCode":0}}}],
 			"containerStatuses":[{"name":"gateway","ready":true,"state":{"running":{}}}]}}`, "", false},
 		"over":              {`{"status":{"phase":"Succeeded","containerStatuses":[{"name":"setup","state":{"terminated":{"exitCode":0}}}]}}`, "", true},
-		"no room":           {`{"status":{"conditions":[{"type":"PodScheduled","status":"False","message":"0/1 nodes"}]}}`, "no node takes it: 0/1 nodes", true},
+		"no room":           {`{"status":{"conditions":[{"type":"PodScheduled","status":"False","message":"0/1 nodes"}]}}`, "no node accepts it: 0/1 nodes", true},
 		"no image":          {`{"status":{"containerStatuses":[{"name":"redis","state":{"waiting":{"reason":"ErrImagePull","message":"not found"}}}]}}`, "container redis: ErrImagePull: not found", true},
 		"no answer":         {`{"status":{"containerStatuses":[{"name":"redis","state":{"running":{}}}]}}`, "container redis: runs, and is not ready", false},
 		"ends again":        {`{"status":{"containerStatuses":[{"name":"gateway","restartCount":3,"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":1,"message":"the settings\n have faults"}}}]}}`, "container gateway: waits: CrashLoopBackOff; it ended 3 times, last with exit code 1: the settings have faults", true},
@@ -66,7 +66,7 @@ func TestTroubles(t *testing.T) {
 	}
 }
 
-// TestSplit: names of images with ports and folders, and without a tag.
+// TestSplit: names of images with ports and paths, and without a tag.
 func TestSplit(t *testing.T) {
 	for image, want := range map[string][2]string{
 		"davit-gateway:1":              {"davit-gateway", "1"},

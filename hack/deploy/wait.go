@@ -9,35 +9,35 @@ import (
 	"time"
 )
 
-// wait returns when all workloads are ready, or says which are not, and why.
+// wait returns when all workloads are ready. After the deadline the error names those that are not, and why.
 func (d *deployment) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
 	const pause = time.Second
-	told := ""
+	reported := ""
 	for {
-		open, err := d.open(ctx)
+		open, err := d.unready(ctx)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		if err == nil && len(open) == 0 {
-			d.say("all is ready")
+			d.logf("all is ready")
 			return nil
 		}
-		if now := strings.Join(open, ", "); now != told && now != "" {
-			d.say("waiting for %s", now)
-			told = now
+		if now := strings.Join(open, ", "); now != reported && now != "" {
+			d.logf("waiting for %s", now)
+			reported = now
 		}
 		select {
 		case <-ctx.Done():
-			return d.late(context.WithoutCancel(ctx), ctx.Err(), told)
+			return d.timeoutError(context.WithoutCancel(ctx), ctx.Err(), reported)
 		case <-time.After(pause):
 		}
 	}
 }
 
-// open lists the workloads that are not ready; a Job that failed is an error.
-func (d *deployment) open(ctx context.Context) ([]string, error) {
+// unready returns the workloads that are not ready. A failed Job is an error.
+func (d *deployment) unready(ctx context.Context) ([]string, error) {
 	var open []string
 	for _, ns := range namespaces() {
 		var all struct{ Items []workload }
@@ -46,7 +46,7 @@ func (d *deployment) open(ctx context.Context) ([]string, error) {
 		}
 		for _, w := range all.Items {
 			if why := w.failure(); why != "" {
-				return nil, d.failed(context.WithoutCancel(ctx), &w, why)
+				return nil, d.jobError(context.WithoutCancel(ctx), &w, why)
 			}
 			if !w.isReady() {
 				open = append(open, w.String())
@@ -57,17 +57,17 @@ func (d *deployment) open(ctx context.Context) ([]string, error) {
 	return open, nil
 }
 
-// failed tells of a Job with the end of its log.
-func (d *deployment) failed(ctx context.Context, w *workload, why string) error {
+// jobError returns an error for a failed Job, with the end of its log.
+func (d *deployment) jobError(ctx context.Context, w *workload, why string) error {
 	said, err := d.kubectl.run(ctx, "logs", "--namespace="+w.Metadata.Namespace, "--tail=5", w.String())
 	if err != nil {
-		return fmt.Errorf("%s failed: %s; its log is gone, too: %w", w, why, err)
+		return fmt.Errorf("%s failed: %s; its log cannot be read: %w", w, why, err)
 	}
 	return fmt.Errorf("%s failed: %s\n%s", w, why, strings.TrimSpace(string(said)))
 }
 
-// late tells what hangs: of each pod that is not ready what its status says, or else the last warning about it.
-func (d *deployment) late(ctx context.Context, cause error, open string) error {
+// timeoutError returns an error with the cause for each pod that is not ready: from its status, or else its last warnings.
+func (d *deployment) timeoutError(ctx context.Context, cause error, open string) error {
 	if errors.Is(cause, context.Canceled) {
 		return cause
 	}
@@ -86,7 +86,7 @@ func (d *deployment) late(ctx context.Context, cause error, open string) error {
 				lines = append(lines, fmt.Sprintf("  pod %s/%s: %s", ns, p.Metadata.Name, t))
 			}
 		}
-		// Of pods that are not even made, what should have made them is told.
+		// Pods that could not be created have warnings about their owners.
 		for _, w := range d.warnings(ctx, ns, "involvedObject.kind!=Pod") {
 			lines = append(lines, fmt.Sprintf("  namespace %s: %s", ns, w))
 		}
@@ -94,7 +94,7 @@ func (d *deployment) late(ctx context.Context, cause error, open string) error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// warnings are the last that Kubernetes has about the objects that the field selector finds.
+// warnings returns the last warning events about the objects that the field selector finds.
 func (d *deployment) warnings(ctx context.Context, ns, fields string) []string {
 	var events struct {
 		Items []struct {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The names of the images that every cluster has, for manifests and tests. None comes from a registry: pods that use
-// them say imagePullPolicy: Never or IfNotPresent.
+// The names of the images that every cluster has, for manifests and tests. They are in no registry, so that pods must have
+// imagePullPolicy Never or IfNotPresent.
 const (
 	// Pause does nothing, and holds a pod's namespaces.
 	Pause = "davit.local/pause:1"
@@ -27,12 +27,12 @@ const (
 	Docker = "davit.local/docker:20"
 )
 
-// Programs are the folders with what was compiled.
+// Programs are the folders of compiled programs.
 type Programs struct {
 	Pause, CoreDNS, MinIO, Registry string
 }
 
-// applets are the names that busybox goes by in the shell image.
+// applets are the commands of busybox in the shell image.
 const applets = "[ ash awk base64 cat chmod chown cp cut date dd df dirname du echo env expr false find grep gunzip gzip head hexdump hostname " +
 	"httpd id ip kill less ln ls md5sum mkdir mktemp mount mv nc netstat nproc nslookup od ping printenv printf ps readlink rm rmdir route sed seq " +
 	"sh sha256sum sleep sort stat tail tar tee telnet test time timeout top touch tr true umount uname uniq unzip vi wc wget which whoami xargs yes"
@@ -106,7 +106,7 @@ func (c *Cache) Services(ctx context.Context, programs Programs) ([]Image, error
 	}, nil
 }
 
-// program makes a layer of one static program and more files. The folder that it was compiled into names its version.
+// program makes a layer of one static program and more files. Its version is in the name of its folder.
 func (c *Cache) program(ctx context.Context, name, folder, file string, more ...File) (Layer, error) {
 	_, version, _ := strings.Cut(filepath.Base(folder), "@")
 	files := append([]File{
@@ -117,7 +117,7 @@ func (c *Cache) program(ctx context.Context, name, folder, file string, more ...
 	return c.Layer(ctx, name, version, Files(files...))
 }
 
-// shell returns busybox, as Debian packs it, and above it its names.
+// shell returns two layers: Debian's busybox, and links for its commands.
 func (c *Cache) shell(ctx context.Context) ([]Layer, error) {
 	busybox, err := c.Layer(ctx, "busybox", Suite, Debian("extract", "busybox-static"))
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// Suite is the Debian that images are made of.
+// Suite is the release of Debian in the images.
 const Suite = "bookworm"
 
-// Debian makes a layer that is a Debian: of its smallest variant or of just the packages named, with what they depend
-// on, not set up.
+// Debian makes a layer with Debian packages and their dependencies: on top of a minimal system, or with variant "extract"
+// only unpacked.
 func Debian(variant string, packages ...string) Make {
 	return func(ctx context.Context, into io.Writer, report func(string)) error {
 		args := []string{"--variant=" + variant, "--format=tar", "--aptopt=APT::Install-Recommends false"}
-		// What only people read, but for the licences.
+		// Documentation is left out, except for the licences.
 		for _, option := range []string{
 			"path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright", "path-exclude=/usr/share/man/*",
 			"path-exclude=/usr/share/info/*", "path-exclude=/usr/share/locale/*",
@@ -52,8 +52,8 @@ func Debian(variant string, packages ...string) Make {
 	}
 }
 
-// Above makes a layer of what another layer's maker makes beyond the base: what is new and what is different.
-// What the base has and the other has not stays.
+// Above makes a layer with the files of whole that are new or different from those of the base. It removes no files of the
+// base.
 func Above(base Layer, whole Make) Make {
 	return func(ctx context.Context, into io.Writer, report func(string)) error {
 		known, err := fingerprints(base)
@@ -73,8 +73,7 @@ func Above(base Layer, whole Make) Make {
 	}
 }
 
-// fingerprint is what two entries of the same name must have the same to be the same. When a file was made is not
-// of it.
+// fingerprint has what is equal for two equal entries of the same name. The time of a file is not part of it.
 type fingerprint struct {
 	kind     byte
 	mode     int64
@@ -113,7 +112,7 @@ func fingerprintOf(header *tar.Header, content io.Reader) (fingerprint, error) {
 	}, err
 }
 
-// copyNew reads the tar twice: for what is new, then for its content.
+// copyNew copies the entries that are not in known. It reads the tar twice: for the fingerprints, then for the contents.
 func copyNew(whole *os.File, into io.Writer, known map[string]fingerprint) error {
 	all, err := fingerprints(Layer{path: whole.Name()})
 	if err != nil {

@@ -1,6 +1,5 @@
-// Package images makes the images that a cluster runs, of Debian packages and of programs that were compiled, with no
-// registry to get any from. Layers are kept in a cache by version; images are written from them as an archive
-// that containerd and Docker import.
+// Package images makes the images that a cluster runs from Debian packages and compiled programs, without a registry.
+// Layers are cached by version; images are written as an archive that containerd and Docker can import.
 //
 // Start at [Cache.Layer] and [Write].
 package images
@@ -27,16 +26,16 @@ type Layer struct {
 	digest string
 }
 
-// Path is the file with the tar.
+// Path returns the path of the tar.
 func (l Layer) Path() string { return l.path }
 
-// Cache is a folder with a folder NAME@VERSION for each layer.
+// Cache is a folder with one folder NAME@VERSION for each layer.
 type Cache struct {
 	root string
 	log  *stage.Log
 }
 
-// NewCache keeps layers below the root and tells of its work in the log.
+// NewCache returns a cache in the folder root, which logs the layers it makes.
 func NewCache(root string, log *stage.Log) *Cache {
 	return &Cache{root: root, log: log}
 }
@@ -44,8 +43,8 @@ func NewCache(root string, log *stage.Log) *Cache {
 // Make writes a layer's tar.
 type Make func(ctx context.Context, into io.Writer, report func(string)) error
 
-// Layer returns the layer of that name and version, and makes it first if it is not there. Making one that is cut off
-// leaves nothing that is taken for a layer later.
+// Layer returns the layer of that name and version from the cache, or makes it. If that is interrupted, the cache does not
+// have the layer.
 func (c *Cache) Layer(ctx context.Context, name, version string, do Make) (Layer, error) {
 	dir := filepath.Join(c.root, name+"@"+version)
 	if layer, err := readLayer(dir); err == nil {
@@ -60,7 +59,7 @@ func (c *Cache) Layer(ctx context.Context, name, version string, do Make) (Layer
 	return readLayer(dir)
 }
 
-// A layer is whole once it has a digest file, which is renamed into its folder last.
+// A layer is complete if it has a digest file, which is renamed into its folder last.
 const (
 	tarFile    = "layer.tar"
 	digestFile = "digest"
@@ -95,8 +94,8 @@ func makeLayer(ctx context.Context, dir string, report func(string), do Make) (e
 	return os.Rename(digest+".making", digest)
 }
 
-// File is one file of a layer that is made of files: with a link it is a symbolic link, with a source a copy of
-// that file, with neither the text; a name that ends in a slash is a folder.
+// File is one file of a layer: a symbolic link if Link is set, a copy of the file Source if that is set, else a file with
+// Text. A name that ends in a slash is a folder.
 type File struct {
 	Name   string
 	Mode   int64
@@ -105,7 +104,7 @@ type File struct {
 	Text   string
 }
 
-// Files makes a layer of files that all belong to root.
+// Files makes a layer of files that root owns.
 func Files(files ...File) Make {
 	return func(_ context.Context, into io.Writer, _ func(string)) error {
 		out := tar.NewWriter(into)
