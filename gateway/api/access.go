@@ -138,7 +138,7 @@ func (s *signIns) redeem(code string) bool {
 	return ok && s.now().Before(ends)
 }
 
-// guarded lets requests pass that no foreign page made.
+// guarded calls h for requests that no page of another site made.
 func (k *console) guarded(h handler) handler {
 	return func(r *edge.Request) error {
 		if err := k.guard.check(r); err != nil {
@@ -148,7 +148,7 @@ func (k *console) guarded(h handler) handler {
 	}
 }
 
-// mine lets requests pass that are signed in as well.
+// mine is guarded, for requests with the token or a session only.
 func (k *console) mine(h handler) handler {
 	return k.guarded(func(r *edge.Request) error {
 		if err := k.signedIn(r); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 // captured runs one call and returns what was handed on.
@@ -332,7 +333,7 @@ func TestReplyLivesUntilItsBodyIsClosed(t *testing.T) {
 		t.Fatalf("got %d bytes", len(got.body))
 	}
 	<-body.closed
-	eventually(t, "the call's context ends", func() bool { return held.Err() != nil })
+	testenv.Eventually(t, "the call's context ends", func() bool { return held.Err() != nil })
 }
 
 type readerFunc func([]byte) (int, error)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 func TestRequestsFollowEachOtherOnOneConnection(t *testing.T) {
@@ -288,7 +289,7 @@ func TestPanicInAResult(t *testing.T) {
 	if got := u.talk("GET /echo/a HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") || strings.HasSuffix(got, "0\r\n\r\n") {
 		t.Fatalf("ends with %q", got[len(got)-20:])
 	}
-	eventually(t, "it is in the log", func() bool { return strings.Contains(u.log.String(), "odd result") })
+	testenv.Eventually(t, "it is in the log", func() bool { return strings.Contains(u.log.String(), "odd result") })
 	if got := u.do("GET", "/nothing", nil); got.StatusCode != 404 {
 		t.Fatalf("then: %d", got.StatusCode)
 	}

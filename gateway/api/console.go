@@ -22,13 +22,11 @@ type console struct {
 	invoked   invocations
 }
 
-// tokenCheck compares tokens with the one that opens everything, in a time that
-// tells nothing about it.
+// tokenCheck compares tokens with the admin token in constant time. It keeps a hash only.
 type tokenCheck [sha256.Size]byte
 
-// sessions are signed cookies: they need no store, end by themselves, and all
-// of them end when the token or the installation's secret changes. One that was
-// signed out of is remembered by this gateway until it would have ended.
+// sessions are signed cookies. They need no store, expire, and become invalid when the token or the installation's secret
+// changes. A session that was signed out of is remembered, by this gateway only, until it expires.
 type sessions struct {
 	key []byte
 	ttl time.Duration
@@ -43,11 +41,11 @@ type signIns struct {
 	now func() time.Time
 
 	mu    sync.Mutex
-	codes map[[sha256.Size]byte]time.Time // by hash: when it ends
+	codes map[[sha256.Size]byte]time.Time // when a code expires, by the code's hash
 }
 
-// guard keeps foreign pages out: a browser sends our cookie with what they make
-// it ask, and a name that is rebound to our address makes them look like ours.
+// guard refuses requests that pages of other sites make a browser send: the browser adds our cookie to them, and a host
+// name that was rebound to our address makes such a page look like ours.
 type guard struct {
 	hosts []string // in lower case, without ports
 }

@@ -136,8 +136,7 @@ func (fs *functions) putImage(r *edge.Request, name faas.FunctionName) (*Registe
 	return fs.registrar.PutImage(r.LastingContext(), name, spec)
 }
 
-// awaitBuild waits for the build of what was registered, at most so long; it is an
-// error when that failed.
+// awaitBuild waits at most wait for the build of a new revision. A failed build is an error.
 func (fs *functions) awaitBuild(r *edge.Request, done *Registered, wait time.Duration) error {
 	if wait > 0 && done.Revision.State == faas.RevisionBuilding {
 		ctx, cancel := r.WaitingContext()

@@ -274,17 +274,3 @@ func (a *answer) wantProblem(t *testing.T, status int, kind faas.Kind, words ...
 	}
 	return p
 }
-
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	look := time.NewTicker(2 * time.Millisecond)
-	defer look.Stop()
-	for range 5000 {
-		if holds() {
-			return
-		}
-		<-look.C
-	}
-	t.Fatalf("did not happen in 10 s: %s", what)
-}

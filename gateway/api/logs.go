@@ -13,7 +13,7 @@ import (
 	"davit/internal/text"
 )
 
-// logRequest says what of a log is wanted.
+// logRequest is the part of a log that is asked for.
 type logRequest struct {
 	ctx    context.Context //nolint:containedctx // of the reader, which outlives the call that opens it
 	from   int64

@@ -72,8 +72,8 @@ func statusOf(kind faas.Kind) (status int, title string) {
 	return http.StatusInternalServerError, "Davit has a fault"
 }
 
-// problemOf makes the problem that a caller may read of err: what is no
-// *faas.Error is an internal fault, and its text stays here.
+// problemOf returns the problem that the caller gets for err. An error that is no *faas.Error is an internal fault, whose
+// text must not leave the process.
 func problemOf(err error) (problem, *faas.Error) {
 	known, ok := errors.AsType[*faas.Error](err)
 	if !ok {
@@ -85,7 +85,7 @@ func problemOf(err error) (problem, *faas.Error) {
 		p.Status, p.Title = special.Status, special.Title
 	}
 	if len(p.Errors) == 0 && known.Invocation == nil && (known.Kind == faas.Invalid || known.Kind == faas.NotAllowed) {
-		p.Errors = []faas.FieldError{{Detail: known.Detail}} // about all of it
+		p.Errors = []faas.FieldError{{Detail: known.Detail}} // about the whole request
 	}
 	if inv := known.Invocation; inv != nil {
 		p.InvocationID, p.Reason, p.ExitCode = &inv.ID, inv.Reason, inv.ExitCode
@@ -127,7 +127,7 @@ func (a *answerer) answer(r *edge.Request, err error) {
 	r.Send(p.Status, encode(p))
 }
 
-// retryAfter is in seconds; 0: none.
+// retryAfter is the value of Retry-After in seconds; 0: no such header.
 func retryAfter(e *faas.Error) int {
 	after := e.RetryAfter
 	if after <= 0 && (e.Kind == faas.Unavailable || e.Kind == faas.Limited) {
@@ -143,9 +143,9 @@ func (a *answerer) report(r *edge.Request, status int, known *faas.Error, err er
 	}
 	switch {
 	case known.Kind == faas.Internal:
-		a.log.Error("request met a fault", attrs...)
+		a.log.Error("request failed", attrs...)
 	case known.Kind == faas.Unavailable:
-		a.log.Warn("request refused for now", attrs...)
+		a.log.Warn("request refused: something is unavailable", attrs...)
 	case known.Err != nil:
 		a.log.Info("request refused", attrs...)
 	default:
@@ -153,7 +153,7 @@ func (a *answerer) report(r *edge.Request, status int, known *faas.Error, err er
 	}
 }
 
-// encode writes v as JSON. What is given to it can always be encoded.
+// encode returns v as JSON. v is always of a type that can be encoded.
 func encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -29,7 +29,7 @@ func plainPolicy() string {
 func (si *signIn) sendPlain(r *edge.Request, status int, name string, data any) {
 	var b bytes.Buffer
 	if err := si.plain.ExecuteTemplate(&b, name, data); err != nil {
-		si.log.Error("cannot write a page", "page", name, "cause", err)
+		si.log.Error("writing a page failed", "page", name, "error", err)
 	}
 	r.Set("Content-Type", "text/html; charset=utf-8")
 	r.Set("Cache-Control", "no-store")

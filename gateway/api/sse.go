@@ -68,15 +68,14 @@ func (e *eventWriter) beat() error {
 	return err
 }
 
-// piece is what one read of a followed log gave.
+// piece is the outcome of one read of a followed log.
 type piece struct {
 	text []byte
 	err  error
 }
 
-// sendLogEvents answers with a log as events whose ids are the offsets behind
-// them: who comes back with Last-Event-ID goes on there. The last event is named
-// "end". It closes log.
+// sendLogEvents answers with a log as events. The id of an event is the offset after its text, so that a caller resumes
+// with Last-Event-ID. The last event is named "end". It closes log.
 func sendLogEvents(r *edge.Request, heartbeat time.Duration, log io.ReadCloser, from int64) error {
 	return sendEvents(r, func(ctx context.Context, out *eventWriter) error {
 		return followLog(ctx, out, log, from, heartbeat)
@@ -133,7 +132,7 @@ func readPieces(ctx context.Context, log io.Reader, pieces chan<- piece) {
 	}
 }
 
-// logText cuts a log into events, never inside a character.
+// logText splits a log into events, never within a character.
 type logText struct {
 	at   int64 // the offset behind what was sent
 	held []byte

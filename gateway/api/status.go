@@ -14,15 +14,15 @@ import (
 
 func (k *console) health(r *edge.Request) error { return sendHealth(r) }
 
-// sendHealth tells that this process serves; it asks nobody else.
+// sendHealth answers that this process serves. It checks no dependency.
 func sendHealth(r *edge.Request) error {
 	return sendJSON(r, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// readyMost is how long a dependency may take to say that it is there.
+// readyMost is how long a dependency may take to answer.
 const readyMost = 2 * time.Second
 
-// readiness asks all dependencies at once. Why one is away is for the log.
+// readiness probes all dependencies at once. The log says why one is away.
 func (k *console) readiness(r *edge.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), readyMost)
 	defer cancel()
@@ -38,7 +38,7 @@ func (k *console) readiness(r *edge.Request) error {
 			states[name] = "ok"
 			if err != nil {
 				states[name], status = "away", http.StatusServiceUnavailable
-				k.Log.Warn("dependency is away", "dependency", name, "cause", err)
+				k.Log.Warn("dependency is away", "dependency", name, "error", err)
 			}
 		})
 	}
@@ -64,7 +64,7 @@ func (b *buffered) Header() http.Header         { return b.header }
 func (b *buffered) WriteHeader(status int)      { b.status = status }
 func (b *buffered) Write(p []byte) (int, error) { return b.body.Write(p) }
 
-// metrics hands the request to the handler of the metrics library.
+// metrics answers with what the handler of the metrics library writes.
 func (k *console) metrics(r *edge.Request) error {
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "/metrics", nil)
 	if err != nil {
@@ -87,9 +87,8 @@ func (k *console) limits(r *edge.Request) error {
 	}{info, k.triggers.callsURL.forCaller(r)})
 }
 
-// events tells of changes until the caller goes. Who comes, or comes back, has
-// missed some: the first event says so. One who is too slow is sent away, and
-// comes back.
+// events streams changes until the caller hangs up. The first event is a resync, because a caller that connects, or
+// connects again, has missed changes. The stream of a caller that reads too slowly ends, and it connects again.
 func (k *console) events(r *edge.Request) error {
 	changes, cancel := k.Changes.Subscribe()
 	return sendEvents(r, func(ctx context.Context, out *eventWriter) error {

@@ -95,13 +95,12 @@ func (ts *triggersAPI) delete(r *edge.Request) error {
 	return sendNothing(r)
 }
 
-// formWait is how long a form waits for its build: who posts the next form, for
-// the function's trigger, mostly finds it ready.
+// formWait is how long the answer to a form waits for the build, so that the next form, which registers the function's
+// trigger, usually finds the function ready.
 const formWait = 10 * time.Second
 
-// registerForm is the original's form. A person is led back to the page, and
-// shown what is wrong on one of its own where something is; a program gets what
-// the PUT would answer.
+// registerForm serves the original's form. A browser is redirected to the page, or gets an error page; a program that
+// accepts JSON gets the answer of the PUT.
 func (ts *triggersAPI) registerForm(r *edge.Request) error {
 	form, done, err := ts.uploads.readForm(r)
 	if err != nil {

@@ -20,14 +20,14 @@ const (
 	formBuffer    = 64 << 10 // the body is read in pieces of this size
 )
 
-// parts reads a multipart body as it arrives, with what each part's header may
-// take bounded, so that nothing of a form is ever held but what its reader holds.
+// parts reads a multipart body as it arrives. The header of each part is bounded, so that no part of a form is held in
+// memory except by its reader.
 type parts struct {
 	body   *meteredReader
 	reader *multipart.Reader
 }
 
-// meteredReader fails after so many bytes, when that is set.
+// meteredReader fails after left bytes while metered is set.
 type meteredReader struct {
 	r       io.Reader
 	metered bool
@@ -86,7 +86,7 @@ func (p *parts) next() (*multipart.Part, error) {
 	return part, nil
 }
 
-// malformed is the error of a form that cannot be read; what the body says itself goes first.
+// malformed is the error of a form that cannot be parsed; an error of the body itself is returned as it is.
 func malformed(err error) error {
 	if known, ok := errors.AsType[*faas.Error](err); ok {
 		return known
@@ -94,7 +94,7 @@ func malformed(err error) error {
 	return &faas.Error{Kind: faas.Invalid, Detail: "the form is malformed, or ends before it is whole", Err: err}
 }
 
-// small reads a part that is held in memory.
+// small reads a part of at most most bytes into memory.
 func small(part io.Reader, name string, most int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(part, most+1))
 	if err != nil {
@@ -106,8 +106,8 @@ func small(part io.Reader, name string, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// source reads the archive out of a form. Its end is one only when the form ends
-// there too, or goes on with a spec that is still wanted.
+// source reads the archive in a form. It returns io.EOF only if last accepts what follows the part: the end of the form,
+// or the spec where that has not come yet.
 type source struct {
 	part io.Reader
 	left int64
@@ -133,7 +133,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// spool keeps what r holds on disk, in a file without a name.
+// spool writes r to a file without a name, positioned at its start.
 func (u *uploads) spool(r io.Reader) (*os.File, error) {
 	f, err := os.CreateTemp(u.dir, "upload-")
 	if err != nil {
@@ -151,8 +151,7 @@ func (u *uploads) spool(r io.Reader) (*os.File, error) {
 	return f, nil
 }
 
-// readForm reads an HTML form; its file is spooled, since fields may follow it.
-// The caller calls done when the file has been read.
+// readForm reads an HTML form. Its file is spooled, because fields may follow it; done closes the file.
 func (u *uploads) readForm(r *edge.Request) (form *Form, done func(), err error) {
 	media, params, err := mediaType(r)
 	if err != nil {
@@ -233,7 +232,7 @@ func (f *formReader) add(part *multipart.Part) error {
 	return nil
 }
 
-// addFile keeps the upload; a browser sends an empty one where none was chosen.
+// addFile spools the upload. A browser sends an empty one without a name where no file was chosen; that is ignored.
 func (f *formReader) addFile(part *multipart.Part) error {
 	if f.file != nil {
 		return faas.Errorf(faas.Invalid, "the form has two files; send one")

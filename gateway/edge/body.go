@@ -11,28 +11,27 @@ import (
 	"davit/internal/faas"
 )
 
-// unbounded is the limit of a body that has none.
+// unbounded is the limit of a body before limit is called.
 const unbounded = math.MaxInt64
 
-// lengthUnknown is the size of a body that is sent in chunks.
+// lengthUnknown is the size of a body sent in chunks.
 const lengthUnknown = -1
 
 var (
-	errBodyOver  = errors.New("the request has been answered")
-	errNotHere   = errors.New("more of the body would have to be waited for")
-	errBadChunks = errors.New("broken chunked encoding")
+	errBodyOver   = errors.New("the request has been answered")
+	errNotArrived = errors.New("more of the body would have to be waited for")
+	errBadChunks  = errors.New("broken chunked encoding")
 )
 
 const interimContinue = "HTTP/1.1 100 Continue\r\n\r\n"
 
-// body reads one request's body from its connection. Nothing of it is read
-// before it is asked for, and a caller who waits for 100 Continue is told then.
-// Reads may come from any goroutine; after the request was answered they fail.
+// body reads the body of one request from its connection. It reads nothing, and sends no 100 Continue, before the first
+// Read. Read can be called from any goroutine; it fails once the request was answered.
 type body struct {
 	c    *conn
 	over bool // guarded by c.mu: the request was answered
 
-	mu     sync.Mutex // held while reading
+	mu     sync.Mutex // locked by Read
 	frames framing
 	expect bool // the caller waits for 100 Continue
 	most   int64
@@ -40,7 +39,7 @@ type body struct {
 	err    error // of all further reads
 }
 
-// framing finds a body in the bytes that follow a header.
+// framing separates the data of a body from what surrounds it.
 type framing interface {
 	// next reads body bytes into p; io.EOF when the body is whole.
 	next(src *bodySource, p []byte) (int, error)
@@ -61,8 +60,8 @@ func newBody(c *conn, size int64, expect bool) *body {
 // limit bounds the body: reading more than most bytes fails with TooLarge.
 func (b *body) limit(most int64) { b.most = most }
 
-// Read reads more of the body, and waits for it. A body that is broken, too
-// large, or stops arriving is a *faas.Error.
+// Read reads from the body and waits for the caller to send it. Its errors are *faas.Error: Invalid for a body that is
+// malformed or stops arriving, TooLarge for one beyond the limit.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,7 +88,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return 0, b.err
 }
 
-// explain makes an error that the caller may read.
+// explain returns the error that the caller is answered with.
 func (b *body) explain(err error) error {
 	var known *faas.Error
 	switch {
@@ -107,9 +106,8 @@ func tooLarge(most int64) *faas.Error {
 	return faas.Errorf(faas.TooLarge, "the request body is larger than the %s that are allowed here", faas.Bytes(most))
 }
 
-// end is called when the request has been answered, but for the answer's body.
-// It stops whoever still reads and reports whether the connection stands behind
-// the body's last byte.
+// end is called when the handler has answered the request, before the body of the answer is written. It makes reads in
+// progress fail, and reports whether the whole body was read, so that the next bytes on the connection are a new request.
 func (b *body) end() bool {
 	if !b.mu.TryLock() {
 		b.c.mu.Lock()
@@ -123,7 +121,7 @@ func (b *body) end() bool {
 		return false // whether the body follows is the caller's choice
 	}
 	if !b.frames.whole() {
-		b.skipWhatIsHere()
+		b.skipArrived()
 	}
 	if b.err == nil || errors.Is(b.err, io.EOF) {
 		b.err = errBodyOver
@@ -131,23 +129,24 @@ func (b *body) end() bool {
 	return b.frames.whole()
 }
 
-func (b *body) skipWhatIsHere() {
+// skipArrived discards the bytes of the body that are buffered.
+func (b *body) skipArrived() {
 	scrap := make([]byte, 512)
 	for b.err == nil && !b.frames.whole() {
-		_, b.err = b.frames.next(&bodySource{b: b, hereOnly: true}, scrap)
+		_, b.err = b.frames.next(&bodySource{b: b, arrivedOnly: true}, scrap)
 	}
 }
 
-// bodySource is the connection as a framing reads it: first what is here already, then the socket.
+// bodySource is where a framing reads: the buffered bytes first, then the socket.
 type bodySource struct {
-	b        *body
-	hereOnly bool
+	b           *body
+	arrivedOnly bool // do not read the socket
 }
 
-// Read reads from the socket, past what is held.
+// Read reads from the socket, after sending 100 Continue where the caller waits for it.
 func (s *bodySource) Read(p []byte) (int, error) {
-	if s.hereOnly {
-		return 0, errNotHere
+	if s.arrivedOnly {
+		return 0, errNotArrived
 	}
 	c := s.b.c
 	if s.b.expect {
@@ -176,14 +175,14 @@ func (s *bodySource) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// data reads at most most bytes of the body itself.
+// data reads at most most bytes of the body's data.
 func (s *bodySource) data(p []byte, most int64) (int, error) {
 	if int64(len(p)) > most {
 		p = p[:most]
 	}
 	ahead := &s.b.c.ahead
 	if !ahead.empty() {
-		s.b.expect = false // it did not wait
+		s.b.expect = false // the caller did not wait for 100 Continue
 		return ahead.take(p), nil
 	}
 	return s.Read(p)

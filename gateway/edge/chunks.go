@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// What surrounds the data of a chunked body is bounded: one line, the trailer,
-// and, as net/http bounds it, the sum of what is not data.
+// Bounds of what surrounds the data of a chunked body: one line, the trailer, and the sum of all overhead, which is
+// computed as net/http does it.
 const (
 	maxChunkLine    = 2 << 10
 	maxTrailerBytes = 8 << 10
@@ -14,12 +14,11 @@ const (
 	maxSizeDigits   = 15
 )
 
-// chunks is a body with Transfer-Encoding: chunked (RFC 9112 §7.1), read
-// strictly: lines end with CRLF, sizes are bare hexadecimal digits. Extensions
-// and trailers are read over.
+// chunks is a body with Transfer-Encoding: chunked (RFC 9112 §7.1). It is read strictly: lines end with CRLF, and sizes
+// are hexadecimal digits without sign or prefix. Extensions and trailers are ignored.
 type chunks struct {
-	left   int64 // of the chunk under way
-	begun  bool  // a chunk was there, whose CRLF comes before the next size
+	left   int64 // bytes of the current chunk
+	begun  bool  // the CRLF of a chunk comes before the next size
 	done   bool
 	excess int64
 }
@@ -89,7 +88,7 @@ func (c *chunks) trailer(src *bodySource) error {
 	return errBadChunks
 }
 
-// chunkSize reads the size before a chunk and looks at its extensions.
+// chunkSize parses the line before a chunk: the size, and extensions, which may hold no control characters.
 func chunkSize(line []byte) (int64, bool) {
 	digits, extension, _ := bytes.Cut(line, []byte{';'})
 	digits = bytes.TrimRight(digits, " \t")
@@ -124,8 +123,7 @@ func hexValue(b byte) int64 {
 	return -1
 }
 
-// line reads a line of the framing, without its CRLF, which is valid until the
-// next read. A chunk header that is not all here is left where it is.
+// line reads a line without its CRLF. The line is valid until the next read. An incomplete line stays in the buffer.
 func (s *bodySource) line() ([]byte, error) {
 	ahead := &s.b.c.ahead
 	for seen := 0; ; {

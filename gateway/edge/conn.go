@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// errNotHTTP is what a caller's bytes are refused with before fasthttp sees them.
+// errNotHTTP refuses a header before fasthttp parses it.
 var errNotHTTP = errors.New("a line of the header ends with LF alone; CRLF is needed")
 
 // phase is what the next bytes on a connection belong to.
@@ -19,27 +19,25 @@ type phase int
 const (
 	betweenRequests phase = iota // nothing of the next request is here
 	inHeader
-	inBody // the header is complete; only the body's reader reads now
+	inBody // the header is complete; from here only the body's reader reads
 )
 
-// conn is a caller's connection as fasthttp is given it. Its Read gives fasthttp
-// headers only, each exactly to its end: what follows is kept for the body's
-// reader, or is the next header. So fasthttp never waits for a body (it would
-// read 8 KiB of it before any handler runs) and a body stays in the socket until
-// it is wanted. Deadlines are set here, one for a whole header and else one for
-// each read and write; those that fasthttp would set are switched off.
+// conn is the connection of a caller, between the socket and fasthttp. Its Read returns headers only, and never bytes
+// beyond the end of one: the bytes after it stay for the body's reader, or are the next header. So fasthttp never waits
+// for a body (it would read 8 KiB of it before any handler runs), and a body stays in the socket until a handler reads
+// it. conn sets the deadlines, one for a whole header and one for each other read and write; fasthttp sets none.
 //
-// Read is called by the goroutine that serves the connection only.
+// Only the goroutine that serves the connection calls Read.
 type conn struct {
 	net.Conn
 	limits *Limits
 	ctx    context.Context //nolint:containedctx // ends when the caller hangs up
 	hangUp context.CancelFunc
 
-	ahead      lookahead // read from the socket and not handed on
+	ahead      lookahead // bytes read from the socket that nobody has consumed yet
 	scan       headScan
-	headerEnds time.Time // the deadline of the header under way
-	linger     bool      // at the end, let the caller read the answer before it meets a closed socket
+	headerEnds time.Time // the deadline of the header that is arriving
+	linger     bool      // Close drains the socket first, so that the caller can read the answer
 	fault      error     // why Read refused a header
 
 	mu       sync.Mutex
@@ -54,7 +52,7 @@ func newConn(ctx context.Context, raw net.Conn, limits *Limits) *conn {
 	return c
 }
 
-// Read reads bytes of a header.
+// Read reads bytes of a header, at most to its end.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.fault != nil {
 		return 0, c.fault
@@ -75,7 +73,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.header(p[:n])
 }
 
-// header ends p where the header does and keeps the rest.
+// header returns how much of p belongs to the header and puts the rest back.
 func (c *conn) header(p []byte) (int, error) {
 	end, ok := c.scan.next(p)
 	if !ok {
@@ -96,7 +94,7 @@ func (c *conn) arm() error {
 	defer c.mu.Unlock()
 	switch {
 	case c.phase == inBody:
-		return io.ErrUnexpectedEOF // fasthttp sees another end of the header than we
+		return io.ErrUnexpectedEOF // fasthttp and headScan disagree about the end of the header
 	case c.draining && c.phase == betweenRequests:
 		return io.EOF
 	case c.phase == inHeader:
@@ -105,7 +103,7 @@ func (c *conn) arm() error {
 	return c.SetReadDeadline(time.Now().Add(c.limits.Idle))
 }
 
-// begin notes that bytes of a header are here.
+// begin starts the deadline of a header with its first bytes.
 func (c *conn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,8 +113,7 @@ func (c *conn) begin() {
 	}
 }
 
-// endOfHeader is the error of a read that gave nothing: a connection on which
-// nothing was asked just ends.
+// endOfHeader is the error of a read that returned no bytes: io.EOF for a connection that was idle for too long.
 func (c *conn) endOfHeader(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,8 +129,7 @@ func (c *conn) enter(p phase) {
 	c.phase = p
 }
 
-// next makes the connection ready for the next request. The body of the one
-// before has been read to its end.
+// next makes the connection ready for the next request, after the body of the last one was read to its end.
 func (c *conn) next() {
 	c.scan = headScan{}
 	c.mu.Lock()
@@ -141,7 +137,7 @@ func (c *conn) next() {
 	c.phase = betweenRequests
 }
 
-// Write writes all of p while the caller takes it within the deadline.
+// Write writes all of p. Its deadline is that of one piece of an answer.
 func (c *conn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.limits.Write)); err != nil {
 		return 0, err
@@ -149,7 +145,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// drain lets the request under way be the last one.
+// drain ends the connection after the request in progress, or now if there is none.
 func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,16 +161,15 @@ func (c *conn) isDraining() bool {
 	return c.draining
 }
 
-// How much, and how long, a connection is read for nothing before it is closed
-// on a caller who still sends: closed at once, the answer might be lost on the
-// caller's side.
+// Before a connection is closed while its caller still sends, so many bytes are read and discarded for so long. Without
+// that, the kernel would reset the connection, and the caller could lose the answer.
 const (
 	lingerBytes = 64 << 20
 	lingerMost  = 3 * time.Second
 	lingerPause = time.Second
 )
 
-// Close ends the connection. Only the goroutine that serves it lingers.
+// Close closes the connection, after lingering where the answer may still be unread.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	closing := c.closing
@@ -213,13 +208,13 @@ func (c *conn) lingerOn() {
 	}
 }
 
-// abort closes the socket under whoever uses it.
+// abort closes the socket at once; reads and writes in progress fail.
 func (c *conn) abort() {
 	c.hangUp()
 	_ = c.Conn.Close()
 }
 
-// lookahead holds bytes between the socket and their reader.
+// lookahead is the buffer between the socket and the readers of headers and bodies.
 type lookahead struct {
 	buf  []byte
 	r, w int
@@ -227,7 +222,7 @@ type lookahead struct {
 
 func (l *lookahead) empty() bool { return l.r == l.w }
 
-// bytes are those held, until the next change.
+// bytes are the buffered bytes, valid until the next change of l.
 func (l *lookahead) bytes() []byte { return l.buf[l.r:l.w] }
 
 func (l *lookahead) skip(n int) { l.r += n }
@@ -238,7 +233,7 @@ func (l *lookahead) take(p []byte) int {
 	return n
 }
 
-// putBack holds p before what is held; p is what was taken last, or nothing is held.
+// putBack puts p in front of the buffered bytes. Either p was returned by the last take, or the buffer is empty.
 func (l *lookahead) putBack(p []byte) {
 	if len(p) <= l.r {
 		l.r -= len(p)
@@ -254,7 +249,7 @@ func (l *lookahead) putBack(p []byte) {
 
 const lookaheadBytes = 4 << 10
 
-// fill reads once from src behind what is held. It reports false when there is no room.
+// fill reads once from src and appends to the buffer. It reports false when the buffer is full.
 func (l *lookahead) fill(src io.Reader) (bool, error) {
 	if l.buf == nil {
 		l.buf = make([]byte, lookaheadBytes)
@@ -273,16 +268,15 @@ func (l *lookahead) fill(src io.Reader) (bool, error) {
 	return true, err
 }
 
-// headScan finds the end of a header in the pieces that arrive: the first empty
-// line after one that is not.
+// headScan finds the end of a header that arrives in pieces: the first empty line after one that is not empty.
 type headScan struct {
-	started bool // a line that is not empty was there
-	last    byte // of the piece before
+	started bool // a line was not empty
+	last    byte // the byte before the next piece
 	line    int  // bytes of the line so far
 }
 
-// next returns how many bytes of p belong to the header, -1 when it goes on. ok
-// is false when a line does not end with CRLF.
+// next returns how many bytes of p belong to the header, or -1 if all do and its end is still to come. ok is false if a
+// line does not end with CRLF.
 func (s *headScan) next(p []byte) (end int, ok bool) {
 	for i, b := range p {
 		if b != '\n' {

@@ -34,8 +34,8 @@ func routingError(c *fiber.Ctx, r *Request, err error) error {
 	return faas.Errorf(faas.NotFound, "nothing is served at %s", r.Instance())
 }
 
-// hideBody hides the body from fasthttp, which then finds the request
-// complete: the body is ours to read (see conn).
+// hideBody removes the headers that frame the body, so that fasthttp takes the request for complete and does not read the
+// body (see conn). It keeps them under framingKey.
 func hideBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	size := h.ContentLength()
 	expect := h.IsHTTP11() && strings.EqualFold(string(h.Peek("Expect")), "100-continue")
@@ -78,7 +78,7 @@ func newRequestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// correlation is the caller's own id of the request, if it is fit to be passed on.
+// correlation is the caller's id of the request if it is short and printable, else "".
 func correlation(h *fasthttp.RequestHeader) string {
 	for _, name := range []string{"X-Request-Id", "X-Call-Id"} {
 		if v := h.Peek(name); len(v) > 0 && len(v) <= 128 && isPrintable(v) {
@@ -99,7 +99,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.finish(r)
 }
 
-// run has the request answered, whatever happens.
+// run answers the request, also where a handler panics.
 func (s *Server) run(r *Request) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -119,13 +119,13 @@ func (s *Server) run(r *Request) {
 		return
 	}
 	if !slices.Contains(fiber.DefaultMethods, r.method) {
-		r.http.Request.Header.SetMethod(http.MethodTrace) // that no route takes: Fiber tells 404 from 405
+		r.http.Request.Header.SetMethod(http.MethodTrace) // no route has TRACE: Fiber answers 404 or 405
 	}
 	s.route(r.http)
 }
 
-// headerFault says what of a header is refused though fasthttp took it: shapes
-// that another HTTP program may read differently.
+// headerFault returns why a header is refused that fasthttp accepts, or "". It refuses what proxies and other servers may
+// parse differently, because a body could then be taken for a request.
 func headerFault(h *fasthttp.RequestHeader) string {
 	target := h.RequestURI()
 	if bytes.HasPrefix(target, []byte("//")) && (len(h.Host()) == 0 || bytes.Contains(target, []byte("://"))) {
@@ -156,7 +156,7 @@ func headerFault(h *fasthttp.RequestHeader) string {
 	return ""
 }
 
-// finish sends the request's answer on its way.
+// finish completes the answer before fasthttp writes it.
 func (s *Server) finish(r *Request) {
 	out := &r.http.Response
 	if out.IsBodyStream() && !r.known && !r.http.Request.Header.IsHTTP11() {
@@ -177,7 +177,7 @@ func (s *Server) finish(r *Request) {
 	r.conn.next()
 }
 
-// countedMethod keeps what callers make up out of the metrics' labels.
+// countedMethod is the method as a label of metrics: callers must not be able to make new ones.
 func (r *Request) countedMethod() string {
 	if slices.Contains(fiber.DefaultMethods, r.method) {
 		return r.method
@@ -185,7 +185,7 @@ func (r *Request) countedMethod() string {
 	return "other"
 }
 
-// refuse answers what fasthttp could not read as a request.
+// refuse answers bytes that fasthttp could not parse as a request.
 func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	c, _ := ctx.Conn().(*conn)
 	ctx.Response.Reset()

@@ -10,13 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hangUps tells which callers have hung up: one goroutine and one epoll for all
-// connections, each watched edge-triggered for the caller's end being shut, so
-// that it costs nothing while calls come and go. A caller who shuts only the
-// sending half counts as gone too: the two look alike until we write.
+// hangUps detects callers who hang up. One goroutine and one epoll watch all connections, edge-triggered and for the close
+// of the caller's end only, so that a request costs no system call. A caller who closes only its sending half counts as
+// gone, because the two cannot be told apart before a write.
 type hangUps struct {
 	epoll int
-	wake  [2]int // a pipe: closing its end ends run
+	wake  [2]int // a pipe: closing its write end ends run
 	done  chan struct{}
 
 	mu      sync.Mutex
@@ -44,8 +43,8 @@ func newHangUps() (*hangUps, error) {
 	return h, nil
 }
 
-// watch calls gone, once and soon, when the caller of raw hangs up. The returned
-// function ends the watch; the socket may be closed before or after it.
+// watch calls gone once when the caller of raw hangs up. The returned function ends the watch; the socket may be closed
+// before or after that.
 func (h *hangUps) watch(raw net.Conn, gone func()) (forget func()) {
 	socket, ok := raw.(syscall.Conn)
 	if !ok {
@@ -58,7 +57,7 @@ func (h *hangUps) watch(raw net.Conn, gone func()) (forget func()) {
 	key := h.add(gone)
 	event := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: key}
 	_ = control.Control(func(fd uintptr) {
-		// What fails here is not noticed until the caller is written to.
+		// If this fails, a hang-up is noticed by the next write only.
 		_ = unix.EpollCtl(h.epoll, unix.EPOLL_CTL_ADD, int(fd), &event) //nolint:gosec // a descriptor fits
 	})
 	return func() { h.remove(key) }
@@ -106,7 +105,7 @@ func (h *hangUps) run() {
 	}
 }
 
-// close ends the watching; it returns when the goroutine has.
+// close ends all watches and waits for the goroutine.
 func (h *hangUps) close() {
 	_ = unix.Close(h.wake[1])
 	<-h.done

@@ -4,8 +4,7 @@ package edge
 
 import "net"
 
-// hangUps does nothing where there is no epoll: callers who hang up are noticed
-// when they are written to.
+// hangUps does nothing where there is no epoll: a hang-up is noticed by the next write.
 type hangUps struct{}
 
 func newHangUps() (*hangUps, error) { return &hangUps{}, nil }

@@ -11,15 +11,14 @@ import (
 	"davit/internal/text"
 )
 
-// span is a part of an object.
+// span is a range of bytes of an object.
 type span struct {
 	offset, length int64
-	part           bool // it was asked for as a range
+	part           bool // the request has a Range
 }
 
-// ranged reads what of an object of that size the request asks for (RFC 9110
-// §14): all, or one range. Several ranges are answered with all of it, as are
-// ranges of an object that has changed meanwhile.
+// ranged returns the span of an object that the request asks for (RFC 9110 §14): all of it, or one range. A request for
+// several ranges, or for a range of another version (If-Range), gets all of it.
 func (r *Request) ranged(size int64, etag string) (span, error) {
 	all := span{length: size}
 	header := r.Header("Range")
@@ -36,7 +35,7 @@ func (r *Request) ranged(size int64, etag string) (span, error) {
 	}
 	s, ok, err := spanOf(first, last, size)
 	if err != nil {
-		return all, nil //nolint:nilerr // what is no range is as if it were not there
+		return all, nil //nolint:nilerr // a malformed Range is ignored
 	}
 	if !ok {
 		r.Set("Content-Range", fmt.Sprintf("bytes */%d", size))
@@ -46,7 +45,7 @@ func (r *Request) ranged(size int64, etag string) (span, error) {
 	return s, nil
 }
 
-// spanOf reads "first-last", "first-" or "-length". ok is false when the object has no such bytes.
+// spanOf parses "first-last", "first-" or "-length". ok is false when the object has no such bytes.
 func spanOf(first, last string, size int64) (s span, ok bool, err error) {
 	if first == "" {
 		n, err := strconv.ParseUint(last, 10, 63)

@@ -41,7 +41,7 @@ type Server struct {
 	serving sync.WaitGroup
 }
 
-// Serve answers requests on ln until Shutdown, and returns nil then. It closes ln.
+// Serve serves the connections of ln until Shutdown, and then returns nil. It closes ln. It is called once.
 func (s *Server) Serve(ln net.Listener) error {
 	s.route = s.app.Handler()
 	watch, err := newHangUps()
@@ -67,7 +67,7 @@ func (s *Server) Serve(ln net.Listener) error {
 			return fmt.Errorf("accept callers on %s: %w", ln.Addr(), err)
 		}
 		pause = min(time.Second, pause*2+5*time.Millisecond)
-		s.log.Warn("cannot accept callers for now", "listener", s.name, "cause", err)
+		s.log.Warn("accepting connections failed; retrying", "listener", s.name, "error", err)
 		select {
 		case <-time.After(pause):
 		case <-s.draining.Done():
@@ -75,7 +75,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 }
 
-// isPassing reports whether accepting may succeed again: no more descriptors, or a caller who is gone already.
+// isPassing reports whether a later Accept may succeed: descriptors ran out, or the caller has closed the connection.
 func isPassing(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) ||
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
@@ -109,7 +109,7 @@ func (s *Server) accepted(raw net.Conn, watch *hangUps) {
 	go s.serve(c, watch)
 }
 
-// turnAway closes a connection that is one too many.
+// turnAway closes a connection that is not served; full: because there are too many.
 func (s *Server) turnAway(c *conn, full bool) {
 	if full {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Millisecond))
@@ -125,9 +125,9 @@ func (s *Server) serve(c *conn, watch *hangUps) {
 	defer forget()
 	err := s.http.ServeConn(c)
 	if fault, ok := errors.AsType[*fasthttp.ErrBodyStreamWritePanic](err); ok {
-		s.log.Error("an answer's body met a fault", "listener", s.name, "cause", fault)
+		s.log.Error("writing an answer panicked", "listener", s.name, "error", fault)
 	} else if err != nil {
-		s.log.Debug("connection ended", "listener", s.name, "cause", err)
+		s.log.Debug("connection ended", "listener", s.name, "error", err)
 	}
 }
 
@@ -137,8 +137,8 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 }
 
-// Shutdown stops accepting, ends event streams and waits, lets requests under
-// way end, and closes what is left when ctx ends; the error is ctx's then.
+// Shutdown closes the listener, ends every WaitingContext and waits for the requests in progress. When ctx ends first, it
+// ends every LastingContext, closes the remaining connections and returns an error that wraps that of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	s.startDraining()
@@ -158,15 +158,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-time.After(abortMost):
-		s.log.Error("requests go on after their connections were closed", "listener", s.name)
+		s.log.Error("requests still run although their connections were closed", "listener", s.name)
 	}
 	return fmt.Errorf("shut down %s: %w", s.name, ctx.Err())
 }
 
-// abortMost is how long Shutdown waits for requests whose context it has ended.
+// abortMost is how long Shutdown waits for handlers after it has ended their contexts.
 const abortMost = 5 * time.Second
 
-// stop closes the listener and lets each connection end with its request.
+// stop closes the listener and drains each connection.
 func (s *Server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

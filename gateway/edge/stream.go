@@ -11,28 +11,27 @@ import (
 // peekBytes are read of an answer of unknown length before it is sent (see StreamPeeked).
 const peekBytes = 32 << 10
 
-// streamed is an answer's body that is written as it comes, by the goroutine
-// that serves the connection, after the handler has returned. An error of write
-// breaks the connection off, so that what was sent never looks whole.
+// streamed is the body of an answer that the goroutine of the connection writes after the handler has returned. An error
+// of write closes the connection, so that the answer never looks complete.
 type streamed struct {
 	write func(w io.Writer) error
 	close func()
 }
 
-// Read is not used: fasthttp calls WriteTo.
+// Read fails: fasthttp calls WriteTo.
 func (s *streamed) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
-// SupportsBodyWriteTo has fasthttp call WriteTo.
+// SupportsBodyWriteTo makes fasthttp call WriteTo.
 func (s *streamed) SupportsBodyWriteTo() bool { return true }
 
-// WriteTo writes the body; each Write that it makes reaches the caller at once.
+// WriteTo writes the body; each Write of it is flushed to the caller.
 func (s *streamed) WriteTo(w io.Writer) (int64, error) {
 	counted := &countedWriter{w: w}
 	err := s.write(counted)
 	return counted.n, err
 }
 
-// Close is called once the body was written, or is not going to be.
+// Close is called by fasthttp after WriteTo, and also where WriteTo is never called.
 func (s *streamed) Close() error {
 	s.close()
 	return nil
