@@ -1,36 +1,10 @@
 package embedded
 
 import (
-	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/alicebob/miniredis/v2/server"
 )
-
-// class says what the keeper does with a command.
-type class int
-
-const (
-	reading   class = iota // changes nothing
-	writing                // is written to the journal before it runs
-	scripting              // EVAL, EVALSHA, SCRIPT
-)
-
-// command is one command on keys that the server serves.
-type command struct {
-	class class
-	// absolute makes the arguments independent of when they run; nil: they are.
-	absolute func(now int64, args []string) ([]string, error)
-	// expiring is the index of the argument that names a key whose deadline may change; 0: none does.
-	expiring int
-	// scored marks an answer that holds scores, which miniredis writes differently from Redis.
-	scored bool
-	// answer runs the command in miniredis' stead; nil: miniredis does.
-	answer func(e *engine, c *server.Peer, args []string)
-}
 
 // What is served besides those with a rule of their own. What is random (SPOP, SRANDMEMBER …) would not replay, what blocks
 // would hold everybody up, and what is not here was not compared with a real Redis.
@@ -45,55 +19,6 @@ const (
 		LPUSH RPUSH LPOP RPOP LREM LSET LTRIM`
 	servedScored = `ZSCORE ZMSCORE ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE`
 )
-
-// commands returns the table of what is served.
-func commands() map[string]command {
-	table := map[string]command{
-		"SET":       {class: writing, absolute: absoluteOptions(2, "set"), expiring: 1},
-		"GETEX":     {class: writing, absolute: absoluteOptions(1, "getex"), expiring: 1},
-		"SETEX":     {class: writing, absolute: absoluteSetex("setex", 1000), expiring: 1},
-		"PSETEX":    {class: writing, absolute: absoluteSetex("psetex", 1), expiring: 1},
-		"EXPIRE":    {class: writing, absolute: absoluteExpire("expire", true, 1000), expiring: 1},
-		"PEXPIRE":   {class: writing, absolute: absoluteExpire("pexpire", true, 1), expiring: 1},
-		"EXPIREAT":  {class: writing, absolute: absoluteExpire("expireat", false, 1000), expiring: 1},
-		"PEXPIREAT": {class: writing, expiring: 1},
-		"RENAME":    {class: writing, expiring: 2},
-		"ZADD":      {class: writing, absolute: refuseNaN, scored: true},
-		"ZINCRBY":   {class: writing, absolute: refuseNaN, scored: true},
-		"ZPOPMIN":   {class: writing, scored: true},
-		"HINCRBY":   {class: writing, answer: answerHashIncrement},
-		"TTL":       {answer: answerTTL(1000)},
-		"PTTL":      {answer: answerTTL(1)},
-		"TIME":      {answer: answerTime},
-		"EVAL":      {class: scripting},
-		"EVALSHA":   {class: scripting},
-		"SCRIPT":    {class: scripting},
-	}
-	for _, name := range strings.Fields(served) {
-		table[name] = command{class: reading}
-	}
-	for _, name := range strings.Fields(servedWrites) {
-		table[name] = command{class: writing}
-	}
-	for _, name := range strings.Fields(servedScored) {
-		table[name] = command{class: reading, scored: true}
-	}
-	return table
-}
-
-// refusal says why a command is not served. It is never silent: a command that was ignored could be a
-// write that is lost.
-func refusal(name string) string {
-	switch name {
-	case "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH":
-		return "ERR " + name + " is not served by the embedded Redis: use a Lua script"
-	case "BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "BRPOPLPUSH", "XREAD", "XREADGROUP", "WAIT":
-		return "ERR " + name + " is not served by the embedded Redis, for it may block: subscribe to a channel"
-	case "SPOP", "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER", "RANDOMKEY":
-		return "ERR " + name + " is not served by the embedded Redis, for it would not replay: it is random"
-	}
-	return fmt.Sprintf("ERR unknown command '%.128s': the embedded Redis does not serve it", name)
-}
 
 // absoluteOptions turns EX and PX among the options, which begin after the first n arguments, into PXAT.
 func absoluteOptions(n int, name string) func(int64, []string) ([]string, error) {
@@ -164,27 +89,4 @@ func deadlineAfter(now int64, count string, unit int64, name string, positive bo
 		return "", replyError("ERR invalid expire time in '" + name + "' command")
 	}
 	return strconv.FormatInt(now+n*unit, 10), nil
-}
-
-// refuseNaN refuses a score that is not a number, which miniredis would take.
-func refuseNaN(_ int64, args []string) ([]string, error) {
-	i := 2
-	for i < len(args) && slices.Contains([]string{"NX", "XX", "GT", "LT", "CH", "INCR"}, strings.ToUpper(args[i])) {
-		i++
-	}
-	for ; i < len(args); i += 2 {
-		if strings.EqualFold(strings.TrimLeft(args[i], "+-"), "nan") {
-			return nil, replyError("ERR value is not a valid float")
-		}
-	}
-	return args, nil
-}
-
-// replyError is an error as a client gets it.
-type replyError string
-
-func (e replyError) Error() string { return string(e) }
-
-func errArguments(name string) error {
-	return replyError("ERR wrong number of arguments for '" + name + "' command")
 }

@@ -1,10 +1,9 @@
 package embedded
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/sha1" //nolint:gosec // Redis names scripts by it
-	"encoding/hex"
+
+	//nolint:gosec // Redis names scripts by it
+
 	"errors"
 	"fmt"
 	"slices"
@@ -25,39 +24,11 @@ local function plain(ok, e, ...)
 end
 pcall = function(...) return plain(original(...)) end`
 
-// scripts runs Lua as Redis does (Lua 5.1, https://redis.io/docs/latest/develop/programmability/lua-api/),
-// with what would make a replay differ left out: math.random, os, print, and the files. miniredis has an
-// EVAL too, but builds a Lua state for each run, at a quarter of a millisecond and 200 kB.
-//
-// The libraries are base, string, table and math. There is no cjson, cmsgpack, bit or struct.
-type scripts struct {
-	engine *engine
-	texts  map[string]string // by SHA-1, in hexadecimal
-	protos map[string]*lua.FunctionProto
-	state  *lua.LState // nil: to be made; an error in a script leaves it in no known condition
-
-	peer    *server.Peer // where the commands of a script are answered
-	replies bytes.Buffer
-	parser  *bufio.Reader
-}
-
-func newScripts(e *engine) *scripts {
-	s := &scripts{engine: e, texts: map[string]string{}, protos: map[string]*lua.FunctionProto{}}
-	s.peer = server.NewPeer(bufio.NewWriter(&s.replies))
-	s.parser = bufio.NewReader(&s.replies)
-	return s
-}
-
 func (s *scripts) close() {
 	if s.state != nil {
 		s.state.Close()
 		s.state = nil
 	}
-}
-
-func scriptName(text string) string {
-	sum := sha1.Sum([]byte(text)) //nolint:gosec // Redis names scripts by it
-	return hex.EncodeToString(sum[:])
 }
 
 // compile checks a script; add makes it callable.

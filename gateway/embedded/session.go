@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
@@ -22,57 +21,6 @@ const (
 	flushBytes     = 64 << 10
 	keepBytes      = 1 << 20 // a reply buffer that grew beyond is let go
 )
-
-// session serves one connection: it reads commands, has them executed, and writes the replies when it
-// has to wait for more.
-type session struct {
-	server   *Server
-	conn     net.Conn
-	requests *requestReader
-	peer     *server.Peer
-	replies  bytes.Buffer // what peer wrote; it never blocks under the keeper's lock
-	sink     *bufio.Writer
-
-	authenticated bool
-	name          string
-	refused       bool        // a MULTI was refused, and its EXEC has not come yet
-	subscriber    *subscriber // from the first SUBSCRIBE on, what writes to conn
-	sending       sync.WaitGroup
-}
-
-func (s *Server) accept() {
-	for {
-		conn, err := s.listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			s.options.Log.Warn("A connection to the embedded Redis could not be accepted.", "error", err)
-			time.Sleep(50 * time.Millisecond) // out of descriptors, most likely
-			continue
-		}
-		s.open(conn)
-	}
-}
-
-// open serves conn, unless there are too many or the server is closing.
-func (s *Server) open(conn net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || len(s.sessions) >= mostSessions {
-		_, _ = conn.Write([]byte("-ERR max number of clients reached\r\n"))
-		_ = conn.Close()
-		return
-	}
-	session := newSession(s, conn)
-	s.sessions[session] = struct{}{}
-	s.serving.Go(func() {
-		session.serve()
-		s.mu.Lock()
-		delete(s.sessions, session)
-		s.mu.Unlock()
-	})
-}
 
 func newSession(s *Server, conn net.Conn) *session {
 	session := &session{server: s, conn: conn}

@@ -2,13 +2,11 @@ package hub
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"davit/internal/sock"
@@ -18,36 +16,6 @@ const (
 	takeWithin  = time.Second // for a runner to say whether it takes a call
 	maxInterim  = 5           // 1xx answers before a final one
 	continueMsg = "HTTP/1.1 100 Continue\r\n\r\n"
-)
-
-var (
-	errHeadTooLarge = fmt.Errorf("the head of an answer has more than %d bytes", maxHead)
-	errChatter      = errors.New("too many interim answers")
-)
-
-// conn is the gateway's end of a slot's parked connection.
-type conn struct {
-	net    net.Conn
-	runner *runner
-	limit  *limitReader
-	br     *bufio.Reader // reads net through limit
-	head   []byte        // reused for what is sent first
-	uses   int           // claims of it; guarded by Hub.mu
-
-	mu          sync.Mutex
-	phase       phase
-	interrupted bool
-}
-
-// phase is how far a connection's call is, as far as it bounds the runner's silence.
-type phase int
-
-const (
-	offered phase = iota // the runner is to say at once whether it takes the call
-	taken                // the body is being sent, for as long as that takes
-	sent                 // the runner is to say on its control connection that the call runs
-	running              // the command runs for as long as it does
-	ended                // the answer is on its way
 )
 
 // silence is how long the runner may say nothing on this connection, 0 for ever. The
@@ -184,20 +152,4 @@ type paced struct {
 func (p *paced) Read(b []byte) (int, error) {
 	p.conn.listening()
 	return p.ReadCloser.Read(b)
-}
-
-// limitReader bounds what a head may have; a body has no bound here.
-type limitReader struct {
-	r    io.Reader
-	left int64
-}
-
-// Read returns errHeadTooLarge once the limit is used up.
-func (l *limitReader) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, errHeadTooLarge
-	}
-	n, err := l.r.Read(p)
-	l.left -= int64(n)
-	return n, err
 }

@@ -77,8 +77,8 @@ func (x *exchange) stream() error {
 	if err := sock.UserTimeout(x.conn.net, sock.SlowAfter); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRun, err)
 	}
-	pooled, _ := x.slot.hub.buffers.Get().(*[]byte)
-	defer x.slot.hub.buffers.Put(pooled)
+	pooled, _ := x.slot.roster.buffers.Get().(*[]byte)
+	defer x.slot.roster.buffers.Put(pooled)
 	if err := x.pump(*pooled); err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (x *exchange) hush() {
 func (x *exchange) commit() error {
 	x.assumed = true
 	x.conn.advance(sent)
-	x.slot.hub.assume(x.conn.runner, x.slot.invocation)
+	x.slot.roster.assume(x.conn.runner, x.slot.invocation)
 	n, err := io.WriteString(x.conn.net, bodyEnd)
 	x.committed = err == nil || n >= len(bodyEnd)
 	if x.committed {

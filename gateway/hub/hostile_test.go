@@ -115,7 +115,7 @@ func TestHostileRunner(t *testing.T) {
 			}
 			_ = slot.conn.net.Close()
 			<-done
-			if len(h.runners["r1"].idle) != 0 {
+			if len(h.roster.runners["r1"].idle) != 0 {
 				t.Error("the connection is kept") // it has no control connection beside it, too
 			}
 		})
@@ -158,16 +158,16 @@ func hostileSlot(t *testing.T, h *Hub) (*Slot, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := h.known(&task.Hello{Runner: "r1", Function: "thumbnail", Revision: 3, Start: faas.StartWarm, Slots: 1})
+	r, err := h.roster.known(&task.Hello{Runner: "r1", Function: "thumbnail", Revision: 3, Start: faas.StartWarm, Slots: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !h.park(r, newConn(near, r)) {
+	if !h.roster.park(r, newConn(near, r)) {
 		t.Fatal("not parked")
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.pop(r, &Want{Ref: r.hello.Ref(), Invocation: "01912d68-783e-7a0a-9d5c-6d0c5e5f3a11"}), far
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	return h.roster.pop(r, &Want{Ref: r.hello.Ref(), Invocation: "01912d68-783e-7a0a-9d5c-6d0c5e5f3a11"}), far
 }
 
 func invokeHostile(t *testing.T, s *Slot) error {

@@ -4,30 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"davit/internal/faas"
 	"davit/internal/task"
 )
-
-// Body is a call's input: Small, or Stream when that is set, or none.
-type Body struct {
-	Small  []byte    // kept by the caller, to be offered elsewhere; better not above MaxSmall
-	Stream io.Reader // read only after the runner took the call
-	Size   int64     // of Stream; -1: unknown. A stream of another length is a *BodyError
-}
-
-// MaxSmall is how much of a body is well sent along before the runner took the call.
-const MaxSmall = 64 << 10
-
-// size returns how many bytes the input has, or -1.
-func (b *Body) size() int64 {
-	if b.Stream != nil {
-		return b.Size
-	}
-	return int64(len(b.Small))
-}
 
 // Invoke sends the task and the body, and returns the answer once the command has
 // ended. Nothing of Body.Stream is read before the runner took the call, and none
@@ -47,13 +28,13 @@ func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(
 	if err == nil {
 		return ans, nil
 	}
-	s.hub.discard(s)
+	s.roster.discard(s)
 	x.hush()
 	switch {
 	case errors.Is(err, ErrInDoubt):
-		s.hub.doubt(s.conn.runner, s.invocation)
+		s.roster.doubt(s.conn.runner, s.invocation)
 	case x.assumed:
-		s.hub.settleGone(s.conn.runner, s.invocation, ErrGone)
+		s.roster.settleGone(s.conn.runner, s.invocation, ErrGone)
 	}
 	return nil, fmt.Errorf("invoke %s on %s: %w", s.invocation, s.conn.runner.hello.Runner, err)
 }
@@ -147,9 +128,9 @@ func (x *exchange) finish(resp *http.Response) func(whole bool) {
 	return func(whole bool) {
 		r := x.conn.runner
 		if whole && x.committed && !resp.Close && r.hello.Start == faas.StartWarm && x.conn.br.Buffered() == 0 {
-			x.slot.hub.back(x.slot, true)
+			x.slot.roster.back(x.slot, true)
 			return
 		}
-		x.slot.hub.discard(x.slot)
+		x.slot.roster.discard(x.slot)
 	}
 }

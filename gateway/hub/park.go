@@ -1,51 +1,22 @@
 package hub
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
-	"davit/internal/faas"
 	"davit/internal/sock"
 	"davit/internal/task"
 )
 
 // The bounds of what a runner may say when it dials in.
 const (
-	helloWithin    = 10 * time.Second
-	maxSlots       = 1024
-	maxRunners     = 4096 // of one revision
-	maxRunnerID    = 128
-	maxDescription = 256
+	helloWithin = 10 * time.Second
 )
-
-// The statuses of refusals that are not about the request's form.
-const (
-	statusFinal  = http.StatusForbidden
-	statusLinked = http.StatusConflict
-	statusLater  = http.StatusServiceUnavailable
-)
-
-// refusal is why a runner is not let in; it is read in the runner's log.
-type refusal struct {
-	status int
-	detail string
-}
-
-// Error returns the detail.
-func (r *refusal) Error() string { return r.detail }
-
-func refuse(status int, format string, args ...any) error {
-	return &refusal{status: status, detail: fmt.Sprintf(format, args...)}
-}
 
 // servePark lets a runner in and turns its connection around.
 func (h *Hub) servePark(w http.ResponseWriter, req *http.Request) {
@@ -121,66 +92,6 @@ func (h *Hub) hear(w http.ResponseWriter, req *http.Request) (*task.Hello, task.
 	return hello, kind, err
 }
 
-// parseRef reads what RevisionRef.String wrote.
-func parseRef(s string) (faas.RevisionRef, error) {
-	name, number, _ := strings.Cut(s, "@")
-	n, err := strconv.Atoi(number)
-	ref := faas.RevisionRef{Function: faas.FunctionName(name), Number: faas.RevisionNumber(n)}
-	if err != nil || n < 1 || ref.Function.Check() != "" || ref.String() != s {
-		return ref, refuse(http.StatusBadRequest, "%s names no revision", task.HeaderRevision)
-	}
-	return ref, nil
-}
-
-// parseHello reads a hello and checks every word of it that the hub relies on.
-func parseHello(body []byte, ref faas.RevisionRef, kind task.LinkKind) (*task.Hello, error) {
-	var hello task.Hello
-	if err := json.Unmarshal(body, &hello); err != nil {
-		return nil, refuse(http.StatusBadRequest, "hello is no JSON of the right kind")
-	}
-	if fault := helloFault(&hello, kind); fault != "" {
-		return nil, refuse(http.StatusBadRequest, "hello: %s", fault)
-	}
-	if hello.Ref() != ref {
-		return nil, refuse(http.StatusForbidden, "hello is of another revision than the token")
-	}
-	for i := range hello.Held {
-		rec := &hello.Held[i].Record
-		if _, err := faas.ParseInvocationID(string(rec.ID)); err != nil || rec.Ref() != ref {
-			return nil, refuse(http.StatusForbidden, "hello: held[%d] is no invocation of %s", i, ref)
-		}
-	}
-	return &hello, nil
-}
-
-func helloFault(hello *task.Hello, kind task.LinkKind) string {
-	_, badID := faas.ParseInvocationID(string(hello.Invocation))
-	switch {
-	case hello.Runner == "" || len(hello.Runner) > maxRunnerID || !printable(string(hello.Runner)):
-		return "runner is no id"
-	case hello.Slots < 1 || hello.Slots > maxSlots || hello.Free < 0 || hello.Free > hello.Slots:
-		return "slots or free are out of bounds"
-	case len(hello.Version) > maxDescription || len(hello.Sandbox) > maxDescription:
-		return "version or sandbox are too long"
-	case kind == task.LinkSlot && len(hello.Held) > 0:
-		return "held goes with the control connection"
-	case hello.Start == faas.StartJob && badID != nil:
-		return "a job's runner says for which invocation it is"
-	case hello.Start != faas.StartJob && hello.Invocation != "":
-		return "only a job's runner is for one invocation"
-	case hello.Start != faas.StartWarm && hello.Slots != 1:
-		return "only a warm runner has several slots"
-	}
-	if !slices.Contains([]faas.Start{faas.StartJob, faas.StartStandby, faas.StartWarm}, hello.Start) {
-		return "start is not known"
-	}
-	return ""
-}
-
-func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || !unicode.IsPrint(c) })
-}
-
 // admit refuses whom enter would not let in, while that can still be said.
 func (h *Hub) admit(hello *task.Hello, kind task.LinkKind, head http.Header) error {
 	if kind == task.LinkControl {
@@ -190,9 +101,9 @@ func (h *Hub) admit(hello *task.Hello, kind task.LinkKind, head http.Header) err
 			}
 		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, err := h.known(hello)
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	_, err := h.roster.known(hello)
 	return err
 }
 
@@ -217,13 +128,13 @@ func (h *Hub) turnAround(nc net.Conn, unread int) error {
 
 // enter makes the connection one of the runner's.
 func (h *Hub) enter(hello *task.Hello, kind task.LinkKind, nc net.Conn) {
-	h.mu.Lock()
-	r, err := h.known(hello)
-	h.mu.Unlock()
+	h.roster.mu.Lock()
+	r, err := h.roster.known(hello)
+	h.roster.mu.Unlock()
 	if err == nil && kind == task.LinkSlot {
-		if !h.park(r, newConn(nc, r)) {
+		if !h.roster.park(r, newConn(nc, r)) {
 			err = errors.New("no place for another slot")
-		} else if h.firstParked(r) {
+		} else if h.roster.firstParked(r) {
 			h.observe.Parked(r.hello)
 		}
 	} else if err == nil {
@@ -241,9 +152,9 @@ func (h *Hub) join(r *runner, hello *task.Hello, nc net.Conn) error {
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed || h.runners[hello.Runner] != r {
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	if h.roster.closed || h.roster.runners[hello.Runner] != r {
 		c.cut()
 		return errors.New("the runner was forgotten meanwhile")
 	}

@@ -6,33 +6,8 @@ import (
 	"davit/internal/faas"
 )
 
-// pool knows who may get a slot of one revision: the runners that have one to
-// offer, and the claims that wait for one. At any time one of both is empty for
-// each start and each job. Hub.mu guards it; every step is O(1).
-type pool struct {
-	ref     faas.RevisionRef
-	lanes   map[faas.Start]*lane // for the runners that take any invocation
-	jobs    map[faas.InvocationID]*runner
-	queued  map[faas.InvocationID]*waiter // that would take their own job's runner
-	runners map[*runner]struct{}          // all
-	waiters int                           // with no runners and no waiters the pool goes
-}
-
-// lane is the part of a pool for one start.
-type lane struct {
-	ready   list.List // of *runner that can offer, the last used first: its caches are warm
-	waiting list.List // of *waiter, first come first
-}
-
-// waiter is one claim that waits. It is in every lane that its want allows.
-type waiter struct {
-	want  Want
-	got   chan *Slot // holds one
-	ranks map[*lane]*list.Element
-}
-
-func (h *Hub) pool(ref faas.RevisionRef) *pool {
-	p := h.pools[ref]
+func (o *roster) pool(ref faas.RevisionRef) *pool {
+	p := o.pools[ref]
 	if p == nil {
 		p = &pool{
 			ref:    ref,
@@ -42,27 +17,27 @@ func (h *Hub) pool(ref faas.RevisionRef) *pool {
 
 			runners: map[*runner]struct{}{},
 		}
-		h.pools[ref] = p
+		o.pools[ref] = p
 	}
 	return p
 }
 
 // tidy lets go of a pool that has neither runners nor waiters.
-func (h *Hub) tidy(p *pool) {
+func (o *roster) tidy(p *pool) {
 	if len(p.runners) == 0 && p.waiters == 0 {
-		delete(h.pools, p.ref)
+		delete(o.pools, p.ref)
 	}
 }
 
 // take pops a slot for the want, or returns nil.
-func (h *Hub) take(w *Want) *Slot {
-	p := h.pools[w.Ref]
+func (o *roster) take(w *Want) *Slot {
+	p := o.pools[w.Ref]
 	if p == nil {
 		return nil
 	}
 	for _, start := range w.Starts {
 		if r := p.ready(start, w.Invocation); r != nil {
-			return h.pop(r, w)
+			return o.pop(r, w)
 		}
 	}
 	return nil
@@ -83,7 +58,7 @@ func (p *pool) ready(start faas.Start, id faas.InvocationID) *runner {
 }
 
 // pop takes the runner's last used connection; the runner offers one.
-func (h *Hub) pop(r *runner, w *Want) *Slot {
+func (o *roster) pop(r *runner, w *Want) *Slot {
 	last := len(r.idle) - 1
 	c := r.idle[last]
 	r.idle[last] = nil
@@ -92,21 +67,21 @@ func (h *Hub) pop(r *runner, w *Want) *Slot {
 	r.fresh = max(r.fresh-1, 0)
 	c.uses++
 	r.pool.rank(r)
-	s := &Slot{hub: h, conn: c, invocation: w.Invocation, untold: true}
+	s := &Slot{roster: o, conn: c, invocation: w.Invocation, untold: true}
 	r.own[w.Invocation] = s
 	return s
 }
 
 // offer hands the runner's free slots to who waits, or lists them for who comes. It
 // is called after everything that may have given the runner a slot to offer.
-func (h *Hub) offer(r *runner) {
+func (o *roster) offer(r *runner) {
 	for r.offers() > 0 {
 		w := r.pool.next(r)
 		if w == nil {
 			break
 		}
 		r.pool.strike(w)
-		w.got <- h.pop(r, &w.want)
+		w.got <- o.pop(r, &w.want)
 	}
 	r.pool.rank(r)
 }
@@ -145,8 +120,8 @@ func (p *pool) next(r *runner) *waiter {
 
 // wait enters a claim at the end of the lines, or at their front when it is to
 // be served again since what it got was dead.
-func (h *Hub) wait(want *Want, again bool) *waiter {
-	p := h.pool(want.Ref)
+func (o *roster) wait(want *Want, again bool) *waiter {
+	p := o.pool(want.Ref)
 	p.waiters++
 	w := &waiter{want: *want, got: make(chan *Slot, 1), ranks: map[*lane]*list.Element{}}
 	for _, start := range want.Starts {

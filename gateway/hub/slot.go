@@ -3,36 +3,17 @@ package hub
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
-	"davit/internal/faas"
 	"davit/internal/sock"
 	"davit/internal/task"
 )
 
-// Want says which slot a call can use.
-type Want struct {
-	Ref        faas.RevisionRef
-	Invocation faas.InvocationID
-	Starts     []faas.Start // in order of preference; a job's runner is claimed by its own invocation only
-}
-
-// Slot is a claimed place on a runner, for one Invoke.
-type Slot struct {
-	hub        *Hub
-	conn       *conn
-	invocation faas.InvocationID
-	used       atomic.Bool // released or invoked
-	over       bool        // its connection is back or dropped; guarded by Hub.mu
-	untold     bool        // no event has told of it yet; guarded by Hub.mu
-}
-
 // TryClaim takes a free slot, or returns nil. Those who wait in Claim come first.
 func (h *Hub) TryClaim(want Want) *Slot {
 	for {
-		h.mu.Lock()
-		s := h.take(&want)
-		h.mu.Unlock()
+		h.roster.mu.Lock()
+		s := h.roster.take(&want)
+		h.roster.mu.Unlock()
 		if s == nil || s.live() {
 			return s
 		}
@@ -54,26 +35,26 @@ func (h *Hub) Claim(ctx context.Context, want Want) (*Slot, error) {
 }
 
 func (h *Hub) claim(ctx context.Context, want *Want, again bool) (*Slot, error) {
-	h.mu.Lock()
-	s := h.take(want)
+	h.roster.mu.Lock()
+	s := h.roster.take(want)
 	if s != nil {
-		h.mu.Unlock()
+		h.roster.mu.Unlock()
 		return s, nil
 	}
-	w := h.wait(want, again)
-	h.mu.Unlock()
+	w := h.roster.wait(want, again)
+	h.roster.mu.Unlock()
 	select {
 	case s = <-w.got:
 		return s, nil
 	case <-ctx.Done():
 	}
-	h.mu.Lock()
-	p := h.pools[want.Ref]
+	h.roster.mu.Lock()
+	p := h.roster.pools[want.Ref]
 	waited := p != nil && p.strike(w)
 	if waited {
-		h.tidy(p)
+		h.roster.tidy(p)
 	}
-	h.mu.Unlock()
+	h.roster.mu.Unlock()
 	if !waited { // it was given a slot at the same moment
 		(<-w.got).Release()
 	}
@@ -85,7 +66,7 @@ func (s *Slot) live() bool {
 	if sock.Quiet(s.conn.net) {
 		return true
 	}
-	s.hub.discard(s)
+	s.roster.discard(s)
 	return false
 }
 
@@ -95,6 +76,58 @@ func (s *Slot) Runner() task.Hello { return s.conn.runner.hello }
 // Release gives a slot back that was not used. After Invoke it does nothing.
 func (s *Slot) Release() {
 	if s.used.CompareAndSwap(false, true) {
-		s.hub.back(s, false)
+		s.roster.back(s, false)
 	}
+}
+
+// back parks a slot's connection again. A slot that was used is free for another call
+// at once, before any event says so.
+func (o *roster) back(s *Slot, used bool) {
+	c, r := s.conn, s.conn.runner
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !s.end() {
+		return
+	}
+	if o.closed || r.control == nil || r.draining {
+		o.drop(c)
+		return
+	}
+	c.rest()
+	r.idle = append(r.idle, c)
+	if used {
+		r.fresh = min(r.fresh+1, len(r.idle))
+	}
+	o.offer(r)
+	r.pool.prefer(r)
+}
+
+// discard closes a slot's connection.
+func (o *roster) discard(s *Slot) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.end() {
+		o.drop(s.conn)
+		o.offer(s.conn.runner)
+	}
+}
+
+// end reports whether the slot was not over yet, and makes it so.
+func (s *Slot) end() bool {
+	if s.over {
+		return false
+	}
+	s.over = true
+	r := s.conn.runner
+	if r.own[s.invocation] == s {
+		delete(r.own, s.invocation)
+	}
+	if s.untold {
+		s.untold = false
+		r.pending--
+		if s.conn.wasTaken() {
+			r.late[s.invocation] = true
+		}
+	}
+	return true
 }

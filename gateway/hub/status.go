@@ -28,10 +28,10 @@ func (s *Status) Working() bool { return s.Busy > 0 || s.Free == 0 }
 // Slots counts a revision's slots by the start of their runners; draining runners
 // have no free ones.
 func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]Counts {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
 	all := map[faas.Start]Counts{}
-	p := h.pools[ref]
+	p := h.roster.pools[ref]
 	if p == nil {
 		return all
 	}
@@ -52,9 +52,9 @@ func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]Counts {
 
 // Connected returns the connected runners of a revision that were started that way.
 func (h *Hub) Connected(ref faas.RevisionRef, start faas.Start) []faas.RunnerID {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	p := h.pools[ref]
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	p := h.roster.pools[ref]
 	if p == nil {
 		return nil
 	}
@@ -69,17 +69,17 @@ func (h *Hub) Connected(ref faas.RevisionRef, start faas.Start) []faas.RunnerID 
 
 // HasParked reports whether a runner was ready for calls once, as far as is known here.
 func (h *Hub) HasParked(id faas.RunnerID) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r := h.runners[id]
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	r := h.roster.runners[id]
 	return r != nil && r.parked
 }
 
 // Hello returns what a connected runner says of itself, without Held and Free.
 func (h *Hub) Hello(id faas.RunnerID) (hello task.Hello, connected bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r := h.runners[id]
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	r := h.roster.runners[id]
 	if r == nil || r.control == nil {
 		return task.Hello{}, false
 	}
@@ -93,10 +93,10 @@ func (r *runner) count() (free, busy int) {
 
 // Runners returns the connected runners, sorted by id.
 func (h *Hub) Runners() []Status {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
 	var all []Status
-	for _, r := range h.runners {
+	for _, r := range h.roster.runners {
 		if r.control == nil {
 			continue
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/internal/faas"
@@ -106,4 +108,22 @@ func valueSecret(name string) string {
 	readable := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	readable = strings.Trim(readable[:min(len(readable), 40)], "-")
 	return strings.Trim("value-"+readable, "-") + "-" + hex.EncodeToString(sum[:8])
+}
+
+const (
+	containerName = "runner"
+	tokenKey      = "token" // in a token Secret
+	valueKey      = "value" // in a value Secret
+)
+
+func pointer[T any](v T) *T { return &v }
+
+// jobName is the name of a pod's Job.
+func jobName(p *corev1.Pod) string {
+	for _, owner := range p.OwnerReferences {
+		if owner.Kind == "Job" {
+			return owner.Name
+		}
+	}
+	return ""
 }

@@ -16,27 +16,12 @@ import (
 
 // What an image holds, and where a pod's volumes are.
 const (
-	RunnerPath = "/davit/runner" // the runner's program, the image's entry point
-
-	containerName = "runner"
-	workDir       = "/davit/work" // workspaces, scratch, shared
-	tempDir       = "/tmp"
-	memoryDir     = "/dev/shm"
-	queueDir      = "/dev/mqueue" // POSIX message queues: every container has it
-
-	tokenKey = "token" // in a token Secret
-	valueKey = "value" // in a value Secret
-
 	gpuResource = "nvidia.com/gpu"
 )
 
 // graceSeconds is how long a runner has between SIGTERM and SIGKILL: longer than
 // it gives running commands (park.Terms.Drain).
 const graceSeconds = 40
-
-// maxLaunchBytes is the most that a pod's environment holds in one variable,
-// less its name (MAX_ARG_STRLEN of the kernel).
-const maxLaunchBytes = 128<<10 - 64
 
 // podOptions are what pods have in common.
 type podOptions struct {
@@ -87,8 +72,6 @@ func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOpt
 	}
 	return &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(rev, start, id)}, Spec: spec}, nil
 }
-
-func pointer[T any](v T) *T { return &v }
 
 // inUserNamespace reports whether root may be in the pod: that of an image, whose
 // user is not known here, or the one that was asked for. It is nobody outside.

@@ -3,11 +3,8 @@ package kube
 import (
 	"context"
 	"fmt"
-	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,8 +13,7 @@ import (
 )
 
 const (
-	viewWithin   = 5 * time.Second // for the first view of the cluster
-	createAtOnce = 16              // Jobs
+	createAtOnce = 16 // Jobs
 )
 
 // Scale creates Jobs of standby or warm runners of a revision until n are there. It
@@ -119,14 +115,6 @@ func (l *Launcher) Retire(ref faas.RevisionRef) {
 	}
 }
 
-// discard has a Job deleted at the next look, and counts without it from now on.
-func (l *Launcher) discard(name string, uid types.UID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stopped[uid] = l.o.Now()
-	l.undone[name] = uid
-}
-
 func (l *Launcher) hasJoined(job types.UID) bool {
 	for _, p := range l.podsOf(job) {
 		l.mu.Lock()
@@ -137,33 +125,4 @@ func (l *Launcher) hasJoined(job types.UID) bool {
 		}
 	}
 	return false
-}
-
-// isDone reports whether a Job has no runner any more, or is not to have one. Its
-// pods are asked first, for its own status comes later.
-func (l *Launcher) isDone(job *batchv1.Job) bool {
-	l.mu.Lock()
-	_, stopped := l.stopped[job.UID]
-	_, ended := l.ended[job.UID]
-	l.mu.Unlock()
-	if stopped || ended || job.DeletionTimestamp != nil {
-		return true
-	}
-	if hasEnded(job) {
-		return true
-	}
-	pods := l.podsOf(job.UID)
-	for _, p := range pods {
-		if !isOver(p) && p.DeletionTimestamp == nil {
-			return false
-		}
-	}
-	return len(pods) > 0
-}
-
-// hasEnded reports whether a Job's own status says that it has ended.
-func hasEnded(job *batchv1.Job) bool {
-	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
-	})
 }

@@ -8,8 +8,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-
-	"davit/internal/faas"
 )
 
 const (
@@ -17,16 +15,6 @@ const (
 	// sweepAfter is how long a Job is left alone: whoever created it may not have noted it yet.
 	sweepAfter = 2 * time.Minute
 )
-
-// Wanted tells whether runners are still of use to anybody.
-type Wanted interface {
-	// WantsRunner reports whether an invocation is there and not final.
-	WantsRunner(ctx context.Context, id faas.InvocationID) (bool, error)
-	// HasRevision reports whether a revision is registered.
-	HasRevision(ctx context.Context, ref faas.RevisionRef) (bool, error)
-	// Leads reports whether this gateway is the one of all gateways that sweeps.
-	Leads() bool
-}
 
 // runSweep deletes orphaned Jobs, on the leader only. A Job is orphaned when its gateway died before it recorded or deleted it.
 func (l *Launcher) runSweep(ctx context.Context) {

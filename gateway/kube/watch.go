@@ -3,15 +3,11 @@ package kube
 import (
 	"context"
 	"maps"
-	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
-	"k8s.io/klog/v2"
 
 	"davit/internal/faas"
 )
@@ -27,31 +23,6 @@ const (
 	// bareFor is how long it may take to tell of the pod of a Job that is gone.
 	bareFor = 3 * time.Second
 )
-
-// Run watches the cluster until ctx ends, and reports the end of each pod to exited, once, in no order; exited must not block
-// long. It sweeps what wanted does not want; nil: nothing is swept. Runners go on; the next gateway sees them.
-func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wanted) error {
-	l.exited, l.wanted = exited, wanted
-	ctx = klog.NewContext(ctx, logr.FromSlogHandler(l.log.Handler()))
-	var work sync.WaitGroup
-	for _, view := range []cache.SharedIndexInformer{l.jobs, l.podView, l.events} {
-		work.Go(func() { view.RunWithContext(ctx) })
-	}
-	if wanted != nil {
-		work.Go(func() { l.runSweep(ctx) })
-	}
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			work.Wait()
-			return nil
-		case <-tick.C:
-			l.look(ctx)
-		}
-	}
-}
 
 // look does what time brings about.
 func (l *Launcher) look(ctx context.Context) {
@@ -133,16 +104,6 @@ func (l *Launcher) podSeen(p *corev1.Pod) {
 		return
 	}
 	l.discard(jobName(p), jobOfPod(p))
-}
-
-// jobName is the name of a pod's Job.
-func jobName(p *corev1.Pod) string {
-	for _, owner := range p.OwnerReferences {
-		if owner.Kind == "Job" {
-			return owner.Name
-		}
-	}
-	return ""
 }
 
 // patient reports whether what holds a pod up has lasted for too long.

@@ -15,20 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layout is where things are below Options.Dir.
-type layout struct {
-	bin     string // copies of the runner program
-	sources string // unpacked sources by checksum
-	run     string // this launcher's runners; beside it those of others
-}
-
 const (
 	passable = 0o711 // others may go through, not look around
 	readable = 0o755
 	// binaryPrefix and its checksum name a copy of the program.
 	binaryPrefix = "davit-runner-"
-	// groupOnly is for sources: code is for runners, not for everybody.
-	groupOnly = 0o750
 )
 
 // ChooseDir returns the folder for a Launcher: dataDir/run, unless this
@@ -192,50 +183,4 @@ func (l *Launcher) tidy() {
 			_ = removeAll(filepath.Join(l.layout.sources, e.Name()))
 		}
 	}
-}
-
-// makeRunnerDir makes a runner's own directory, which nobody else may enter.
-func (l *Launcher) makeRunnerDir(dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	if l.asRoot {
-		return os.Lchown(dir, RunnerUID, RunnerUID)
-	}
-	return nil
-}
-
-// clean removes what is left of a runner on disk; the record last.
-func (l *Launcher) clean(p *process) {
-	if err := removeAll(p.dir); err != nil {
-		l.log.Warn("cannot remove the directory of a runner that is gone", "runner", string(p.record.Runner), "error", err)
-		return
-	}
-	_ = os.Remove(p.dir + recordSuffix)
-}
-
-// removeAll removes a folder in which a command, or an archive, may have taken rights away.
-func removeAll(dir string) error {
-	err := os.RemoveAll(dir)
-	if errors.Is(err, fs.ErrPermission) {
-		openUp(dir)
-		err = os.RemoveAll(dir)
-	}
-	return err
-}
-
-// openUp gives the owner all rights to the folders below dir: a command may have taken them away.
-func openUp(dir string) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return
-	}
-	defer root.Close()
-	_ = root.Chmod(".", 0o700)
-	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			_ = root.Chmod(path, 0o700)
-		}
-		return nil
-	})
 }

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,40 +20,6 @@ import (
 
 // pipeGrace is how long standard error may stay open after a runner's end.
 const pipeGrace = time.Second
-
-// process is one runner, starting, running or just gone.
-type process struct {
-	record   record
-	dir      string // its own, with the record beside it as dir + ".json"
-	stderr   *lines // nil for one that an earlier gateway started
-	joined   bool   // it dialled in, or may have before it was taken over; guarded by Launcher.mu
-	unwanted bool   // its invocation does without it; guarded by Launcher.mu
-
-	begun chan struct{} // closed when the start succeeded or failed
-	err   error         // of the start; read after begun
-	pid   atomic.Int64  // 0 before it is forked
-	body  handle        // set before begun is closed, when err is nil
-
-	mu      sync.Mutex
-	stopped bool
-	killer  *time.Timer
-	gone    bool
-}
-
-// handle is a process of this machine, whoever its parent is.
-type handle interface {
-	// Signal never reaches another process that has taken the pid since.
-	Signal(sig syscall.Signal) error
-	// Wait returns once the process is gone, with what is known of its end.
-	Wait() ending
-}
-
-// ending is how a process ended.
-type ending struct {
-	text    string // "exit status 3", "signal: killed"
-	orderly bool   // exit status 0
-	code    int    // -1 when killed by a signal, or unknown
-}
 
 func newProcess(l layout, rev *faas.Revision, start faas.Start, id faas.InvocationID) *process {
 	runner := faas.RunnerID("local-" + string(start) + "-" + uuid.NewString())
@@ -193,36 +157,6 @@ func (l *Launcher) watch(p *process) {
 	l.clean(p)
 }
 
-// exit describes the end of a process.
-func (l *Launcher) exit(p *process, end ending) faas.Exit {
-	l.mu.Lock()
-	joined, unwanted := p.joined, p.unwanted
-	l.mu.Unlock()
-	e := faas.Exit{Runner: p.record.Runner, Ref: p.record.Ref(), Start: p.record.Start, Invocation: p.record.Invocation}
-	if unwanted {
-		e.Invocation = ""
-	}
-	if end.orderly {
-		return e
-	}
-	e.Reason = faas.ReasonRunnerLost
-	var said []string
-	switch {
-	case end.code == task.ExitStartFailed:
-		e.Reason = faas.ReasonStartFailed
-	case p.wasStopped():
-		said = append(said, "the runner was stopped")
-	case p.stderr != nil && !joined:
-		said = append(said, "the runner ended before it dialled in")
-	}
-	said = append(said, end.text)
-	if last := p.stderr.last(); last != "" {
-		said = append(said, last)
-	}
-	e.Detail = strings.Join(said, ": ")
-	return e
-}
-
 // stop sends SIGTERM, and SIGKILL after grace; a second call changes nothing.
 // It waits for a start under way, which takes no more than a fork.
 func (p *process) stop(grace time.Duration) {
@@ -267,9 +201,6 @@ func (p *process) wasStopped() bool {
 	return p.stopped
 }
 
-// child is a process that this gateway started.
-type child struct{ cmd *exec.Cmd }
-
 func (c *child) Signal(sig syscall.Signal) error { return c.cmd.Process.Signal(sig) }
 
 func (c *child) Wait() ending {
@@ -279,4 +210,47 @@ func (c *child) Wait() ending {
 		return ending{text: fmt.Sprint(err), code: -1}
 	}
 	return ending{text: s.String(), orderly: s.Success(), code: s.ExitCode()}
+}
+
+// report reports an exit, or keeps it for Run.
+func (l *Launcher) report(e faas.Exit) {
+	l.mu.Lock()
+	exited := l.exited
+	if exited == nil {
+		l.early = append(l.early, e)
+	}
+	l.mu.Unlock()
+	if exited != nil {
+		exited(e)
+	}
+}
+
+// exit describes the end of a process.
+func (l *Launcher) exit(p *process, end ending) faas.Exit {
+	l.mu.Lock()
+	joined, unwanted := p.joined, p.unwanted
+	l.mu.Unlock()
+	e := faas.Exit{Runner: p.record.Runner, Ref: p.record.Ref(), Start: p.record.Start, Invocation: p.record.Invocation}
+	if unwanted {
+		e.Invocation = ""
+	}
+	if end.orderly {
+		return e
+	}
+	e.Reason = faas.ReasonRunnerLost
+	var said []string
+	switch {
+	case end.code == task.ExitStartFailed:
+		e.Reason = faas.ReasonStartFailed
+	case p.wasStopped():
+		said = append(said, "the runner was stopped")
+	case p.stderr != nil && !joined:
+		said = append(said, "the runner ended before it dialled in")
+	}
+	said = append(said, end.text)
+	if last := p.stderr.last(); last != "" {
+		said = append(said, last)
+	}
+	e.Detail = strings.Join(said, ": ")
+	return e
 }

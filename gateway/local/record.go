@@ -13,20 +13,6 @@ import (
 // recordSuffix follows a runner's directory in the name of its record.
 const recordSuffix = ".json"
 
-// record is what a later gateway must know of a runner that outlived this one.
-// The pid alone is not enough: the kernel gives it to others.
-type record struct {
-	Runner     faas.RunnerID       `json:"runner"`
-	Function   faas.FunctionName   `json:"function"`
-	Revision   faas.RevisionNumber `json:"revision"`
-	Start      faas.Start          `json:"start"`
-	Invocation faas.InvocationID   `json:"invocation,omitempty"`
-	Source     string              `json:"source_sha256,omitempty"`
-	PID        int                 `json:"pid"`
-	StartTime  uint64              `json:"start_time"` // of the process, in clock ticks since boot
-	Boot       string              `json:"boot_id"`
-}
-
 // Ref returns the runner's revision.
 func (r *record) Ref() faas.RevisionRef {
 	return faas.RevisionRef{Function: r.Function, Number: r.Revision}

@@ -13,13 +13,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	objectsDir     = "objects" // below it, an object's path is its key
 	copyBytes      = 128 << 10
 	minSecretBytes = 16
 	nameTries      = 100
@@ -121,9 +119,6 @@ const (
 	synced                    // the file, if its name is there
 	durable                   // file and name
 )
-
-// ofInvocation says that a key's objects belong to an invocation.
-func ofInvocation(key Key) bool { return strings.HasPrefix(string(key), "invocations/") }
 
 // Put implements Store.
 func (f *Folder) Put(ctx context.Context, key Key, r io.Reader, size int64, o PutOptions) (Info, error) {
@@ -375,4 +370,20 @@ func (f *Folder) Ready(ctx context.Context) error {
 		return fmt.Errorf("check the store: %w", err)
 	}
 	return nil
+}
+
+// openObject opens an object's file, positioned at the content. The caller closes it.
+func (f *Folder) openObject(key Key) (*os.File, Info, error) {
+	file, err := f.root.Open(objectPath(key))
+	if err != nil {
+		return nil, Info{}, translate(err)
+	}
+	info, err := readInfo(file, key)
+	if errors.Is(err, errDamaged) && ofInvocation(key) {
+		err = fmt.Errorf("%w: %w", ErrNotFound, err) // torn by a loss of power
+	}
+	if err != nil {
+		return nil, Info{}, errors.Join(err, file.Close())
+	}
+	return file, info, nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -73,22 +74,6 @@ func (m metadata) info(key Key, modifiedAt time.Time) Info {
 
 func objectPath(key Key) string { return objectsDir + "/" + string(key) }
 
-// openObject opens an object's file, positioned at the content. The caller closes it.
-func (f *Folder) openObject(key Key) (*os.File, Info, error) {
-	file, err := f.root.Open(objectPath(key))
-	if err != nil {
-		return nil, Info{}, translate(err)
-	}
-	info, err := readInfo(file, key)
-	if errors.Is(err, errDamaged) && ofInvocation(key) {
-		err = fmt.Errorf("%w: %w", ErrNotFound, err) // torn by a loss of power
-	}
-	if err != nil {
-		return nil, Info{}, errors.Join(err, file.Close())
-	}
-	return file, info, nil
-}
-
 func readInfo(file *os.File, key Key) (Info, error) {
 	stat, err := file.Stat()
 	if err != nil {
@@ -142,3 +127,8 @@ func cutRange(offset, length, size int64) (from, n int64) {
 	}
 	return offset, length
 }
+
+const objectsDir = "objects" // below it, an object's path is its key
+
+// ofInvocation says that a key's objects belong to an invocation.
+func ofInvocation(key Key) bool { return strings.HasPrefix(string(key), "invocations/") }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 )
@@ -15,7 +14,6 @@ import (
 const (
 	maxParts     = 10_000
 	minPartBytes = 16 << 20
-	abortWithin  = 10 * time.Second
 )
 
 // putParts uploads in parts what is too large for one PUT, or has no known size. It does what the client
@@ -96,13 +94,6 @@ func (s *S3) putPart(ctx context.Context, name, id string, n int, content []byte
 	size := int64(len(content))
 	part, err := s.client.PutObjectPart(ctx, s.bucket, name, id, n, bytes.NewReader(content), size, minio.PutObjectPartOptions{})
 	return minio.CompletePart{PartNumber: n, ETag: part.ETag}, err
-}
-
-// forget aborts a failed upload, also when what made it fail is that ctx has ended.
-func (s *S3) forget(ctx context.Context, name, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
-	defer cancel()
-	_ = s.abort(ctx, name, id) // the first failure is the one to tell
 }
 
 // StartMultipart implements MultipartSigner.

@@ -14,11 +14,6 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// notesPrefix is where a note of each unfinished upload lies, which List does not give:
-// MinIO forgets in a restart which uploads there are, and then lists only those of a
-// key that it is asked for.
-const notesPrefix = ".davit/uploads/"
-
 const mostNote = 8 << 10
 
 // note says which upload is unfinished.
@@ -184,4 +179,13 @@ func (s *S3) latestPart(ctx context.Context, n note) (latest time.Time, err erro
 		}
 		marker = page.NextPartNumberMarker
 	}
+}
+
+const abortWithin = 10 * time.Second
+
+// forget aborts a failed upload, also when what made it fail is that ctx has ended.
+func (s *S3) forget(ctx context.Context, name, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
+	defer cancel()
+	_ = s.abort(ctx, name, id) // the first failure is the one to tell
 }

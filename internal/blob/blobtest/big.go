@@ -1,8 +1,6 @@
 package blobtest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"net/http"
 	"runtime"
@@ -57,17 +55,6 @@ func (g *gauge) check(t *testing.T, what string) {
 	if g.peak > g.base+heapRoom {
 		t.Errorf("%s: the heap grew by %d MiB", what, (g.peak-g.base)>>20)
 	}
-}
-
-// drain hashes what it reads, in pieces.
-func drain(t *testing.T, r io.Reader) (n int64, sum string) {
-	t.Helper()
-	h := sha256.New()
-	n, err := io.Copy(h, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n, hex.EncodeToString(h.Sum(nil))
 }
 
 func (s suite) bigObjects(t *testing.T) {

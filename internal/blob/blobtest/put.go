@@ -305,7 +305,3 @@ func (s suite) bodyLeftAlone(t *testing.T) {
 		}
 	}
 }
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -13,15 +13,6 @@ import (
 	"davit/internal/task"
 )
 
-// Parter arranges uploads that are too large for one PUT. Its errors are *faas.Errors:
-// NotFound and Unavailable are worth another try, others are not.
-type Parter interface {
-	// BeginParts returns the URLs for an object of the invocation.
-	BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error)
-	// CompleteParts makes the object of its parts; it may be called again.
-	CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error
-}
-
 // partsWithin is how long the store may take to make an object of its parts.
 const partsWithin = 2 * time.Minute
 
@@ -82,7 +73,7 @@ func (h *Hub) hearOf(w http.ResponseWriter, req *http.Request, into any) (faas.I
 	if err != nil {
 		return "", refuse(http.StatusBadRequest, "%v", err)
 	}
-	if r, _ := h.holder(id); r == nil || r.hello.Ref() != ref {
+	if r, _ := h.roster.holder(id); r == nil || r.hello.Ref() != ref {
 		return "", refuse(http.StatusNotFound, "no runner of %s that is connected here holds %s", ref, id)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, task.MaxParts))

@@ -7,10 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,45 +16,6 @@ import (
 	"davit/internal/archive"
 	"davit/internal/faas"
 )
-
-const (
-	// imagePrefix and the checksum of the source are what this launcher calls an image.
-	imagePrefix = "sha256:"
-	// collectAfter is how long a source stays that nobody asked for.
-	collectAfter = time.Hour
-	freshPrefix  = ".new-" // of folders that are about to get their name, or to go
-	mostTopNames = 20
-)
-
-// sources are the unpacked sources on this machine, in folders named by their checksum.
-type sources struct {
-	path string
-
-	mu      sync.Mutex
-	asked   map[string]time.Time // when a source was last wanted
-	filling map[string]*filling
-}
-
-// filling is a source that is being unpacked again, for all who want it.
-type filling struct {
-	done chan struct{}
-	err  error
-}
-
-func newSources(path string) *sources {
-	return &sources{path: path, asked: map[string]time.Time{}, filling: map[string]*filling{}}
-}
-
-func (s *sources) dir(sum string) string { return filepath.Join(s.path, sum) }
-
-// has reports whether a source is unpacked, and notes that it is wanted.
-func (s *sources) has(sum string) bool {
-	s.mu.Lock()
-	s.asked[sum] = time.Now()
-	s.mu.Unlock()
-	_, err := os.Stat(s.dir(sum))
-	return err == nil
-}
 
 // Build unpacks a revision's source, where runners can read and not write it,
 // and returns "sha256:" and its checksum as the image. The log says what was
@@ -218,30 +177,4 @@ func (l *Launcher) used() map[string]bool {
 		used[p.record.Source] = true
 	}
 	return used
-}
-
-// recent reports whether a folder was made or wanted lately.
-func (s *sources) recent(e fs.DirEntry) bool {
-	s.mu.Lock()
-	at := s.asked[e.Name()]
-	s.mu.Unlock()
-	if info, err := e.Info(); err == nil && info.ModTime().After(at) {
-		at = info.ModTime()
-	}
-	return time.Since(at) < collectAfter
-}
-
-// remove takes a source's name away first, so that nobody finds half of it.
-func (s *sources) remove(sum string) error {
-	gone := s.dir(freshPrefix + uuid.NewString())
-	if err := os.Rename(s.dir(sum), gone); err != nil {
-		return fmt.Errorf("collect source %s: %w", sum, err)
-	}
-	s.mu.Lock()
-	delete(s.asked, sum)
-	s.mu.Unlock()
-	if err := removeAll(gone); err != nil {
-		return fmt.Errorf("collect source %s: %w", sum, err)
-	}
-	return nil
 }

@@ -1,23 +1,28 @@
 package kube
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"davit/internal/faas"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
-
-	"davit/internal/faas"
 )
+
+const viewWithin = 5 * time.Second // for the first view of the cluster
 
 // The indexes of the views.
 const (
@@ -27,34 +32,6 @@ const (
 
 // failedCreate finds the events that tell why a Job has no pod.
 const failedCreate = "reason=FailedCreate,involvedObject.kind=Job"
-
-// watchAll makes the views of the cluster, one watch each. A watch that breaks is taken up again.
-func (l *Launcher) watchAll() error {
-	ns, c := l.o.Namespace, l.o.Clients
-	jobs := func(o *metav1.ListOptions) { o.LabelSelector = selector }
-	events := func(o *metav1.ListOptions) { o.FieldSelector = failedCreate }
-	l.jobs = cache.NewSharedIndexInformer(listWatch(jobs, c.Batch, c.Batch.Jobs(ns).List, c.Batch.Jobs(ns).Watch),
-		&batchv1.Job{}, 0, cache.Indexers{byKept: keptIndex})
-	l.podView = cache.NewSharedIndexInformer(listWatch(jobs, c.Core, c.Core.Pods(ns).List, c.Core.Pods(ns).Watch),
-		&corev1.Pod{}, 0, cache.Indexers{byOwner: ownerIndex})
-	l.events = cache.NewSharedIndexInformer(listWatch(events, c.Core, c.Core.Events(ns).List, c.Core.Events(ns).Watch),
-		&corev1.Event{}, 0, cache.Indexers{})
-	for _, view := range []struct {
-		of      cache.SharedIndexInformer
-		slim    cache.TransformFunc
-		changed func(any)
-		gone    func(any)
-	}{
-		{l.jobs, slimJob, func(o any) { l.jobSeen(o.(*batchv1.Job)) }, func(o any) { l.jobGone(o.(*batchv1.Job)) }},
-		{l.podView, slimPod, func(o any) { l.podSeen(o.(*corev1.Pod)) }, func(o any) { l.podGone(o.(*corev1.Pod)) }},
-		{l.events, nil, func(o any) { l.refused(o.(*corev1.Event)) }, func(any) {}},
-	} {
-		if err := follow(view.of, view.slim, view.changed, view.gone); err != nil {
-			return fmt.Errorf("watch the cluster: %w", err)
-		}
-	}
-	return nil
-}
 
 func listWatch[L runtime.Object](
 	pick func(*metav1.ListOptions), client any,

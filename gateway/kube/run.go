@@ -1,0 +1,111 @@
+package kube
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
+	batchv1 "k8s.io/api/batch/v1"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"context"
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"davit/internal/faas"
+)
+
+// New returns a Launcher; Run must run beside it. It does not talk to the cluster yet.
+func New(o Options) (*Launcher, error) {
+	if o.Namespace == "" || len(o.Gateways) == 0 || o.Token == nil {
+		return nil, errors.New("make the Kubernetes launcher: namespace, gateways or tokens are missing")
+	}
+	l := &Launcher{
+		o: o, log: o.Log,
+		seen: map[types.UID]*sighting{}, launched: map[faas.InvocationID]types.UID{}, created: map[types.UID]fresh{},
+		stopped: map[types.UID]time.Time{}, ended: map[types.UID]time.Time{}, bare: map[types.UID]bareJob{}, undone: map[string]types.UID{}, tokens: map[faas.RevisionRef]bool{},
+		joined: map[faas.RunnerID]bool{}, known: map[faas.RunnerID]remembered{},
+	}
+	l.complete()
+	return l, l.watchAll()
+}
+
+func (l *Launcher) complete() {
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if l.o.Now == nil {
+		l.o.Now = time.Now
+	}
+	if l.o.TTL <= 0 {
+		l.o.TTL = 5 * time.Minute
+	}
+	if l.o.Unschedulable <= 0 {
+		l.o.Unschedulable = 45 * time.Second
+	}
+	l.pods = podOptions{gateways: l.o.Gateways, pullPolicy: corev1.PullPolicy(l.o.PullPolicy), pullSecret: l.o.PullSecret}
+	if l.pods.pullPolicy == "" {
+		l.pods.pullPolicy = corev1.PullIfNotPresent
+	}
+}
+
+// watchAll makes the views of the cluster, one watch each. A watch that breaks is taken up again.
+func (l *Launcher) watchAll() error {
+	ns, c := l.o.Namespace, l.o.Clients
+	jobs := func(o *metav1.ListOptions) { o.LabelSelector = selector }
+	events := func(o *metav1.ListOptions) { o.FieldSelector = failedCreate }
+	l.jobs = cache.NewSharedIndexInformer(listWatch(jobs, c.Batch, c.Batch.Jobs(ns).List, c.Batch.Jobs(ns).Watch),
+		&batchv1.Job{}, 0, cache.Indexers{byKept: keptIndex})
+	l.podView = cache.NewSharedIndexInformer(listWatch(jobs, c.Core, c.Core.Pods(ns).List, c.Core.Pods(ns).Watch),
+		&corev1.Pod{}, 0, cache.Indexers{byOwner: ownerIndex})
+	l.events = cache.NewSharedIndexInformer(listWatch(events, c.Core, c.Core.Events(ns).List, c.Core.Events(ns).Watch),
+		&corev1.Event{}, 0, cache.Indexers{})
+	for _, view := range []struct {
+		of      cache.SharedIndexInformer
+		slim    cache.TransformFunc
+		changed func(any)
+		gone    func(any)
+	}{
+		{l.jobs, slimJob, func(o any) { l.jobSeen(o.(*batchv1.Job)) }, func(o any) { l.jobGone(o.(*batchv1.Job)) }},
+		{l.podView, slimPod, func(o any) { l.podSeen(o.(*corev1.Pod)) }, func(o any) { l.podGone(o.(*corev1.Pod)) }},
+		{l.events, nil, func(o any) { l.refused(o.(*corev1.Event)) }, func(any) {}},
+	} {
+		if err := follow(view.of, view.slim, view.changed, view.gone); err != nil {
+			return fmt.Errorf("watch the cluster: %w", err)
+		}
+	}
+	return nil
+}
+
+// Run watches the cluster until ctx ends, and reports the end of each pod to exited, once, in no order; exited must not block
+// long. It sweeps what wanted does not want; nil: nothing is swept. Runners go on; the next gateway sees them.
+func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wanted) error {
+	l.exited, l.wanted = exited, wanted
+	ctx = klog.NewContext(ctx, logr.FromSlogHandler(l.log.Handler()))
+	var work sync.WaitGroup
+	for _, view := range []cache.SharedIndexInformer{l.jobs, l.podView, l.events} {
+		work.Go(func() { view.RunWithContext(ctx) })
+	}
+	if wanted != nil {
+		work.Go(func() { l.runSweep(ctx) })
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			work.Wait()
+			return nil
+		case <-tick.C:
+			l.look(ctx)
+		}
+	}
+}

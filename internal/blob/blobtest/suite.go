@@ -1,0 +1,162 @@
+package blobtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"davit/internal/blob"
+)
+
+// drain hashes what it reads, in pieces.
+func drain(t *testing.T, r io.Reader) (n int64, sum string) {
+	t.Helper()
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, hex.EncodeToString(h.Sum(nil))
+}
+
+// Opener makes an empty store for one test. What it starts ends with that test. The signed URLs must
+// lead somewhere: to the store, or to handlers that it serves.
+type Opener func(t *testing.T) (blob.Store, blob.Signer)
+
+// Server is where a store's server falls short of the contract, for all that Davit can do.
+type Server struct {
+	KeepsCutUploads bool // it takes a signed upload that was cut for a whole one
+}
+
+// suite is what the tests share.
+type suite struct {
+	open   Opener
+	server Server
+}
+
+// content makes n bytes that differ for each seed and from place to place.
+func content(n int, seed uint64) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8(chachaSeed(seed)).Read(b)
+	return b
+}
+
+func chachaSeed(seed uint64) (full [32]byte) {
+	copy(full[:], fmt.Sprint(seed))
+	return full
+}
+
+// stream gives n bytes without holding them.
+func stream(n int64, seed uint64) io.Reader {
+	return io.LimitReader(rand.NewChaCha8(chachaSeed(seed)), n)
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+func put(t *testing.T, store blob.Store, key blob.Key, b []byte) blob.Info {
+	t.Helper()
+	info, err := store.Put(t.Context(), key, bytes.NewReader(b), int64(len(b)), blob.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+func get(t *testing.T, store blob.Store, key blob.Key) []byte {
+	t.Helper()
+	return getRange(t, store, key, 0, -1)
+}
+
+func getRange(t *testing.T, store blob.Store, key blob.Key, offset, length int64) []byte {
+	t.Helper()
+	r, _, err := store.Get(t.Context(), key, offset, length)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// same compares contents without printing them.
+func same(t *testing.T, what string, got, want []byte) {
+	t.Helper()
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: got %d bytes (SHA-256 %.8s), want %d (%.8s)", what, len(got), sum(got), len(want), sum(want))
+	}
+}
+
+func wantErr(t *testing.T, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("%s: got error %v, want %v", what, got, want)
+	}
+}
+
+// absent fails unless there is neither an object nor a trace of one.
+func absent(t *testing.T, store blob.Store, key blob.Key) {
+	t.Helper()
+	_, err := store.Stat(t.Context(), key)
+	wantErr(t, "stat "+string(key), err, blob.ErrNotFound)
+	for _, found := range keys(t, store, "", "") {
+		if found == key {
+			t.Errorf("%s is listed", key)
+		}
+	}
+}
+
+func keys(t *testing.T, store blob.Store, prefix string, after blob.Key) []blob.Key {
+	t.Helper()
+	var found []blob.Key
+	for info, err := range store.List(t.Context(), prefix, after) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, info.Key)
+	}
+	return found
+}
+
+// reader is any io.Reader and nothing more, so that no implementation can seek in it.
+type reader struct{ io.Reader }
+
+// failing gives some bytes and then an error.
+func failing(b []byte, err error) io.Reader {
+	return io.MultiReader(bytes.NewReader(b), errReader{err})
+}
+
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// odd are keys that are allowed although something between here and the disk might stumble over them.
+func odd() []blob.Key {
+	return []blob.Key{
+		" lead", "trail ", "x/ y /z", "a+b%41?#&=;,'\"*~!$()@^`{}[]", "%2e%2e/x", "dot.", ".hidden/.x", "..x/y..", ".../x", "日本/é😀",
+		"e\u0301", "\u202egnp", "-rf", "back\\slash", "a:b|c<d>", "tmp/lock", "objects/x", "lock", "con/nul",
+		blob.Key(strings.Repeat("s", 255)), blob.Key(strings.Repeat("é", 127) + "/x"),
+		blob.Key(strings.Repeat("deep/", 100) + "x"), blob.Key(strings.Repeat(strings.Repeat("l", 199)+"/", 5) + "123456789012345678901234"),
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

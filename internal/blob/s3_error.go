@@ -1,0 +1,50 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// translateS3 makes an error of the client one of this package. What the caller's context did comes first.
+func translateS3(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err) // no answer, or half of one
+	}
+	if kind := kindOfAnswer(answer); kind != nil {
+		return fmt.Errorf("%w: %w", kind, err)
+	}
+	return err
+}
+
+// kindOfAnswer is nil for what is this program's own mistake.
+func kindOfAnswer(answer minio.ErrorResponse) error {
+	switch answer.Code {
+	case minio.NoSuchKey, minio.NoSuchUpload:
+		return ErrNotFound
+	case minio.PreconditionFailed:
+		return ErrExists
+	case "KeyTooLongError", minio.XMinioInvalidObjectName, "XMinioInvalidResourceName", "XMinioParentIsObject":
+		return ErrInvalidKey
+	case "InvalidPart", "InvalidPartOrder", "EntityTooSmall":
+		return ErrMismatch
+	case minio.NoSuchBucket, "SlowDown", "RequestTimeout":
+		return ErrUnavailable
+	}
+	switch status := answer.StatusCode; {
+	case status >= 500, status == http.StatusForbidden, status == http.StatusUnauthorized,
+		status == http.StatusTooManyRequests, status == http.StatusConflict:
+		return ErrUnavailable
+	}
+	return nil
+}
