@@ -92,12 +92,12 @@ func TestControl(t *testing.T) {
 		t.Errorf("ran %d times", n)
 	}
 
-	if err := g2.AckAll(t.Context(), []faas.InvocationID{id}); err != nil || w.Acked() != 1 {
+	if err := g2.Ack(t.Context(), id); err != nil || w.Acked() != 1 {
 		t.Errorf("acknowledge: %v, %d", err, w.Acked())
 	}
 	for what, do := range map[string]func() error{
 		"attach":      func() error { _, err := g1.Attach(t.Context(), id); return err },
-		"acknowledge": func() error { return g2.AckAll(t.Context(), []faas.InvocationID{id}) },
+		"acknowledge": func() error { return g2.Ack(t.Context(), id) },
 	} {
 		if err := do(); !errors.Is(err, hub.ErrGone) {
 			t.Errorf("%s after the acknowledgement: %v", what, err)

@@ -1,6 +1,11 @@
 package hub
 
-import "davit/internal/faas"
+import (
+	"context"
+	"net/http"
+
+	"davit/internal/faas"
+)
 
 // Waiting returns how many claims wait for the revision.
 func (h *Hub) Waiting(ref faas.RevisionRef) int {
@@ -10,4 +15,9 @@ func (h *Hub) Waiting(ref faas.RevisionRef) int {
 		return p.waiters
 	}
 	return 0
+}
+
+// Ack acknowledges one invocation. ErrAway, ErrGone.
+func (h *Hub) Ack(ctx context.Context, id faas.InvocationID) error {
+	return h.orderFor(ctx, "acknowledge", http.MethodPost, id, "/ack")
 }

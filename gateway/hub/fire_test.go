@@ -257,7 +257,7 @@ func (f *fire) call(g, other *gateway) error {
 		if f.ledger.Ran(id) == 0 {
 			continue // in doubt, and it turned out that nothing ran
 		}
-		if err := attach.AckAll(ctx, []faas.InvocationID{id}); err != nil && !errors.Is(err, hub.ErrAway) && !errors.Is(err, hub.ErrGone) {
+		if err := attach.Ack(ctx, id); err != nil && !errors.Is(err, hub.ErrAway) && !errors.Is(err, hub.ErrGone) {
 			return fmt.Errorf("%s: %w", id, err)
 		}
 		return nil

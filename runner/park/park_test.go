@@ -34,7 +34,7 @@ func TestSingleUse(t *testing.T) {
 				t.Errorf("%s: a used runner is offered", launched)
 			}
 			ack := func() {
-				if err := g.Ack(t.Context(), id); err != nil {
+				if err := g.AckAll(t.Context(), []faas.InvocationID{id}); err != nil {
 					t.Errorf("%s: %v", launched, err)
 				}
 			}
@@ -70,7 +70,7 @@ func TestAnswerGivenUp(t *testing.T) {
 	r := start(t, w, park.Options{Hello: hello(faas.StartStandby, 1), Gateways: []string{g.address}})
 	id := newID(t)
 	a := g.call(t, faas.StartStandby, id)
-	if err := g.Ack(t.Context(), id); err != nil {
+	if err := g.AckAll(t.Context(), []faas.InvocationID{id}); err != nil {
 		t.Fatal(err)
 	}
 	_ = a.Body.Close()
@@ -157,7 +157,7 @@ func TestToldToStop(t *testing.T) {
 		r := start(t, newWorker(1), park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}})
 		id := newID(t)
 		read(t, g.call(t, faas.StartWarm, id))
-		if err := g.Ack(t.Context(), id); err != nil {
+		if err := g.AckAll(t.Context(), []faas.InvocationID{id}); err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
@@ -187,7 +187,7 @@ func TestToldToStop(t *testing.T) {
 			close(w.Gate)
 		}()
 		read(t, g.call(t, faas.StartWarm, id))
-		if err := g.Ack(t.Context(), id); err != nil {
+		if err := g.AckAll(t.Context(), []faas.InvocationID{id}); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.over(t); err != nil {
