@@ -82,8 +82,8 @@ func serve(ctx context.Context, launch *task.Launch, path string, log *slog.Logg
 		Runner: launch.Runner, Function: launch.Function, Revision: launch.Revision, Start: launch.Start,
 		Invocation: launch.Invocation, Slots: launch.Slots, Version: version.String(), Sandbox: sandbox,
 	}
-	desk := park.NewDesk(hello.Ref(), launch.Token)
-	w, err := work.New(*launch, work.Options{Log: log, Path: path, Parts: desk})
+	multipart := park.NewMultipartClient(hello.Ref(), launch.Token)
+	w, err := work.New(*launch, work.Options{Log: log, Path: path, Parts: multipart})
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func serve(ctx context.Context, launch *task.Launch, path string, log *slog.Logg
 		warmUp(w, log)
 	}
 	return park.Run(ctx, worker{w}, park.Options{
-		Hello: hello, Desk: desk,
+		Hello: hello, Multipart: multipart,
 		Token: launch.Token, Gateways: launch.Gateways, Log: log,
 	})
 }
@@ -102,7 +102,7 @@ func serve(ctx context.Context, launch *task.Launch, path string, log *slog.Logg
 func warmUp(w *work.Worker, log *slog.Logger) {
 	self, err := os.Executable()
 	if err == nil {
-		err = w.Rehearse(self, "-version")
+		err = w.WarmUp(self, "-version")
 	}
 	if err != nil {
 		log.Warn("warming up failed; the first call will take a little longer", "error", err)

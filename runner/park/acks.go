@@ -12,7 +12,7 @@ import (
 const maxAcks = 1 << 20
 
 // serveAcks hears that many outcomes are settled.
-func (l *lot) serveAcks(w http.ResponseWriter, r *http.Request) {
+func (l *connections) serveAcks(w http.ResponseWriter, r *http.Request) {
 	var ids []faas.InvocationID
 	if err := json.NewDecoder(io.LimitReader(r.Body, maxAcks)).Decode(&ids); err != nil {
 		w.WriteHeader(http.StatusBadRequest)

@@ -18,7 +18,7 @@ const (
 
 // answer waits for the call's outcome and sends it with its result. An answer that
 // cannot be completed ends the connection, or the stream.
-func (l *lot) answer(w http.ResponseWriter, r *http.Request, call Call) {
+func (l *connections) answer(w http.ResponseWriter, r *http.Request, call Call) {
 	l.mu.Lock()
 	l.answers++
 	l.mu.Unlock()
@@ -30,16 +30,16 @@ func (l *lot) answer(w http.ResponseWriter, r *http.Request, call Call) {
 	}()
 	a, err := call.Answer(r.Context())
 	if err != nil {
-		l.log.Debug("no answer", "cause", err)
+		l.log.Debug("no answer", "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	if err := l.send(w, r, a); err != nil {
-		l.log.Info("answer broke off", "cause", err)
+		l.log.Info("answer broke off", "error", err)
 		panic(http.ErrAbortHandler)
 	}
 }
 
-func (l *lot) send(w http.ResponseWriter, r *http.Request, a *Answer) (err error) {
+func (l *connections) send(w http.ResponseWriter, r *http.Request, a *Answer) (err error) {
 	if a.Body != nil {
 		defer func() { err = errors.Join(err, a.Body.Close()) }()
 	}
@@ -69,7 +69,7 @@ func (l *lot) send(w http.ResponseWriter, r *http.Request, a *Answer) (err error
 }
 
 // copyResult sends what the body gives as soon as it gives it.
-func (l *lot) copyResult(w http.ResponseWriter, r *http.Request, body io.Reader) error {
+func (l *connections) copyResult(w http.ResponseWriter, r *http.Request, body io.Reader) error {
 	flusher := http.NewResponseController(w)
 	pooled, _ := l.buffers.Get().(*[]byte)
 	defer l.buffers.Put(pooled)

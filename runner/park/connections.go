@@ -1,12 +1,9 @@
-// Package park is a runner's side of the connections to the gateways: it dials in
-// at every gateway, parks a connection for each slot and one for control, and
-// brings what comes over them to the worker. It dials again for as long as the
-// runner has a reason to live, and knows when it has none any more.
+// Package park is the runner's side of its connections to the gateways: it dials every gateway, parks a connection for each
+// slot and one for control, and passes the requests that arrive on them to the worker. It dials again until the runner ends,
+// and decides when the runner ends.
 //
-// It does not know how a task is run: package work does. The protocol is told in
-// package task. Start at Run; link.go is the life of the connections to one
-// gateway, slot.go and control.go are what is served over them, end.go says when
-// the runner ends.
+// It does not know how a task is run: package work does. Package task describes the protocol. Start at [Run]; link.go keeps the
+// connections to one gateway, slot.go and control.go serve requests on them, end.go decides when the runner ends.
 package park
 
 import (
@@ -21,25 +18,26 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/signal"
 	"davit/internal/task"
 )
 
-// Options are what Run needs beside the worker.
+// Options are what Run needs besides the worker.
 type Options struct {
-	Hello    task.Hello   // what the runner says of itself; Held and Free are filled in
-	Token    string       // of the revision
-	Gateways []string     // host:port each; all addresses of a host are dialled
-	Log      *slog.Logger // nil: discarded
-	Terms    Terms
-	Desk     *Desk // nil: the worker asks nothing
+	Hello     task.Hello   // describes the runner; Run fills in Held and Free
+	Token     string       // of the revision
+	Gateways  []string     // host:port each; all addresses of a host are dialled
+	Log       *slog.Logger // nil: discarded
+	Terms     Terms
+	Multipart *MultipartClient // to be opened by Run; nil: none
 }
 
-// Terms are how long a runner waits for others before it ends. Zero values mean the defaults.
+// Terms are the longest times that Run waits before the runner ends. A zero value means the default.
 type Terms struct {
-	Alone time.Duration // idle and connected to no gateway; 2 min
-	Unfit time.Duration // idle and refused by every gateway; 10 s
-	Unack time.Duration // an outcome whose uploads are done stays unacknowledged; 10 min
-	Drain time.Duration // what runs goes on after the context ended; 30 s
+	Alone time.Duration // an idle runner may be connected to no gateway; 2 min
+	Unfit time.Duration // every gateway may refuse an idle runner; 10 s
+	Unack time.Duration // an outcome may stay unacknowledged after its uploads; 10 min
+	Drain time.Duration // running calls may go on after the context has ended; 30 s
 }
 
 // The reasons for which Run ends with an error.
@@ -49,8 +47,8 @@ var (
 	ErrAlone = errors.New("no gateway can be reached")
 )
 
-// lot is everything that is parked.
-type lot struct {
+// connections is the state of Run: the links to all gateways, and the calls that are accepted or answered over them.
+type connections struct {
 	worker Worker
 	opts   Options
 	log    *slog.Logger
@@ -60,31 +58,31 @@ type lot struct {
 	group sync.WaitGroup
 	ready chan struct{} // closed when the worker is ready
 
-	visits  visits        // of handlers
-	buffers sync.Pool     // of *[]byte with copyBuffer bytes
-	slots   *http.Server  // for the connections of all slots
-	queue   chan net.Conn // that were parked and are to be served
-	notice  chan struct{} // holds one: something changed that may end the runner
+	handlers handlers
+	buffers  sync.Pool     // of *[]byte with copyBuffer bytes
+	slots    *http.Server  // for the connections of all slots
+	queue    chan net.Conn // that were parked and are to be served
+	notice   signal.Wake   // set when something changed that may end the runner
 
-	renamed chan struct{} // holds one: gateways were named
+	renamed signal.Wake // set when a gateway named other gateways
 
 	mu          sync.Mutex
-	changed     chan struct{} // closed and made anew when a link or draining changed
-	failed      error         // that the worker did not get ready for
+	changed     signal.Broadcast // sent when a link or draining changed
+	failed      error            // that the worker did not get ready for
 	failedAt    time.Time
 	failureTold bool
-	draining    bool             // parks no more slots
-	links       map[string]*link // by address
-	peers       []string         // as a gateway said last
-	seen        time.Time        // when a gateway was last connected
+	draining    bool      // parks no more slots
+	links       links     // by address
+	peers       []string  // as a gateway said last
+	seen        time.Time // when a gateway was last connected
 	accepting   map[faas.InvocationID]bool
 	answers     int                             // that are being given
 	served      map[net.Conn]time.Time          // slots' connections that stand, and when an answer was last given on it
 	unacked     map[faas.InvocationID]time.Time // stored, and until when an acknowledgement is awaited
 }
 
-// fail notes that the worker did not get ready.
-func (l *lot) fail(err error) {
+// fail records why the worker did not get ready.
+func (l *connections) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failed == nil {
@@ -93,35 +91,25 @@ func (l *lot) fail(err error) {
 	l.wake()
 }
 
-// wake has the reasons to end looked at.
-func (l *lot) wake() { signal(l.notice) }
+// wake makes untilOver check the reasons to end.
+func (l *connections) wake() { l.notice.Set() }
 
-// signal leaves word in a channel that holds one.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// stir has those look again who wait for a link or for draining. lot.mu is held.
-func (l *lot) stir() {
-	close(l.changed)
-	l.changed = make(chan struct{})
+// announce wakes the goroutines that wait for a connection or for draining. l.mu is held.
+func (l *connections) announce() {
+	l.changed.Send()
 	l.wake()
 }
 
-// stopParking parks no more slots. Gateways hear of it by the worker's events, and
-// let go of the connections that are parked.
-func (l *lot) stopParking() {
+// stopParking parks no more slots. The worker's events report this to the gateways, which close the parked connections.
+func (l *connections) stopParking() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.draining = true
-	l.stir()
+	l.announce()
 }
 
-// hello returns what the runner says of itself now.
-func (l *lot) hello(kind task.LinkKind) task.Hello {
+// hello describes the runner as it is now.
+func (l *connections) hello(kind task.LinkKind) task.Hello {
 	h := l.opts.Hello
 	h.Held, h.Free = nil, 0
 	if kind == task.LinkControl {
@@ -130,9 +118,9 @@ func (l *lot) hello(kind task.LinkKind) task.Hello {
 	return h
 }
 
-// held returns what the worker holds and what it is just accepting: a gateway that
-// sent the end of a body must find it here.
-func (l *lot) held() []task.Held {
+// held returns the calls that the worker has accepted or is accepting: a gateway that sent the end of a body must find its
+// call here.
+func (l *connections) held() []task.Held {
 	l.mu.Lock()
 	ids := make([]faas.InvocationID, 0, len(l.accepting))
 	for id := range l.accepting {
@@ -154,10 +142,9 @@ func (l *lot) held() []task.Held {
 	return held
 }
 
-// Desk is where a runner asks its gateways for what it cannot do alone: uploads in
-// parts. Any connected gateway will do, and it asks again until one answers. It is
-// made before Run, which tells it where the gateways are.
-type Desk struct {
+// MultipartClient asks the gateways to begin and complete uploads in parts. It asks any connected gateway, and repeats until one
+// answers. It is made before Run, which gives it the addresses of the gateways.
+type MultipartClient struct {
 	ref   faas.RevisionRef
 	token string
 	http  *http.Client
@@ -166,13 +153,13 @@ type Desk struct {
 	gateways func() []string
 }
 
-// earlyReader reads what a handshake's reader read too much, then the connection.
+// earlyReader reads the bytes that the reader of the handshake had buffered, then the connection.
 type earlyReader struct {
 	br   *bufio.Reader // nil once it is empty
 	conn net.Conn
 }
 
-// Read reads from one of both.
+// Read reads from the buffer until it is empty, then from the connection.
 func (r *earlyReader) Read(p []byte) (int, error) {
 	if r.br != nil {
 		if r.br.Buffered() > 0 {
@@ -183,10 +170,10 @@ func (r *earlyReader) Read(p []byte) (int, error) {
 	return r.conn.Read(p)
 }
 
-// feed is the worker's events on their way to one gateway. It is begun before the
-// hello is made, so that what the hello does not know yet, an event tells.
+// feed delivers the worker's events to one gateway. It begins before the hello is made, so that an event reports each change that
+// the hello does not have.
 type feed struct {
-	lot    *lot
+	conns  *connections
 	cancel context.CancelFunc
 	events chan task.Event
 	first  task.Event
@@ -196,20 +183,23 @@ type feed struct {
 	asked  sync.Once
 }
 
+// links are the links of a runner by address. The mutex of the connections guards them.
+type links map[string]*link
+
 // link is all connections to one address.
 type link struct {
-	lot     *lot
+	conns   *connections
 	address string
 	log     *slog.Logger
 	ctx     context.Context //nolint:containedctx // the link's life, which others end
 	cancel  context.CancelFunc
 
-	// Guarded by lot.mu.
+	// Guarded by conns.mu.
 	wanted  bool           // the address is still named
 	down    bool           // the last try to connect failed
-	gateway faas.GatewayID // whose control connection stands; "" for none
+	gateway faas.GatewayID // to which a control connection is open; "" for none
 	told    int64          // Seq of the last event that it was sent
-	refused error          // why it does not let this runner in, for good
+	refused error          // why the gateway refuses this runner, if it always will
 }
 
 // parkedConn is a connection whose other end is now the client.
@@ -221,17 +211,17 @@ type parkedConn struct {
 	once   sync.Once
 }
 
-// Read reads first what came right behind the handshake.
+// Read reads first the bytes that followed the handshake.
 func (c *parkedConn) Read(p []byte) (int, error) { return c.early.Read(p) }
 
-// Close closes the connection and tells who waits for that.
+// Close closes the connection, and the channel closed.
 func (c *parkedConn) Close() error {
 	defer c.once.Do(func() { close(c.closed) })
 	return c.Conn.Close()
 }
 
-// visits counts running handlers, which http.Server does not wait for when it is closed.
-type visits struct {
+// handlers counts running handlers, because http.Server.Close does not wait for them.
+type handlers struct {
 	mu   sync.Mutex
 	over bool
 	wg   sync.WaitGroup

@@ -24,11 +24,11 @@ const (
 )
 
 // serveControl serves a control connection to its end.
-func (l *lot) serveControl(ctx context.Context, k *link, nc *parkedConn, events *feed) error {
+func (l *connections) serveControl(ctx context.Context, k *link, nc *parkedConn, events *feed) error {
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
 	srv := &http.Server{
-		Handler:           l.visits.of(l.controlHandler(k, events)),
+		Handler:           l.handlers.of(l.controlHandler(k, events)),
 		Protocols:         &h2,
 		MaxHeaderBytes:    maxRequestHead,
 		ReadHeaderTimeout: writeWithin, // HTTP/2 reads by its own rules
@@ -65,7 +65,7 @@ func (l *lot) serveControl(ctx context.Context, k *link, nc *parkedConn, events 
 	return errors.Join(ctx.Err(), events.err)
 }
 
-func (l *lot) controlHandler(k *link, events *feed) http.Handler {
+func (l *connections) controlHandler(k *link, events *feed) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+task.PathEvents, func(w http.ResponseWriter, r *http.Request) { l.serveEvents(w, r, k, events) })
 	mux.HandleFunc("PUT "+task.PathPeers, l.servePeers)
@@ -93,7 +93,7 @@ func order(do func(Call)) func(http.ResponseWriter, *http.Request, Call) {
 }
 
 // servePeers takes the addresses of all gateways.
-func (l *lot) servePeers(w http.ResponseWriter, r *http.Request) {
+func (l *connections) servePeers(w http.ResponseWriter, r *http.Request) {
 	var peers []string
 	if err := json.NewDecoder(io.LimitReader(r.Body, maxPeers)).Decode(&peers); err != nil {
 		w.WriteHeader(http.StatusBadRequest)
@@ -102,14 +102,14 @@ func (l *lot) servePeers(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	if !slices.Equal(l.peers, peers) {
 		l.peers = peers
-		signal(l.renamed)
+		l.renamed.Set()
 	}
 	l.mu.Unlock()
 	w.WriteHeader(http.StatusNoContent)
 }
 
 // serveLog streams a call's log as it grows.
-func (l *lot) serveLog(w http.ResponseWriter, r *http.Request, c Call) {
+func (l *connections) serveLog(w http.ResponseWriter, r *http.Request, c Call) {
 	from, err := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
 	if err != nil || from < 0 {
 		w.WriteHeader(http.StatusBadRequest)
@@ -117,7 +117,7 @@ func (l *lot) serveLog(w http.ResponseWriter, r *http.Request, c Call) {
 	}
 	log, err := c.Log(r.Context(), from, r.URL.Query().Get("follow") == "true")
 	if err != nil {
-		l.log.Warn("log not read", "cause", err)
+		l.log.Warn("log not read", "error", err)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}

@@ -94,7 +94,7 @@ func (k *link) park(nc net.Conn, kind task.LinkKind) (*parkedConn, faas.GatewayI
 
 // request returns the bytes of POST /park.
 func (k *link) request(kind task.LinkKind) ([]byte, error) {
-	hello := k.lot.hello(kind)
+	hello := k.conns.hello(kind)
 	body, err := json.Marshal(hello)
 	if err != nil {
 		return nil, fmt.Errorf("encode hello: %w", err)
@@ -110,9 +110,9 @@ func (k *link) request(kind task.LinkKind) ([]byte, error) {
 	ref := hello.Ref()
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\nAuthorization: Bearer %s\r\n%s: %s\r\n%s: %s\r\n",
-		task.PathPark, k.address, task.Protocol, k.lot.opts.Token, task.HeaderRevision, ref, task.HeaderLinkKind, kind)
+		task.PathPark, k.address, task.Protocol, k.conns.opts.Token, task.HeaderRevision, ref, task.HeaderLinkKind, kind)
 	if kind == task.LinkControl {
-		fmt.Fprintf(&b, "%s: %s\r\n", task.HeaderLinked, k.lot.linked())
+		fmt.Fprintf(&b, "%s: %s\r\n", task.HeaderLinked, k.conns.linked())
 	}
 	fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
 	b.Write(body)

@@ -17,7 +17,7 @@ const (
 )
 
 // untilOver returns when the runner has no reason to go on.
-func (l *lot) untilOver(ctx context.Context) error {
+func (l *connections) untilOver(ctx context.Context) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	var end ending
@@ -29,7 +29,7 @@ func (l *lot) untilOver(ctx context.Context) error {
 			return err
 		}
 		select {
-		case <-l.notice:
+		case <-l.notice.C():
 		case now := <-look.C:
 			l.giveUpUnacked(now)
 		case <-done:
@@ -46,17 +46,17 @@ func (l *lot) untilOver(ctx context.Context) error {
 	}
 }
 
-// ending is why the runner may be about to end.
+// ending has the reasons to end that untilOver has seen.
 type ending struct {
-	done     bool // the worker is
-	stopping bool // it was told to
+	done     bool // the worker has no more work
+	stopping bool // the context has ended
 }
 
-// over says whether the runner is to end, and why.
-func (l *lot) over(now time.Time, end ending) (bool, error) {
+// over reports whether the runner ends now, and why.
+func (l *connections) over(now time.Time, end ending) (bool, error) {
 	l.mu.Lock()
 	failed, told := l.failed, l.failureTold || now.Sub(l.failedAt) > tellWithin
-	busy, forsaken := l.busy(now), l.forsaken(now)
+	busy, forsaken := l.busy(now), l.links.forsaken(now.Sub(l.seen), l.opts.Terms)
 	l.mu.Unlock()
 	switch {
 	case failed != nil:
@@ -73,8 +73,8 @@ func (l *lot) over(now time.Time, end ending) (bool, error) {
 	return true, forsaken
 }
 
-// askReady learns whether a worker that is done never got ready: then it failed.
-func (l *lot) askReady(ctx context.Context) {
+// askReady records a failure if a worker that is done never got ready.
+func (l *connections) askReady(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookEvery)
 	defer cancel()
 	if err := l.worker.Ready(ctx); err != nil && ctx.Err() == nil {
@@ -84,7 +84,7 @@ func (l *lot) askReady(ctx context.Context) {
 
 // busy reports whether a call is being accepted or answered, or an answer may not
 // have been read to its end.
-func (l *lot) busy(now time.Time) bool {
+func (l *connections) busy(now time.Time) bool {
 	if len(l.accepting) > 0 || l.answers > 0 {
 		return true
 	}
@@ -96,28 +96,8 @@ func (l *lot) busy(now time.Time) bool {
 	return false
 }
 
-// forsaken says whether no gateway wants an idle runner.
-func (l *lot) forsaken(now time.Time) error {
-	var refused error
-	all := true
-	for _, k := range l.links {
-		if k.gateway != "" {
-			return nil
-		}
-		all = all && k.refused != nil
-		refused = k.refused
-	}
-	switch away := now.Sub(l.seen); {
-	case all && refused != nil && away > l.opts.Terms.Unfit:
-		return fmt.Errorf("%w: %w", ErrUnfit, refused)
-	case away > l.opts.Terms.Alone:
-		return ErrAlone
-	}
-	return nil
-}
-
-// follow sees to it that no outcome waits forever for a gateway to acknowledge it.
-func (l *lot) follow(ctx context.Context) {
+// follow reads the worker's events, to know the outcomes that wait for an acknowledgement and when the worker drains.
+func (l *connections) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := l.worker.Events(ctx, func(e task.Event) error {
 			l.mu.Lock()
@@ -127,18 +107,18 @@ func (l *lot) follow(ctx context.Context) {
 				l.unacked[e.Invocation] = time.Now().Add(l.opts.Terms.Unack)
 			case task.EventDraining, task.EventStartFailed:
 				l.draining = true
-				l.stir()
+				l.announce()
 			}
 			return nil
 		})
 		if ctx.Err() == nil {
-			l.log.Warn("events are followed anew", "cause", err)
+			l.log.Warn("reading events was interrupted; reading them again", "error", err)
 		}
 	}
 }
 
-// giveUpUnacked acknowledges what no gateway did for too long.
-func (l *lot) giveUpUnacked(now time.Time) {
+// giveUpUnacked acknowledges each outcome that no gateway has acknowledged within Terms.Unack.
+func (l *connections) giveUpUnacked(now time.Time) {
 	l.mu.Lock()
 	waiting := make(map[faas.InvocationID]time.Time, len(l.unacked))
 	for id, until := range l.unacked {
@@ -160,27 +140,22 @@ func (l *lot) giveUpUnacked(now time.Time) {
 	}
 }
 
-// farewell waits until the connected gateways were sent the last events.
-func (l *lot) farewell() {
+// farewell waits until all connected gateways were sent the last event, or for farewellTakes.
+func (l *connections) farewell() {
 	late := time.NewTimer(farewellTakes)
 	defer late.Stop()
 	for !l.allTold() {
 		select {
-		case <-l.notice:
+		case <-l.notice.C():
 		case <-late.C:
 			return
 		}
 	}
 }
 
-func (l *lot) allTold() bool {
+func (l *connections) allTold() bool {
 	last := l.worker.Seq()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, k := range l.links {
-		if k.gateway != "" && k.told < last {
-			return false
-		}
-	}
-	return true
+	return l.links.told(last)
 }

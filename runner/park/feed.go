@@ -15,8 +15,8 @@ const (
 	linger    = 3 * time.Millisecond // that an event may wait for the next, so that those of a short call go out together
 )
 
-func newFeed(ctx context.Context, l *lot) *feed {
-	f := &feed{lot: l, events: make(chan task.Event, feedAhead), over: make(chan struct{})}
+func newFeed(ctx context.Context, l *connections) *feed {
+	f := &feed{conns: l, events: make(chan task.Event, feedAhead), over: make(chan struct{})}
 	ctx, f.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(f.over)
@@ -51,7 +51,7 @@ func (f *feed) stop() {
 }
 
 // serveEvents streams the feed; it is asked for once on each connection.
-func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *feed) {
+func (l *connections) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *feed) {
 	ours := false
 	f.asked.Do(func() { ours = true })
 	if !ours {
@@ -61,7 +61,7 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	for e, more := f.first, true; more; {
 		if err := l.tell(w, k, f.gather(r.Context(), e)); err != nil {
-			l.log.Info("events not sent", "cause", err)
+			l.log.Info("events not sent", "error", err)
 			f.cancel()
 			return
 		}
@@ -77,7 +77,7 @@ func (l *lot) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *fe
 }
 
 // single reports whether there is no other gateway.
-func (l *lot) single() bool {
+func (l *connections) single() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	up := 0
@@ -92,7 +92,7 @@ func (l *lot) single() bool {
 // gather returns the event with those that are there already, or come before somebody waits for one of them.
 func (f *feed) gather(ctx context.Context, e task.Event) []task.Event {
 	f.batch = append(f.batch[:0], e)
-	alone := f.lot.single()
+	alone := f.conns.single()
 	timer := time.NewTimer(linger)
 	defer timer.Stop()
 	for late := false; !late && mayWait(&e, alone) && len(f.batch) < feedAhead; {
@@ -127,7 +127,7 @@ func mayWait(e *task.Event, alone bool) bool {
 }
 
 // tell sends the events of a batch, but for what later ones say again.
-func (l *lot) tell(w http.ResponseWriter, k *link, batch []task.Event) error {
+func (l *connections) tell(w http.ResponseWriter, k *link, batch []task.Event) error {
 	l.mu.Lock()
 	gateway := k.gateway
 	l.mu.Unlock()
@@ -190,7 +190,7 @@ func said(e *task.Event, later []task.Event) bool {
 }
 
 // heldIDs returns the ids of what is held; never nil.
-func (l *lot) heldIDs() []faas.InvocationID {
+func (l *connections) heldIDs() []faas.InvocationID {
 	held := l.held()
 	ids := make([]faas.InvocationID, len(held))
 	for i := range held {

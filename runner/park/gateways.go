@@ -13,7 +13,7 @@ const (
 )
 
 // findGateways keeps a link to every address at which a gateway may be.
-func (l *lot) findGateways(ctx context.Context) {
+func (l *connections) findGateways(ctx context.Context) {
 	tick := time.NewTicker(resolveEvery)
 	defer tick.Stop()
 	known := map[string][]string{} // addresses by name, as last resolved
@@ -32,7 +32,7 @@ func (l *lot) findGateways(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.renamed:
+		case <-l.renamed.C():
 		case <-tick.C:
 		}
 	}
@@ -61,7 +61,7 @@ func resolve(ctx context.Context, name string) []string {
 
 // keepLinks starts a link for each address that has none. One whose address is no
 // longer named ends when its connection does.
-func (l *lot) keepLinks(ctx context.Context, addresses []string) {
+func (l *connections) keepLinks(ctx context.Context, addresses []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for address, k := range l.links {

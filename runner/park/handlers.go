@@ -5,7 +5,7 @@ import (
 )
 
 // of returns h, counted.
-func (v *visits) of(h http.Handler) http.Handler {
+func (v *handlers) of(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v.mu.Lock()
 		if v.over {
@@ -20,7 +20,7 @@ func (v *visits) of(h http.Handler) http.Handler {
 }
 
 // end lets no more in and waits for those that are there.
-func (v *visits) end() {
+func (v *handlers) end() {
 	v.mu.Lock()
 	v.over = true
 	v.mu.Unlock()

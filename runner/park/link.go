@@ -15,7 +15,7 @@ import (
 func (k *link) run() {
 	defer k.cancel()
 	var slots sync.WaitGroup
-	for range k.lot.opts.Hello.Slots {
+	for range k.conns.opts.Hello.Slots {
 		slots.Go(k.keepSlot)
 	}
 	k.keepControl()
@@ -43,7 +43,7 @@ func (k *link) keepControl() {
 func (k *link) control() error {
 	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
-	feed := newFeed(ctx, k.lot)
+	feed := newFeed(ctx, k.conns)
 	defer feed.stop() // before the next hello is made: what a gateway was told before, that hello knows
 	if err := feed.begin(ctx); err != nil {
 		return err
@@ -53,22 +53,22 @@ func (k *link) control() error {
 		return err
 	}
 	k.rose(gateway)
-	return k.lot.serveControl(ctx, k, nc, feed)
+	return k.conns.serveControl(ctx, k, nc, feed)
 }
 
 // rose notes that the control connection stands.
 func (k *link) rose(gateway faas.GatewayID) {
-	l := k.lot
+	l := k.conns
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k.gateway, k.down, k.refused = gateway, false, nil
-	l.stir()
+	l.announce()
 	k.log.Info("connected", "id", gateway)
 }
 
 // fell notes that there is no control connection.
 func (k *link) fell(err error) {
-	l := k.lot
+	l := k.conns
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := k.gateway
@@ -82,27 +82,27 @@ func (k *link) fell(err error) {
 		k.refused = err
 	}
 	if first {
-		k.log.Warn("not connected", "cause", err)
+		k.log.Warn("not connected", "error", err)
 	}
 	if !k.wanted {
 		k.cancel()
 		delete(l.links, k.address)
 	}
-	l.stir()
+	l.announce()
 }
 
 // keepSlot parks one slot's connection again and again, while the gateway can be
 // reached and the worker takes calls.
 func (k *link) keepSlot() {
 	select {
-	case <-k.lot.ready:
+	case <-k.conns.ready:
 	case <-k.ctx.Done():
 		return
 	}
 	var pause backoff
 	for k.mayPark() {
 		nc, _, err := k.dial(k.ctx, task.LinkSlot)
-		if err == nil && k.lot.serveSlot(nc) {
+		if err == nil && k.conns.serveSlot(nc) {
 			pause = 0
 			continue
 		}
@@ -112,10 +112,10 @@ func (k *link) keepSlot() {
 
 // mayPark waits while the gateway cannot be reached, and reports whether slots are still to be parked.
 func (k *link) mayPark() bool {
-	l := k.lot
+	l := k.conns
 	for k.ctx.Err() == nil {
 		l.mu.Lock()
-		changed, draining, down := l.changed, l.draining, k.down
+		changed, draining, down := l.changed.C(), l.draining, k.down
 		l.mu.Unlock()
 		switch {
 		case draining:

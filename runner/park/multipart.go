@@ -20,13 +20,13 @@ const askWithin = 3 * time.Minute // a store makes an object of thousands of par
 // ErrAsked says that asking a gateway again is no use.
 var ErrAsked = errors.New("the gateways refuse")
 
-// NewDesk returns a Desk that asks with the token of a revision.
-func NewDesk(ref faas.RevisionRef, token string) *Desk {
-	return &Desk{ref: ref, token: token, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: askWithin}}
+// NewMultipartClient returns a MultipartClient that asks with the token of a revision.
+func NewMultipartClient(ref faas.RevisionRef, token string) *MultipartClient {
+	return &MultipartClient{ref: ref, token: token, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: askWithin}}
 }
 
 // BeginParts has a gateway begin an upload in parts.
-func (d *Desk) BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error) {
+func (d *MultipartClient) BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error) {
 	var p task.Parts
 	if err := d.ask(ctx, task.PathParts+string(id), w, &p); err != nil {
 		return nil, err
@@ -35,12 +35,12 @@ func (d *Desk) BeginParts(ctx context.Context, id faas.InvocationID, w task.Part
 }
 
 // CompleteParts has a gateway make an object of its parts.
-func (d *Desk) CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error {
+func (d *MultipartClient) CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error {
 	return d.ask(ctx, task.PathParts+string(id)+"/done", done, nil)
 }
 
 // ask posts to one gateway after another until one answers.
-func (d *Desk) ask(ctx context.Context, path string, question, answer any) error {
+func (d *MultipartClient) ask(ctx context.Context, path string, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return fmt.Errorf("ask a gateway: %w", err)
@@ -60,7 +60,7 @@ func (d *Desk) ask(ctx context.Context, path string, question, answer any) error
 	}
 }
 
-func (d *Desk) askOne(ctx context.Context, url string, body []byte, answer any) error {
+func (d *MultipartClient) askOne(ctx context.Context, url string, body []byte, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (d *Desk) askOne(ctx context.Context, url string, body []byte, answer any) 
 	return nil
 }
 
-func (d *Desk) addresses() []string {
+func (d *MultipartClient) addresses() []string {
 	d.mu.Lock()
 	gateways := d.gateways
 	d.mu.Unlock()
@@ -99,14 +99,14 @@ func (d *Desk) addresses() []string {
 }
 
 // open says where the gateways are from now on.
-func (d *Desk) open(gateways func() []string) {
+func (d *MultipartClient) open(gateways func() []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.gateways = gateways
 }
 
 // connected returns the addresses of the gateways whose control connections stand.
-func (l *lot) connected() []string {
+func (l *connections) connected() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var addresses []string

@@ -57,46 +57,46 @@ func holds(g *gateway, id faas.InvocationID) bool {
 	return held
 }
 
-// TestDeskAsksAnyGateway: the one that led the call is gone; the other one answers.
-func TestDeskAsksAnyGateway(t *testing.T) {
+// TestMultipartClientAsksAnyGateway: the one that led the call is gone; the other one answers.
+func TestMultipartClientAsksAnyGateway(t *testing.T) {
 	g1, g2 := newGateway(t, "gw-1", "127.0.0.1:0"), newGateway(t, "gw-2", "127.0.0.1:0")
-	w, id, desk := newWorker(1), newID(t), park.NewDesk(ref(), token)
-	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Terms: park.Terms{Drain: time.Millisecond}, Gateways: []string{g1.address, g2.address}, Desk: desk})
+	w, id, client := newWorker(1), newID(t), park.NewMultipartClient(ref(), token)
+	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Terms: park.Terms{Drain: time.Millisecond}, Gateways: []string{g1.address, g2.address}, Multipart: client})
 	read(t, g1.call(t, faas.StartWarm, id))
 	eventually(t, "both know who holds it", func() bool { return holds(g1, id) && holds(g2, id) })
 	g1.stop()
-	p, err := desk.BeginParts(t.Context(), id, task.PartsWanted{Size: 7})
+	p, err := client.BeginParts(t.Context(), id, task.PartsWanted{Size: 7})
 	if err != nil || p.Upload != "gw-2" || p.PartBytes != 7 {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if err := desk.CompleteParts(t.Context(), id, task.PartsDone{}); err != nil || g2.parts.count() != 2 {
+	if err := client.CompleteParts(t.Context(), id, task.PartsDone{}); err != nil || g2.parts.count() != 2 {
 		t.Fatalf("asked the second %d times: %v", g2.parts.count(), err)
 	}
 }
 
-// TestDeskAsksAgain: until the answer is yes, or that asking is no use, or there is no time left.
-func TestDeskAsksAgain(t *testing.T) {
+// TestMultipartClientAsksAgain: until the answer is yes, or that asking is no use, or there is no time left.
+func TestMultipartClientAsksAgain(t *testing.T) {
 	g := newGateway(t, "gw-1", "127.0.0.1:0")
 	store := &g.parts
 	store.set(faas.Errorf(faas.Unavailable, "the store is away"))
-	w, id, desk := newWorker(1), newID(t), park.NewDesk(ref(), token)
-	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Terms: park.Terms{Drain: time.Millisecond}, Gateways: []string{g.address}, Desk: desk})
+	w, id, client := newWorker(1), newID(t), park.NewMultipartClient(ref(), token)
+	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Terms: park.Terms{Drain: time.Millisecond}, Gateways: []string{g.address}, Multipart: client})
 	read(t, g.call(t, faas.StartWarm, id))
 	done := make(chan error, 1)
-	go func() { done <- desk.CompleteParts(t.Context(), id, task.PartsDone{}) }()
+	go func() { done <- client.CompleteParts(t.Context(), id, task.PartsDone{}) }()
 	eventually(t, "it was asked twice", func() bool { return store.count() > 1 })
 	store.set(nil)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	store.set(faas.Errorf(faas.Conflict, "never"))
-	if err := desk.CompleteParts(t.Context(), id, task.PartsDone{}); !errors.Is(err, park.ErrAsked) || !strings.Contains(err.Error(), "never") {
+	if err := client.CompleteParts(t.Context(), id, task.PartsDone{}); !errors.Is(err, park.ErrAsked) || !strings.Contains(err.Error(), "never") {
 		t.Fatal(err)
 	}
 	asked := store.count()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := desk.CompleteParts(ctx, newID(t), task.PartsDone{}); !errors.Is(err, context.DeadlineExceeded) || store.count() != asked {
+	if err := client.CompleteParts(ctx, newID(t), task.PartsDone{}); !errors.Is(err, context.DeadlineExceeded) || store.count() != asked {
 		t.Fatalf("of an invocation that it does not hold: %v", err)
 	}
 }

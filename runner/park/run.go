@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/signal"
 )
 
 func (t Terms) complete() Terms {
@@ -29,34 +30,33 @@ func (t Terms) complete() Terms {
 func Run(ctx context.Context, w Worker, o Options) error {
 	l := newLot(w, o)
 	defer l.close()
-	if o.Desk != nil {
-		o.Desk.open(l.connected)
+	if o.Multipart != nil {
+		o.Multipart.open(l.connected)
 	}
 	l.group.Go(func() { l.findGateways(l.life) })
 	l.group.Go(func() { l.getReady(l.life) })
 	l.group.Go(func() { l.follow(l.life) })
 	l.group.Go(l.serveSlots)
 	if o.Hello.Start == faas.StartStandby {
-		l.group.Go(l.rehearse)
+		l.group.Go(l.warmUp)
 	}
 	return l.untilOver(ctx)
 }
 
-func newLot(w Worker, o Options) *lot {
+func newLot(w Worker, o Options) *connections {
 	o.Terms = o.Terms.complete()
-	l := &lot{
+	l := &connections{
 		worker:    w,
 		opts:      o,
 		log:       o.Log,
 		ready:     make(chan struct{}),
 		queue:     make(chan net.Conn),
-		notice:    make(chan struct{}, 1),
-		renamed:   make(chan struct{}, 1),
+		notice:    signal.NewWake(),
+		renamed:   signal.NewWake(),
 		links:     map[string]*link{},
 		seen:      time.Now(),
 		accepting: map[faas.InvocationID]bool{},
 		served:    map[net.Conn]time.Time{},
-		changed:   make(chan struct{}),
 		unacked:   map[faas.InvocationID]time.Time{},
 	}
 	if l.log == nil {
@@ -69,15 +69,15 @@ func newLot(w Worker, o Options) *lot {
 }
 
 // close ends every connection and waits for what Run started.
-func (l *lot) close() {
+func (l *connections) close() {
 	l.end()
 	_ = l.slots.Close()
 	l.group.Wait()
-	l.visits.end()
+	l.handlers.end()
 }
 
 // getReady waits for the worker, and lets the slots be parked.
-func (l *lot) getReady(ctx context.Context) {
+func (l *connections) getReady(ctx context.Context) {
 	err := l.worker.Ready(ctx)
 	if err == nil {
 		close(l.ready)

@@ -33,7 +33,7 @@ func (o *oneListener) Close() error { return nil }
 func (o *oneListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // of finds the call that a request is about.
-func (l *lot) of(serve func(http.ResponseWriter, *http.Request, Call)) http.HandlerFunc {
+func (l *connections) of(serve func(http.ResponseWriter, *http.Request, Call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, err := faas.ParseInvocationID(r.PathValue("id"))
 		if err != nil {
@@ -58,19 +58,19 @@ const maxRequestHead = 16 << 10
 type connKey struct{}
 
 // parkedListener hands parked connections to a server.
-type parkedListener struct{ lot *lot }
+type parkedListener struct{ conns *connections }
 
 // Accept waits for the next connection.
 func (p *parkedListener) Accept() (net.Conn, error) {
 	select {
-	case c := <-p.lot.queue:
+	case c := <-p.conns.queue:
 		return c, nil
-	case <-p.lot.life.Done():
+	case <-p.conns.life.Done():
 		return nil, net.ErrClosed
 	}
 }
 
-// Close does nothing: the listener ends with the lot.
+// Close does nothing: the listener ends with the life of the connections.
 func (p *parkedListener) Close() error { return nil }
 
 // Addr returns an address of no meaning.

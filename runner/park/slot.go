@@ -13,11 +13,11 @@ import (
 )
 
 // slotServer serves the slots' connections: HTTP/1.1, one call at a time each.
-func (l *lot) slotServer() *http.Server {
+func (l *connections) slotServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathInvocations+"{id}", l.serveCall)
 	return &http.Server{
-		Handler:           l.visits.of(mux),
+		Handler:           l.handlers.of(mux),
 		MaxHeaderBytes:    maxRequestHead,
 		ReadHeaderTimeout: 0, // a parked connection waits for its call for as long as it stands
 		ConnState:         l.slotState,
@@ -27,12 +27,12 @@ func (l *lot) slotServer() *http.Server {
 }
 
 // serveSlots serves what serveSlot hands over.
-func (l *lot) serveSlots() {
-	_ = l.slots.Serve(&parkedListener{lot: l}) // ends when it is closed
+func (l *connections) serveSlots() {
+	_ = l.slots.Serve(&parkedListener{conns: l}) // ends when it is closed
 }
 
 // serveSlot serves a connection to its end and reports whether it carried a call.
-func (l *lot) serveSlot(nc *parkedConn) bool {
+func (l *connections) serveSlot(nc *parkedConn) bool {
 	stop := context.AfterFunc(l.life, func() { _ = nc.Close() })
 	defer stop()
 	select {
@@ -46,7 +46,7 @@ func (l *lot) serveSlot(nc *parkedConn) bool {
 }
 
 // slotState keeps account of the connections that carried calls.
-func (l *lot) slotState(c net.Conn, s http.ConnState) {
+func (l *connections) slotState(c net.Conn, s http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch s {
@@ -61,7 +61,7 @@ func (l *lot) slotState(c net.Conn, s http.ConnState) {
 }
 
 // serveCall answers POST /invocations/{id}.
-func (l *lot) serveCall(w http.ResponseWriter, r *http.Request) {
+func (l *connections) serveCall(w http.ResponseWriter, r *http.Request) {
 	if c, ok := r.Context().Value(connKey{}).(*parkedConn); ok {
 		c.used.Store(true)
 	}
@@ -77,14 +77,14 @@ func (l *lot) serveCall(w http.ResponseWriter, r *http.Request) {
 	}
 	// An input may be refused by its beginning: its rest is not waited for then.
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
-		l.log.Error("an answer waits for its request", "cause", err)
+		l.log.Error("an answer waits for its request", "error", err)
 	}
 	err = l.accept(id, call, r)
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		refuse(w, http.StatusRequestEntityTooLarge)
 	case err != nil:
-		l.log.Info("call not accepted", "invocation", id, "cause", err)
+		l.log.Info("call not accepted", "invocation", id, "error", err)
 		refuse(w, http.StatusServiceUnavailable)
 	default:
 		l.answer(w, r, call)
@@ -98,7 +98,7 @@ func refuse(w http.ResponseWriter, status int) {
 }
 
 // accept has the call read its body; what is being accepted counts as held.
-func (l *lot) accept(id faas.InvocationID, call Call, r *http.Request) error {
+func (l *connections) accept(id faas.InvocationID, call Call, r *http.Request) error {
 	l.mu.Lock()
 	l.accepting[id] = true
 	l.mu.Unlock()
@@ -108,7 +108,7 @@ func (l *lot) accept(id faas.InvocationID, call Call, r *http.Request) error {
 	delete(l.accepting, id)
 	if err == nil && l.opts.Hello.Start != faas.StartWarm {
 		l.draining = true
-		l.stir()
+		l.announce()
 	}
 	return err
 }

@@ -8,9 +8,8 @@ import (
 	"davit/internal/task"
 )
 
-// rehearse has the slots' server answer a request that is none for a call, so that the
-// first call finds its code in place.
-func (l *lot) rehearse() {
+// warmUp sends the slots' server a request that is for no call, so that its code is loaded when the first call arrives.
+func (l *connections) warmUp() {
 	ours, served := net.Pipe()
 	defer ours.Close() //nolint:errcheck // nothing is lost with it
 	select {
@@ -25,6 +24,6 @@ func (l *lot) rehearse() {
 		_, err = io.Copy(io.Discard, ours)
 	}
 	if err != nil {
-		l.log.Debug("request not rehearsed", "cause", err)
+		l.log.Debug("warming up failed", "error", err)
 	}
 }

@@ -62,7 +62,7 @@ func (b *Body) Sum() (size int64, hexSum string) {
 // forgotten. A result that fails while it is zipped makes an outcome of its own: who
 // reads it then gets an error, and who asks after it that outcome.
 func (c *Call) Answer(ctx context.Context) (*Answer, error) {
-	c.attend()
+	c.addReader()
 	var err error
 	select {
 	case <-c.answered:
@@ -76,14 +76,14 @@ func (c *Call) Answer(ctx context.Context) (*Answer, error) {
 		a, err = c.open(ctx)
 	}
 	if a == nil || a.Body == nil {
-		c.depart()
+		c.removeReader()
 	}
 	return a, err
 }
 
-// attend keeps the call from being forgotten until depart. The first is expected: a
+// addReader keeps the call from being forgotten until removeReader. The first is expected: a
 // call is not forgotten before who posted it asked for its answer.
-func (c *Call) attend() {
+func (c *Call) addReader() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.expected {
@@ -93,7 +93,7 @@ func (c *Call) attend() {
 	c.readers++
 }
 
-func (c *Call) depart() {
+func (c *Call) removeReader() {
 	c.mu.Lock()
 	c.readers--
 	c.mu.Unlock()
@@ -115,12 +115,12 @@ func (c *Call) open(ctx context.Context) (*Answer, error) {
 	return a, nil
 }
 
-// body opens the result; c.mu is held. Its Close departs.
+// body opens the result; c.mu is held. Its Close calls removeReader.
 func (c *Call) body(ctx context.Context) *Body {
 	var once sync.Once
 	leave := func(last error) (err error) {
 		once.Do(func() {
-			c.depart()
+			c.removeReader()
 			err = last
 		})
 		return err

@@ -158,10 +158,10 @@ func (c *Call) refuse(o *task.Outcome, err error) {
 		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "what earlier calls left waits to be stored, and the store takes nothing; the command was not started"
 	case errors.Is(err, errFetch):
 		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "the input cannot be fetched from the store"
-		c.w.log.Error("input cannot be fetched", "invocation", c.id, "cause", err)
+		c.w.log.Error("input cannot be fetched", "invocation", c.id, "error", err)
 	default:
 		o.Reason, o.Detail = faas.ReasonRunnerLost, "the runner cannot prepare the workspace; its disk may be full"
-		c.w.log.Error("call cannot be prepared", "invocation", c.id, "cause", err)
+		c.w.log.Error("call cannot be prepared", "invocation", c.id, "error", err)
 	}
 }
 

@@ -28,7 +28,7 @@ func TestCommonFolders(t *testing.T) {
 		must(t, err)
 		given.Abandon()
 		if service {
-			must(t, w.Rehearse("touch", dir+"/meanwhile")) // as the start process may
+			must(t, w.WarmUp("touch", dir+"/meanwhile")) // as the start process may
 		}
 		for range 2 {
 			tk := newTask(t, "echo $(ls "+dir+") >&2; touch "+dir+"/mine; mkdir -p "+dir+"/d/e", nil)

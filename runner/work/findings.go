@@ -91,7 +91,7 @@ func (c *Call) spoil(o *task.Outcome, err error) {
 	why, is := errors.AsType[*result.Error](err)
 	switch {
 	case !is:
-		c.w.log.Error("result cannot be kept", "invocation", c.id, "cause", err)
+		c.w.log.Error("result cannot be kept", "invocation", c.id, "error", err)
 		o.Reason, o.Detail = faas.ReasonResultTooLarge, "the runner has no room for the result on its disk"
 	case why.TooLarge:
 		o.Reason, o.Detail = faas.ReasonResultTooLarge, why.Detail

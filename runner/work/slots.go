@@ -105,7 +105,7 @@ func (w *Worker) toClean() {
 func (w *Worker) clean(s *slot) {
 	err := errors.Join(s.room.Clean(), w.cleanCommon())
 	if err != nil {
-		w.log.Error("workspace cannot be cleaned", "cause", err)
+		w.log.Error("workspace cannot be cleaned", "error", err)
 	}
 	dirty := w.host.Dirty()
 	w.mu.Lock()

@@ -146,7 +146,7 @@ func (s *starter) fail(detail string) {
 	}
 	failed := s.failed
 	s.mu.Unlock()
-	s.w.log.Error("start process failed", "cause", detail)
+	s.w.log.Error("start process failed", "error", detail)
 	s.w.tell(task.Event{Kind: task.EventStartFailed, Detail: detail, LogTail: failed.LogTail})
 	s.w.Drain("the start process failed: " + detail)
 }

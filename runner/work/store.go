@@ -105,7 +105,7 @@ func (c *Call) put(ctx context.Context, to, contentType string, file *scratch.Fi
 	}
 	err := c.putObject(ctx, to, contentType, file, what)
 	if err != nil {
-		c.w.log.Warn("object not stored", "invocation", c.id, "object", what, "cause", err)
+		c.w.log.Warn("object not stored", "invocation", c.id, "object", what, "error", err)
 	}
 	return err == nil
 }
@@ -211,7 +211,7 @@ func (c *Call) putOutcome(ctx context.Context, o *task.Outcome) bool {
 	}
 	b, err := json.Marshal(o)
 	if err != nil {
-		c.w.log.Error("outcome cannot be written", "invocation", c.id, "cause", err)
+		c.w.log.Error("outcome cannot be written", "invocation", c.id, "error", err)
 		return false
 	}
 	file := scratch.New(c.w.scratch)

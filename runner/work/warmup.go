@@ -10,25 +10,24 @@ import (
 	"davit/internal/task"
 )
 
-const rehearsalTimeout = 10 * time.Second
+const warmUpTimeout = 10 * time.Second
 
-// Rehearse runs a call of its own with the command, however that ends. The first real call finds code
-// and memory in place then: worth it where that is the only one. It is for before the worker is
-// parked: nobody hears of it, nothing is kept or stored, and it does not count. When it fails, the
-// worker can be used as before.
-func (w *Worker) Rehearse(command ...string) error {
+// WarmUp runs the command as a call of its own, so that code and memory are in place for the first real call: this pays for a
+// worker that has only one. It must end before the first Take. It publishes no event, stores nothing and does not count as a
+// call, and how the command ends does not matter. After an error the worker can be used as before.
+func (w *Worker) WarmUp(command ...string) error {
 	id, err := faas.NewInvocationID()
 	if err != nil {
-		return fmt.Errorf("rehearse: %w", err)
+		return fmt.Errorf("warm up: %w", err)
 	}
 	record := faas.Invocation{ID: id, Function: w.launch.Function, Revision: w.launch.Revision, State: faas.Starting, CreatedAt: w.now(), Inner: &faas.Inner{}}
 	body, err := task.EncodeTask(&task.Task{
 		Record: record, Command: command, ArgumentStyle: faas.Placeholders, Response: faas.ResponseZip, Keep: faas.KeepNone,
-		Timeout: faas.Duration(rehearsalTimeout), Request: task.Request{Method: "POST", Path: "/"},
+		Timeout: faas.Duration(warmUpTimeout), Request: task.Request{Method: "POST", Path: "/"},
 		Put: task.Put{Input: "-"}, // so that there is a file for it
 	})
 	if err != nil {
-		return fmt.Errorf("rehearse: %w", err)
+		return fmt.Errorf("warm up: %w", err)
 	}
 	w.mu.Lock()
 	s := w.pop()
@@ -37,7 +36,7 @@ func (w *Worker) Rehearse(command ...string) error {
 		return ErrBusy
 	}
 	call := newCall(w, id, s)
-	concluded, err := call.rehearse(bytes.NewReader(body))
+	concluded, err := call.warmUp(bytes.NewReader(body))
 	call.end(nil)
 	call.release()
 	if !concluded {
@@ -45,14 +44,13 @@ func (w *Worker) Rehearse(command ...string) error {
 	}
 	w.clean(s)
 	if err != nil {
-		return fmt.Errorf("rehearse: %w", err)
+		return fmt.Errorf("warm up: %w", err)
 	}
 	return nil
 }
 
-// rehearse does what Accept and run do, but for telling and storing it. It reports whether the
-// call was concluded.
-func (c *Call) rehearse(body io.Reader) (concluded bool, err error) {
+// warmUp does the work of Accept and run, but publishes and stores nothing. It reports whether the call was concluded.
+func (c *Call) warmUp(body io.Reader) (concluded bool, err error) {
 	if err := c.receive(c.life, body); err != nil {
 		return false, err
 	}

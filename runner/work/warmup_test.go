@@ -11,22 +11,22 @@ import (
 	"davit/internal/task"
 )
 
-// TestRehearse: nobody hears of a rehearsal, the single task is still to come, and finds nothing of it.
-func TestRehearse(t *testing.T) {
+// TestWarmUp: warming up publishes no event, leaves the single task to be taken, and leaves nothing in its workspace.
+func TestWarmUp(t *testing.T) {
 	w := newWorker(t, func(l *task.Launch, _ *Options) { l.Start = faas.StartStandby })
 	seq := w.Seq()
 	trace := filepath.Join(t.TempDir(), "ran")
-	must(t, w.Rehearse("sh", "-c", "touch left.txt; echo $HOME >"+trace))
+	must(t, w.WarmUp("sh", "-c", "touch left.txt; echo $HOME >"+trace))
 	if home, err := os.ReadFile(trace); err != nil || len(home) < 2 {
 		t.Fatalf("it ran nothing: %q, %v", home, err)
 	}
 	if w.Free() != 1 || len(w.Held()) != 0 || len(w.all()) != 0 || w.Seq() != seq {
 		t.Fatalf("free %d, held %v, %d events", w.Free(), w.Held(), w.Seq()-seq)
 	}
-	must(t, w.Rehearse("sh", "-c", "touch left.txt; exit 3"))
-	must(t, w.Rehearse("no-such-command"))
+	must(t, w.WarmUp("sh", "-c", "touch left.txt; exit 3"))
+	must(t, w.WarmUp("no-such-command"))
 	call := start(t, w, newTask(t, `ls "$PWD" "$HOME" "$TMPDIR"`, func(tk *task.Task) { tk.Response = faas.ResponseFile }), "")
-	if err := w.Rehearse("true"); !errors.Is(err, ErrBusy) {
+	if err := w.WarmUp("true"); !errors.Is(err, ErrBusy) {
 		t.Errorf("beside a call: %v", err)
 	}
 	if d := finish(t, call); d.Reason != "" || !strings.Contains(string(d.body), "run.sh") || strings.Contains(string(d.body), "left.txt") {

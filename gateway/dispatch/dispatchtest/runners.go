@@ -233,14 +233,14 @@ func runIn(ctx context.Context, launch task.Launch, onePut int64, refuses func(f
 		return err
 	}
 	hello := task.Hello{Runner: launch.Runner, Function: launch.Function, Revision: launch.Revision, Start: launch.Start, Invocation: launch.Invocation, Slots: 1}
-	desk := park.NewDesk(hello.Ref(), launch.Token)
-	w, err := work.New(launch, work.Options{Grace: 100 * time.Millisecond, Parts: desk, OnePut: onePut})
+	multipart := park.NewMultipartClient(hello.Ref(), launch.Token)
+	w, err := work.New(launch, work.Options{Grace: 100 * time.Millisecond, Parts: multipart, OnePut: onePut})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	return park.Run(ctx, parked{w, func() bool { return refuses != nil && refuses(launch.Start) }}, park.Options{
-		Hello: hello, Desk: desk,
+		Hello: hello, Multipart: multipart,
 		Token: launch.Token, Gateways: launch.Gateways, Terms: park.Terms{Drain: 100 * time.Millisecond},
 	})
 }
