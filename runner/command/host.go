@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Options are what a Host needs.
+// Options are the settings of a Host.
 type Options struct {
-	Memory int64            // bytes that one command's processes may use together; 0: as the system allows
-	Grace  time.Duration    // between SIGTERM and SIGKILL; 0: the Grace of all runners
+	Memory int64            // bytes that the processes of one command may use together; 0: no limit of the Host
+	Grace  time.Duration    // between SIGTERM and SIGKILL; 0: Grace
 	Now    func() time.Time // nil: time.Now
 }
 
-// Host runs commands and keeps track of this process's children. There is one in a process.
+// Host runs commands and tracks the children of this process. A process has one Host.
 type Host struct {
 	memory  int64
 	grace   time.Duration
@@ -22,14 +22,14 @@ type Host struct {
 	null    *os.File
 	list    childList
 	blind   bool // do without pidfds, as on kernels before 5.4
-	session int  // this process's own
+	session int  // of this process
 	oom     oomCounter
 
-	forking sync.RWMutex // held for reading while a child is made and noted
+	forking sync.RWMutex // read-locked while a child is started and recorded
 
 	mu      sync.Mutex
 	running map[int]*Process // by pid, until reaped
-	service *Process         // also when it has ended; nil: there never was one
+	service *Process         // also after its end; nil: no service was started
 	kept    map[int]uint64   // the service's strays: pid → start time
 	dirty   bool
 
@@ -37,7 +37,7 @@ type Host struct {
 	buffers sync.Pool
 }
 
-// note registers a process that was just started; h.forking is held.
+// note records a process that was just started. h.forking is read-locked.
 func (h *Host) note(p *Process) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -55,8 +55,8 @@ func (h *Host) forget(p *Process) {
 
 // StartError says why a command could not be started.
 type StartError struct {
-	Exit   int  // as a shell would end
-	TooBig bool // its arguments and environment are more than the system takes
+	Exit   int  // the exit code of a shell in this case
+	TooBig bool // the arguments and the environment exceed the limit of the system
 	Detail string
 }
 
@@ -72,8 +72,8 @@ type Cause string
 // The causes.
 const (
 	CauseTimeout Cause = "timeout" // it ran longer than Spec.Timeout
-	CauseCancel  Cause = "cancel"  // somebody asked for it
-	CauseOutput  Cause = "output"  // Spec.Stdout took no more
+	CauseCancel  Cause = "cancel"  // it was cancelled
+	CauseOutput  Cause = "output"  // a write to Spec.Stdout failed
 	CauseMemory  Cause = "memory"  // it used more than Options.Memory
 )
 
@@ -83,28 +83,28 @@ type Spec struct {
 	Env     []string      // all of it, with a PATH that Argv[0] is looked up in
 	Dir     string        // working directory, its real path, and no other command's
 	Log     io.Writer     // stdout and stderr, in order
-	Stdout  io.Writer     // nil, or where stdout goes, too; the log's order is then only almost right
+	Stdout  io.Writer     // nil, or a second writer for stdout; the order of lines in Log is then approximate
 	Timeout time.Duration // 0: none
-	Mark    string        // the variable that its strays are known by, "NAME=value", in Env
+	Mark    string        // the variable in Env that identifies its strays, "NAME=value"
 
-	// Service makes it the service: what it leaves in the background stays, and its
-	// output is followed on, when the main process has ended and Exited been called.
+	// Service makes the command the service: after the end of its main process, Exited is called, the processes that it left
+	// in the background keep running, and their output is still read.
 	Service bool
 	Exited  func(End)
 }
 
 // End is how a command ended.
 type End struct {
-	Err         *StartError // it could not be started
-	Cause       Cause       // it was ended
-	Exit        int         // its exit code; 128 + number when it was killed by a signal
-	Signal      string      // that killed it, "SIGKILL"
+	Err         *StartError // why it did not start; nil: it started
+	Cause       Cause       // why the Host ended it; "": it ended by itself
+	Exit        int         // its exit code; 128 + the number of the signal that killed it
+	Signal      string      // the signal that killed it, for example "SIGKILL"
 	OutOfMemory bool        // the system killed one of its processes for memory, and it failed
 	StartedAt   time.Time
 	EndedAt     time.Time
 }
 
-// Process is a command that runs, or is about to.
+// Process is a command that runs or will run. Its Run is called once.
 type Process struct {
 	host  *Host
 	spec  Spec
@@ -112,18 +112,18 @@ type Process struct {
 	pidfd int
 	log   int // read ends of the pipes; -1: none or ended
 	out   int
-	kills int64 // the system's kills for memory, before; -1: unknown
+	kills int64 // number of processes that the system had killed for memory before the start; -1: unknown
 
 	mu     sync.Mutex
 	alive  bool // started
 	cause  Cause
-	ended  bool // its pid may be another's
+	ended  bool // its pid may belong to another process
 	killer *time.Timer
 }
 
-// traces are what a stray shows of where it comes from.
+// traces are the properties of a stray that show which command started it.
 type traces struct {
 	stat
 	environ string
-	dir     string // that it works in
+	dir     string // its working directory
 }
