@@ -124,7 +124,7 @@ func (p *parts) start(g *ground, log *slog.Logger, life *life) {
 
 func callLimits(cfg *Config) dispatch.Limits {
 	return dispatch.Limits{
-		MaxLog: cfg.sizes.maxLog, MaxResult: cfg.sizes.maxResult,
+		MaxLog: cfg.MaxLog, MaxResult: cfg.MaxResult,
 		Runners: cfg.MaxRunners, Grace: cfg.RunnerGrace, Lease: cfg.Lease, Drain: cfg.Drain,
 	}
 }

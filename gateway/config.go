@@ -63,18 +63,18 @@ type Config struct {
 	BaseImages    []string      `env:"DAVIT_BASE_IMAGES"`                    // names that base images may have, comma-separated, with * for anything; default: all
 	Builds        int           `env:"DAVIT_BUILDS" envDefault:"2"`          // builds at once on one gateway, of different functions
 	BuildTimeout  time.Duration `env:"DAVIT_BUILD_TIMEOUT" envDefault:"15m"` // how long a build may take
-	BuildMemory   string        `env:"DAVIT_BUILD_MEMORY" envDefault:"2Gi"`  // bytes of memory of a build's step
-	BuildDisk     string        `env:"DAVIT_BUILD_DISK" envDefault:"10Gi"`   // bytes that a build's step may write
-	BuildLog      string        `env:"DAVIT_BUILD_LOG" envDefault:"16Mi"`    // bytes that a build may write to its log; the first 1Mi is kept
+	BuildMemory   faas.Bytes    `env:"DAVIT_BUILD_MEMORY" envDefault:"2Gi"`  // bytes of memory of a build's step
+	BuildDisk     faas.Bytes    `env:"DAVIT_BUILD_DISK" envDefault:"10Gi"`   // bytes that a build's step may write
+	BuildLog      faas.Bytes    `env:"DAVIT_BUILD_LOG" envDefault:"16Mi"`    // bytes that a build may write to its log; the first 1Mi is kept
 
 	RunnerBinary string `env:"DAVIT_RUNNER_BINARY"`              // the davit-runner program; default: beside the gateway's own, else in PATH
 	Landlock     bool   `env:"DAVIT_LANDLOCK" envDefault:"true"` // confine local runners with Landlock where the kernel has it
 
-	MaxArchive         string `env:"DAVIT_MAX_ARCHIVE" envDefault:"100Mi"`          // bytes of an uploaded archive
-	MaxArchiveUnpacked string `env:"DAVIT_MAX_ARCHIVE_UNPACKED" envDefault:"1Gi"`   // bytes of what is in it
-	MaxArchiveEntries  int    `env:"DAVIT_MAX_ARCHIVE_ENTRIES" envDefault:"100000"` // entries in it
-	MaxLog             string `env:"DAVIT_MAX_LOG" envDefault:"10Mi"`               // bytes of one invocation's log
-	MaxResult          string `env:"DAVIT_MAX_RESULT" envDefault:"16Gi"`            // bytes of one invocation's result
+	MaxArchive         faas.Bytes `env:"DAVIT_MAX_ARCHIVE" envDefault:"100Mi"`          // bytes of an uploaded archive
+	MaxArchiveUnpacked faas.Bytes `env:"DAVIT_MAX_ARCHIVE_UNPACKED" envDefault:"1Gi"`   // bytes of what is in it
+	MaxArchiveEntries  int        `env:"DAVIT_MAX_ARCHIVE_ENTRIES" envDefault:"100000"` // entries in it
+	MaxLog             faas.Bytes `env:"DAVIT_MAX_LOG" envDefault:"10Mi"`               // bytes of one invocation's log
+	MaxResult          faas.Bytes `env:"DAVIT_MAX_RESULT" envDefault:"16Gi"`            // bytes of one invocation's result
 
 	MaxRunners  int           `env:"DAVIT_MAX_RUNNERS" envDefault:"0"`    // runners of all functions at once, jobs, standby and warm, the same on all gateways; functions that wait take turns; 0: any number
 	RunnerGrace time.Duration `env:"DAVIT_RUNNER_GRACE" envDefault:"20s"` // how long a runner may be out of touch before its calls count as lost; with kube 75s unless set, for the cluster takes 50s to notice that a node is gone
@@ -85,28 +85,17 @@ type Config struct {
 	LogLevel string `env:"DAVIT_LOG_LEVEL" envDefault:"info"` // debug, info, warn or error
 	LogJSON  bool   `env:"DAVIT_LOG_JSON"`                    // write the log as JSON
 
-	path  string // PATH, which local commands have too
-	sizes sizes
-}
-
-type sizes struct {
-	maxArchive, maxUnpacked, maxLog, maxResult faas.Bytes
-	buildMemory, buildDisk, buildLog           faas.Bytes
+	path string // PATH, which local commands have too
 }
 
 // loadConfig reads the environment and reports all of its faults together.
 func loadConfig(environ []string) (*Config, error) {
 	vars, faults := settings(environ)
 	var c Config
-	if err := env.ParseWithOptions(&c, env.Options{Environment: vars}); err != nil {
-		var all env.AggregateError
-		if errors.As(err, &all) {
-			faults = append(faults, all.Errors...)
-		} else {
-			faults = append(faults, err)
-		}
-	}
-	faults = append(faults, c.complete()...)
+	misread, parseFaults := readFaults(env.ParseWithOptions(&c, env.Options{Environment: vars}))
+	faults = append(faults, parseFaults...)
+	faults = append(faults, c.checkAboveZero(misread)...)
+	faults = append(faults, c.complete(environ)...)
 	for _, pair := range environ {
 		switch name, value, _ := strings.Cut(pair, "="); {
 		case name == "PATH":
@@ -122,6 +111,26 @@ func loadConfig(environ []string) (*Config, error) {
 		return nil, fmt.Errorf("the settings have faults:\n%w", errors.Join(faults...))
 	}
 	return &c, nil
+}
+
+// readFaults names the variable in each fault of env, and returns the fields that could not be read.
+func readFaults(err error) (fields []string, faults []error) {
+	if err == nil {
+		return nil, nil
+	}
+	all := env.AggregateError{Errors: []error{err}}
+	_ = errors.As(err, &all)
+	for _, fault := range all.Errors {
+		var parse env.ParseError
+		if errors.As(fault, &parse) {
+			fields = append(fields, parse.Name)
+			if f, ok := reflect.TypeFor[Config]().FieldByName(parse.Name); ok {
+				fault = fmt.Errorf("%s: %w", f.Tag.Get("env"), parse.Err)
+			}
+		}
+		faults = append(faults, fault)
+	}
+	return fields, faults
 }
 
 // settings are the DAVIT_ variables; those of secrets may come from files.
@@ -168,8 +177,8 @@ func knownSettings() (all, secret []string) {
 }
 
 // complete checks what the types do not, and fills in what depends on the machine.
-func (c *Config) complete() []error {
-	faults := slices.Concat(c.readSizes(), c.checkAddresses(), c.checkDurations(), c.checkLauncher(), c.checkBuilder())
+func (c *Config) complete(environ []string) []error {
+	faults := slices.Concat(c.checkAddresses(), c.checkLauncher(), c.checkBuilder())
 	if c.S3Endpoint != "" && (c.S3AccessKey == "" || c.S3SecretKey == "") {
 		faults = append(faults, errors.New("DAVIT_S3_ENDPOINT needs DAVIT_S3_ACCESS_KEY and DAVIT_S3_SECRET_KEY"))
 	}
@@ -181,7 +190,7 @@ func (c *Config) complete() []error {
 		faults = append(faults, fmt.Errorf("DAVIT_LOG_LEVEL: %q is none of debug, info, warn, error", c.LogLevel))
 	}
 	if c.DataDir == "" {
-		c.DataDir = defaultDataDir()
+		c.DataDir = defaultDataDir(environ)
 	}
 	if abs, err := filepath.Abs(c.DataDir); err == nil {
 		c.DataDir = abs
@@ -189,27 +198,17 @@ func (c *Config) complete() []error {
 	return faults
 }
 
-func (c *Config) readSizes() (faults []error) {
-	for _, size := range []struct {
-		name, text string
-		into       *faas.Bytes
-	}{
-		{"DAVIT_MAX_ARCHIVE", c.MaxArchive, &c.sizes.maxArchive},
-		{"DAVIT_MAX_ARCHIVE_UNPACKED", c.MaxArchiveUnpacked, &c.sizes.maxUnpacked},
-		{"DAVIT_MAX_LOG", c.MaxLog, &c.sizes.maxLog},
-		{"DAVIT_MAX_RESULT", c.MaxResult, &c.sizes.maxResult},
-		{"DAVIT_BUILD_MEMORY", c.BuildMemory, &c.sizes.buildMemory},
-		{"DAVIT_BUILD_DISK", c.BuildDisk, &c.sizes.buildDisk},
-		{"DAVIT_BUILD_LOG", c.BuildLog, &c.sizes.buildLog},
-	} {
-		v, err := faas.ParseBytes(size.text)
-		if err == nil && v <= 0 {
-			err = errors.New("must be above 0")
+// checkAboveZero checks every size and duration but those of the fields that could not be read.
+func (c *Config) checkAboveZero(misread []string) (faults []error) {
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		switch f.Type {
+		case reflect.TypeFor[faas.Bytes](), reflect.TypeFor[time.Duration]():
+			if v.Field(i).Int() <= 0 && !slices.Contains(misread, f.Name) {
+				faults = append(faults, fmt.Errorf("%s: %v must be above 0", f.Tag.Get("env"), v.Field(i).Interface()))
+			}
 		}
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", size.name, err))
-		}
-		*size.into = v
 	}
 	return faults
 }
@@ -236,23 +235,11 @@ func (c *Config) checkAddresses() (faults []error) {
 	return faults
 }
 
-func (c *Config) checkDurations() (faults []error) {
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"DAVIT_RUNNER_GRACE", c.RunnerGrace}, {"DAVIT_LEASE", c.Lease}, {"DAVIT_DRAIN", c.Drain}, {"DAVIT_BODY_IDLE", c.BodyIdle}, {"DAVIT_KUBE_JOB_TTL", c.KubeJobTTL}, {"DAVIT_KUBE_ROOM", c.KubeRoom}, {"DAVIT_BUILD_TIMEOUT", c.BuildTimeout}} {
-		if d.value <= 0 {
-			faults = append(faults, fmt.Errorf("%s: %s must be above 0", d.name, d.value))
-		}
-	}
-	return faults
-}
-
-func defaultDataDir() string {
+func defaultDataDir(environ []string) string {
 	if os.Geteuid() == 0 {
 		return "/var/lib/davit"
 	}
-	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+	if dir := dataHome(environ); dir != "" {
 		return filepath.Join(dir, "davit")
 	}
 	home, err := os.UserHomeDir()
@@ -260,6 +247,16 @@ func defaultDataDir() string {
 		home = "."
 	}
 	return filepath.Join(home, ".local", "share", "davit")
+}
+
+// dataHome is the last XDG_DATA_HOME of an environment, as in exec.Cmd.
+func dataHome(environ []string) (dir string) {
+	for _, pair := range environ {
+		if value, ok := strings.CutPrefix(pair, "XDG_DATA_HOME="); ok {
+			dir = value
+		}
+	}
+	return dir
 }
 
 // redacted lists the settings with secrets hidden, for the log.
@@ -275,6 +272,9 @@ func (c *Config) redacted() []any {
 		shown := v.Field(i).Interface()
 		if t.Field(i).Tag.Get("secret") != "" && !v.Field(i).IsZero() {
 			shown = "[redacted]"
+		}
+		if size, ok := shown.(faas.Bytes); ok {
+			shown = size.String() // in a JSON log too
 		}
 		attrs = append(attrs, strings.ToLower(strings.TrimPrefix(name, "DAVIT_")), shown)
 	}

@@ -68,7 +68,7 @@ func (p *edgeParts) dependencies() map[string]api.Prober {
 }
 
 func (p *edgeParts) limits() api.Limits {
-	return api.Limits{Body: p.cfg.BodyIdle, Write: p.cfg.BodyIdle, SourceBytes: int64(p.cfg.sizes.maxArchive)}
+	return api.Limits{Body: p.cfg.BodyIdle, Write: p.cfg.BodyIdle, SourceBytes: int64(p.cfg.MaxArchive)}
 }
 
 // info is the answer of GET /v1/limits.
@@ -86,8 +86,8 @@ func (p *edgeParts) info() api.Info {
 		Capabilities: cfg.capabilities(),
 		Limits: api.InForce{
 			BodyIdle: faas.Duration(cfg.BodyIdle), Drain: faas.Duration(cfg.Drain), Lease: faas.Duration(cfg.Lease),
-			MaxArchive: cfg.sizes.maxArchive, MaxArchiveEntries: cfg.MaxArchiveEntries, MaxArchiveUnpacked: cfg.sizes.maxUnpacked,
-			MaxLog: cfg.sizes.maxLog, MaxResult: cfg.sizes.maxResult, MaxRunners: cfg.MaxRunners,
+			MaxArchive: cfg.MaxArchive, MaxArchiveEntries: cfg.MaxArchiveEntries, MaxArchiveUnpacked: cfg.MaxArchiveUnpacked,
+			MaxLog: cfg.MaxLog, MaxResult: cfg.MaxResult, MaxRunners: cfg.MaxRunners,
 			NotEnforced: p.runners.launcher.Caveats(), RunnerGrace: faas.Duration(cfg.RunnerGrace),
 		},
 	}

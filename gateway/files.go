@@ -109,6 +109,6 @@ func findRunner(cfg *Config) (string, error) {
 // archiveLimits are the limits of uploaded sources.
 func archiveLimits(cfg *Config) archive.Limits {
 	return archive.Limits{
-		PackedBytes: int64(cfg.sizes.maxArchive), UnpackedBytes: int64(cfg.sizes.maxUnpacked), Entries: cfg.MaxArchiveEntries,
+		PackedBytes: int64(cfg.MaxArchive), UnpackedBytes: int64(cfg.MaxArchiveUnpacked), Entries: cfg.MaxArchiveEntries,
 	}
 }

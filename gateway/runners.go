@@ -158,7 +158,7 @@ func newBuilder(cfg *Config, p *runnerParts, secrets *vault.Vault, life *life) (
 	b, err := docker.New(docker.Options{
 		Host: cfg.DockerHost, Certs: cfg.DockerCerts, Registry: cfg.Registry, RegistryPull: cfg.RegistryPull, RegistryLogin: cfg.RegistryLogin,
 		BaseImage: cfg.BaseImage, BaseImages: cfg.BaseImages, Runner: binary, Dir: p.files.runDir, Limits: archiveLimits(cfg),
-		Memory: cfg.sizes.buildMemory, Disk: cfg.sizes.buildDisk, Output: cfg.sizes.buildLog, Longest: cfg.BuildTimeout,
+		Memory: cfg.BuildMemory, Disk: cfg.BuildDisk, Output: cfg.BuildLog, Longest: cfg.BuildTimeout,
 		Secret: secrets.Value, Known: p.hasRevision, Log: p.log,
 	})
 	if err != nil {

@@ -48,8 +48,8 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Token != "s3cret" || cfg.sizes.maxLog != 1<<20 {
-		t.Errorf("token %q, max_log %d", cfg.Token, cfg.sizes.maxLog)
+	if cfg.Token != "s3cret" || cfg.MaxLog != 1<<20 {
+		t.Errorf("token %q, max_log %d", cfg.Token, cfg.MaxLog)
 	}
 	for _, shown := range cfg.redacted() {
 		if shown == "s3cret" {
@@ -74,5 +74,45 @@ func TestSettings(t *testing.T) {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in: %v", name, err)
 		}
+	}
+}
+
+// TestBadSizeIsOneFault: a size or duration that does not parse is reported once, by its variable and with what is wrong.
+func TestBadSizeIsOneFault(t *testing.T) {
+	for pair, want := range map[string]string{
+		"DAVIT_BUILD_DISK=ten": `DAVIT_BUILD_DISK: "ten" is no size; write bytes as a number, or a string such as "64Mi"`,
+		"DAVIT_MAX_RESULT=0":   "DAVIT_MAX_RESULT: 0 must be above 0",
+		"DAVIT_DRAIN=soon":     "DAVIT_DRAIN: ",
+	} {
+		_, err := loadConfig([]string{pair})
+		if err == nil {
+			t.Errorf("%s is accepted", pair)
+			continue
+		}
+		faults := strings.Split(err.Error(), "\n")[1:]
+		if len(faults) != 1 || !strings.HasPrefix(faults[0], want) {
+			t.Errorf("%s: got %q, want one fault %q", pair, faults, want)
+		}
+	}
+}
+
+// TestDataDirOfTheGivenEnvironment: XDG_DATA_HOME is read from the environment that the program is given.
+func TestDataDirOfTheGivenEnvironment(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", "/of/the/process")
+	if dir := dataHome([]string{"XDG_DATA_HOME=/given", "OTHER=x"}); dir != "/given" {
+		t.Errorf("the data home is %q", dir)
+	}
+	if dir := dataHome(nil); dir != "" {
+		t.Errorf("without the variable the data home is %q", dir)
+	}
+	if os.Geteuid() == 0 {
+		return // root's folder is a fixed one
+	}
+	cfg, err := loadConfig([]string{"XDG_DATA_HOME=/given"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.DataDir != "/given/davit" {
+		t.Errorf("the data folder is %s", cfg.DataDir)
 	}
 }

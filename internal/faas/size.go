@@ -34,6 +34,16 @@ func (n *Bytes) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// UnmarshalText accepts what ParseBytes does.
+func (n *Bytes) UnmarshalText(b []byte) error {
+	v, err := ParseBytes(string(b))
+	if err != nil {
+		return err
+	}
+	*n = v
+	return nil
+}
+
 // ParseBytes reads a whole number with an optional Ki, Mi or Gi.
 func ParseBytes(s string) (Bytes, error) {
 	num, unit := s, Bytes(1)
