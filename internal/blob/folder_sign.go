@@ -1,7 +1,6 @@
 package blob
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"encoding/hex"
@@ -60,12 +59,17 @@ func (f *Folder) sign(who audience, method string, key Key, ttl time.Duration, p
 	if who == forRunners {
 		base = f.o.RunnerBase
 	}
-	err := cmp.Or(key.Validate(), checkTTL(ttl))
-	if err == nil && base == nil {
-		err = errors.New("the store was opened without an address for it")
-	}
-	if err != nil {
+	fail := func(err error) (string, error) {
 		return "", fmt.Errorf("sign %s of object %s: %w", method, quote(string(key)), err)
+	}
+	if err := key.Validate(); err != nil {
+		return fail(err)
+	}
+	if err := checkTTL(ttl); err != nil {
+		return fail(err)
+	}
+	if base == nil {
+		return fail(errors.New("the store was opened without an address for it"))
 	}
 	expires := f.o.Now().Add(ttl.Truncate(time.Second)).Unix()
 	params.Set(paramExpires, strconv.FormatInt(expires, 10))
