@@ -76,7 +76,7 @@ func (d *demands) publish(rates []rateOf, live func(faas.FunctionName) (*faas.Re
 	own := make([]faas.Demand, 0, len(d.own)+len(rates))
 	revs := make([]*faas.Revision, 0, cap(own))
 	for ref, w := range d.own {
-		own = append(own, faas.Demand{Function: ref.Function, Revision: ref.Number, Waiting: w.waiting, Jobs: w.jobs, Keepers: w.pins})
+		own = append(own, faas.Demand{Function: ref.Function, Revision: ref.Number, Waiting: w.waiting, Jobs: w.jobs, Pins: w.pins})
 		revs = append(revs, w.rev)
 	}
 	d.mu.Unlock()
@@ -139,7 +139,7 @@ func sumOf(all []faas.Demand) map[faas.RevisionRef]*demand {
 			sum[one.Ref()] = w
 		}
 		w.waiting += one.Waiting
-		w.pins += one.Keepers
+		w.pins += one.Pins
 		w.jobs += one.Jobs
 		w.rate += one.Rate
 		if one.Of != nil {

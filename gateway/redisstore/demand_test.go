@@ -35,7 +35,7 @@ func (l led) is(t *testing.T, what string, term int64, others ...faas.Demand) {
 func TestOneGatewayLeads(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)
-		one, two := faas.Demand{Function: "f", Revision: 1, Waiting: 1}, faas.Demand{Function: "f", Revision: 2, Waiting: 2, Keepers: 1}
+		one, two := faas.Demand{Function: "f", Revision: 1, Waiting: 1}, faas.Demand{Function: "f", Revision: 2, Waiting: 2, Pins: 1}
 		share(t, s, "a").is(t, "a comes first", 1)
 		share(t, s, "b", one).is(t, "a leads", 0)
 		share(t, s, "c", two).is(t, "a leads", 0)

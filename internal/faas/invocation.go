@@ -94,7 +94,6 @@ type Inner struct {
 	Timeout   Duration  `json:"timeout,omitempty"`    // of the command
 	Gateway   GatewayID `json:"gateway,omitempty"`    // that leads it now
 	Runner    RunnerID  `json:"runner,omitempty"`     // that it is bound to: never sent elsewhere in this attempt
-	Raw       bool      `json:"raw,omitempty"`        // the caller was answered with the one file, not the zip
 	LogSize   int64     `json:"log_size,omitempty"`   // bytes of the stored log; 0: none was written
 	LogStored bool      `json:"log_stored,omitempty"` // the log is in the store
 	Cancelled bool      `json:"cancelled,omitempty"`  // a cancel was asked for

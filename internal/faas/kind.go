@@ -9,17 +9,17 @@ const (
 	Invalid          Kind = "invalid"            // the request cannot be read as what it should be
 	NotAllowed       Kind = "not_allowed"        // well formed, but a field's value is not allowed
 	Unauthorized     Kind = "unauthorized"       // no or wrong credentials
-	Forbidden        Kind = "forbidden"          // a request that a foreign page made
-	NotFound         Kind = "not_found"          // nothing there under that name, for this caller
+	Forbidden        Kind = "forbidden"          // a request that a page of another origin made
+	NotFound         Kind = "not_found"          // there is none of that name, for this caller
 	MethodNotAllowed Kind = "method_not_allowed" // the path is known, the method is not
-	Conflict         Kind = "conflict"           // clashes with what is there
-	Gone             Kind = "gone"               // was there, and has expired
+	Conflict         Kind = "conflict"           // clashes with something that exists
+	Gone             Kind = "gone"               // existed, and has expired
 	TooLarge         Kind = "too_large"          // more bytes than the limit
-	Limited          Kind = "limited"            // over a limit that time mends
+	Limited          Kind = "limited"            // over a limit; try again later
 	BuildFailed      Kind = "build_failed"       // the revision could not be built, or gets no runner ready
 	FunctionFailed   Kind = "function_failed"    // the user's command failed
 	TimedOut         Kind = "timed_out"          // the command ran longer than its timeout
 	Cancelled        Kind = "cancelled"          // somebody cancelled the invocation
-	Unavailable      Kind = "unavailable"        // a part of Davit is away; try again
+	Unavailable      Kind = "unavailable"        // a part of Davit is unavailable; try again
 	Internal         Kind = "internal"           // a fault of Davit's own
 )
