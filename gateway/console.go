@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
@@ -41,9 +40,8 @@ func (i invocations) Cancel(ctx context.Context, id faas.InvocationID) (*faas.In
 }
 
 func (p *edgeParts) newConsole() *api.Server {
-	r := registrar{p.registry}
 	return api.NewConsole(api.ConsoleOptions{
-		Functions: p.store, Triggers: p.store, Register: r, Change: p.registry, SetTriggers: p.registry, Forms: r, Secrets: p.runners.secrets,
+		Functions: p.store, Triggers: p.store, Register: p.registry, Change: p.registry, SetTriggers: p.registry, Forms: forms{p.registry}, Secrets: p.runners.secrets,
 		Invocations: p.invocations(), Changes: changes{p.store}, Slots: p.fleet.Slots, Ready: p.dependencies(),
 		Metrics: p.meter.Handler(), Requests: requests{p.meter}, Page: web.Files, Info: p.info,
 		Token: p.files.token.value, Secret: []byte(p.files.token.value), Hosts: p.cfg.ConsoleHosts, CallsURL: "http://" + p.net.calls.Addr().String(),
@@ -100,29 +98,9 @@ func (r requests) Counted(listener, route, method string, code int) {
 	r.m.Request(listener, route, method, code)
 }
 
-// registrar is the registrations with the values of package api.
-type registrar struct{ *register.Service }
+// forms is the registrations as the original's form registers them.
+type forms struct{ registry *register.Service }
 
-func (r registrar) PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*api.Registered, error) {
-	return registered(r.Service.PutSource(ctx, name, spec, source))
-}
-
-func (r registrar) PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*api.Registered, error) {
-	return registered(r.Service.PutImage(ctx, name, spec))
-}
-
-func (r registrar) RegisterForm(ctx context.Context, f *api.Form) (*api.FormResult, error) {
-	result, err := form.Register(ctx, r.Service, (*form.Form)(f))
-	if err != nil {
-		return nil, err
-	}
-	fn, _ := registered(result.Function, nil)
-	return &api.FormResult{Function: fn, Trigger: result.Trigger, Created: result.Created}, nil
-}
-
-func registered(r *register.Registered, err error) (*api.Registered, error) {
-	if err != nil || r == nil {
-		return nil, err
-	}
-	return &api.Registered{Revision: r.Revision, Created: r.Created}, nil
+func (f forms) RegisterForm(ctx context.Context, posted *form.Form) (*form.Result, error) {
+	return form.Register(ctx, f.registry, posted)
 }

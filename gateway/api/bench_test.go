@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"davit/internal/faas"
+
 	"github.com/gofiber/fiber/v2"
 )
 
@@ -18,8 +20,8 @@ func BenchmarkCall(b *testing.B) {
 	const request = "POST /echo/a HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 	b.Run("davit", func(b *testing.B) {
 		u := startTriggers(b, Limits{})
-		u.caller.answer = func(context.Context, *Call) (*Reply, error) {
-			return &Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(strings.NewReader("twenty-two bytes of zip"))}, nil
+		u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
+			return &faas.Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(strings.NewReader("twenty-two bytes of zip"))}, nil
 		}
 		callEach(b, u.raw(""), request)
 	})

@@ -88,7 +88,7 @@ func answerOptions(r *edge.Request, err error) error {
 }
 
 // sendAccepted answers with the record, which tells where to ask.
-func sendAccepted(r *edge.Request, call *Call, inv *faas.Invocation) error {
+func sendAccepted(r *edge.Request, call *faas.Call, inv *faas.Invocation) error {
 	r.Set("Location", callPrefix+string(inv.ID))
 	if applied := preferenceApplied(call); applied != "" {
 		r.Set("Preference-Applied", applied)
@@ -97,7 +97,7 @@ func sendAccepted(r *edge.Request, call *Call, inv *faas.Invocation) error {
 }
 
 // sendResult answers with the zip, or the one file.
-func sendResult(r *edge.Request, t *faas.Trigger, reply *Reply, cancel context.CancelFunc) error {
+func sendResult(r *edge.Request, t *faas.Trigger, reply *faas.Reply, cancel context.CancelFunc) error {
 	name, media := string(t.Name)+".zip", "application/zip"
 	if reply.Kind == "file" {
 		name, media = reply.Filename, mediaByName(reply.Filename)
@@ -114,7 +114,7 @@ func sendResult(r *edge.Request, t *faas.Trigger, reply *Reply, cancel context.C
 }
 
 // readCall reads all of a request but its body.
-func readCall(r *edge.Request, match faas.Match) (*Call, error) {
+func readCall(r *edge.Request, match faas.Match) (*faas.Call, error) {
 	for _, name := range []string{"Idempotency-Key", "Davit-Callback"} {
 		if r.Header(name) != "" {
 			return nil, faas.Errorf(faas.NotAllowed, "the header %s is not available yet; leave it out", name)
@@ -123,7 +123,7 @@ func readCall(r *edge.Request, match faas.Match) (*Call, error) {
 	if err := refuseEncoded(r); err != nil {
 		return nil, err
 	}
-	call := &Call{
+	call := &faas.Call{
 		Match: match, Method: r.Method(), Path: r.Path(), Headers: passedOn(r), ContentType: r.Header("Content-Type"),
 		Traceparent: traceparent(r.Header("Traceparent")), RequestID: r.Correlation(), Size: r.Size(), Gone: r.Context().Done(),
 	}

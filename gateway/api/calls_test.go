@@ -16,17 +16,17 @@ import (
 )
 
 // captured runs one call and returns what was handed on.
-func captured(t *testing.T, u *triggersUnderTest, method, path, body string, header ...string) (*Call, *answer) {
+func captured(t *testing.T, u *triggersUnderTest, method, path, body string, header ...string) (*faas.Call, *answer) {
 	t.Helper()
-	var call *Call
-	u.caller.answer = func(_ context.Context, c *Call) (*Reply, error) {
+	var call *faas.Call
+	u.caller.answer = func(_ context.Context, c *faas.Call) (*faas.Reply, error) {
 		call = c
 		if c.Body != nil {
 			if _, err := io.Copy(io.Discard, c.Body); err != nil {
 				return nil, err
 			}
 		}
-		return &Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(strings.NewReader("PK"))}, nil
+		return &faas.Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(strings.NewReader("PK"))}, nil
 	}
 	var r io.Reader
 	if body != "" {
@@ -46,7 +46,7 @@ func TestWhatIsHandedOn(t *testing.T) {
 		t.Fatalf("got %d %s", got.StatusCode, got.body)
 	}
 	wait := 20 * time.Second
-	want := &Call{
+	want := &faas.Call{
 		Match: faas.Match{Trigger: call.Match.Trigger, Fields: [][2]string{{"name", "a/b c"}}}, Method: "POST", Path: "/echo/a%2Fb%20c", Query: "x=1&y=%26&x=2",
 		Headers: [][2]string{
 			{"Accept-Encoding", "gzip"},
@@ -156,8 +156,8 @@ func TestResultHeaders(t *testing.T) {
 	if _, err := time.Parse(time.RFC1123, got.Header.Get("Date")); err != nil {
 		t.Errorf("Date: %v", err)
 	}
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
-		return &Reply{Invocation: succeeded(), Kind: "file", Filename: "Bild \"ä\"\n.png", Body: newFakeBody(io.LimitReader(zeros{}, 1<<20))}, nil
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
+		return &faas.Reply{Invocation: succeeded(), Kind: "file", Filename: "Bild \"ä\"\n.png", Body: newFakeBody(io.LimitReader(zeros{}, 1<<20))}, nil
 	}
 	got = u.do("GET", "/echo/a", nil)
 	if d := got.Header.Get("Content-Disposition"); d != `attachment; filename="Bild ____.png"; filename*=UTF-8''Bild%20%22%C3%A4%22%0A.png` {
@@ -166,8 +166,8 @@ func TestResultHeaders(t *testing.T) {
 	if len(got.body) != 1<<20 || got.Header.Get("Content-Type") != "image/png" {
 		t.Errorf("%d bytes of %s", len(got.body), got.Header.Get("Content-Type"))
 	}
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
-		return &Reply{Invocation: succeeded(), Kind: "file", Filename: "stdout", Body: newFakeBody(strings.NewReader(""))}, nil
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
+		return &faas.Reply{Invocation: succeeded(), Kind: "file", Filename: "stdout", Body: newFakeBody(strings.NewReader(""))}, nil
 	}
 	if got = u.do("GET", "/echo/a", nil); got.Header.Get("Content-Type") != "application/octet-stream" || got.ContentLength != 0 {
 		t.Errorf("stdout: %s, %d bytes", got.Header.Get("Content-Type"), got.ContentLength)
@@ -176,11 +176,11 @@ func TestResultHeaders(t *testing.T) {
 
 func TestAccepted(t *testing.T) {
 	u := startTriggers(t, Limits{})
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
 		inv := succeeded()
 		inv.State, inv.EndedAt, inv.ExitCode = faas.Queued, nil, nil
 		inv.Inner = &faas.Inner{Accepted: true, Runner: "secret-runner"}
-		return &Reply{Invocation: inv, Accepted: true}, nil
+		return &faas.Reply{Invocation: inv, Accepted: true}, nil
 	}
 	got := u.do("POST", "/echo/a", nil, "Prefer", "respond-async")
 	if got.StatusCode != 202 || got.Header.Get("Location") != "/-/invocations/"+string(testID) || got.Header.Get("Preference-Applied") != "respond-async" {
@@ -219,7 +219,7 @@ func TestFailedInvocation(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(string(test.reason), func(t *testing.T) {
-			u.caller.answer = func(context.Context, *Call) (*Reply, error) {
+			u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
 				inv := succeeded()
 				three := 3
 				inv.End(test.reason, "", testTime())
@@ -276,7 +276,7 @@ func TestRefusedCalls(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			called := false
-			u.caller.answer = func(context.Context, *Call) (*Reply, error) {
+			u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
 				called = true
 				return nil, faas.Errorf(faas.Internal, "called")
 			}
@@ -319,7 +319,7 @@ func TestReplyLivesUntilItsBodyIsClosed(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	var held context.Context
 	body := newFakeBody(io.LimitReader(zeros{}, 5<<20))
-	u.caller.answer = func(ctx context.Context, _ *Call) (*Reply, error) {
+	u.caller.answer = func(ctx context.Context, _ *faas.Call) (*faas.Reply, error) {
 		held = ctx //nolint:fatcontext // to look at later
 		body.Reader = io.MultiReader(io.LimitReader(zeros{}, 5<<20), readerFunc(func([]byte) (int, error) {
 			if err := ctx.Err(); err != nil {
@@ -327,7 +327,7 @@ func TestReplyLivesUntilItsBodyIsClosed(t *testing.T) {
 			}
 			return 0, io.EOF
 		}))
-		return &Reply{Invocation: succeeded(), Kind: "zip", Body: body}, nil
+		return &faas.Reply{Invocation: succeeded(), Kind: "zip", Body: body}, nil
 	}
 	if got := u.do("GET", "/echo/a", nil); len(got.body) != 5<<20 {
 		t.Fatalf("got %d bytes", len(got.body))

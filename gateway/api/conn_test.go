@@ -195,7 +195,7 @@ func TestSlowCallers(t *testing.T) {
 func TestNoDeadlineWhileQueued(t *testing.T) {
 	u := startTriggers(t, Limits{Header: 100 * time.Millisecond, Body: 100 * time.Millisecond, Write: 100 * time.Millisecond})
 	echo := u.caller.answer
-	u.caller.answer = func(ctx context.Context, call *Call) (*Reply, error) {
+	u.caller.answer = func(ctx context.Context, call *faas.Call) (*faas.Reply, error) {
 		select {
 		case <-time.After(400 * time.Millisecond):
 		case <-call.Gone:
@@ -211,8 +211,8 @@ func TestNoDeadlineWhileQueued(t *testing.T) {
 func TestSlowReaderIsLetGo(t *testing.T) {
 	u := startTriggers(t, Limits{Write: 200 * time.Millisecond})
 	body := newFakeBody(zeros{})
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
-		return &Reply{Invocation: succeeded(), Kind: "zip", Body: body}, nil
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
+		return &faas.Reply{Invocation: succeeded(), Kind: "zip", Body: body}, nil
 	}
 	u.raw("GET /echo/a HTTP/1.1\r\nHost: x\r\n\r\n")
 	select {
@@ -227,7 +227,7 @@ func TestCallerGone(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	gone := make(chan struct{})
 	entered := make(chan struct{}, 1)
-	u.caller.answer = func(_ context.Context, call *Call) (*Reply, error) {
+	u.caller.answer = func(_ context.Context, call *faas.Call) (*faas.Reply, error) {
 		entered <- struct{}{}
 		<-call.Gone
 		close(gone)
@@ -248,8 +248,8 @@ func TestBrokenResult(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	fail := errors.New("the runner is lost")
 	var size int64
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
-		return &Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.MultiReader(io.LimitReader(zeros{}, size), failing{fail}))}, nil
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
+		return &faas.Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.MultiReader(io.LimitReader(zeros{}, size), failing{fail}))}, nil
 	}
 	t.Run("late", func(t *testing.T) {
 		size = 3 << 20
@@ -283,8 +283,8 @@ func TestBrokenResult(t *testing.T) {
 // A fault in the middle of a result breaks the connection, and only that.
 func TestPanicInAResult(t *testing.T) {
 	u := startTriggers(t, Limits{})
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
-		return &Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.MultiReader(io.LimitReader(zeros{}, 1<<20), readerFunc(func([]byte) (int, error) { panic("odd result") })))}, nil
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
+		return &faas.Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.MultiReader(io.LimitReader(zeros{}, 1<<20), readerFunc(func([]byte) (int, error) { panic("odd result") })))}, nil
 	}
 	if got := u.talk("GET /echo/a HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") || strings.HasSuffix(got, "0\r\n\r\n") {
 		t.Fatalf("ends with %q", got[len(got)-20:])
@@ -304,8 +304,8 @@ func TestHTTP10(t *testing.T) {
 	if got := u.talk("GET /echo/a HTTP/1.0\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.HasSuffix(got, "\r\n\r\nGET /echo/a? 0") {
 		t.Fatalf("got %q", got)
 	}
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
-		return &Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.LimitReader(zeros{}, 1<<20))}, nil
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
+		return &faas.Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.LimitReader(zeros{}, 1<<20))}, nil
 	}
 	if got := u.talk("GET /echo/a HTTP/1.0\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 505 ") {
 		t.Fatalf("got %.200q", got)
@@ -316,7 +316,7 @@ func TestHTTP10(t *testing.T) {
 func TestReaderThatOutlivesItsCall(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	ended := make(chan error, 1)
-	u.caller.answer = func(_ context.Context, call *Call) (*Reply, error) {
+	u.caller.answer = func(_ context.Context, call *faas.Call) (*faas.Reply, error) {
 		reading := make(chan struct{})
 		go func() {
 			close(reading)
@@ -338,7 +338,7 @@ func TestReaderThatOutlivesItsCall(t *testing.T) {
 
 func TestPanicIsContained(t *testing.T) {
 	u := startTriggers(t, Limits{})
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) { panic("secret in a panic") }
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) { panic("secret in a panic") }
 	got := u.do("GET", "/echo/a", nil)
 	p := got.wantProblem(t, 500, faas.Internal)
 	if strings.Contains(string(got.body), "secret") {
@@ -354,7 +354,7 @@ func TestPanicIsContained(t *testing.T) {
 
 func TestCauseStaysInside(t *testing.T) {
 	u := startTriggers(t, Limits{})
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
 		return nil, fmt.Errorf("dial redis: %w", &faas.Error{Kind: faas.Unavailable, Detail: "a part is away", Err: errors.New("password=hunter2")})
 	}
 	got := u.do("GET", "/echo/a", nil)

@@ -102,7 +102,7 @@ type functions struct {
 	reader    FunctionReader
 	registrar FunctionRegistrar
 	changer   FunctionChanger
-	slots     func(faas.RevisionRef) map[faas.Start]SlotCounts
+	slots     func(faas.RevisionRef) map[faas.Start]faas.SlotCounts
 	limits    *Limits
 	uploads   *uploads
 }

@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"davit/gateway/register"
+	"davit/gateway/register/form"
 	"davit/internal/faas"
 	"davit/internal/faas/spec"
 )
@@ -24,7 +26,7 @@ type fakeRegistry struct {
 	revisions map[faas.RevisionRef]*faas.Revision
 	triggers  map[faas.TriggerName]*faas.Trigger
 	sources   map[faas.RevisionRef]string
-	form      *Form
+	form      *form.Form
 	file      string
 	end       faas.RevisionState // of builds
 	limit     int
@@ -107,7 +109,7 @@ func (f *fakeRegistry) ListTriggers(context.Context, int, string) ([]*faas.Trigg
 	return items, "", nil
 }
 
-func (f *fakeRegistry) put(name faas.FunctionName, spec faas.FunctionSpec, source string) *Registered {
+func (f *fakeRegistry) put(name faas.FunctionName, spec faas.FunctionSpec, source string) *register.Registered {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fn := f.functions[name]
@@ -122,10 +124,10 @@ func (f *fakeRegistry) put(name faas.FunctionName, spec faas.FunctionSpec, sourc
 	f.revisions[rev.Ref()] = rev
 	f.sources[rev.Ref()] = source
 	own := *rev
-	return &Registered{Revision: &own, Created: created}
+	return &register.Registered{Revision: &own, Created: created}
 }
 
-func (f *fakeRegistry) PutSource(_ context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*Registered, error) {
+func (f *fakeRegistry) PutSource(_ context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*register.Registered, error) {
 	b, err := io.ReadAll(source)
 	if err != nil {
 		return nil, err
@@ -133,7 +135,7 @@ func (f *fakeRegistry) PutSource(_ context.Context, name faas.FunctionName, spec
 	return f.put(name, spec, string(b)), nil
 }
 
-func (f *fakeRegistry) PutImage(_ context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*Registered, error) {
+func (f *fakeRegistry) PutImage(_ context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*register.Registered, error) {
 	if spec.Image == "" {
 		return nil, &faas.Error{Kind: faas.NotAllowed, Detail: "no image", Fields: []faas.FieldError{{Pointer: "/image", Detail: "is missing"}}}
 	}
@@ -211,22 +213,22 @@ func (f *fakeRegistry) DeleteTrigger(ctx context.Context, name faas.TriggerName)
 	return err
 }
 
-func (f *fakeRegistry) RegisterForm(ctx context.Context, form *Form) (*FormResult, error) {
-	f.form = form
-	if form.File != nil {
-		b, err := io.ReadAll(form.File)
+func (f *fakeRegistry) RegisterForm(ctx context.Context, posted *form.Form) (*form.Result, error) {
+	f.form = posted
+	if posted.File != nil {
+		b, err := io.ReadAll(posted.File)
 		if err != nil {
 			return nil, err
 		}
 		f.file = string(b)
 	}
-	switch form.Values["kind"][0] {
+	switch posted.Values["kind"][0] {
 	case "files":
-		return &FormResult{Function: f.put("fromform", faas.FunctionSpec{}, f.file)}, nil
+		return &form.Result{Function: f.put("fromform", faas.FunctionSpec{}, f.file)}, nil
 	case "trigger":
 		f.put("fromform", faas.FunctionSpec{}, "")
 		t, created, err := f.PutTrigger(ctx, "go", faas.TriggerSpec{Function: "fromform", Methods: []string{"GET"}, Path: "/go"})
-		return &FormResult{Trigger: t, Created: created}, err
+		return &form.Result{Trigger: t, Created: created}, err
 	}
 	return nil, &faas.Error{Kind: faas.NotAllowed, Detail: "the form has a field that is not allowed", Fields: []faas.FieldError{{Pointer: "/kind", Detail: "must be files <or> trigger"}}}
 }
@@ -270,8 +272,8 @@ func startConsole(t *testing.T, limits Limits) *consoleUnderTest {
 	r := u.registry
 	u.served = serve(t, NewConsole(ConsoleOptions{
 		Functions: r, Triggers: r, Register: r, Change: r, SetTriggers: r, Forms: r, Secrets: u.secrets, Invocations: u.invocations, Changes: r,
-		Slots: func(ref faas.RevisionRef) map[faas.Start]SlotCounts {
-			return map[faas.Start]SlotCounts{faas.StartWarm: {Runners: int(ref.Number), Free: 1, Busy: 1}}
+		Slots: func(ref faas.RevisionRef) map[faas.Start]faas.SlotCounts {
+			return map[faas.Start]faas.SlotCounts{faas.StartWarm: {Runners: int(ref.Number), Free: 1, Busy: 1}}
 		},
 		Ready:    map[string]Prober{"redis": &fakeProber{}, "store": u.store},
 		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "davit_build_info 1") }),

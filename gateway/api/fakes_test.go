@@ -21,10 +21,10 @@ func testTime() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
 // fakeCaller answers calls with a function of the test's.
 type fakeCaller struct {
-	answer func(ctx context.Context, call *Call) (*Reply, error)
+	answer func(ctx context.Context, call *faas.Call) (*faas.Reply, error)
 }
 
-func (f *fakeCaller) Call(ctx context.Context, call *Call) (*Reply, error) {
+func (f *fakeCaller) Call(ctx context.Context, call *faas.Call) (*faas.Reply, error) {
 	return f.answer(ctx, call)
 }
 
@@ -86,7 +86,7 @@ func (f *fakeInvocations) List(_ context.Context, filter faas.InvocationFilter) 
 	return items, "more", nil
 }
 
-func (f *fakeInvocations) Result(ctx context.Context, id faas.InvocationID) (blob.Info, Opener, *faas.Invocation, error) {
+func (f *fakeInvocations) Result(ctx context.Context, id faas.InvocationID) (blob.Info, blob.Opener, *faas.Invocation, error) {
 	inv, err := f.Find(ctx, id, 0)
 	if err != nil {
 		return blob.Info{}, nil, nil, err
@@ -169,7 +169,7 @@ func startTriggers(t testing.TB, limits Limits) *triggersUnderTest {
 	}
 	log, buffer := newLog()
 	u := &triggersUnderTest{invocations: newFakeInvocations(), counted: &counted{}}
-	u.caller = &fakeCaller{answer: func(_ context.Context, call *Call) (*Reply, error) {
+	u.caller = &fakeCaller{answer: func(_ context.Context, call *faas.Call) (*faas.Reply, error) {
 		var body []byte
 		if call.Body != nil {
 			if body, err = io.ReadAll(call.Body); err != nil {
@@ -177,7 +177,7 @@ func startTriggers(t testing.TB, limits Limits) *triggersUnderTest {
 			}
 		}
 		text := fmt.Sprintf("%s %s?%s %d", call.Method, call.Path, call.Query, len(body))
-		return &Reply{Invocation: succeeded(), Kind: "file", Filename: "echo.txt", Body: newFakeBody(strings.NewReader(text))}, nil
+		return &faas.Reply{Invocation: succeeded(), Kind: "file", Filename: "echo.txt", Body: newFakeBody(strings.NewReader(text))}, nil
 	}}
 	u.served = serve(t, NewTriggers(TriggerOptions{
 		Matcher: table, Caller: u.caller, Invocations: u.invocations, Requests: u.counted,

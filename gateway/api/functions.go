@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"davit/gateway/edge"
+	"davit/gateway/register"
 	"davit/internal/faas"
 	"davit/internal/faas/spec"
 	"davit/internal/text"
@@ -67,7 +68,7 @@ func (fs *functions) view(ctx context.Context, f *faas.Function) (*functionView,
 	}
 	view := &functionView{
 		Name: f.Name, Revision: latest.Number, State: latest.State, Detail: latest.Detail, Image: latest.Image,
-		Spec: latest.Spec, Slots: map[faas.Start]SlotCounts{},
+		Spec: latest.Spec, Slots: map[faas.Start]faas.SlotCounts{},
 		CreatedAt: f.CreatedAt.UTC().Format(time.RFC3339Nano), UpdatedAt: f.UpdatedAt.UTC().Format(time.RFC3339Nano),
 	}
 	var live *faas.Revision
@@ -106,7 +107,7 @@ func (fs *functions) put(r *edge.Request) error {
 	if err != nil {
 		return err
 	}
-	var done *Registered
+	var done *register.Registered
 	switch media {
 	case mediaMultipart:
 		done, err = fs.putSource(r, name, params["boundary"])
@@ -124,7 +125,7 @@ func (fs *functions) put(r *edge.Request) error {
 	return fs.sendRegistered(r, done)
 }
 
-func (fs *functions) putImage(r *edge.Request, name faas.FunctionName) (*Registered, error) {
+func (fs *functions) putImage(r *edge.Request, name faas.FunctionName) (*register.Registered, error) {
 	body, err := readJSON(r, fs.limits.JSONBytes)
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (fs *functions) putImage(r *edge.Request, name faas.FunctionName) (*Registe
 }
 
 // awaitBuild waits at most wait for the build of a new revision. A failed build is an error.
-func (fs *functions) awaitBuild(r *edge.Request, done *Registered, wait time.Duration) error {
+func (fs *functions) awaitBuild(r *edge.Request, done *register.Registered, wait time.Duration) error {
 	if wait > 0 && done.Revision.State == faas.RevisionBuilding {
 		ctx, cancel := r.WaitingContext()
 		defer cancel()
@@ -156,7 +157,7 @@ func (fs *functions) awaitBuild(r *edge.Request, done *Registered, wait time.Dur
 }
 
 // sendRegistered answers a registration.
-func (fs *functions) sendRegistered(r *edge.Request, done *Registered) error {
+func (fs *functions) sendRegistered(r *edge.Request, done *register.Registered) error {
 	rev := done.Revision
 	r.Set("Location", "/v1/functions/"+string(rev.Function))
 	status := http.StatusOK

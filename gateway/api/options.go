@@ -54,7 +54,7 @@ type ConsoleOptions struct {
 	Secrets     SecretKeeper
 	Invocations Invocations
 	Changes     Subscriber
-	Slots       func(faas.RevisionRef) map[faas.Start]SlotCounts
+	Slots       func(faas.RevisionRef) map[faas.Start]faas.SlotCounts
 	Ready       map[string]Prober // each dependency by name
 	Metrics     http.Handler
 	Requests    Requests

@@ -5,6 +5,8 @@ import (
 	"io"
 	"time"
 
+	"davit/gateway/register"
+	"davit/gateway/register/form"
 	"davit/internal/blob"
 	"davit/internal/faas"
 )
@@ -18,14 +20,8 @@ type Matcher interface {
 type Caller interface {
 	// Call runs a trigger's command. It reads call.Body, if at all, before it
 	// returns; the reply's body may be read after that, as long as ctx lives.
-	Call(ctx context.Context, call *Call) (*Reply, error)
+	Call(ctx context.Context, call *faas.Call) (*faas.Reply, error)
 }
-
-// Call is faas.Call.
-type Call = faas.Call
-
-// Reply is faas.Reply.
-type Reply = faas.Reply
 
 // Records reads invocations.
 type Records interface {
@@ -35,13 +31,10 @@ type Records interface {
 	List(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error)
 }
 
-// Opener is blob.Opener.
-type Opener = blob.Opener
-
 // Results reads what invocations left in the store.
 type Results interface {
 	// Result waits for an upload under way. NotFound when there is none, Gone when it has expired.
-	Result(ctx context.Context, id faas.InvocationID) (blob.Info, Opener, *faas.Invocation, error)
+	Result(ctx context.Context, id faas.InvocationID) (blob.Info, blob.Opener, *faas.Invocation, error)
 	// ResultURL signs a URL that anybody may GET the result with for so long.
 	ResultURL(ctx context.Context, id faas.InvocationID, ttl time.Duration) (string, error)
 	// Input returns what the caller sent.
@@ -81,16 +74,10 @@ type TriggerReader interface {
 // FunctionRegistrar registers functions. It has the specs completed and checked.
 type FunctionRegistrar interface {
 	// PutSource reads source to its end; when that fails, nothing is registered.
-	PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*Registered, error)
-	PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*Registered, error)
+	PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*register.Registered, error)
+	PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*register.Registered, error)
 	// WaitReady returns the revision once it is ready or has failed, and after that long in any state.
 	WaitReady(ctx context.Context, ref faas.RevisionRef, most time.Duration) (*faas.Revision, error)
-}
-
-// Registered is a new revision; Created tells that the function is new as well.
-type Registered struct {
-	Revision *faas.Revision
-	Created  bool
 }
 
 // FunctionChanger changes functions that are there.
@@ -109,7 +96,7 @@ type TriggerRegistrar interface {
 
 // FormRegistrar is the original's POST /register.
 type FormRegistrar interface {
-	RegisterForm(ctx context.Context, form *Form) (*FormResult, error)
+	RegisterForm(ctx context.Context, f *form.Form) (*form.Result, error)
 }
 
 // SecretKeeper keeps the secrets of functions. Values are put and never come back.
@@ -120,19 +107,6 @@ type SecretKeeper interface {
 	List(ctx context.Context, limit int, cursor string) (items []*faas.Secret, next string, err error)
 	// Delete forgets a secret; Conflict while a function needs it.
 	Delete(ctx context.Context, name faas.SecretName) error
-}
-
-// Form is a filled-in form.
-type Form struct {
-	Values map[string][]string // as they arrived, trimmed of nothing
-	File   io.Reader           // the upload named "file"; nil: none
-}
-
-// FormResult is what a form registered: one of both.
-type FormResult struct {
-	Function *Registered
-	Trigger  *faas.Trigger
-	Created  bool // the trigger is new
 }
 
 // Prober tells whether a dependency is there.
@@ -159,6 +133,3 @@ type Change struct {
 type Requests interface {
 	Counted(listener, route, method string, code int)
 }
-
-// SlotCounts is faas.SlotCounts.
-type SlotCounts = faas.SlotCounts

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"davit/internal/faas"
 )
 
 // readPrefer reads what a caller prefers (RFC 7240). Of a preference that is
@@ -70,7 +72,7 @@ func splitOutsideQuotes(s string, separator byte) func(yield func(string) bool) 
 }
 
 // preferenceApplied tells which preference led to 202.
-func preferenceApplied(call *Call) string {
+func preferenceApplied(call *faas.Call) string {
 	switch {
 	case call.Async:
 		return "respond-async"

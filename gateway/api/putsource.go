@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"davit/gateway/edge"
+	"davit/gateway/register"
 	"davit/internal/faas"
 	"davit/internal/faas/spec"
 	"davit/internal/text"
@@ -14,7 +15,7 @@ import (
 
 // putSource registers an archive. Where the spec comes first, as it should, the
 // archive goes on as it arrives; else it waits on disk for the spec.
-func (fs *functions) putSource(r *edge.Request, name faas.FunctionName, boundary string) (*Registered, error) {
+func (fs *functions) putSource(r *edge.Request, name faas.FunctionName, boundary string) (*register.Registered, error) {
 	p, err := newParts(r, fs.limits, boundary)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func (p *parts) over() error {
 	return unknownPart(part)
 }
 
-func (fs *functions) putSpecFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
+func (fs *functions) putSpecFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*register.Registered, error) {
 	spec, err := fs.readSpec(part)
 	if err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ func (fs *functions) putSpecFirst(r *edge.Request, name faas.FunctionName, p *pa
 	return fs.registrar.PutSource(r.LastingContext(), name, spec, &source{part: part, left: most, most: most, last: p.over})
 }
 
-func (fs *functions) putSourceFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*Registered, error) {
+func (fs *functions) putSourceFirst(r *edge.Request, name faas.FunctionName, p *parts, part *multipart.Part) (*register.Registered, error) {
 	most := fs.limits.SourceBytes
 	file, err := fs.uploads.spool(&source{part: part, left: most, most: most, last: func() error { return nil }})
 	if err != nil {

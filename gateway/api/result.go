@@ -12,6 +12,7 @@ import (
 	"path"
 
 	"davit/gateway/edge"
+	"davit/internal/blob"
 	"davit/internal/faas"
 	"davit/internal/text"
 )
@@ -95,7 +96,7 @@ func (i *invocations) resultFile(r *edge.Request) error {
 // mostZipDirectory bounds what is read of a zip to find a file in it.
 const mostZipDirectory = 64 << 20
 
-func findInZip(open Opener, size int64, name string) (*zip.File, error) {
+func findInZip(open blob.Opener, size int64, name string) (*zip.File, error) {
 	at := &blockReader{open: open, size: size, left: mostZipDirectory}
 	z, err := zip.NewReader(at, size)
 	if err != nil {
@@ -113,7 +114,7 @@ func findInZip(open Opener, size int64, name string) (*zip.File, error) {
 }
 
 // openInZip reads one file of a zip in one go.
-func openInZip(open Opener, f *zip.File) (io.ReadCloser, error) {
+func openInZip(open blob.Opener, f *zip.File) (io.ReadCloser, error) {
 	offset, err := f.DataOffset()
 	if err != nil {
 		return nil, fmt.Errorf("find %q in a result: %w", f.Name, err)
@@ -164,7 +165,7 @@ func (u *unpacked) Read(p []byte) (int, error) {
 // read of the store is a request, and remembers the last two blocks: a zip's
 // directory is read from its end, and then from its beginning.
 type blockReader struct {
-	open   Opener
+	open   blob.Opener
 	size   int64
 	left   int64 // bytes that may still be fetched
 	blocks [2]block

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"davit/internal/faas"
 )
 
 func TestConnectionsAreBounded(t *testing.T) {
@@ -26,10 +28,10 @@ func TestConnectionsAreBounded(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	entered, release := make(chan struct{}), make(chan struct{})
-	u.caller.answer = func(context.Context, *Call) (*Reply, error) {
+	u.caller.answer = func(context.Context, *faas.Call) (*faas.Reply, error) {
 		close(entered)
 		<-release
-		return &Reply{Invocation: succeeded(), Kind: "file", Filename: "x", Body: newFakeBody(strings.NewReader("done"))}, nil
+		return &faas.Reply{Invocation: succeeded(), Kind: "file", Filename: "x", Body: newFakeBody(strings.NewReader("done"))}, nil
 	}
 	idle := u.raw("")
 	kept := u.raw("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -59,7 +61,7 @@ func TestShutdown(t *testing.T) {
 func TestShutdownGivesUp(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	entered := make(chan struct{})
-	u.caller.answer = func(ctx context.Context, _ *Call) (*Reply, error) {
+	u.caller.answer = func(ctx context.Context, _ *faas.Call) (*faas.Reply, error) {
 		close(entered)
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -77,7 +79,7 @@ func TestShutdownGivesUp(t *testing.T) {
 func TestMemoryStaysFlat(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	const size = 256 << 20
-	u.caller.answer = func(_ context.Context, call *Call) (*Reply, error) {
+	u.caller.answer = func(_ context.Context, call *faas.Call) (*faas.Reply, error) {
 		buf := make([]byte, 64<<10)
 		for {
 			if _, err := call.Body.Read(buf); errors.Is(err, io.EOF) {
@@ -86,7 +88,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 				return nil, err
 			}
 		}
-		return &Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.LimitReader(zeros{}, size))}, nil
+		return &faas.Reply{Invocation: succeeded(), Kind: "zip", Body: newFakeBody(io.LimitReader(zeros{}, size))}, nil
 	}
 	conn := u.raw("POST /huge HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 268435456\r\n\r\n")
 	var before, after runtime.MemStats

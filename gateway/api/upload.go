@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"davit/gateway/edge"
+	"davit/gateway/register/form"
 	"davit/internal/faas"
 	"davit/internal/text"
 )
@@ -152,7 +153,7 @@ func (u *uploads) spool(r io.Reader) (*os.File, error) {
 }
 
 // readForm reads an HTML form. Its file is spooled, because fields may follow it; done closes the file.
-func (u *uploads) readForm(r *edge.Request) (form *Form, done func(), err error) {
+func (u *uploads) readForm(r *edge.Request) (posted *form.Form, done func(), err error) {
 	media, params, err := mediaType(r)
 	if err != nil {
 		return nil, nil, err
@@ -167,14 +168,14 @@ func (u *uploads) readForm(r *edge.Request) (form *Form, done func(), err error)
 		if err != nil {
 			return nil, nil, faas.Errorf(faas.Invalid, "the form is not encoded as it should be")
 		}
-		return &Form{Values: values}, func() {}, nil
+		return &form.Form{Values: values}, func() {}, nil
 	case mediaMultipart:
 		return u.readParts(r, params["boundary"])
 	}
 	return nil, nil, faas.Errorf(faas.Invalid, "the body is sent as %q; send a form: multipart/form-data or application/x-www-form-urlencoded", text.Clip(media, 80))
 }
 
-func (u *uploads) readParts(r *edge.Request, boundary string) (form *Form, done func(), err error) {
+func (u *uploads) readParts(r *edge.Request, boundary string) (posted *form.Form, done func(), err error) {
 	p, err := newParts(r, u.limits, boundary)
 	if err != nil {
 		return nil, nil, err
@@ -193,11 +194,11 @@ func (u *uploads) readParts(r *edge.Request, boundary string) (form *Form, done 
 			return nil, nil, err
 		}
 	}
-	form = &Form{Values: f.values}
+	posted = &form.Form{Values: f.values}
 	if f.file != nil {
-		form.File = f.file
+		posted.File = f.file
 	}
-	return form, f.close, nil
+	return posted, f.close, nil
 }
 
 // formReader collects a form's parts.

@@ -30,21 +30,21 @@ func viewInvocation(inv *faas.Invocation, prefix string) invocationView {
 
 // functionView is a function as users read it: its newest revision, and what its calls meet.
 type functionView struct {
-	Name      faas.FunctionName         `json:"name"`
-	Revision  faas.RevisionNumber       `json:"revision"`
-	State     faas.RevisionState        `json:"state"`
-	Detail    string                    `json:"detail,omitempty"`
-	Image     string                    `json:"image,omitempty"`
-	Live      *faas.RevisionNumber      `json:"live_revision"`
-	Invocable string                    `json:"invocable"`
-	Slots     map[faas.Start]SlotCounts `json:"slots"`
-	Spec      faas.FunctionSpec         `json:"spec"`
-	CreatedAt string                    `json:"created_at"`
-	UpdatedAt string                    `json:"updated_at"`
+	Name      faas.FunctionName              `json:"name"`
+	Revision  faas.RevisionNumber            `json:"revision"`
+	State     faas.RevisionState             `json:"state"`
+	Detail    string                         `json:"detail,omitempty"`
+	Image     string                         `json:"image,omitempty"`
+	Live      *faas.RevisionNumber           `json:"live_revision"`
+	Invocable string                         `json:"invocable"`
+	Slots     map[faas.Start]faas.SlotCounts `json:"slots"`
+	Spec      faas.FunctionSpec              `json:"spec"`
+	CreatedAt string                         `json:"created_at"`
+	UpdatedAt string                         `json:"updated_at"`
 }
 
 // invocable says in a few words what the next call meets.
-func invocable(latest, live *faas.Revision, slots map[faas.Start]SlotCounts) string {
+func invocable(latest, live *faas.Revision, slots map[faas.Start]faas.SlotCounts) string {
 	if live == nil {
 		switch latest.State {
 		case faas.RevisionBuilding:

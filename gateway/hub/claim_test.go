@@ -66,7 +66,7 @@ func TestClaimMatches(t *testing.T) {
 		s.Release()
 		s.Release()
 	}
-	if got, want := g.Slots(ref)[faas.StartWarm], (hub.Counts{Runners: 1, Free: 2}); got != want {
+	if got, want := g.Slots(ref)[faas.StartWarm], (faas.SlotCounts{Runners: 1, Free: 2}); got != want {
 		t.Errorf("after all was released: %+v, want %+v", got, want)
 	}
 }
@@ -137,7 +137,7 @@ func TestClaimGivesWay(t *testing.T) {
 		group.Wait()
 	}
 	g.claim(t, warm(newID(t))).Release()
-	if got, want := g.Slots(ref)[faas.StartWarm], (hub.Counts{Runners: 1, Free: 1}); got != want {
+	if got, want := g.Slots(ref)[faas.StartWarm], (faas.SlotCounts{Runners: 1, Free: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
@@ -217,7 +217,7 @@ func TestClaimKnowsOthers(t *testing.T) {
 	if s := g2.TryClaim(warm(newID(t))); s != nil {
 		t.Error("a slot was offered that another gateway has")
 	}
-	if got, want := g2.Slots(ref)[faas.StartWarm], (hub.Counts{Runners: 1, Busy: 1}); got != want {
+	if got, want := g2.Slots(ref)[faas.StartWarm], (faas.SlotCounts{Runners: 1, Busy: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if holder, ok := g2.Owner(id); !ok || holder != "r1" {
@@ -282,7 +282,7 @@ func TestClaimExclusive(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if got, want := g.Slots(ref)[faas.StartWarm], (hub.Counts{Runners: runners, Free: runners * slots}); got != want {
+	if got, want := g.Slots(ref)[faas.StartWarm], (faas.SlotCounts{Runners: runners, Free: runners * slots}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

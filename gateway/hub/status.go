@@ -9,9 +9,6 @@ import (
 	"davit/internal/task"
 )
 
-// Counts is faas.SlotCounts.
-type Counts = faas.SlotCounts
-
 // Status is what the hub knows of one connected runner.
 type Status struct {
 	Hello    task.Hello // without Held and Free
@@ -27,10 +24,10 @@ func (s *Status) Working() bool { return s.Busy > 0 || s.Free == 0 }
 
 // Slots counts a revision's slots by the start of their runners; draining runners
 // have no free ones.
-func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]Counts {
+func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]faas.SlotCounts {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
-	all := map[faas.Start]Counts{}
+	all := map[faas.Start]faas.SlotCounts{}
 	p := h.roster.pools[ref]
 	if p == nil {
 		return all
