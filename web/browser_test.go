@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,37 +17,60 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"davit/internal/testenv"
 )
 
 // patience is how long a test waits for what must come.
 const patience = 30 * time.Second
 
-// newBrowser starts a Chromium of this test's own.
-func newBrowser(t *testing.T) context.Context {
-	t.Helper()
+// What the tests of this package share. The first test that needs the browser or the programs makes them.
+var (
+	sharedDir  string // removed at the end
+	endBrowser = func() {}
+
+	browser  = sync.OnceValues(startBrowser)
+	programs = sync.OnceValue(buildPrograms)
+)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("/var/tmp", "davit-web-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // commands of another user must get into it
+	}
+	if err != nil {
+		println("web: " + err.Error())
+		os.Exit(1)
+	}
+	sharedDir = dir
+	code := m.Run()
+	endBrowser()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// startBrowser starts the Chromium in which each test has a context of its own, with its own cookies and storage.
+func startBrowser() (context.Context, error) {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Fatal("there is no chromium on the PATH: run `make test-deps`")
+		return nil, errors.New("there is no chromium on the PATH: run `make test-deps`")
 	}
-	profile, err := os.MkdirTemp("", "davit-web-profile-") //nolint:usetesting // the browser may write to it until the last moment
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(profile) })
-	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), // it is ended below
-		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+	allocator, stop := chromedp.NewExecAllocator(context.Background(),
+		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(sharedDir, "profile")), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	browser, end := chromedp.NewContext(allocator)
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("start chromium: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(browser)
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		// No page is in the background, because several tests run at a time.
+		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true), chromedp.Flag("disable-renderer-backgrounding", true))
+	ctx, end := chromedp.NewContext(allocator)
+	endBrowser = func() {
+		_ = chromedp.Cancel(ctx)
 		end()
 		stop()
-	})
-	return browser
+	}
+	if err := chromedp.Do(ctx); err != nil {
+		return nil, fmt.Errorf("start chromium: %w", err)
+	}
+	return ctx, nil
 }
 
 type action = chromedp.Action[chromedp.Void]
@@ -60,13 +84,17 @@ type tab struct {
 	faults []string
 }
 
-// newTab opens an empty page. At its end, a fault in it fails the test.
-func newTab(browser context.Context, t *testing.T, prepare ...action) *tab {
+// newTab opens an empty page in a context of its own, which has the focus. At its end, a fault in it fails the test.
+func newTab(t *testing.T, prepare ...action) *tab {
 	t.Helper()
+	parent, err := browser()
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := &tab{t: t}
-	ctx, end := chromedp.NewContext(browser, chromedp.WithListener(p.note))
+	ctx, end := chromedp.NewContext(parent, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.note))
 	p.ctx = ctx
-	if err := chromedp.Do(ctx, prepare...); err != nil { // without a timeout, which would be the tab's
+	if err := chromedp.Do(ctx, append([]action{focused()}, prepare...)...); err != nil { // without a timeout, which would be the tab's
 		t.Fatalf("open a page: %v", err)
 	}
 	t.Cleanup(func() {
@@ -144,23 +172,7 @@ func (p *tab) await(expression string) {
 			p.t.Logf("the page says:\n%s", eval[string](p, "document.body.innerText.slice(0, 3000)"))
 		}
 	}()
-	eventually(p.t, expression, func() bool { return eval[bool](p, "Boolean("+expression+")") })
-}
-
-// eventually waits until something holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(40 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("this never came true: %s", what)
-		case <-tick.C:
-		}
-	}
+	testenv.EventuallyWithin(p.t, patience, expression, func() bool { return eval[bool](p, "Boolean("+expression+")") })
 }
 
 // says waits until the page shows a text.
@@ -206,6 +218,11 @@ func scheme(name string) action {
 	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"},
 	}})
+}
+
+// focused lets the page have the focus, whatever other pages do.
+func focused() action {
+	return call(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 }
 
 func withoutScripts() action {

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,29 +12,37 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
-// newGateway builds and starts the programs, with the page as it is here, and with these settings.
+// buildPrograms builds the programs, with the page as it is here.
+func buildPrograms() error {
+	for _, program := range []string{"davit-gateway", "davit-runner"} {
+		if out, err := exec.Command("go", "build", "-o", filepath.Join(sharedDir, program), "../cmd/"+program).CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", program, err, out)
+		}
+	}
+	return nil
+}
+
+// newGateway starts the programs with these settings.
 func newGateway(t *testing.T, settings ...string) *rig.Gateway {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "davit-web-") //nolint:usetesting // commands of another user must get into it
+	if err := programs(); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(sharedDir, "gateway-") //nolint:usetesting // commands of another user must get into it
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
-	}
-	for program, pkg := range map[string]string{"davit-gateway": "../cmd/davit-gateway", "davit-runner": "../cmd/davit-runner"} {
-		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, program), pkg).CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", program, err, out)
-		}
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := rig.Start(t.Context(), rig.Options{Bin: dir, Bare: true, Log: log, Env: append([]string{
+	g, err := rig.Start(t.Context(), rig.Options{Bin: sharedDir, Bare: true, Log: log, Env: append([]string{
 		"DAVIT_DATA_DIR=" + filepath.Join(dir, "data"), "DAVIT_CONSOLE_ADDR=127.0.0.1:0", "DAVIT_CALLS_ADDR=127.0.0.1:0",
 		"DAVIT_RUNNER_ADDR=127.0.0.1:0", "DAVIT_DOWNLOAD_ADDR=127.0.0.1:0",
 	}, settings...)})
@@ -55,8 +64,8 @@ func newGateway(t *testing.T, settings ...string) *rig.Gateway {
 
 // TestWithTheGateway goes the way of a first user, on the real programs.
 func TestWithTheGateway(t *testing.T) {
-	g, browser := newGateway(t), newBrowser(t)
-	p := newTab(browser, t, size(1200, 900))
+	g := newGateway(t)
+	p := newTab(t, size(1200, 900))
 	p.do(chromedp.Navigate(g.SignIn))
 	p.says("Nothing is registered yet")
 	p.await(`document.querySelector("#live").textContent == "live"`)
@@ -160,7 +169,7 @@ func cancelAtTheGateway(p *tab, g *rig.Gateway) {
 // TestFormsAtTheGatewayWithoutScripts signs in and registers with forms alone.
 func TestFormsAtTheGatewayWithoutScripts(t *testing.T) {
 	g := newGateway(t)
-	p := newTab(newBrowser(t), t, withoutScripts())
+	p := newTab(t, withoutScripts())
 	source, err := rig.PackFiles(map[string]string{"run.sh": "#!/bin/sh\necho plain\n"})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +194,7 @@ func TestFormsAtTheGatewayWithoutScripts(t *testing.T) {
 // awaitAt waits until the API's answer holds a text.
 func (p *tab) awaitAt(g *rig.Gateway, path, text string) {
 	p.t.Helper()
-	eventually(p.t, text+" at "+path, func() bool {
+	testenv.EventuallyWithin(p.t, patience, text+" at "+path, func() bool {
 		a, err := g.Admin(p.t.Context(), http.MethodGet, path, "", nil)
 		return err == nil && strings.Contains(string(a.Body), text)
 	})

@@ -7,11 +7,14 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"davit/internal/testenv"
 )
 
 func TestInvocationsAreLive(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t, size(1200, 900))
+	p := newTab(t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/#/invocations"))
 	row := func(n int) string { return `document.querySelector('a[href$="` + anID(n) + `"]')` }
 	p.await(row(8) + `?.textContent == "running"`)
@@ -30,11 +33,12 @@ func TestInvocationsAreLive(t *testing.T) {
 }
 
 func TestInvocationsAreFilteredByTheAddress(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
 	for n := 100; n < 180; n++ {
 		f.invocations = append(f.invocations, anInvocation(n, "thumbnail", "make-thumbnail", "succeeded", time.Minute))
 	}
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	p.do(chromedp.Navigate(f.url + "/#/invocations?function=thumbnail&state=succeeded"))
 	p.await(`document.querySelectorAll("tbody tr").length == 50`)
 	p.await(`document.querySelector("#filter-function").value == "thumbnail" && document.querySelector("#filter-state").value == "succeeded"`)
@@ -51,8 +55,9 @@ func TestInvocationsAreFilteredByTheAddress(t *testing.T) {
 }
 
 func TestALogIsFollowed(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	path := "/v1/invocations/" + anID(8) + "/log"
 	log := f.logOf(path)
 	p.do(chromedp.Navigate(f.url + "/#/invocations/" + anID(8)))
@@ -76,8 +81,9 @@ func TestALogIsFollowed(t *testing.T) {
 }
 
 func TestAnInvocationIsCancelled(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	p.do(chromedp.Navigate(f.url + "/#/invocations/" + anID(8)))
 	p.click("button", "Cancel")
 	p.says("Somebody cancelled it")
@@ -88,8 +94,9 @@ func TestAnInvocationIsCancelled(t *testing.T) {
 }
 
 func TestAResultIsLinked(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	p.do(chromedp.Navigate(f.url + "/#/invocations/" + anID(7)))
 	p.says("Download the zip")
 	links := eval[[]string](p, `[...document.querySelectorAll("main a[download]")].map((a) => a.getAttribute("href"))`)
@@ -104,8 +111,9 @@ func TestAResultIsLinked(t *testing.T) {
 }
 
 func TestAFunctionIsRolledBackAndDeleted(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t, size(1200, 900))
+	p := newTab(t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/#/functions/thumbnail"))
 	p.click("button", "Roll back to 2")
 	p.says("Roll forward to 3")
@@ -130,8 +138,9 @@ func TestAFunctionIsRolledBackAndDeleted(t *testing.T) {
 }
 
 func TestAnAddressIsCopied(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	p.do(chromedp.Navigate(f.url + "/#/functions"))
 	p.says("/count")
 	eval[chromedp.Void](p, `navigator.clipboard.writeText = async (text) => { window.copied = text }`)
@@ -140,8 +149,9 @@ func TestAnAddressIsCopied(t *testing.T) {
 }
 
 func TestSigningOutAndIn(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t, size(1200, 900))
+	p := newTab(t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/#/functions"))
 	p.says("word-count")
 	f.lock() // the session ends
@@ -173,8 +183,9 @@ func TestSigningOutAndIn(t *testing.T) {
 }
 
 func TestAFaultIsShownWithItsRequest(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	p.do(chromedp.Navigate(f.url + "/#/functions/word-count"))
 	p.says("Delete the function")
 	f.mu.Lock()
@@ -189,13 +200,14 @@ func TestAFaultIsShownWithItsRequest(t *testing.T) {
 
 // The tests see what goes wrong in a page.
 func TestFaultsAreNoticed(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	p.do(chromedp.Navigate(f.url + "/"))
 	p.says("Health")
 	eval[chromedp.Void](p, `console.error("heard"); setTimeout(() => { throw new Error("thrown") }); document.body.setAttribute("style", "color: red")`)
 	var all []string
-	eventually(t, "three faults", func() bool {
+	testenv.EventuallyWithin(t, patience, "three faults", func() bool {
 		all = append(all, p.takeFaults()...)
 		return len(all) >= 3
 	})

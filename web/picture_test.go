@@ -72,7 +72,7 @@ func TestReadmePicture(t *testing.T) {
 			slow = a.Header.Get("Davit-Invocation")
 		}
 	}
-	p := newTab(newBrowser(t), t, size(1200, 860))
+	p := newTab(t, size(1200, 860))
 	p.do(chromedp.Navigate(g.SignIn))
 	p.await(`document.querySelector("#live").textContent == "live"`)
 	p.await(`[...document.querySelectorAll("tbody tr")].some((r) => r.innerText.includes("running"))`)

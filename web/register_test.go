@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"davit/internal/testenv"
 )
 
 // aFile returns the path of a file of that size.
@@ -22,7 +24,7 @@ func aFile(t *testing.T, size int) string {
 // awaitForms waits for that many forms.
 func (f *fake) awaitForms(n int) (forms []map[string][]string) {
 	f.t.Helper()
-	eventually(f.t, "enough forms", func() bool {
+	testenv.EventuallyWithin(f.t, patience, "enough forms", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		forms = f.forms
@@ -32,8 +34,9 @@ func (f *fake) awaitForms(n int) (forms []map[string][]string) {
 }
 
 func TestFormsWorkWithoutScripts(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t, withoutScripts(), size(1200, 800))
+	p := newTab(t, withoutScripts(), size(1200, 800))
 	send := func(kind string) {
 		p.do(chromedp.Submit(chromedp.CSS("#"+kind+"-command")), chromedp.WaitVisible(chromedp.CSS("#files-name")))
 	}
@@ -59,8 +62,9 @@ func TestFormsWorkWithoutScripts(t *testing.T) {
 }
 
 func TestFilesAreRegisteredWithTheirBuildLog(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t, size(1200, 900))
+	p := newTab(t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/#/register"))
 	p.says("At most 100 MiB")
 	p.fill("#files-name", "hello")
@@ -90,8 +94,9 @@ func TestFilesAreRegisteredWithTheirBuildLog(t *testing.T) {
 }
 
 func TestAFailedBuildShowsWhy(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	p.do(chromedp.Navigate(f.url + "/#/register/files"))
 	p.fill("#files-name", "broken")
 	p.do(chromedp.SetUploadFiles(chromedp.CSS("#files-file"), []string{aFile(t, 10)}))
@@ -109,9 +114,10 @@ func TestAFailedBuildShowsWhy(t *testing.T) {
 }
 
 func TestAnUploadCanBeCancelled(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
 	f.uploading = make(chan struct{})
-	p := newTab(newBrowser(t), t)
+	p := newTab(t)
 	p.do(chromedp.Navigate(f.url + "/#/register/files"))
 	p.fill("#files-name", "large")
 	p.do(chromedp.SetUploadFiles(chromedp.CSS("#files-file"), []string{aFile(t, 64<<20)}))
@@ -130,8 +136,9 @@ func TestAnUploadCanBeCancelled(t *testing.T) {
 }
 
 func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
+	t.Parallel()
 	f := newFake(t).populated()
-	p := newTab(newBrowser(t), t, size(1200, 900))
+	p := newTab(t, size(1200, 900))
 	f.refuse = &object{
 		"status": 422, "kind": "not_allowed", "title": "A value is not allowed", "detail": "the function cannot be registered as it is",
 		"errors": []object{{"pointer": "/image", "detail": "running an image needs a cluster"}, {"pointer": "/odd", "detail": "is odd"}},
@@ -153,8 +160,9 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 }
 
 func TestTheFirstStart(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
-	p := newTab(newBrowser(t), t, size(1200, 900))
+	p := newTab(t, size(1200, 900))
 	p.do(chromedp.Navigate(f.url + "/"))
 	p.says("Nothing is registered yet")
 	p.await(`document.querySelectorAll(".cards.three details pre").length == 3`)

@@ -29,12 +29,13 @@ func views() map[string]string {
 }
 
 func TestEachViewIsAccessible(t *testing.T) {
-	browser := newBrowser(t)
+	t.Parallel()
 	f := newFake(t).populated()
 	f.logOf("/v1/functions/report-pdf/revisions/2/log").write("unpacking 12 entries\nbin/pandoc: a link that leads out\n", true)
 	for route, text := range views() {
 		t.Run("at "+route, func(t *testing.T) {
-			p := newTab(browser, t, size(1200, 800), scheme("light"))
+			t.Parallel()
+			p := newTab(t, size(1200, 800), scheme("light"))
 			p.do(chromedp.Navigate(f.url + "/" + route))
 			p.says(text)
 			for _, width := range []int64{1200, 320} {
@@ -70,7 +71,9 @@ func (p *tab) accessible() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	eval[chromedp.Void](p, string(axe))
+	if !eval[bool](p, `"axe" in window`) {
+		eval[chromedp.Void](p, string(axe))
+	}
 	type violation struct {
 		ID, Help string
 		Nodes    []struct{ HTML, FailureSummary string }
