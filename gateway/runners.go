@@ -129,7 +129,7 @@ func newKubeRunners(cfg *Config, p *runnerParts, life *life) (*runners, error) {
 		return nil, err
 	}
 	l, err := kube.New(kube.Options{
-		Clients: clients, Namespace: cfg.KubeNamespace, Gateway: p.id, Gateways: []string{p.net.runnerAddr()}, Token: runnerTokens{p.secret}.of,
+		Clients: clients, Namespace: cfg.KubeNamespace, Gateways: []string{p.net.runnerAddr()}, Token: runnerTokens{p.secret}.of,
 		PullPolicy: cfg.KubePullPolicy, PullSecret: cfg.KubePullSecret, TTL: cfg.KubeJobTTL, Unschedulable: cfg.KubeRoom,
 		Log: p.log, Now: time.Now,
 	})

@@ -10,6 +10,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/text"
 )
 
 // fate is what became of a runner, or why it does not start.
@@ -227,11 +228,7 @@ func said(what, message string) string {
 
 // clip makes one line of a message, without a full stop and not too long.
 func clip(message string) string {
-	message = strings.TrimSuffix(strings.Join(strings.Fields(message), " "), ".")
-	if len(message) > maxSaid {
-		message = strings.ToValidUTF8(message[:maxSaid], "") + "…"
-	}
-	return message
+	return text.Clip(strings.TrimSuffix(strings.Join(strings.Fields(message), " "), "."), maxSaid)
 }
 
 // lastLine returns the last line of what a runner wrote, without its name.

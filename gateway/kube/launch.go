@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"davit/internal/backoff"
 	"davit/internal/faas"
 )
 
@@ -64,7 +65,7 @@ func (l *Launcher) launch(ctx context.Context, rev *faas.Revision, id faas.Invoc
 		if err := l.delete(ctx, there.Name, there.UID); err != nil {
 			return err
 		}
-		if err := pause(ctx, againAfter); err != nil {
+		if err := backoff.Pause(ctx, againAfter); err != nil {
 			return err
 		}
 	}
@@ -80,15 +81,6 @@ func (l *Launcher) noteLaunched(id faas.InvocationID, job types.UID) {
 
 // againAfter is how long a Job that was deleted may take to be gone before that is looked at again.
 const againAfter = 20 * time.Millisecond
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
-}
 
 // create creates a Job, which counts from now on though the watch has not told of it.
 func (l *Launcher) create(ctx context.Context, job *batchv1.Job) (*batchv1.Job, error) {

@@ -17,7 +17,6 @@ import (
 type Options struct {
 	Clients       *Clients
 	Namespace     string                        // of functions
-	Gateway       faas.GatewayID                // this one, as holder of the lease for sweeping
 	Gateways      []string                      // host:port each, where runners in pods dial in
 	Token         func(faas.RevisionRef) string // a revision's runner token
 	PullPolicy    string                        // of function images; "": IfNotPresent

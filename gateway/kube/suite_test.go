@@ -99,7 +99,7 @@ func (w *world) gatewayThat(t *testing.T, wants Wanted, change func(*Options)) *
 	t.Helper()
 	g := &gateway{wants: wants}
 	o := Options{
-		Clients: w.clients, Namespace: w.namespace, Gateway: "gw-test", Gateways: []string{"127.0.0.1:8082"},
+		Clients: w.clients, Namespace: w.namespace, Gateways: []string{"127.0.0.1:8082"},
 		Token: func(ref faas.RevisionRef) string { return "token of " + ref.String() }, TTL: time.Minute, Now: w.now,
 		Log: slog.New(slog.NewTextHandler(logged{t}, nil)),
 	}

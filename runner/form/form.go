@@ -18,6 +18,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"davit/internal/text"
 )
 
 // The limits of an input. MaxBody is the task's and not checked here.
@@ -159,10 +161,4 @@ func tooLong(name string) *Fault {
 	return Faultf("field %q has more than %d bytes; send the value as a file", clip(name), MaxValueBytes)
 }
 
-func clip(s string) string {
-	const most = 80
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
-}
+func clip(s string) string { return text.Clip(s, 80) }

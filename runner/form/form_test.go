@@ -73,7 +73,7 @@ func part(head, body string) string {
 	return "--XX\r\nContent-Disposition: form-data; " + head + "\r\n\r\n" + body + "\r\n"
 }
 
-func text(s string) *string { return &s }
+func pointer(s string) *string { return &s }
 
 func declare(kind faas.FieldKind, names ...string) []faas.Field {
 	var out []faas.Field
@@ -121,7 +121,7 @@ func TestInputs(t *testing.T) {
 		}, `[{s aé"} {n 1.50} {b true} {o {"x":[1,2]}}]`, nil},
 		{"JSON suffix", request{contentType: "application/ld+json", declared: declare(faas.FieldText, "s"), body: `{"s":"x"}`}, "[{s x}]", nil},
 		{"JSON, nothing sent", request{contentType: "application/json", declared: declare(faas.FieldText, "s")}, "[]", nil},
-		{"defaults", request{query: "a=1", declared: []faas.Field{{Name: "a", Kind: faas.FieldNumber, Default: text("9")}, {Name: "b", Required: true, Kind: faas.FieldText, Default: text("")}}}, "[{a 1} {b }]", nil},
+		{"defaults", request{query: "a=1", declared: []faas.Field{{Name: "a", Kind: faas.FieldNumber, Default: pointer("9")}, {Name: "b", Required: true, Kind: faas.FieldText, Default: pointer("")}}}, "[{a 1} {b }]", nil},
 		{"numbers", request{query: "n=1&n=-2.5&n=%2B.5e-3&n=7.&n=00", declared: declare(faas.FieldNumber, "n")}, "[{n 1} {n -2.5} {n +.5e-3} {n 7.} {n 00}]", nil},
 		{"JSON text", request{query: "j=%7B+%22a%22+:+%5B1,+2%5D+%7D&j=3", declared: declare(faas.FieldJSON, "j")}, `[{j {"a":[1,2]}} {j 3}]`, nil},
 		{"declared file", request{contentType: formed, body: part(`name="f"; filename="x"`, "1") + "--XX--\r\n", declared: []faas.Field{{Name: "f", Kind: faas.FieldFile, Required: true}}}, "[]", map[string]string{"x": "1"}},

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"davit/internal/text"
+
 	"github.com/bmatcuk/doublestar/v4"
 	"golang.org/x/sys/unix"
 )
@@ -252,10 +254,4 @@ func levels(rest string) int {
 	return strings.Count(rest, "/") + 1
 }
 
-func clip(s string) string {
-	const most = 200
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
-}
+func clip(s string) string { return text.Clip(s, 200) }

@@ -5,6 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"davit/internal/text"
 	"davit/runner/form"
 )
 
@@ -32,10 +33,4 @@ func CleanName(sent string) (string, error) {
 	return name, nil
 }
 
-func clip(s string) string {
-	const most = 80
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
-}
+func clip(s string) string { return text.Clip(s, 80) }
