@@ -3,9 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-
-	"davit/internal/faas/route"
-
 	crand "crypto/rand"
 	"errors"
 	"fmt"
@@ -21,6 +18,7 @@ import (
 	"davit/e2e/bench/load"
 	"davit/e2e/rig"
 	"davit/internal/faas"
+	"davit/internal/faas/route"
 )
 
 // functions and triggers of the benchmark: the same work, warm and as a job, kept and not.

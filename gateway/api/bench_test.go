@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"davit/internal/faas"
-
 	"github.com/gofiber/fiber/v2"
+
+	"davit/internal/faas"
 )
 
 // BenchmarkCall is one call on a kept connection whose command takes no time,

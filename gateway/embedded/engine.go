@@ -1,10 +1,9 @@
 package embedded
 
 import (
-	"bytes"
-	"crypto/sha1"
-
 	"bufio"
+	"bytes"
+	"crypto/sha1" //nolint:gosec // Redis names scripts by it
 	"encoding/hex"
 	"log/slog"
 	"strconv"

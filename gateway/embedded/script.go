@@ -1,9 +1,6 @@
 package embedded
 
 import (
-
-	//nolint:gosec // Redis names scripts by it
-
 	"errors"
 	"fmt"
 	"slices"

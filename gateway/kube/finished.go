@@ -3,10 +3,9 @@ package kube
 import (
 	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	batchv1 "k8s.io/api/batch/v1"
 )
 
 // discard has a Job deleted at the next look, and counts without it from now on.

@@ -2,14 +2,11 @@ package kube
 
 import (
 	"context"
-
-	batchv1 "k8s.io/api/batch/v1"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	"fmt"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 

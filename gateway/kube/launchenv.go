@@ -41,6 +41,7 @@ func launchText(rev *faas.Revision, start faas.Start, id faas.InvocationID, gate
 // podSandbox is what confines the commands, for people.
 const podSandbox = "a pod of its own: seccomp, no capabilities, sized volumes"
 
+// Paths in a pod.
 const (
 	RunnerPath = "/davit/runner" // the runner's program, the image's entry point
 	workDir    = "/davit/work"   // workspaces, scratch, shared

@@ -17,7 +17,7 @@ const lockFile = "lock"
 // those whose gateway is gone. A gateway holds the lock of its folder as long
 // as it lives, however it ends; another one's live folder is left alone.
 func (l *Launcher) prepare() error {
-	root, err := l.makeRoot()
+	root, err := makeRoot(l.o.Dir, l.asRoot)
 	if err != nil {
 		return err
 	}
@@ -26,9 +26,10 @@ func (l *Launcher) prepare() error {
 		return err
 	}
 	defer turn.Close() //nolint:errcheck // only a lock
-	if err := l.makeLayout(root); err != nil {
+	if l.layout, err = makeLayout(root, l.asRoot); err != nil {
 		return err
 	}
+	l.sources = newSources(l.layout.sources)
 	own, err := lock(filepath.Join(l.layout.run, lockFile), unix.LOCK_EX)
 	if err != nil {
 		return err
@@ -41,7 +42,8 @@ func (l *Launcher) prepare() error {
 	if err != nil {
 		return err
 	}
-	return l.installBinary(alone)
+	l.binary, err = installBinary(l.layout, l.o.RunnerBinary, alone)
+	return err
 }
 
 // lock opens and locks a file; closing it, or the end of the process, gives it back.
@@ -97,7 +99,7 @@ func (l *Launcher) takeOverFolder(dir string) {
 		close(p.begun)
 		p.record, err = readRecord(p.dir + recordSuffix)
 		if err != nil { // killed before it told the runner anything
-			l.clean(p)
+			clean(p, l.log)
 			continue
 		}
 		l.takeOverRunner(p)
@@ -121,7 +123,7 @@ func (l *Launcher) takeOverRunner(p *process) {
 	body, err := openForeign(&p.record)
 	if err != nil {
 		l.killLeftBehind(p)
-		l.clean(p)
+		clean(p, l.log)
 		return
 	}
 	p.body = body

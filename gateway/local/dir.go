@@ -87,8 +87,8 @@ func claimDir(dir string) error {
 }
 
 // makeRoot makes Options.Dir and returns it absolute and without links, as the kernel will name it.
-func (l *Launcher) makeRoot() (string, error) {
-	dir, err := filepath.Abs(l.o.Dir)
+func makeRoot(dir string, asRoot bool) (string, error) {
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
@@ -98,33 +98,32 @@ func (l *Launcher) makeRoot() (string, error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return "", err
 	}
-	if l.asRoot && !reachable(filepath.Dir(dir), RunnerUID) {
+	if asRoot && !reachable(filepath.Dir(dir), RunnerUID) {
 		return "", fmt.Errorf("user %d, as whom runners run, cannot reach it: choose another folder", RunnerUID)
 	}
 	return dir, nil
 }
 
-func (l *Launcher) makeLayout(root string) error {
-	l.layout = layout{
+func makeLayout(root string, asRoot bool) (layout, error) {
+	made := layout{
 		bin: filepath.Join(root, "bin"), sources: filepath.Join(root, "sources"),
 		run: filepath.Join(root, "runners", uuid.NewString()),
 	}
-	if err := forgetOtherBoot(root, l.layout.sources); err != nil {
-		return err
+	if err := forgetOtherBoot(root, made.sources); err != nil {
+		return made, err
 	}
-	for _, dir := range []string{l.layout.bin, l.layout.sources, filepath.Dir(l.layout.run), l.layout.run} {
+	for _, dir := range []string{made.bin, made.sources, filepath.Dir(made.run), made.run} {
 		if err := os.MkdirAll(dir, passable); err != nil {
-			return err
+			return made, err
 		}
 		if err := os.Chmod(dir, passable); err != nil {
-			return err
+			return made, err
 		}
 	}
-	l.sources = newSources(l.layout.sources)
-	if !l.asRoot {
-		return nil
+	if !asRoot {
+		return made, nil
 	}
-	return errors.Join(os.Chown(l.layout.sources, 0, RunnerUID), os.Chmod(l.layout.sources, groupOnly))
+	return made, errors.Join(os.Chown(made.sources, 0, RunnerUID), os.Chmod(made.sources, groupOnly))
 }
 
 // forgetOtherBoot removes sources that were unpacked before the machine last
@@ -141,46 +140,46 @@ func forgetOtherBoot(root, sources string) error {
 	return os.WriteFile(path, []byte(now), 0o600)
 }
 
-// installBinary copies the runner program to where runners may execute it, so
-// that a rebuild does not change those that start later; alone, it removes other copies.
-func (l *Launcher) installBinary(alone bool) error {
-	src, err := os.Open(l.o.RunnerBinary)
+// installBinary copies the runner program into the layout, and returns the path of the copy. alone says that no other gateway
+// uses the folder: then everything else there is removed.
+func installBinary(in layout, program string, alone bool) (binary string, err error) {
+	src, err := os.Open(program)
 	if err != nil {
-		return fmt.Errorf("open the runner program: %w", err)
+		return "", fmt.Errorf("open the runner program: %w", err)
 	}
 	defer src.Close()
-	tmp, err := os.CreateTemp(l.layout.bin, "new-")
+	tmp, err := os.CreateTemp(in.bin, "new-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(tmp, sum), src)
 	if err = errors.Join(err, tmp.Chmod(readable), tmp.Close()); err != nil {
-		return fmt.Errorf("copy the runner program: %w", err)
+		return "", fmt.Errorf("copy the runner program: %w", err)
 	}
-	l.binary = filepath.Join(l.layout.bin, binaryPrefix+hex.EncodeToString(sum.Sum(nil)[:8]))
-	if err := os.Rename(tmp.Name(), l.binary); err != nil {
-		return err
+	binary = filepath.Join(in.bin, binaryPrefix+hex.EncodeToString(sum.Sum(nil)[:8]))
+	if err := os.Rename(tmp.Name(), binary); err != nil {
+		return "", err
 	}
 	if alone {
-		l.tidy()
+		tidy(in, binary)
 	}
-	return nil
+	return binary, nil
 }
 
-// tidy removes older copies of the program and sources that were not finished.
-func (l *Launcher) tidy() {
-	entries, _ := os.ReadDir(l.layout.bin)
+// tidy removes other copies of the program, and sources whose unpacking was cut off.
+func tidy(in layout, binary string) {
+	entries, _ := os.ReadDir(in.bin)
 	for _, e := range entries {
-		if path := filepath.Join(l.layout.bin, e.Name()); path != l.binary {
+		if path := filepath.Join(in.bin, e.Name()); path != binary {
 			_ = os.Remove(path)
 		}
 	}
-	entries, _ = os.ReadDir(l.layout.sources)
+	entries, _ = os.ReadDir(in.sources)
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
-			_ = removeAll(filepath.Join(l.layout.sources, e.Name()))
+			_ = removeAll(filepath.Join(in.sources, e.Name()))
 		}
 	}
 }

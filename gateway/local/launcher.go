@@ -46,6 +46,7 @@ type Launcher struct {
 	asRoot   bool
 	landlock int // ABI version; 0: the kernel has none, or it is not wanted
 	sources  *sources
+	exits    exits
 
 	forking sync.RWMutex // read: between fork and the note of the pid; write: while orphans are looked for
 
@@ -54,9 +55,7 @@ type Launcher struct {
 	runners map[faas.RunnerID]*process
 	jobs    map[faas.InvocationID]*process
 	alive   sync.WaitGroup
-	exited  func(faas.Exit) // given to Run; nil before
-	early   []faas.Exit     // of processes that ended before Run
-	locks   []*os.File      // of this launcher's folder and of those it took over
+	locks   []*os.File // of this launcher's folder and of those it took over
 }
 
 // forget takes a process out of the books.

@@ -39,7 +39,7 @@ func (l *Launcher) begin(p *process, rev *faas.Revision) {
 	if err != nil {
 		p.err = fmt.Errorf("start a %s runner of %s: %w", p.record.Start, rev.Ref(), err)
 		l.forget(p)
-		l.clean(p)
+		clean(p, l.log)
 		close(p.begun)
 		l.alive.Done()
 		return
@@ -56,7 +56,7 @@ func (l *Launcher) begin(p *process, rev *faas.Revision) {
 // start makes the directory, forks, and notes the pid, in that order: a runner
 // that was never noted never got its launch, so it ends by itself.
 func (l *Launcher) start(p *process) (io.WriteCloser, error) {
-	if err := l.makeRunnerDir(p.dir); err != nil {
+	if err := makeRunnerDir(p.dir, l.asRoot); err != nil {
 		return nil, err
 	}
 	p.stderr = newLines(l.log.With("runner", string(p.record.Runner)))
@@ -153,8 +153,8 @@ func (l *Launcher) watch(p *process) {
 	}
 	exit := l.exit(p, end)
 	l.forget(p)
-	l.report(exit)
-	l.clean(p)
+	l.exits.report(exit)
+	clean(p, l.log)
 }
 
 // stop sends SIGTERM, and SIGKILL after grace; a second call changes nothing.
@@ -210,19 +210,6 @@ func (c *child) Wait() ending {
 		return ending{text: fmt.Sprint(err), code: -1}
 	}
 	return ending{text: s.String(), orderly: s.Success(), code: s.ExitCode()}
-}
-
-// report reports an exit, or keeps it for Run.
-func (l *Launcher) report(e faas.Exit) {
-	l.mu.Lock()
-	exited := l.exited
-	if exited == nil {
-		l.early = append(l.early, e)
-	}
-	l.mu.Unlock()
-	if exited != nil {
-		exited(e)
-	}
 }
 
 // exit describes the end of a process.

@@ -32,7 +32,7 @@ func New(o Options) (*Launcher, error) {
 // Then it starts nothing more, ends all runners (SIGTERM, SIGKILL 10 s later), and returns when none is left. exited must not
 // block long; the ends of processes that were taken over and ended before Run come first.
 func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit)) error {
-	l.reportTo(exited)
+	l.exits.reportTo(exited)
 	l.runCollector(ctx)
 	l.mu.Lock()
 	l.closing = true
@@ -47,23 +47,4 @@ func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit)) error {
 	l.alive.Wait()
 	l.unlock()
 	return nil
-}
-
-// reportTo reports exits to exited from now on, those of before Run first.
-func (l *Launcher) reportTo(exited func(faas.Exit)) {
-	for {
-		l.mu.Lock()
-		early := l.early
-		l.early = nil
-		if len(early) == 0 {
-			l.exited = exited
-		}
-		l.mu.Unlock()
-		if len(early) == 0 {
-			return
-		}
-		for _, e := range early {
-			exited(e)
-		}
-	}
 }

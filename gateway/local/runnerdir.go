@@ -1,25 +1,28 @@
 package local
 
-import "os"
+import (
+	"log/slog"
+	"os"
+)
 
 // groupOnly is for sources: code is for runners, not for everybody.
 const groupOnly = 0o750
 
 // makeRunnerDir makes a runner's own directory, which nobody else may enter.
-func (l *Launcher) makeRunnerDir(dir string) error {
+func makeRunnerDir(dir string, asRoot bool) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	if l.asRoot {
+	if asRoot {
 		return os.Lchown(dir, RunnerUID, RunnerUID)
 	}
 	return nil
 }
 
 // clean removes what is left of a runner on disk; the record last.
-func (l *Launcher) clean(p *process) {
+func clean(p *process, log *slog.Logger) {
 	if err := removeAll(p.dir); err != nil {
-		l.log.Warn("cannot remove the directory of a runner that is gone", "runner", string(p.record.Runner), "error", err)
+		log.Warn("cannot remove the directory of a runner that is gone", "runner", string(p.record.Runner), "error", err)
 		return
 	}
 	_ = os.Remove(p.dir + recordSuffix)

@@ -11,26 +11,17 @@ import (
 const (
 	maxCyclic  = 8  // references on a cycle
 	maxMethods = 40 // methods of a type
-	maxShare   = 16 // references on a cycle of all in the module, in percent
+	maxShare   = 6  // references on a cycle of all in the module, in percent
 )
 
 // Packages that do not keep to the limits yet: none may get worse.
 var (
 	cyclicUntilNow = map[string]int{
-		"davit/e2e/bench/cluster":      51,
-		"davit/gateway/embedded":       16,
-		"davit/gateway/hub":            36,
-		"davit/gateway/kube":           35,
-		"davit/gateway/local":          30,
-		"davit/internal/blob":          14,
-		"davit/internal/blob/blobtest": 13,
+		"davit/e2e/bench/cluster": 51,
 	}
 	methodsUntilNow = map[string]int{
-		"davit/gateway/hub":   72,
-		"davit/gateway/kube":  60,
-		"davit/gateway/local": 48,
-		"davit/runner/park":   41,
-		"davit/runner/work":   70,
+		"davit/gateway/kube": 60,
+		"davit/runner/work":  70,
 	}
 )
 

@@ -17,10 +17,10 @@ import (
 	"strings"
 	"time"
 
-	"davit/internal/text"
-
 	"github.com/bmatcuk/doublestar/v4"
 	"golang.org/x/sys/unix"
+
+	"davit/internal/text"
 )
 
 const (
