@@ -22,17 +22,17 @@ type Answer struct {
 	Outcome  task.Outcome
 	Kind     string // of Body: "zip" or "file"; "" when there is none
 	Filename string // with "file": a base name, otherwise as the command chose it
-	// Body gives EOF only when size and SHA-256 are what the runner says, else
-	// io.ErrUnexpectedEOF: a part never looks whole. Read to its end, it frees the
-	// connection for the next call; closed before, it gives the connection up, not
-	// the invocation. Never nil; Close may be called at any time.
+	// Body is never nil. A Read returns EOF only if size and SHA-256 are those that the
+	// runner sent, else io.ErrUnexpectedEOF. When Body has been read to its end, the
+	// connection is free for the next call. Close before that closes the connection,
+	// and leaves the invocation alone. Close may be called at any time.
 	Body io.ReadCloser
 }
 
 const maxFilename = 1024
 
-// newAnswer reads an answer's head. finish is called once: with true when the whole
-// body was read, with false when the connection is no good for another answer.
+// newAnswer reads an answer's head. The answer calls finish once: with true when the
+// whole body was read, with false when the connection cannot be used again.
 func newAnswer(resp *http.Response, runner faas.RunnerID, finish func(whole bool)) (*Answer, error) {
 	a, err := parseAnswer(resp)
 	if err != nil {
@@ -58,21 +58,21 @@ func parseAnswer(resp *http.Response) (*Answer, error) {
 	switch a.Kind {
 	case "":
 		if resp.ContentLength != 0 {
-			return nil, errors.New("an answer has a body of no kind")
+			return nil, errors.New("the answer has a body and no " + task.HeaderBody)
 		}
 	case "zip":
 	case "file":
 		a.Filename, err = url.PathUnescape(resp.Header.Get(task.HeaderFilename))
 		if err != nil || a.Filename == "" || len(a.Filename) > maxFilename || strings.ContainsAny(a.Filename, "/\x00") {
-			return nil, errors.New("an answer's file has no good name")
+			return nil, fmt.Errorf("%s of the answer is no file name", task.HeaderFilename)
 		}
 	default:
-		return nil, fmt.Errorf("an answer's body is %.20q", a.Kind)
+		return nil, fmt.Errorf("%s of the answer is %.20q", task.HeaderBody, a.Kind)
 	}
 	return a, nil
 }
 
-// verified is a result that ends well only when it is whole.
+// verified is a result that returns EOF only when it is whole.
 type verified struct {
 	resp   *http.Response
 	sum    hash.Hash
@@ -106,7 +106,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	return n, v.err
 }
 
-// Close gives up what was not read.
+// Close closes the connection unless the result was read to its end.
 func (v *verified) Close() error {
 	v.once.Do(func() { v.finish(false) })
 	return nil

@@ -11,28 +11,29 @@ import (
 	"davit/internal/task"
 )
 
-// Attach waits until a connected runner holds the invocation and then for its
-// outcome, until ctx ends; ctx has no hold on the answer's body. It may be called
-// for the same invocation several times. ErrGone: its runner says that it does not
-// hold it: it was acknowledged, or given back before its commit was complete.
+// Attach waits until a connected runner owns the invocation, and then for the
+// invocation's outcome. ctx bounds both waits, not the reading of the answer's body.
+// Attach may be called several times for one invocation. ErrGone: the runner does
+// not own the invocation any more, because the invocation was acknowledged, or
+// released before its commit was complete.
 func (h *Hub) Attach(ctx context.Context, id faas.InvocationID) (*Answer, error) {
 	for {
-		r, c, err := h.roster.seek(ctx, id)
+		r, c, err := h.roster.waitForOwner(ctx, id)
 		if err != nil {
 			return nil, fmt.Errorf("attach to %s: %w", id, err)
 		}
 		ans, err := h.attach(ctx, r, c, id)
 		switch {
 		case err == nil:
-			h.roster.resolve(id)
+			h.roster.clearInDoubt(id)
 			return ans, nil
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("attach to %s: %w", id, ctx.Err())
 		case !errors.Is(err, ErrAway):
-			h.roster.resolve(id)
+			h.roster.clearInDoubt(id)
 			return nil, fmt.Errorf("attach to %s: %w", id, err)
 		}
-		select { // the runner may be back at once, over a connection that does not last either
+		select { // the runner may dial in again at once, with a connection that breaks again
 		case <-c.done:
 		case <-ctx.Done():
 		case <-time.After(retryAttach):
@@ -51,14 +52,15 @@ func (h *Hub) attach(ctx context.Context, r *runner, c *control, id faas.Invocat
 	return newAnswer(resp, r.hello.Runner, func(bool) { release() })
 }
 
-// resolve ends the doubt about an invocation that its runner has spoken of.
-func (o *roster) resolve(id faas.InvocationID) {
+// clearInDoubt forgets that the invocation is in doubt, because its runner has answered.
+func (o *roster) clearInDoubt(id faas.InvocationID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.doubts, id)
+	delete(o.inDoubt, id)
 }
 
-// open makes a request whose answer's body outlives ctx: release ends it.
+// open sends a request. The response's body may be read after ctx has ended, until
+// release is called.
 func (h *Hub) open(ctx context.Context, c *control, path string) (resp *http.Response, release func(), err error) {
 	own, cancel := context.WithCancel(h.life)
 	stop := context.AfterFunc(ctx, cancel)

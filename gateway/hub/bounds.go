@@ -3,7 +3,7 @@ package hub
 import "time"
 
 const (
-	forgetAfter  = 2 * time.Minute // a runner that left, and what it held
+	forgetAfter  = 2 * time.Minute // for a runner that left, and the invocations that it owned
 	controlGrace = 10 * time.Second
 )
 

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	takeWithin  = time.Second // for a runner to say whether it takes a call
+	takeWithin  = time.Second // for a runner to take or refuse a call
 	maxInterim  = 5           // 1xx answers before a final one
 	continueMsg = "HTTP/1.1 100 Continue\r\n\r\n"
 )
 
-// silence is how long the runner may say nothing on this connection, 0 for ever. The
-// kernel notices a peer that is dead; this is for connections that something between
-// keeps alive although nothing passes any more.
+// silence returns how long the runner may send nothing on this connection; 0: for
+// ever. The kernel notices a dead peer. This bound is for a connection that a proxy
+// between the two keeps open although it passes no data.
 func (p phase) silence() time.Duration {
 	switch p {
 	case offered:
@@ -37,7 +37,7 @@ func newConn(nc net.Conn, r *runner) *conn {
 	return &conn{net: nc, runner: r, limit: limit, br: bufio.NewReader(limit)}
 }
 
-// begin makes the connection that of a new call.
+// begin resets the connection for a new call.
 func (c *conn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *conn) begin() {
 	c.bound(offered.silence())
 }
 
-// rest makes the connection one that waits for its next call, for as long as it takes.
+// rest lets the connection wait for its next call without a deadline.
 func (c *conn) rest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,14 +53,14 @@ func (c *conn) rest() {
 	c.bound(0)
 }
 
-// wasTaken reports whether the runner took the call, so that it tells of it.
+// wasTaken reports whether the runner took the call and therefore sends events about it.
 func (c *conn) wasTaken() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.phase >= taken
 }
 
-// advance notes that the call is that far, unless it was further.
+// advance sets the call's phase to p unless a later one is set.
 func (c *conn) advance(p phase) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,7 +70,7 @@ func (c *conn) advance(p phase) {
 	}
 }
 
-// listening is called before a read that may wait for the runner.
+// listening renews the deadline, before a read of the answer.
 func (c *conn) listening() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,14 +79,14 @@ func (c *conn) listening() {
 	}
 }
 
-// hurry bounds the silence of a runner whose answer, if there is one, has been sent.
-func (c *conn) hurry() {
+// boundAnswer sets a deadline of takeWithin: the runner has sent its answer already, if any.
+func (c *conn) boundAnswer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bound(takeWithin)
 }
 
-// interrupt ends what is being read or written, and what would be until the next call.
+// interrupt ends reads and writes that are under way, and all later ones until begin.
 func (c *conn) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,7 +94,7 @@ func (c *conn) interrupt() {
 	_ = c.net.SetDeadline(time.Unix(1, 0))
 }
 
-// bound sets the deadline for what is read and written from now on. c.mu is held.
+// bound sets the deadline of reads and writes. The caller holds c.mu.
 func (c *conn) bound(d time.Duration) {
 	var at time.Time
 	if d > 0 {
@@ -105,7 +105,7 @@ func (c *conn) bound(d time.Duration) {
 	}
 }
 
-// taken reads the 100 that says that the runner took the call.
+// taken reads the status 100 by which the runner takes the call.
 func (c *conn) taken() error {
 	c.limit.left = maxHead
 	b, err := c.br.Peek(len(continueMsg))
@@ -113,7 +113,7 @@ func (c *conn) taken() error {
 		_, err = c.br.Discard(len(continueMsg))
 		return err
 	}
-	resp, err := http.ReadResponse(c.br, nil) //nolint:bodyclose // it has none that anybody reads
+	resp, err := http.ReadResponse(c.br, nil) //nolint:bodyclose // nothing reads its body
 	switch {
 	case err != nil:
 		return err
@@ -139,10 +139,10 @@ func (c *conn) final() (*http.Response, error) {
 			return resp, nil
 		}
 	}
-	return nil, errChatter
+	return nil, errTooManyInterim
 }
 
-// paced is a body that may not stall when nothing is left that it could wait for.
+// paced is an answer's body whose reads have a deadline once the command has ended.
 type paced struct {
 	io.ReadCloser
 	conn *conn

@@ -17,13 +17,13 @@ import (
 
 const (
 	pingEvery     = 5 * time.Second
-	answerWithin  = 10 * time.Second // for what a runner can answer at once
+	answerWithin  = 10 * time.Second // for a request that a runner can answer at once
 	maxEvent      = 8 << 20
 	streamWindow  = 512 << 10
-	runnerAddress = "runner:80" // goes nowhere: the connection is there already
+	runnerAddress = "runner:80" // never dialled: the connection exists already
 )
 
-// newControl begins HTTP/2 on a connection whose other end is the server.
+// newControl begins HTTP/2 on a connection, as its client.
 func newControl(ctx context.Context, nc net.Conn) (*control, error) {
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
@@ -46,13 +46,13 @@ func newControl(ctx context.Context, nc net.Conn) (*control, error) {
 	return &control{net: nc, http: cc, done: make(chan struct{})}, nil
 }
 
-// cut ends the connection and everything on it.
+// cut closes the connection and so ends all requests on it.
 func (c *control) cut() {
 	_ = c.http.Close()
 	_ = c.net.Close()
 }
 
-// send makes one request. The caller closes the answer's body.
+// send sends one request. The caller closes the response's body.
 func (c *control) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+runnerAddress+path, bytes.NewReader(body))
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *control) send(ctx context.Context, method, path string, body []byte) (*
 	return c.http.RoundTrip(req)
 }
 
-// order makes one request that is answered at once and without a body.
+// order sends one request that the runner answers at once, without a body.
 func (c *control) order(ctx context.Context, method, path string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -73,7 +73,7 @@ func (c *control) order(ctx context.Context, method, path string, body []byte) e
 	return statusError(resp)
 }
 
-// statusError translates what a runner answers to anything about an invocation.
+// statusError returns the error for a response's status: ErrGone for 404, nil for 2xx.
 func statusError(resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusNotFound:
@@ -84,7 +84,7 @@ func statusError(resp *http.Response) error {
 	return nil
 }
 
-// events asks for the stream of events; its head must come at once.
+// events requests the stream of events. The response's head must arrive within answerWithin.
 func (c *control) events(ctx context.Context) (*http.Response, error) {
 	late := time.AfterFunc(answerWithin, c.cut)
 	resp, err := c.send(ctx, http.MethodGet, task.PathEvents, nil)
@@ -99,7 +99,7 @@ func (c *control) events(ctx context.Context) (*http.Response, error) {
 	return resp, nil
 }
 
-// readLine returns the next line without its end. What it returns is valid until the next read.
+// readLine returns the next line without its end. The line is valid until the next read.
 func readLine(br *bufio.Reader, most int) ([]byte, error) {
 	line, err := br.ReadSlice('\n')
 	if !errors.Is(err, bufio.ErrBufferFull) {
@@ -116,7 +116,7 @@ func readLine(br *bufio.Reader, most int) ([]byte, error) {
 	return bytes.TrimSuffix(long, []byte("\n")), err
 }
 
-// parseEvent reads an event and refuses one that speaks of what is not the runner's.
+// parseEvent reads an event. It refuses an event with a record of another revision or invocation.
 func parseEvent(line []byte, ref faas.RevisionRef) (*task.Event, error) {
 	var e task.Event
 	if err := json.Unmarshal(line, &e); err != nil {

@@ -19,22 +19,22 @@ const (
 	chunkHead = 8 // room for streamBuffer in hex and a line end
 )
 
-var errCutShort = errors.New("the runner stopped listening, perhaps since it has answered")
+var errCutShort = errors.New("the runner closed the connection for input, perhaps because it has answered")
 
-// exchange is one call on a slot's connection: an HTTP/1.1 client that tells apart
-// what http.Transport does not. While a stream is sent, a second goroutine listens
-// for an early answer.
+// exchange is one call on a slot's connection. It is an HTTP/1.1 client of its own
+// because http.Transport does not report whether the end of a body was sent. While a
+// stream is sent, a second goroutine waits for an early answer.
 type exchange struct {
 	slot      *Slot
 	conn      *conn
 	body      Body
-	assumed   bool          // the hub takes it that the runner holds the invocation
+	assumed   bool          // the hub assumes that the runner owns the invocation
 	committed bool          // the runner may have the end of the body
-	heard     chan struct{} // closed when the listener heard something; nil: nobody listens
+	answered  chan struct{} // closed when the listener has ended; nil: there is no listener
 }
 
-// offer sends all that may be sent before the runner took the call, in one write,
-// and waits for it to take it.
+// offer sends the request's head, the task and a small body in one write, and waits
+// until the runner takes the call.
 func (x *exchange) offer(ctx context.Context, t *task.Task) error {
 	encoded, err := task.EncodeTask(t)
 	if err != nil {
@@ -70,8 +70,8 @@ func (x *exchange) offer(ctx context.Context, t *task.Task) error {
 	return nil
 }
 
-// stream sends the body's stream. errCutShort says that it was stopped by what the
-// runner sent or by an interruption.
+// stream sends the body's stream. errCutShort: an early answer or an interruption
+// stopped it.
 func (x *exchange) stream() error {
 	x.listen()
 	if err := sock.UserTimeout(x.conn.net, sock.SlowAfter); err != nil {
@@ -92,14 +92,14 @@ func (x *exchange) pump(buf []byte) error {
 	for sent := int64(0); ; {
 		n, err := x.body.Stream.Read(buf[chunkHead : len(buf)-len(lineEnd)])
 		select {
-		case <-x.heard:
+		case <-x.answered:
 			return errCutShort
 		default:
 		}
 		sent += int64(n)
 		switch size := x.body.Size; {
 		case size >= 0 && sent > size:
-			return &BodyError{fmt.Errorf("it has more than the %d bytes it was to have", size)}
+			return &BodyError{fmt.Errorf("it has more than %d bytes, the size it was announced with", size)}
 		case err == io.EOF && size > sent:
 			return &BodyError{io.ErrUnexpectedEOF}
 		case err != nil && err != io.EOF:
@@ -125,23 +125,23 @@ func (x *exchange) sendChunk(buf []byte, n int) error {
 	return err
 }
 
-// listen hears the first byte of an early answer, or that the connection broke, and
-// stops what is being written then.
+// listen starts the listener: when the first byte of an answer arrives or the
+// connection breaks, the listener interrupts the write that is under way.
 func (x *exchange) listen() {
-	x.heard = make(chan struct{})
+	x.answered = make(chan struct{})
 	go func() {
-		defer close(x.heard)
+		defer close(x.answered)
 		x.conn.limit.left = maxHead
-		_, _ = x.conn.br.Peek(1) // its error comes again with the next read
+		_, _ = x.conn.br.Peek(1) // the next read returns its error again
 		_ = x.conn.net.SetWriteDeadline(time.Unix(1, 0))
 	}()
 }
 
-// hush waits for the listener to be gone, which hears an answer, the connection's end
-// or its deadline.
-func (x *exchange) hush() {
-	if x.heard != nil {
-		<-x.heard
+// waitForListener waits until the listener has ended: at an answer, or when the
+// connection breaks or reaches its deadline.
+func (x *exchange) waitForListener() {
+	if x.answered != nil {
+		<-x.answered
 	}
 }
 
@@ -149,7 +149,7 @@ func (x *exchange) hush() {
 func (x *exchange) commit() error {
 	x.assumed = true
 	x.conn.advance(sent)
-	x.slot.roster.assume(x.conn.runner, x.slot.invocation)
+	x.slot.roster.assumeOwner(x.conn.runner, x.slot.invocation)
 	n, err := io.WriteString(x.conn.net, bodyEnd)
 	x.committed = err == nil || n >= len(bodyEnd)
 	if x.committed {

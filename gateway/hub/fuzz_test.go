@@ -43,7 +43,7 @@ func FuzzHello(f *testing.F) {
 		req.Header.Set("Authorization", "Bearer t")
 		req.Header[task.HeaderRevision] = []string{ref}
 		req.Header[task.HeaderLinkKind] = []string{kind}
-		hello, link, err := h.hear(httptest.NewRecorder(), req)
+		hello, link, err := h.readHello(httptest.NewRecorder(), req)
 		if err != nil {
 			return
 		}

@@ -19,14 +19,15 @@ const (
 	maxDescription = 256
 )
 
-// The statuses of refusals that are not about the request's form.
+// The statuses of refusals: a runner with statusFinal ends, with statusLinked it is
+// connected already, with statusLater it tries again.
 const (
 	statusFinal  = http.StatusForbidden
 	statusLinked = http.StatusConflict
 	statusLater  = http.StatusServiceUnavailable
 )
 
-// refusal is why a runner is not let in; it is read in the runner's log.
+// refusal is why a runner is refused. The runner logs the detail.
 type refusal struct {
 	status int
 	detail string
@@ -50,7 +51,7 @@ func parseRef(s string) (faas.RevisionRef, error) {
 	return ref, nil
 }
 
-// parseHello reads a hello and checks every word of it that the hub relies on.
+// parseHello reads a hello and checks every field of it that the hub uses.
 func parseHello(body []byte, ref faas.RevisionRef, kind task.LinkKind) (*task.Hello, error) {
 	var hello task.Hello
 	if err := json.Unmarshal(body, &hello); err != nil {

@@ -167,7 +167,7 @@ func hostileSlot(t *testing.T, h *Hub) (*Slot, net.Conn) {
 	}
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
-	return h.roster.pop(r, &Want{Ref: r.hello.Ref(), Invocation: "01912d68-783e-7a0a-9d5c-6d0c5e5f3a11"}), far
+	return h.roster.claimFrom(r, &Want{Ref: r.hello.Ref(), Invocation: "01912d68-783e-7a0a-9d5c-6d0c5e5f3a11"}), far
 }
 
 func invokeHostile(t *testing.T, s *Slot) error {

@@ -1,15 +1,17 @@
-// Package hub holds the runners that dialled in and parked: who they are, which
-// slots they have free, and which invocations they hold. It claims slots, sends
-// tasks over them, attaches to invocations that a runner holds, and passes on
-// what runners tell.
+// Package hub keeps the connections of the runners that dialled in: the free
+// slots of each runner, and the invocations that it owns. The hub claims slots,
+// sends tasks over them, attaches to invocations that a runner owns, and reports
+// the runners' events to an Observer.
 //
-// It decides nothing: whether a call is tried again, what an invocation's end is
-// and who hears of it is the dispatcher's. It keeps nothing on disk; everything
-// it knows, runners say again when they dial in. A runner is not trusted beyond
-// its revision: whatever it sends is bounded and checked.
+// The hub makes no decision about a call: package dispatch decides whether a call
+// is tried again and what its outcome is. The hub stores nothing: a runner sends
+// everything that the hub knows of it again when it dials in. The hub trusts a
+// runner with its own revision only: everything that a runner sends is bounded
+// and checked.
 //
-// Start at Hub.Claim and Slot.Invoke, the way of every call; park.go is how
-// runners get in, runner.go what the hub knows of one, pool.go who gets a slot.
+// Start at Hub.Claim and Slot.Invoke, which every call goes through. park.go lets
+// runners in, runner.go keeps what the hub knows of one runner, pool.go decides
+// which call gets a slot.
 package hub
 
 import (
@@ -27,19 +29,19 @@ import (
 
 const (
 	sweepEvery   = 5 * time.Second
-	doubtFor     = 10 * time.Minute
+	inDoubtFor   = 10 * time.Minute
 	streamBuffer = 64 << 10
 )
 
-// New returns a hub without runners. Runners that connect before Run has begun wait for it.
+// New returns a hub without runners. A runner that connects before Run begins waits for Run.
 func New(opts Options) *Hub {
 	h := &Hub{
 		opts:    opts,
 		log:     opts.Log,
 		started: make(chan struct{}),
 		roster: &roster{
-			pools: map[faas.RevisionRef]*pool{}, runners: map[faas.RunnerID]*runner{}, holders: map[faas.InvocationID]*runner{},
-			doubts: map[faas.InvocationID]doubt{}, seekers: map[faas.InvocationID]*seeker{},
+			pools: map[faas.RevisionRef]*pool{}, runners: map[faas.RunnerID]*runner{}, owners: map[faas.InvocationID]*runner{},
+			inDoubt: map[faas.InvocationID]inDoubt{}, ownerWaits: map[faas.InvocationID]*ownerWait{},
 		},
 	}
 	if h.log == nil {
@@ -50,19 +52,20 @@ func New(opts Options) *Hub {
 	return h
 }
 
-// Handler serves POST /park, for a net/http server with HTTP/1.1 on a listener of its own, or shared with MultipartHandler
-// and the store's paths. The server should set
-// ReadHeaderTimeout and MaxHeaderBytes; the handler sets its own deadlines for the
-// rest. The server's Shutdown does not touch parked connections: Run does.
+// Handler serves POST /park with HTTP/1.1. Its net/http server may also serve
+// MultipartHandler and the store's paths. The server should set ReadHeaderTimeout
+// and MaxHeaderBytes; the handler sets all other deadlines. The server's Shutdown
+// leaves parked connections open: Run closes them.
 func (h *Hub) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathPark, h.servePark)
 	return mux
 }
 
-// Run lets runners in, reports what they do to observer, and looks after the parked connections until ctx ends. Then it closes
-// them all and returns when nothing of the hub runs any more. Calls of Invoke that are under way
-// then end as their state is: ErrNotRun or ErrInDoubt.
+// Run lets runners in, reports their events to observer, and drops dead parked
+// connections until ctx ends. Then it closes all connections and returns when the
+// hub's goroutines have ended. An Invoke that is under way then returns ErrNotRun
+// before its commit, ErrInDoubt after it.
 func (h *Hub) Run(ctx context.Context, observer Observer) error {
 	h.observe = observer
 	close(h.started)
@@ -80,7 +83,7 @@ func (h *Hub) Run(ctx context.Context, observer Observer) error {
 	}
 }
 
-// close lets nobody in any more and cuts every connection.
+// close refuses all further runners and closes every connection.
 func (h *Hub) close() {
 	h.end()
 	h.roster.mu.Lock()
@@ -96,7 +99,8 @@ func (h *Hub) close() {
 	}
 }
 
-// sweep drops idle connections that died unnoticed, and runners that are gone for long.
+// sweep drops idle connections that broke without an error so far, and runners
+// that have been away for forgetAfter.
 func (o *roster) sweep(now time.Time) {
 	for _, c := range o.idle() {
 		if sock.Quiet(c.net) {
@@ -114,10 +118,10 @@ func (o *roster) sweep(now time.Time) {
 	for _, r := range o.runners {
 		o.forget(r, now)
 	}
-	maps.DeleteFunc(o.doubts, func(_ faas.InvocationID, d doubt) bool { return now.Sub(d.since) > doubtFor })
+	maps.DeleteFunc(o.inDoubt, func(_ faas.InvocationID, d inDoubt) bool { return now.Sub(d.since) > inDoubtFor })
 }
 
-// idleConn is an idle connection as it was when it was listed.
+// idleConn is an idle connection and how often it had been claimed when it was listed.
 type idleConn struct {
 	*conn
 	uses int

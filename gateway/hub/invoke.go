@@ -10,15 +10,16 @@ import (
 	"davit/internal/task"
 )
 
-// Invoke sends the task and the body, and returns the answer once the command has
-// ended. Nothing of Body.Stream is read before the runner took the call, and none
-// after Invoke returned. commit (nil: none) is called when everything but the end
-// of the body is with the runner; if it fails, nothing runs and the error is
-// ErrNotRun and commit's. Other errors: ErrRefused, ErrNotRun, ErrInDoubt, *BodyError.
+// Invoke sends the task and the body, and returns the answer when the command has
+// ended. Invoke reads Body.Stream only after the runner took the call, and not after
+// it returned. It calls commit (nil: none) when the runner has everything but the end
+// of the body. If commit fails, nothing runs and the error is ErrNotRun and commit's.
+// Other errors: ErrRefused, ErrNotRun, ErrInDoubt, *BodyError.
 //
-// When ctx ends before the commit the call ends as with ErrNotRun; after it the
-// command goes on, and the error is ErrInDoubt and ctx's. Either waits for a Read of
-// Body.Stream that is under way. ctx has no hold on the answer's body.
+// If ctx ends before the commit, the error is ErrNotRun and ctx's. If ctx ends after
+// it, the command goes on, and the error is ErrInDoubt and ctx's. Either way Invoke
+// waits for a Read of Body.Stream that is under way. ctx does not bound the reading
+// of the answer's body.
 func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(context.Context) error) (*Answer, error) {
 	if !s.used.CompareAndSwap(false, true) {
 		return nil, fmt.Errorf("invoke %s: the slot was used already: %w", s.invocation, ErrNotRun)
@@ -29,22 +30,22 @@ func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(
 		return ans, nil
 	}
 	s.roster.discard(s)
-	x.hush()
+	x.waitForListener()
 	switch {
 	case errors.Is(err, ErrInDoubt):
-		s.roster.doubt(s.conn.runner, s.invocation)
+		s.roster.markInDoubt(s.conn.runner, s.invocation)
 	case x.assumed:
 		s.roster.settleGone(s.conn.runner, s.invocation, ErrGone)
 	}
 	return nil, fmt.Errorf("invoke %s on %s: %w", s.invocation, s.conn.runner.hello.Runner, err)
 }
 
-// call is Invoke without what follows an error.
+// call does the work of Invoke, except the clean-up after an error.
 func (x *exchange) call(ctx context.Context, t *task.Task, commit func(context.Context) error) (*Answer, error) {
 	x.conn.begin()
 	stop := context.AfterFunc(ctx, x.conn.interrupt)
 	resp, err := x.run(ctx, t, commit) //nolint:bodyclose // the answer closes it
-	if !stop() && err == nil {         // answered at the moment of being interrupted
+	if !stop() && err == nil {         // the answer came as ctx ended
 		err = x.broken(ctx, ctx.Err())
 	}
 	if err != nil {
@@ -52,7 +53,7 @@ func (x *exchange) call(ctx context.Context, t *task.Task, commit func(context.C
 	}
 	ans, err := newAnswer(resp, x.conn.runner.hello.Runner, x.finish(resp))
 	if err == nil && !x.committed && ans.Outcome.Reason == "" {
-		err = errors.New("it succeeded without its input")
+		err = errors.New("the runner reports success before it has the whole input")
 	}
 	if err != nil {
 		return nil, x.broken(ctx, err)
@@ -68,7 +69,7 @@ func (x *exchange) run(ctx context.Context, t *task.Task, commit func(context.Co
 	if x.body.Stream != nil {
 		switch err := x.stream(); {
 		case errors.Is(err, errCutShort):
-			return x.lastWord(ctx)
+			return x.earlyAnswer(ctx)
 		case err != nil:
 			return nil, err
 		}
@@ -82,18 +83,18 @@ func (x *exchange) run(ctx context.Context, t *task.Task, commit func(context.Co
 		}
 	}
 	if err := x.commit(); err != nil {
-		return x.lastWord(ctx)
+		return x.earlyAnswer(ctx)
 	}
 	return x.answer(ctx)
 }
 
-// lastWord reads the answer of a runner that stopped listening.
-func (x *exchange) lastWord(ctx context.Context) (*http.Response, error) {
-	x.conn.hurry()
+// earlyAnswer reads the answer of a runner that closed the connection for input.
+func (x *exchange) earlyAnswer(ctx context.Context) (*http.Response, error) {
+	x.conn.boundAnswer()
 	return x.answer(ctx)
 }
 
-// broken says what a call is that got no answer.
+// broken returns the error of a call without an answer: ErrNotRun or ErrInDoubt, and its cause.
 func (x *exchange) broken(ctx context.Context, cause error) error {
 	if err := ctx.Err(); err != nil {
 		cause = err
@@ -106,7 +107,7 @@ func (x *exchange) broken(ctx context.Context, cause error) error {
 
 // answer reads the final answer's head.
 func (x *exchange) answer(ctx context.Context) (*http.Response, error) {
-	x.hush()
+	x.waitForListener()
 	resp, err := x.conn.final()
 	if err != nil {
 		return nil, x.broken(ctx, err)
@@ -123,7 +124,8 @@ func (x *exchange) answer(ctx context.Context) (*http.Response, error) {
 	}
 }
 
-// finish returns what is to be done when the answer's body was read to its end, or not.
+// finish returns the function to call after the answer's body was read: it parks the
+// connection again if the body is whole and the runner is warm, else it closes it.
 func (x *exchange) finish(resp *http.Response) func(whole bool) {
 	return func(whole bool) {
 		r := x.conn.runner

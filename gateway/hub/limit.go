@@ -7,11 +7,11 @@ import (
 )
 
 var (
-	errHeadTooLarge = fmt.Errorf("the head of an answer has more than %d bytes", maxHead)
-	errChatter      = errors.New("too many interim answers")
+	errHeadTooLarge   = fmt.Errorf("the head of an answer has more than %d bytes", maxHead)
+	errTooManyInterim = errors.New("too many interim answers")
 )
 
-// limitReader bounds what a head may have; a body has no bound here.
+// limitReader bounds the size of an answer's head. It does not bound a body.
 type limitReader struct {
 	r    io.Reader
 	left int64

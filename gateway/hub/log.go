@@ -10,10 +10,11 @@ import (
 	"davit/internal/task"
 )
 
-// Log returns the invocation's log from that byte on: what there is now, or with
-// follow to the call's end; ctx has no hold on it once it is there. Close it. ErrAway, ErrGone.
+// Log returns the invocation's log from the byte at offset from on: up to now, or with
+// follow up to the end of the invocation. ctx bounds the request, not the reading. The
+// caller closes the log. ErrAway, ErrGone.
 func (h *Hub) Log(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error) {
-	r, c := h.roster.holder(id)
+	r, c := h.roster.owner(id)
 	if r == nil {
 		return nil, fmt.Errorf("log of %s: %w", id, ErrAway)
 	}

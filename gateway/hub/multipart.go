@@ -16,7 +16,8 @@ import (
 // partsWithin is how long the store may take to make an object of its parts.
 const partsWithin = 2 * time.Minute
 
-// MultipartHandler serves task.PathParts: runners that this hub knows ask p for the URLs of multipart uploads.
+// MultipartHandler serves task.PathParts: a runner that is connected here requests
+// the URLs of a multipart upload, and its completion, from p.
 func (h *Hub) MultipartHandler(p Parter) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathParts+"{id}", func(w http.ResponseWriter, req *http.Request) { h.servePartsWanted(p, w, req) })
@@ -26,7 +27,7 @@ func (h *Hub) MultipartHandler(p Parter) http.Handler {
 
 func (h *Hub) servePartsWanted(p Parter, w http.ResponseWriter, req *http.Request) {
 	var wanted task.PartsWanted
-	id, err := h.hearOf(w, req, &wanted)
+	id, err := h.readPartsRequest(w, req, &wanted)
 	var parts *task.Parts
 	if err == nil {
 		ctx, cancel := context.WithTimeout(req.Context(), partsWithin)
@@ -34,30 +35,31 @@ func (h *Hub) servePartsWanted(p Parter, w http.ResponseWriter, req *http.Reques
 		parts, err = p.BeginParts(ctx, id, wanted)
 	}
 	if err != nil {
-		h.turnAwayParts(w, req, err)
+		h.refuseParts(w, req, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(parts) // the runner asks again for what it did not get
+	_ = json.NewEncoder(w).Encode(parts) // if this fails, the runner requests them again
 }
 
 func (h *Hub) servePartsDone(p Parter, w http.ResponseWriter, req *http.Request) {
 	var done task.PartsDone
-	id, err := h.hearOf(w, req, &done)
+	id, err := h.readPartsRequest(w, req, &done)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(req.Context(), partsWithin)
 		defer cancel()
 		err = p.CompleteParts(ctx, id, done)
 	}
 	if err != nil {
-		h.turnAwayParts(w, req, err)
+		h.refuseParts(w, req, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// hearOf reads what a runner asks about an invocation that runners of its revision hold.
-func (h *Hub) hearOf(w http.ResponseWriter, req *http.Request, into any) (faas.InvocationID, error) {
+// readPartsRequest reads a runner's request about an invocation that a connected
+// runner of its revision owns.
+func (h *Hub) readPartsRequest(w http.ResponseWriter, req *http.Request, into any) (faas.InvocationID, error) {
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
 		return "", err
 	}
@@ -73,20 +75,20 @@ func (h *Hub) hearOf(w http.ResponseWriter, req *http.Request, into any) (faas.I
 	if err != nil {
 		return "", refuse(http.StatusBadRequest, "%v", err)
 	}
-	if r, _ := h.roster.holder(id); r == nil || r.hello.Ref() != ref {
-		return "", refuse(http.StatusNotFound, "no runner of %s that is connected here holds %s", ref, id)
+	if r, _ := h.roster.owner(id); r == nil || r.hello.Ref() != ref {
+		return "", refuse(http.StatusNotFound, "no runner of %s that is connected to this gateway owns %s", ref, id)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, task.MaxParts))
 	if err == nil {
 		err = json.Unmarshal(body, into)
 	}
 	if err != nil {
-		return "", refuse(http.StatusBadRequest, "it cannot be read: %v", err)
+		return "", refuse(http.StatusBadRequest, "read body: %v", err)
 	}
 	return id, nil
 }
 
-func (h *Hub) turnAwayParts(w http.ResponseWriter, req *http.Request, err error) {
+func (h *Hub) refuseParts(w http.ResponseWriter, req *http.Request, err error) {
 	status := http.StatusInternalServerError
 	if r, ok := errors.AsType[*refusal](err); ok {
 		status = r.status
@@ -102,6 +104,6 @@ func (h *Hub) turnAwayParts(w http.ResponseWriter, req *http.Request, err error)
 			status = http.StatusServiceUnavailable
 		}
 	}
-	h.log.Warn("no parts for a runner", "from", req.RemoteAddr, "path", req.URL.Path, "status", status, "cause", err)
+	h.log.Warn("multipart upload refused", "from", req.RemoteAddr, "path", req.URL.Path, "status", status, "error", err)
 	http.Error(w, err.Error(), status)
 }

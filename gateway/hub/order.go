@@ -11,13 +11,14 @@ import (
 	"davit/internal/task"
 )
 
-// AckAll is Ack for many invocations, with one request a runner. Its error tells
-// of runners that did not hear it; they say again what they hold when they join.
+// AckAll acknowledges invocations, with one request for each runner: the runners
+// forget them. Its error names the requests that failed; a runner lists what it
+// still has when it joins again.
 func (h *Hub) AckAll(ctx context.Context, ids []faas.InvocationID) error {
 	byRunner := make(map[*control][]faas.InvocationID)
 	h.roster.mu.Lock()
 	for _, id := range ids {
-		if _, c := h.roster.connectedHolder(id); c != nil {
+		if _, c := h.roster.connectedOwner(id); c != nil {
 			byRunner[c] = append(byRunner[c], id)
 		}
 	}
@@ -35,28 +36,28 @@ func (h *Hub) AckAll(ctx context.Context, ids []faas.InvocationID) error {
 	return errors.Join(errs...)
 }
 
-// settleGone takes note when a runner said that it does not hold an invocation.
+// settleGone removes the runner as the invocation's owner if err is ErrGone.
 func (o *roster) settleGone(r *runner, id faas.InvocationID, err error) {
 	if errors.Is(err, ErrGone) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.unhold(r, id)
+		o.removeOwner(r, id)
 	}
 }
 
-// Cancel ends the invocation's command: SIGTERM, SIGKILL 10 s later. ErrAway, ErrGone.
+// Cancel ends the invocation's command with SIGTERM, and SIGKILL 10 s later. ErrAway, ErrGone.
 func (h *Hub) Cancel(ctx context.Context, id faas.InvocationID) error {
 	return h.orderFor(ctx, "cancel", http.MethodDelete, id, "")
 }
 
-// Keep makes the runner store the invocation's input at once, and its result
-// whatever its trigger says. ErrAway, ErrGone.
+// Keep makes the runner store the invocation's input at once, and later its result
+// even if the trigger does not keep results. ErrAway, ErrGone.
 func (h *Hub) Keep(ctx context.Context, id faas.InvocationID) error {
 	return h.orderFor(ctx, "keep", http.MethodPost, id, "/keep")
 }
 
 func (h *Hub) orderFor(ctx context.Context, what, method string, id faas.InvocationID, suffix string) error {
-	r, c := h.roster.holder(id)
+	r, c := h.roster.owner(id)
 	if r == nil {
 		return fmt.Errorf("%s %s: %w", what, id, ErrAway)
 	}
@@ -67,7 +68,7 @@ func (h *Hub) orderFor(ctx context.Context, what, method string, id faas.Invocat
 	return nil
 }
 
-// Drain makes a runner take no more and end when it is idle. ErrAway when it is not connected.
+// Drain makes a runner take no more calls and end when it is idle. ErrAway: it is not connected.
 func (h *Hub) Drain(ctx context.Context, id faas.RunnerID) error {
 	h.roster.mu.Lock()
 	r := h.roster.runners[id]
@@ -75,7 +76,7 @@ func (h *Hub) Drain(ctx context.Context, id faas.RunnerID) error {
 	if r != nil && r.control != nil {
 		c = r.control
 		r.draining = true
-		r.pool.rank(r)
+		r.pool.updateReady(r)
 	}
 	h.roster.mu.Unlock()
 	if c == nil {

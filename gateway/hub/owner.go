@@ -7,101 +7,103 @@ import (
 	"davit/internal/faas"
 )
 
-// hold notes that the runner holds an invocation. One that another revision's
-// runner holds it cannot take over.
-func (o *roster) hold(r *runner, id faas.InvocationID, sure bool) {
+// setOwner makes the runner the owner of an invocation, unless a runner of another
+// revision owns it.
+func (o *roster) setOwner(r *runner, id faas.InvocationID, sure bool) {
 	if id == "" {
 		return
 	}
-	if other := o.holders[id]; other != nil && other != r {
+	if other := o.owners[id]; other != nil && other != r {
 		if other.hello.Ref() != r.hello.Ref() {
 			return
 		}
 		delete(other.held, id)
 	}
-	o.holders[id] = r
+	o.owners[id] = r
 	r.held[id] = r.held[id] || sure
 	if r.control != nil {
-		o.answer(id, false)
+		o.endOwnerWait(id, false)
 	}
 }
 
-// assume notes that the runner was sent the end of an invocation's body.
-func (o *roster) assume(r *runner, id faas.InvocationID) {
+// assumeOwner makes the runner the owner before it has confirmed that: the end of
+// the invocation's body is about to be sent to it.
+func (o *roster) assumeOwner(r *runner, id faas.InvocationID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.hold(r, id, assumed)
+	o.setOwner(r, id, assumed)
 }
 
-// doubt notes that only the runner knows what became of an invocation.
-func (o *roster) doubt(r *runner, id faas.InvocationID) {
+// markInDoubt notes that only the runner knows the outcome of an invocation.
+func (o *roster) markInDoubt(r *runner, id faas.InvocationID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.doubts[id] = doubt{r, time.Now()}
+	o.inDoubt[id] = inDoubt{r, time.Now()}
 }
 
-// unhold notes that the runner does not hold an invocation.
-func (o *roster) unhold(r *runner, id faas.InvocationID) {
+// removeOwner notes that the runner does not own the invocation.
+func (o *roster) removeOwner(r *runner, id faas.InvocationID) {
 	delete(r.held, id)
-	if o.holders[id] == r {
-		delete(o.holders, id)
-		o.answer(id, true)
+	if o.owners[id] == r {
+		delete(o.owners, id)
+		o.endOwnerWait(id, true)
 	}
 }
 
-// resync lets go of what the runner does not hold any more. What it has not spoken
-// of yet is not meant: it may have been taken after the list was made.
-func (o *roster) resync(r *runner, now map[faas.InvocationID]bool) {
+// syncHeld removes the invocations that the runner has confirmed before and does not
+// list now. Invocations that it has not confirmed stay: the runner may have taken
+// them after it made the list.
+func (o *roster) syncHeld(r *runner, now map[faas.InvocationID]bool) {
 	for id, sure := range r.held {
 		if sure && !now[id] {
-			o.unhold(r, id)
+			o.removeOwner(r, id)
 		}
 	}
 }
 
-// Owner returns the connected runner that holds the invocation.
+// Owner returns the connected runner that owns the invocation.
 func (h *Hub) Owner(id faas.InvocationID) (faas.RunnerID, bool) {
-	r, _ := h.roster.holder(id)
+	r, _ := h.roster.owner(id)
 	if r == nil {
 		return "", false
 	}
 	return r.hello.Runner, true
 }
 
-// holder returns the connected runner that holds the invocation and its control
-// connection, or nil.
-func (o *roster) holder(id faas.InvocationID) (*runner, *control) {
+// owner returns the connected runner that owns the invocation, and the runner's
+// control connection, or nil.
+func (o *roster) owner(id faas.InvocationID) (*runner, *control) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.connectedHolder(id)
+	return o.connectedOwner(id)
 }
 
-func (o *roster) connectedHolder(id faas.InvocationID) (*runner, *control) {
-	if r := o.holders[id]; r != nil && r.control != nil {
+func (o *roster) connectedOwner(id faas.InvocationID) (*runner, *control) {
+	if r := o.owners[id]; r != nil && r.control != nil {
 		return r, r.control
 	}
 	return nil, nil
 }
 
-// seek waits until a runner is connected that holds the invocation, or that is the
-// one to ask, or that said that it does not hold it: ErrGone.
-func (o *roster) seek(ctx context.Context, id faas.InvocationID) (*runner, *control, error) {
+// waitForOwner waits until the invocation's owner is connected, or the runner that an
+// invocation in doubt was sent to. ErrGone: the runner does not own the invocation any more.
+func (o *roster) waitForOwner(ctx context.Context, id faas.InvocationID) (*runner, *control, error) {
 	for {
 		o.mu.Lock()
-		r, c := o.connectedHolder(id)
-		if d := o.doubts[id]; r == nil && d.runner != nil && d.runner.control != nil {
+		r, c := o.connectedOwner(id)
+		if d := o.inDoubt[id]; r == nil && d.runner != nil && d.runner.control != nil {
 			r, c = d.runner, d.runner.control
 		}
 		if r != nil {
 			o.mu.Unlock()
 			return r, c, nil
 		}
-		s := o.seekers[id]
+		s := o.ownerWaits[id]
 		if s == nil {
-			s = &seeker{found: make(chan struct{})}
-			o.seekers[id] = s
+			s = &ownerWait{found: make(chan struct{})}
+			o.ownerWaits[id] = s
 		}
-		s.waits++
+		s.waiters++
 		o.mu.Unlock()
 		select {
 		case <-s.found:
@@ -109,16 +111,16 @@ func (o *roster) seek(ctx context.Context, id faas.InvocationID) (*runner, *cont
 				return nil, nil, ErrGone
 			}
 		case <-ctx.Done():
-			o.unseek(id, s)
+			o.leaveOwnerWait(id, s)
 			return nil, nil, ctx.Err()
 		}
 	}
 }
 
-func (o *roster) unseek(id faas.InvocationID, s *seeker) {
+func (o *roster) leaveOwnerWait(id faas.InvocationID, s *ownerWait) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s.waits--; s.waits == 0 && o.seekers[id] == s {
-		delete(o.seekers, id)
+	if s.waiters--; s.waiters == 0 && o.ownerWaits[id] == s {
+		delete(o.ownerWaits, id)
 	}
 }

@@ -13,12 +13,10 @@ import (
 	"davit/internal/task"
 )
 
-// The bounds of what a runner may say when it dials in.
-const (
-	helloWithin = 10 * time.Second
-)
+// helloWithin is how long a runner may take to send its hello.
+const helloWithin = 10 * time.Second
 
-// servePark lets a runner in and turns its connection around.
+// servePark lets a runner in; from the upgrade on, the gateway is the connection's client.
 func (h *Hub) servePark(w http.ResponseWriter, req *http.Request) {
 	select {
 	case <-h.started:
@@ -27,45 +25,45 @@ func (h *Hub) servePark(w http.ResponseWriter, req *http.Request) {
 	}
 	ctrl := http.NewResponseController(w)
 	if err := ctrl.SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
-		h.log.Error("runner's hello has no deadline", "cause", err)
+		h.log.Error("runner's hello has no deadline", "error", err)
 	}
-	hello, kind, err := h.hear(w, req)
+	hello, kind, err := h.readHello(w, req)
 	if err == nil {
 		err = h.admit(hello, kind, req.Header)
 	}
 	if err != nil {
-		h.turnAway(w, req, err)
+		h.refuseRunner(w, req, err)
 		return
 	}
 	nc, rw, err := ctrl.Hijack()
 	if err != nil {
-		h.log.Error("runner's connection not taken over", "cause", err)
+		h.log.Error("runner's connection not upgraded", "error", err)
 		return
 	}
-	if err := h.turnAround(nc, rw.Reader.Buffered()); err != nil {
+	if err := h.upgrade(nc, rw.Reader.Buffered()); err != nil {
 		_ = nc.Close()
-		h.log.Info("runner's connection broke", "runner", hello.Runner, "cause", err)
+		h.log.Info("runner's connection broke", "runner", hello.Runner, "error", err)
 		return
 	}
-	h.enter(hello, kind, nc)
+	h.addConn(hello, kind, nc)
 }
 
-func (h *Hub) turnAway(w http.ResponseWriter, req *http.Request, err error) {
+func (h *Hub) refuseRunner(w http.ResponseWriter, req *http.Request, err error) {
 	status := http.StatusBadRequest
 	if r, ok := errors.AsType[*refusal](err); ok {
 		status = r.status
 	}
 	if status != statusLinked {
-		h.log.Warn("runner refused", "from", req.RemoteAddr, "status", status, "cause", err)
+		h.log.Warn("runner refused", "from", req.RemoteAddr, "status", status, "error", err)
 	}
 	w.Header().Set("Connection", "close")
 	http.Error(w, err.Error(), status)
 }
 
-// hear reads and checks a hello. The token is checked first: a stranger is not listened to.
-func (h *Hub) hear(w http.ResponseWriter, req *http.Request) (*task.Hello, task.LinkKind, error) {
+// readHello reads and checks a hello. It checks the token before it reads the body.
+func (h *Hub) readHello(w http.ResponseWriter, req *http.Request) (*task.Hello, task.LinkKind, error) {
 	if !strings.EqualFold(req.Header.Get("Upgrade"), task.Protocol) {
-		return nil, "", refuse(http.StatusBadRequest, "only %q is spoken here", task.Protocol)
+		return nil, "", refuse(http.StatusBadRequest, "the header Upgrade must be %q", task.Protocol)
 	}
 	ref, err := parseRef(req.Header.Get(task.HeaderRevision))
 	if err != nil {
@@ -92,7 +90,7 @@ func (h *Hub) hear(w http.ResponseWriter, req *http.Request) (*task.Hello, task.
 	return hello, kind, err
 }
 
-// admit refuses whom enter would not let in, while that can still be said.
+// admit refuses a runner that addConn would refuse, while an HTTP status can still be sent.
 func (h *Hub) admit(hello *task.Hello, kind task.LinkKind, head http.Header) error {
 	if kind == task.LinkControl {
 		for id := range strings.SplitSeq(head.Get(task.HeaderLinked), ",") {
@@ -107,10 +105,10 @@ func (h *Hub) admit(hello *task.Hello, kind task.LinkKind, head http.Header) err
 	return err
 }
 
-// turnAround answers 101; what the runner sent beyond its request is a fault.
-func (h *Hub) turnAround(nc net.Conn, unread int) error {
+// upgrade answers 101. It fails if the runner has sent more than its request.
+func (h *Hub) upgrade(nc net.Conn, unread int) error {
 	if unread > 0 {
-		return errors.New("it spoke before it was asked")
+		return errors.New("the runner sent data before the gateway's first request")
 	}
 	if err := sock.Tune(nc); err != nil {
 		return err
@@ -126,14 +124,14 @@ func (h *Hub) turnAround(nc net.Conn, unread int) error {
 	return nc.SetDeadline(time.Time{})
 }
 
-// enter makes the connection one of the runner's.
-func (h *Hub) enter(hello *task.Hello, kind task.LinkKind, nc net.Conn) {
+// addConn adds the connection to its runner, or closes it.
+func (h *Hub) addConn(hello *task.Hello, kind task.LinkKind, nc net.Conn) {
 	h.roster.mu.Lock()
 	r, err := h.roster.known(hello)
 	h.roster.mu.Unlock()
 	if err == nil && kind == task.LinkSlot {
 		if !h.roster.park(r, newConn(nc, r)) {
-			err = errors.New("no place for another slot")
+			err = errors.New("all slots of the runner have connections that are in use")
 		} else if h.roster.firstParked(r) {
 			h.observe.Parked(r.hello)
 		}
@@ -142,11 +140,11 @@ func (h *Hub) enter(hello *task.Hello, kind task.LinkKind, nc net.Conn) {
 	}
 	if err != nil {
 		_ = nc.Close()
-		h.log.Info("runner's connection not kept", "runner", hello.Runner, "cause", err)
+		h.log.Info("runner's connection not kept", "runner", hello.Runner, "error", err)
 	}
 }
 
-// join starts the life of a control connection.
+// join begins to serve a control connection.
 func (h *Hub) join(r *runner, hello *task.Hello, nc net.Conn) error {
 	c, err := newControl(h.life, nc)
 	if err != nil {
@@ -156,7 +154,7 @@ func (h *Hub) join(r *runner, hello *task.Hello, nc net.Conn) error {
 	defer h.roster.mu.Unlock()
 	if h.roster.closed || h.roster.runners[hello.Runner] != r {
 		c.cut()
-		return errors.New("the runner was forgotten meanwhile")
+		return errors.New("the hub dropped the runner meanwhile")
 	}
 	before := r.latest
 	r.latest = c

@@ -8,8 +8,8 @@ import (
 	"davit/internal/task"
 )
 
-// tellFirst has a runner that just joined told the peers.
-func (h *Hub) tellFirst(c *control) {
+// sendFirstPeers sends the peers to a runner that just joined.
+func (h *Hub) sendFirstPeers(c *control) {
 	var asked []string
 	if h.opts.Peers != nil {
 		asked = h.opts.Peers()
@@ -19,18 +19,19 @@ func (h *Hub) tellFirst(c *control) {
 	if h.roster.edition == 0 && len(asked) > 0 {
 		h.roster.peers, h.roster.edition = asked, 1
 	}
-	h.tellPeers(c)
+	h.sendPeers(c)
 }
 
-// tellPeers has the runner told the current peers, unless that is under way. Hub.mu is held.
-func (h *Hub) tellPeers(c *control) {
-	if h.roster.closed || c.telling {
+// sendPeers sends the current peers to the runner, unless another sendPeers does
+// that already. The caller holds roster.mu.
+func (h *Hub) sendPeers(c *control) {
+	if h.roster.closed || c.sendingPeers {
 		return
 	}
-	c.telling = true
+	c.sendingPeers = true
 	h.group.Go(func() {
 		for {
-			peers, more := h.untold(c)
+			peers, more := h.nextPeers(c)
 			if !more {
 				return
 			}
@@ -39,26 +40,26 @@ func (h *Hub) tellPeers(c *control) {
 				err = c.order(h.life, http.MethodPut, task.PathPeers, body)
 			}
 			if err != nil && h.life.Err() == nil {
-				h.log.Info("peers not told", "cause", err) // a runner that dials in again is
+				h.log.Info("peers not sent", "error", err) // they are sent again when the runner dials in again
 			}
 		}
 	})
 }
 
-// untold returns the peers that the runner is still to be told of.
-func (h *Hub) untold(c *control) ([]string, bool) {
+// nextPeers returns the peers to send next, or false when the runner has the current ones.
+func (h *Hub) nextPeers(c *control) ([]string, bool) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
-	if c.told == h.roster.edition {
-		c.telling = false
+	if c.sentEdition == h.roster.edition {
+		c.sendingPeers = false
 		return nil, false
 	}
-	c.told = h.roster.edition
+	c.sentEdition = h.roster.edition
 	return h.roster.peers, true
 }
 
-// SetPeers says which runner addresses (host:port) all live gateways have. Runners are
-// told, those that join later, too; they dial in at every one.
+// SetPeers sets the runner addresses (host:port) of all live gateways. The hub sends
+// them to every runner that is connected or joins later; a runner dials in at each.
 func (h *Hub) SetPeers(peers []string) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
@@ -69,7 +70,7 @@ func (h *Hub) SetPeers(peers []string) {
 	h.roster.edition++
 	for _, r := range h.roster.runners {
 		if r.control != nil {
-			h.tellPeers(r.control)
+			h.sendPeers(r.control)
 		}
 	}
 }

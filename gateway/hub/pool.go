@@ -10,10 +10,10 @@ func (o *roster) pool(ref faas.RevisionRef) *pool {
 	p := o.pools[ref]
 	if p == nil {
 		p = &pool{
-			ref:    ref,
-			lanes:  map[faas.Start]*lane{faas.StartStandby: {}, faas.StartWarm: {}},
-			jobs:   map[faas.InvocationID]*runner{},
-			queued: map[faas.InvocationID]*waiter{},
+			ref:        ref,
+			queues:     map[faas.Start]*queue{faas.StartStandby: {}, faas.StartWarm: {}},
+			jobs:       map[faas.InvocationID]*runner{},
+			jobWaiters: map[faas.InvocationID]*waiter{},
 
 			runners: map[*runner]struct{}{},
 		}
@@ -22,22 +22,22 @@ func (o *roster) pool(ref faas.RevisionRef) *pool {
 	return p
 }
 
-// tidy lets go of a pool that has neither runners nor waiters.
-func (o *roster) tidy(p *pool) {
+// removeIfEmpty removes a pool that has neither runners nor waiters.
+func (o *roster) removeIfEmpty(p *pool) {
 	if len(p.runners) == 0 && p.waiters == 0 {
 		delete(o.pools, p.ref)
 	}
 }
 
-// take pops a slot for the want, or returns nil.
-func (o *roster) take(w *Want) *Slot {
+// claim claims a slot that w allows, or returns nil.
+func (o *roster) claim(w *Want) *Slot {
 	p := o.pools[w.Ref]
 	if p == nil {
 		return nil
 	}
 	for _, start := range w.Starts {
 		if r := p.ready(start, w.Invocation); r != nil {
-			return o.pop(r, w)
+			return o.claimFrom(r, w)
 		}
 	}
 	return nil
@@ -51,104 +51,104 @@ func (p *pool) ready(start faas.Start, id faas.InvocationID) *runner {
 		}
 		return nil
 	}
-	if l := p.lanes[start]; l != nil && l.ready.Len() > 0 {
+	if l := p.queues[start]; l != nil && l.ready.Len() > 0 {
 		return l.ready.Front().Value.(*runner)
 	}
 	return nil
 }
 
-// pop takes the runner's last used connection; the runner offers one.
-func (o *roster) pop(r *runner, w *Want) *Slot {
+// claimFrom claims the runner's last used connection. r.offers() must be above 0.
+func (o *roster) claimFrom(r *runner, w *Want) *Slot {
 	last := len(r.idle) - 1
 	c := r.idle[last]
 	r.idle[last] = nil
 	r.idle = r.idle[:last]
 	r.pending++
-	r.fresh = max(r.fresh-1, 0)
+	r.justFreed = max(r.justFreed-1, 0)
 	c.uses++
-	r.pool.rank(r)
-	s := &Slot{roster: o, conn: c, invocation: w.Invocation, untold: true}
-	r.own[w.Invocation] = s
+	r.pool.updateReady(r)
+	s := &Slot{roster: o, conn: c, invocation: w.Invocation, unreported: true}
+	r.claimed[w.Invocation] = s
 	return s
 }
 
-// offer hands the runner's free slots to who waits, or lists them for who comes. It
-// is called after everything that may have given the runner a slot to offer.
+// offer gives the runner's free slots to the claims that wait, and lists the runner
+// as ready if slots are left. It is called after each step that may free a slot.
 func (o *roster) offer(r *runner) {
 	for r.offers() > 0 {
 		w := r.pool.next(r)
 		if w == nil {
 			break
 		}
-		r.pool.strike(w)
-		w.got <- o.pop(r, &w.want)
+		r.pool.remove(w)
+		w.got <- o.claimFrom(r, &w.want)
 	}
-	r.pool.rank(r)
+	r.pool.updateReady(r)
 }
 
-// rank puts the runner at the front of its lane's list, or takes it out, when it
-// has come to have a slot to offer, or to have none.
-func (p *pool) rank(r *runner) {
-	l := p.lanes[r.hello.Start]
+// updateReady puts the runner at the front of its queue's ready list if it has a slot
+// to offer, and takes it out if it has none.
+func (p *pool) updateReady(r *runner) {
+	l := p.queues[r.hello.Start]
 	switch {
 	case l == nil:
-	case r.offers() == 0 && r.place != nil:
-		l.ready.Remove(r.place)
-		r.place = nil
-	case r.offers() > 0 && r.place == nil:
-		r.place = l.ready.PushFront(r)
+	case r.offers() == 0 && r.element != nil:
+		l.ready.Remove(r.element)
+		r.element = nil
+	case r.offers() > 0 && r.element == nil:
+		r.element = l.ready.PushFront(r)
 	}
 }
 
 // prefer moves a runner that was just used to the front.
 func (p *pool) prefer(r *runner) {
-	if r.place != nil {
-		p.lanes[r.hello.Start].ready.MoveToFront(r.place)
+	if r.element != nil {
+		p.queues[r.hello.Start].ready.MoveToFront(r.element)
 	}
 }
 
-// next returns who is first to get a slot of this runner, or nil.
+// next returns the claim that is next to get a slot of this runner, or nil.
 func (p *pool) next(r *runner) *waiter {
 	if r.hello.Start == faas.StartJob {
-		return p.queued[r.hello.Invocation]
+		return p.jobWaiters[r.hello.Invocation]
 	}
-	if l := p.lanes[r.hello.Start]; l.waiting.Len() > 0 {
+	if l := p.queues[r.hello.Start]; l.waiting.Len() > 0 {
 		return l.waiting.Front().Value.(*waiter)
 	}
 	return nil
 }
 
-// wait enters a claim at the end of the lines, or at their front when it is to
-// be served again since what it got was dead.
+// wait appends a claim to its queues. With again, the slot that the claim got was
+// dead: the claim goes to the front.
 func (o *roster) wait(want *Want, again bool) *waiter {
 	p := o.pool(want.Ref)
 	p.waiters++
-	w := &waiter{want: *want, got: make(chan *Slot, 1), ranks: map[*lane]*list.Element{}}
+	w := &waiter{want: *want, got: make(chan *Slot, 1), elements: map[*queue]*list.Element{}}
 	for _, start := range want.Starts {
-		l := p.lanes[start]
+		l := p.queues[start]
 		switch {
-		case l == nil, w.ranks[l] != nil:
+		case l == nil, w.elements[l] != nil:
 		case again:
-			w.ranks[l] = l.waiting.PushFront(w)
+			w.elements[l] = l.waiting.PushFront(w)
 		default:
-			w.ranks[l] = l.waiting.PushBack(w)
+			w.elements[l] = l.waiting.PushBack(w)
 		}
 		if start == faas.StartJob {
-			p.queued[want.Invocation] = w
+			p.jobWaiters[want.Invocation] = w
 		}
 	}
 	return w
 }
 
-// strike takes a claim out of the lines and reports whether it still was in them.
-func (p *pool) strike(w *waiter) bool {
-	was := len(w.ranks) > 0
-	for l, e := range w.ranks {
+// remove takes a claim out of its queues and reports whether it was in them.
+func (p *pool) remove(w *waiter) bool {
+	was := len(w.elements) > 0
+	for l, e := range w.elements {
 		l.waiting.Remove(e)
-		delete(w.ranks, l)
+		delete(w.elements, l)
 	}
-	if p.queued[w.want.Invocation] == w {
-		delete(p.queued, w.want.Invocation)
+	if p.jobWaiters[w.want.Invocation] == w {
+		delete(p.jobWaiters, w.want.Invocation)
 		was = true
 	}
 	if was {

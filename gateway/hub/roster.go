@@ -22,57 +22,57 @@ type conn struct {
 	limit  *limitReader
 	br     *bufio.Reader // reads net through limit
 	head   []byte        // reused for what is sent first
-	uses   int           // claims of it; guarded by Hub.mu
+	uses   int           // how often it was claimed; guarded by roster.mu
 
 	mu          sync.Mutex
 	phase       phase
 	interrupted bool
 }
 
-// phase is how far a connection's call is, as far as it bounds the runner's silence.
+// phase is the state of a connection's call. It decides how long the runner may send nothing.
 type phase int
 
 const (
-	offered phase = iota // the runner is to say at once whether it takes the call
-	taken                // the body is being sent, for as long as that takes
-	sent                 // the runner is to say on its control connection that the call runs
-	running              // the command runs for as long as it does
-	ended                // the answer is on its way
+	offered phase = iota // the runner must take or refuse the call at once
+	taken                // the gateway sends the body, for as long as that takes
+	sent                 // the runner must report on its control connection that the command runs
+	running              // the command runs, for as long as it takes
+	ended                // the runner sends the answer
 )
 
 // control is the gateway's end of a runner's control connection.
 type control struct {
 	net  net.Conn
 	http *http.ClientConn
-	done chan struct{} // closed when the connection is over and everybody has been told
+	done chan struct{} // closed when the connection has ended and the observer knows it
 
-	told    int  // edition of the peers that it was told; guarded by Hub.mu
-	telling bool // guarded by Hub.mu
+	sentEdition  int  // edition of the peers that were sent last; guarded by roster.mu
+	sendingPeers bool // guarded by roster.mu
 }
 
-// doubt is an invocation whose connection broke after its commit: its runner is the
-// one to ask, even when it has let go of it meanwhile.
-type doubt struct {
+// inDoubt is an invocation whose connection broke after its commit. Its runner knows
+// the outcome, even if it has forgotten the invocation meanwhile.
+type inDoubt struct {
 	runner *runner
 	since  time.Time
 }
 
-// seeker is what those wait on who attach to an invocation that no connected runner holds.
-type seeker struct {
-	found chan struct{} // closed when a runner holds it, or said that it does not any more
-	gone  bool          // the latter; read after found is closed
-	waits int
+// ownerWait lets Attach wait for the owner of an invocation that no connected runner owns.
+type ownerWait struct {
+	found   chan struct{} // closed when a connected runner owns it, or its runner does not own it any more
+	gone    bool          // its runner does not own it any more; read after found is closed
+	waiters int
 }
 
-func (o *roster) answer(id faas.InvocationID, gone bool) {
-	if s := o.seekers[id]; s != nil {
+func (o *roster) endOwnerWait(id faas.InvocationID, gone bool) {
+	if s := o.ownerWaits[id]; s != nil {
 		s.gone = gone
 		close(s.found)
-		delete(o.seekers, id)
+		delete(o.ownerWaits, id)
 	}
 }
 
-// Hub holds the parked runners of one gateway. Its methods may be called at the same time.
+// Hub keeps the connected runners of one gateway. Its methods may be called concurrently.
 type Hub struct {
 	opts    Options
 	log     *slog.Logger
@@ -81,86 +81,89 @@ type Hub struct {
 
 	life  context.Context // ends when Run does
 	end   context.CancelFunc
-	group sync.WaitGroup // what runs for single runners
+	group sync.WaitGroup // the goroutines that serve single runners
 
 	roster *roster
 }
 
-// roster is what a hub knows of its runners: their connections, their free slots, and the invocations that they own.
+// roster keeps the runners of a hub: their connections, their free slots, and the
+// invocations that they own.
 type roster struct {
 	buffers sync.Pool // of *[]byte with streamBuffer bytes; it needs no lock
 
-	mu      sync.Mutex // held for a few steps in memory, never over I/O
-	closed  bool
-	peers   []string
-	edition int // of peers
-	pools   map[faas.RevisionRef]*pool
-	runners map[faas.RunnerID]*runner
-	holders map[faas.InvocationID]*runner // the runner that was last known to own it
-	doubts  map[faas.InvocationID]doubt   // that nobody has attached to yet
-	seekers map[faas.InvocationID]*seeker
+	mu         sync.Mutex // never held during I/O
+	closed     bool
+	peers      []string
+	edition    int // of peers
+	pools      map[faas.RevisionRef]*pool
+	runners    map[faas.RunnerID]*runner
+	owners     map[faas.InvocationID]*runner // the runner that was last known to own it
+	inDoubt    map[faas.InvocationID]inDoubt // that nobody has attached to yet
+	ownerWaits map[faas.InvocationID]*ownerWait
 }
 
-// pool knows who may get a slot of one revision: the runners that have one to
-// offer, and the claims that wait for one. At any time one of both is empty for
-// each start and each job. Hub.mu guards it; every step is O(1).
+// pool keeps the runners of one revision that have a slot to offer, and the claims
+// that wait for one. For each start and each job, one of the two is always empty.
+// roster.mu guards it; every method is O(1).
 type pool struct {
-	ref     faas.RevisionRef
-	lanes   map[faas.Start]*lane // for the runners that take any invocation
-	jobs    map[faas.InvocationID]*runner
-	queued  map[faas.InvocationID]*waiter // that would take their own job's runner
-	runners map[*runner]struct{}          // all
-	waiters int                           // with no runners and no waiters the pool goes
+	ref        faas.RevisionRef
+	queues     map[faas.Start]*queue // for the runners that take any invocation
+	jobs       map[faas.InvocationID]*runner
+	jobWaiters map[faas.InvocationID]*waiter // whose job's runner they may claim
+	runners    map[*runner]struct{}          // all
+	waiters    int                           // without runners and waiters the pool is removed
 }
 
-// lane is the part of a pool for one start.
-type lane struct {
-	ready   list.List // of *runner that can offer, the last used first: its caches are warm
-	waiting list.List // of *waiter, first come first
+// queue is the part of a pool for one start.
+type queue struct {
+	ready   list.List // of *runner with a slot to offer; the last used is first, because its caches are warm
+	waiting list.List // of *waiter, in the order of Claim
 }
 
-// waiter is one claim that waits. It is in every lane that its want allows.
+// waiter is one claim that waits. It is in each queue that its want allows.
 type waiter struct {
-	want  Want
-	got   chan *Slot // holds one
-	ranks map[*lane]*list.Element
+	want     Want
+	got      chan *Slot // holds one
+	elements map[*queue]*list.Element
 }
 
-// runner is what the hub knows of one runner. Hub.mu guards it, save hello and pool.
+// runner is what the hub knows of one runner. roster.mu guards it, except hello and
+// pool, which do not change.
 //
-// Its slots are offered only while its control connection stands: what happens to
-// them is heard there. It stays known for a while after it left, so that one that
-// comes back can be asked what became of what it held.
+// The hub offers the runner's slots only while its control connection is open,
+// because the runner reports there what happens to them. The hub keeps a runner that
+// left for forgetAfter, so that a runner that dials in again can report the outcomes
+// of its invocations.
 type runner struct {
-	hello     task.Hello // without Held and Free
-	pool      *pool
-	control   *control // nil: not connected
-	latest    *control // the last that came, perhaps still waiting for the one before it to be gone
-	since     time.Time
-	free      int // as told last
-	pending   int // claims of this gateway that what was told last did not know of
-	fresh     int // slots that own calls just freed, whatever an event says that was sent before
-	draining  bool
-	parked    bool                        // it was ready once
-	announced bool                        // the observer knows that
-	conns     map[*conn]struct{}          // all, idle or in use
-	idle      []*conn                     // the last used last
-	own       map[faas.InvocationID]*Slot // claimed by this gateway
-	late      map[faas.InvocationID]bool  // own calls that were over before the events about them came
-	held      map[faas.InvocationID]bool
-	place     *list.Element // in its lane's list of those that can offer
+	hello      task.Hello // without Held and Free
+	pool       *pool
+	control    *control  // nil: not connected
+	latest     *control  // the last that was opened; it may still wait until the one before it has ended
+	since      time.Time // of the last change of control
+	free       int       // free slots by the last event or hello
+	pending    int       // claims of this gateway that the runner has not reported yet
+	justFreed  int       // slots that calls of this gateway freed since the last event; free does not count them yet
+	draining   bool
+	parked     bool                        // it has parked a slot at least once
+	announced  bool                        // the observer knows of parked
+	conns      map[*conn]struct{}          // all, idle or in use
+	idle       []*conn                     // the last used last
+	claimed    map[faas.InvocationID]*Slot // claimed by this gateway
+	lateEvents map[faas.InvocationID]bool  // calls of this gateway that ended before the runner reported them
+	held       map[faas.InvocationID]bool
+	element    *list.Element // in its queue's ready list
 }
 
-// held's values: whether the runner itself said so in this connection's events or
-// hello. Until then it is held by what this gateway sent, and only an answer about
-// that very invocation tells that it is not.
+// The values of runner.held: confirmed, if an event or the hello of this control
+// connection listed the invocation; assumed, if the hub only sent it. A list without an
+// assumed invocation does not end the ownership: the runner may have made it before.
 const (
 	assumed   = false
 	confirmed = true
 )
 
-// offers returns how many of its idle connections a claim may have now. Other
-// gateways' calls show only in free; this gateway's own also in the connections.
+// offers returns how many of the runner's idle connections can be claimed now. free
+// counts the calls of all gateways; idle lacks the connections of this gateway's calls.
 func (r *runner) offers() int {
 	if r.control == nil || r.draining {
 		return 0
@@ -168,24 +171,24 @@ func (r *runner) offers() int {
 	return min(r.open(), len(r.idle))
 }
 
-// open returns how many slots are free, as far as can be known here.
+// open returns how many slots are free, as far as this gateway knows.
 func (r *runner) open() int {
-	return max(r.free-r.pending, r.fresh)
+	return max(r.free-r.pending, r.justFreed)
 }
 
-// Want says which slot a call can use.
+// Want describes the slots that a call can use.
 type Want struct {
 	Ref        faas.RevisionRef
 	Invocation faas.InvocationID
 	Starts     []faas.Start // in order of preference; a job's runner is claimed by its own invocation only
 }
 
-// Slot is a claimed place on a runner, for one Invoke.
+// Slot is a claimed slot of a runner, for one Invoke.
 type Slot struct {
 	roster     *roster
 	conn       *conn
 	invocation faas.InvocationID
 	used       atomic.Bool // released or invoked
-	over       bool        // its connection is back or dropped; guarded by Hub.mu
-	untold     bool        // no event has told of it yet; guarded by Hub.mu
+	over       bool        // its connection is parked again or dropped; guarded by roster.mu
+	unreported bool        // the runner has not reported the call yet; guarded by roster.mu
 }

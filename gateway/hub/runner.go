@@ -9,7 +9,7 @@ import (
 	"davit/internal/task"
 )
 
-// known returns the runner of a hello, new or not, or a refusal.
+// known returns the runner of a hello. It adds a new runner, or refuses it.
 func (o *roster) known(hello *task.Hello) (*runner, error) {
 	if r := o.runners[hello.Runner]; r != nil {
 		if r.hello.Ref() != hello.Ref() || r.hello.Start != hello.Start ||
@@ -26,13 +26,13 @@ func (o *roster) known(hello *task.Hello) (*runner, error) {
 		return nil, err
 	}
 	r := &runner{
-		hello: *hello,
-		pool:  p,
-		since: time.Now(),
-		conns: map[*conn]struct{}{},
-		own:   map[faas.InvocationID]*Slot{},
-		late:  map[faas.InvocationID]bool{},
-		held:  map[faas.InvocationID]bool{},
+		hello:      *hello,
+		pool:       p,
+		since:      time.Now(),
+		conns:      map[*conn]struct{}{},
+		claimed:    map[faas.InvocationID]*Slot{},
+		lateEvents: map[faas.InvocationID]bool{},
+		held:       map[faas.InvocationID]bool{},
 	}
 	r.hello.Held, r.hello.Free = nil, 0
 	if hello.Start == faas.StartJob {
@@ -43,7 +43,8 @@ func (o *roster) known(hello *task.Hello) (*runner, error) {
 	return r, nil
 }
 
-// admits refuses a new runner that the pool has no place for.
+// admits refuses a new runner if the revision has maxRunners, or if the runner's
+// job has another runner.
 func (p *pool) admits(hello *task.Hello) error {
 	if len(p.runners) >= maxRunners {
 		return refuse(statusLater, "revision %s has %d runners already", p.ref, maxRunners)
@@ -60,8 +61,8 @@ func (p *pool) admits(hello *task.Hello) error {
 	return refuse(statusFinal, "invocation %s has a runner already", hello.Invocation)
 }
 
-// forget lets go of a runner that has been away for long, and of connections that
-// never got a control connection beside them.
+// forget drops a runner that has been away for forgetAfter, and slot connections of
+// a runner without a control connection for controlGrace.
 func (o *roster) forget(r *runner, now time.Time) {
 	away := now.Sub(r.since)
 	if r.control != nil || away < controlGrace {
@@ -72,24 +73,25 @@ func (o *roster) forget(r *runner, now time.Time) {
 		return
 	}
 	for id := range r.held {
-		o.unhold(r, id)
+		o.removeOwner(r, id)
 	}
-	maps.DeleteFunc(o.doubts, func(_ faas.InvocationID, d doubt) bool { return d.runner == r })
+	maps.DeleteFunc(o.inDoubt, func(_ faas.InvocationID, d inDoubt) bool { return d.runner == r })
 	delete(o.runners, r.hello.Runner)
 	if r.pool.jobs[r.hello.Invocation] == r {
 		delete(r.pool.jobs, r.hello.Invocation)
 	}
 	delete(r.pool.runners, r)
-	o.tidy(r.pool)
+	o.removeIfEmpty(r.pool)
 }
 
-// arrive makes the control connection the runner's, and takes over what it holds.
+// arrive makes c the runner's control connection, and the runner the owner of what
+// its hello lists.
 func (o *roster) arrive(r *runner, c *control, hello *task.Hello) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r.control, r.since, r.draining = c, time.Now(), false
-	r.free, r.fresh = hello.Free, 0
-	clear(r.late)
+	r.free, r.justFreed = hello.Free, 0
+	clear(r.lateEvents)
 	now := make(map[faas.InvocationID]bool, len(hello.Held))
 	for i := range hello.Held {
 		held := &hello.Held[i]
@@ -101,31 +103,32 @@ func (o *roster) arrive(r *runner, c *control, hello *task.Hello) {
 			r.advance(held.Record.ID, running)
 		}
 	}
-	o.resync(r, now)
+	o.syncHeld(r, now)
 	for id := range now {
-		if other := o.holders[id]; other == nil || other == r || other.control == nil { // else a later attempt has it
-			o.hold(r, id, confirmed)
+		if other := o.owners[id]; other == nil || other == r || other.control == nil { // else a later attempt runs on the other
+			o.setOwner(r, id, confirmed)
 		}
 	}
-	for id, d := range o.doubts {
+	for id, d := range o.inDoubt {
 		if d.runner == r {
-			o.answer(id, false)
+			o.endOwnerWait(id, false)
 		}
 	}
 	o.offer(r)
 }
 
-// depart ends what arrive began and returns what the runner was last known to hold.
+// depart notes that the control connection ended. It returns the invocations that
+// the runner owned, sorted.
 func (o *roster) depart(r *runner) []faas.InvocationID {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r.control, r.since = nil, time.Now()
 	o.dropIdle(r)
-	r.pool.rank(r)
+	r.pool.updateReady(r)
 	return slices.Sorted(maps.Keys(r.held))
 }
 
-// release lets go of a connection that is over: the runner is known for longer.
+// release forgets a control connection that has ended. The runner stays known.
 func (o *roster) release(r *runner, c *control) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -134,7 +137,8 @@ func (o *roster) release(r *runner, c *control) {
 	}
 }
 
-// dropIdle closes the idle connections: nothing tells any more whether they are good.
+// dropIdle closes the runner's idle connections: without a control connection the hub
+// cannot know whether they work.
 func (o *roster) dropIdle(r *runner) {
 	for _, c := range r.idle {
 		o.drop(c)
@@ -142,14 +146,14 @@ func (o *roster) dropIdle(r *runner) {
 	r.idle = nil
 }
 
-// drop closes a connection that is not among the idle ones any more.
+// drop closes a connection that is no longer in runner.idle.
 func (o *roster) drop(c *conn) {
 	_ = c.net.Close()
 	delete(c.runner.conns, c)
-	c.runner.pool.rank(c.runner)
+	c.runner.pool.updateReady(c.runner)
 }
 
-// firstParked reports, once, that the runner has parked.
+// firstParked reports whether this is its first call for the runner.
 func (o *roster) firstParked(r *runner) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -158,8 +162,9 @@ func (o *roster) firstParked(r *runner) bool {
 	return first
 }
 
-// park lists a connection as idle. One more than the runner has slots replaces an
-// idle one, which must be dead; if there is none the new one is refused.
+// park adds an idle connection. If the runner has as many connections as slots, the
+// new one replaces the oldest idle one, which must be dead; if none is idle, park
+// refuses the new one and returns false.
 func (o *roster) park(r *runner, c *conn) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -181,55 +186,56 @@ func (o *roster) park(r *runner, c *conn) bool {
 	return true
 }
 
-// told takes note of an event about a call of this gateway, and reports whether it is one.
-func (r *runner) told(e *task.Event) bool {
-	s := r.own[e.Invocation]
-	if s != nil && s.untold {
-		s.untold = false
+// reported notes that the runner has reported an invocation. It returns whether the
+// event is about a call of this gateway.
+func (r *runner) reported(e *task.Event) bool {
+	s := r.claimed[e.Invocation]
+	if s != nil && s.unreported {
+		s.unreported = false
 		r.pending--
 	}
-	ours := s != nil || r.late[e.Invocation]
+	ours := s != nil || r.lateEvents[e.Invocation]
 	if e.Kind == task.EventEnded || e.Kind == task.EventReleased {
-		delete(r.late, e.Invocation)
+		delete(r.lateEvents, e.Invocation)
 	}
 	return ours
 }
 
-// happened takes over what an event says.
-func (o *roster) happened(r *runner, e *task.Event) {
+// apply updates what the hub knows of the runner by an event.
+func (o *roster) apply(r *runner, e *task.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r.free = min(max(e.Free, 0), r.hello.Slots)
-	ours := e.Invocation != "" && r.told(e)
+	ours := e.Invocation != "" && r.reported(e)
 	switch e.Kind {
 	case task.EventTaken, task.EventRunning:
-		o.hold(r, e.Invocation, confirmed)
+		o.setOwner(r, e.Invocation, confirmed)
 		switch {
 		case !ours:
-			r.fresh = 0 // which slot the other gateway got, only free tells
+			r.justFreed = 0 // the other gateway may have got one of those slots: trust free alone
 		case e.Kind == task.EventRunning:
 			r.advance(e.Invocation, running)
 		}
 	case task.EventReleased:
-		o.unhold(r, e.Invocation)
+		o.removeOwner(r, e.Invocation)
 	case task.EventDraining, task.EventStartFailed:
 		r.draining = true
 		o.dropIdle(r)
 	case task.EventSlots:
 		if e.Held != nil {
-			o.resync(r, set(e.Held))
+			o.syncHeld(r, set(e.Held))
 		}
-	case task.EventEnded: // it may be all that is told of a short call
-		o.hold(r, e.Invocation, confirmed)
+	case task.EventEnded: // for a short call, the runner may send no other event
+		o.setOwner(r, e.Invocation, confirmed)
 		r.advance(e.Invocation, ended)
 	case task.EventInputStored, task.EventStored:
 	}
 	o.offer(r)
 }
 
-// advance notes how far a call of this gateway's is.
+// advance sets the phase of a call of this gateway.
 func (r *runner) advance(id faas.InvocationID, p phase) {
-	if s := r.own[id]; s != nil {
+	if s := r.claimed[id]; s != nil {
 		s.conn.advance(p)
 	}
 }

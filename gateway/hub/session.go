@@ -7,7 +7,7 @@ import (
 	"davit/internal/task"
 )
 
-// serveControl is the life of a control connection, from hello to Left.
+// serveControl serves a control connection, from the runner's hello to Observer.Left.
 func (h *Hub) serveControl(r *runner, c, before *control, hello *task.Hello) {
 	defer h.roster.release(r, c)
 	defer close(c.done)
@@ -19,7 +19,7 @@ func (h *Hub) serveControl(r *runner, c, before *control, hello *task.Hello) {
 	h.roster.arrive(r, c, hello)
 	h.observe.Joined(*hello)
 	h.log.Info("runner joined", "runner", hello.Runner, "revision", hello.Ref().String(), "start", hello.Start, "held", len(hello.Held))
-	h.tellFirst(c)
+	h.sendFirstPeers(c)
 
 	err := h.follow(r, c)
 
@@ -27,7 +27,7 @@ func (h *Hub) serveControl(r *runner, c, before *control, hello *task.Hello) {
 	if h.life.Err() != nil {
 		return
 	}
-	h.log.Info("runner left", "runner", hello.Runner, "held", len(held), "cause", err)
+	h.log.Info("runner left", "runner", hello.Runner, "held", len(held), "error", err)
 	h.observe.Left(r.hello, held)
 }
 
@@ -48,7 +48,7 @@ func (h *Hub) follow(r *runner, c *control) error {
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
-		h.roster.happened(r, e)
+		h.roster.apply(r, e)
 		h.observe.Happened(r.hello.Runner, *e)
 	}
 }

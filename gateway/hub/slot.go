@@ -8,11 +8,11 @@ import (
 	"davit/internal/task"
 )
 
-// TryClaim takes a free slot, or returns nil. Those who wait in Claim come first.
+// TryClaim claims a free slot, or returns nil. Claims that wait in Claim come first.
 func (h *Hub) TryClaim(want Want) *Slot {
 	for {
 		h.roster.mu.Lock()
-		s := h.roster.take(&want)
+		s := h.roster.claim(&want)
 		h.roster.mu.Unlock()
 		if s == nil || s.live() {
 			return s
@@ -20,8 +20,8 @@ func (h *Hub) TryClaim(want Want) *Slot {
 	}
 }
 
-// Claim takes a free slot, or waits for one until ctx ends, and then returns ctx's
-// error. Those who wait for the same revision are served in order.
+// Claim claims a free slot, or waits for one. If ctx ends first, it returns ctx's
+// error. Claims that wait for the same revision are served in order.
 func (h *Hub) Claim(ctx context.Context, want Want) (*Slot, error) {
 	for again := false; ; again = true {
 		s, err := h.claim(ctx, &want, again)
@@ -36,7 +36,7 @@ func (h *Hub) Claim(ctx context.Context, want Want) (*Slot, error) {
 
 func (h *Hub) claim(ctx context.Context, want *Want, again bool) (*Slot, error) {
 	h.roster.mu.Lock()
-	s := h.roster.take(want)
+	s := h.roster.claim(want)
 	if s != nil {
 		h.roster.mu.Unlock()
 		return s, nil
@@ -50,18 +50,18 @@ func (h *Hub) claim(ctx context.Context, want *Want, again bool) (*Slot, error) 
 	}
 	h.roster.mu.Lock()
 	p := h.roster.pools[want.Ref]
-	waited := p != nil && p.strike(w)
+	waited := p != nil && p.remove(w)
 	if waited {
-		h.roster.tidy(p)
+		h.roster.removeIfEmpty(p)
 	}
 	h.roster.mu.Unlock()
-	if !waited { // it was given a slot at the same moment
+	if !waited { // offer gave the claim a slot at the same moment
 		(<-w.got).Release()
 	}
 	return nil, ctx.Err()
 }
 
-// live reports whether the slot's connection still stands; if not, the slot is dropped.
+// live reports whether the slot's connection is open. If not, live discards the slot.
 func (s *Slot) live() bool {
 	if sock.Quiet(s.conn.net) {
 		return true
@@ -70,18 +70,18 @@ func (s *Slot) live() bool {
 	return false
 }
 
-// Runner returns what the slot's runner said of itself, without what it holds.
+// Runner returns the hello of the slot's runner, without Held and Free.
 func (s *Slot) Runner() task.Hello { return s.conn.runner.hello }
 
-// Release gives a slot back that was not used. After Invoke it does nothing.
+// Release frees a slot that was not used. After Invoke it does nothing.
 func (s *Slot) Release() {
 	if s.used.CompareAndSwap(false, true) {
 		s.roster.back(s, false)
 	}
 }
 
-// back parks a slot's connection again. A slot that was used is free for another call
-// at once, before any event says so.
+// back parks a slot's connection again. A slot that was used is free at once, before
+// the runner's event.
 func (o *roster) back(s *Slot, used bool) {
 	c, r := s.conn, s.conn.runner
 	o.mu.Lock()
@@ -96,7 +96,7 @@ func (o *roster) back(s *Slot, used bool) {
 	c.rest()
 	r.idle = append(r.idle, c)
 	if used {
-		r.fresh = min(r.fresh+1, len(r.idle))
+		r.justFreed = min(r.justFreed+1, len(r.idle))
 	}
 	o.offer(r)
 	r.pool.prefer(r)
@@ -112,21 +112,21 @@ func (o *roster) discard(s *Slot) {
 	}
 }
 
-// end reports whether the slot was not over yet, and makes it so.
+// end ends the slot. It reports false if the slot had ended before.
 func (s *Slot) end() bool {
 	if s.over {
 		return false
 	}
 	s.over = true
 	r := s.conn.runner
-	if r.own[s.invocation] == s {
-		delete(r.own, s.invocation)
+	if r.claimed[s.invocation] == s {
+		delete(r.claimed, s.invocation)
 	}
-	if s.untold {
-		s.untold = false
+	if s.unreported {
+		s.unreported = false
 		r.pending--
 		if s.conn.wasTaken() {
-			r.late[s.invocation] = true
+			r.lateEvents[s.invocation] = true
 		}
 	}
 	return true

@@ -15,7 +15,7 @@ type Status struct {
 	Free     int
 	Busy     int
 	Draining bool
-	Parked   bool                // it was ready once
+	Parked   bool                // it has parked a slot at least once
 	Held     []faas.InvocationID // sorted
 }
 
@@ -47,7 +47,7 @@ func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]faas.SlotCounts {
 	return all
 }
 
-// Connected returns the connected runners of a revision that were started that way.
+// Connected returns the connected runners of a revision with that start.
 func (h *Hub) Connected(ref faas.RevisionRef, start faas.Start) []faas.RunnerID {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
@@ -64,7 +64,7 @@ func (h *Hub) Connected(ref faas.RevisionRef, start faas.Start) []faas.RunnerID 
 	return all
 }
 
-// HasParked reports whether a runner was ready for calls once, as far as is known here.
+// HasParked reports whether the runner has parked a slot at this gateway.
 func (h *Hub) HasParked(id faas.RunnerID) bool {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
@@ -72,7 +72,7 @@ func (h *Hub) HasParked(id faas.RunnerID) bool {
 	return r != nil && r.parked
 }
 
-// Hello returns what a connected runner says of itself, without Held and Free.
+// Hello returns the hello of a connected runner, without Held and Free.
 func (h *Hub) Hello(id faas.RunnerID) (hello task.Hello, connected bool) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
