@@ -11,19 +11,14 @@ import (
 const (
 	maxCyclic  = 8  // references on a cycle
 	maxMethods = 40 // methods of a type
-	maxShare   = 6  // references on a cycle of all in the module, in percent
+	maxShare   = 2  // references on a cycle of all in the module, in percent
 )
 
-// Packages that do not keep to the limits yet: none may get worse.
-var (
-	cyclicUntilNow = map[string]int{
-		"davit/e2e/bench/cluster": 51,
-	}
-	methodsUntilNow = map[string]int{
-		"davit/gateway/kube": 60,
-		"davit/runner/work":  70,
-	}
-)
+// methodsUntilNow names the packages with a type that has more methods than the limit. None may grow.
+var methodsUntilNow = map[string]int{
+	"davit/gateway/kube": 60,
+	"davit/runner/work":  70,
+}
 
 // The packages of this module can be read: `go run ./hack/rooms -why` prints where not.
 func TestPackagesCanBeRead(t *testing.T) {
@@ -35,8 +30,8 @@ func TestPackagesCanBeRead(t *testing.T) {
 	for _, f := range all {
 		references += f.References
 		cyclic += f.Cyclic
-		if limit := max(maxCyclic, cyclicUntilNow[f.Package]); f.Cyclic > limit {
-			t.Errorf("%s: %d references between files lie on a cycle, at most %d may: %s", f.Package, f.Cyclic, limit, files(f))
+		if f.Cyclic > maxCyclic {
+			t.Errorf("%s: %d references between files lie on a cycle, at most %d may: %s", f.Package, f.Cyclic, maxCyclic, files(f))
 		}
 		if limit := max(maxMethods, methodsUntilNow[f.Package]); f.Methods > limit {
 			t.Errorf("%s: the type %s has %d methods, at most %d may be", f.Package, f.Type, f.Methods, limit)

@@ -9,40 +9,33 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-const (
-	// bareNamespace is the benchmark's own, without network policies.
-	bareNamespace = "davit-bench"
-	// workProgram is e2e/bench/work in the functions' image.
-	workProgram = "/function/davit-bench-work"
-	// patience is how long a single pod may take.
-	patience = 2 * time.Minute
-)
+// workProgram is e2e/bench/work in the functions' image.
+const workProgram = "/function/davit-bench-work"
 
 // bareJobs are Jobs without Davit: the pods that Davit makes, with another command.
 type bareJobs struct {
-	*bench
+	*session
 
 	count atomic.Int64
 }
 
 // newBareJobs makes their namespace.
-func newBareJobs(ctx context.Context, b *bench) (*bareJobs, error) {
+func newBareJobs(ctx context.Context, s *session) (*bareJobs, error) {
 	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: bareNamespace,
 		// What admission does for Davit's pods it does for these.
 		Labels: map[string]string{"app.kubernetes.io/name": bareNamespace, "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"},
 	}}
-	_, err := b.core.Namespaces().Create(ctx, own, metav1.CreateOptions{})
+	_, err := s.core.Namespaces().Create(ctx, own, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("make the namespace of bare Jobs: %w", err)
 	}
-	return &bareJobs{bench: b}, nil
+	return &bareJobs{session: s}, nil
 }
 
 // like returns the Job of one of Davit's own runners of a function, for another command: same image, same pod.
@@ -93,12 +86,12 @@ func (j *bareJobs) podsFirstByte(ctx context.Context, pattern *batchv1.Job) (tim
 }
 
 func (j *bareJobs) dials(name string) []string {
-	return []string{workProgram, "dial", j.desk.address(), name}
+	return []string{workProgram, "dial", j.listener.address(), name}
 }
 
 // hear creates something and returns what it took until its process was heard.
 func (j *bareJobs) hear(ctx context.Context, name string, create func() error) (time.Duration, error) {
-	heard := j.desk.expect(name)
+	heard := j.listener.expect(name)
 	began := time.Now()
 	if err := create(); err != nil {
 		return 0, fmt.Errorf("create %s: %w", name, err)
@@ -109,7 +102,7 @@ func (j *bareJobs) hear(ctx context.Context, name string, create func() error) (
 	case at := <-heard:
 		return at.Sub(began), nil
 	case <-ctx.Done():
-		return 0, fmt.Errorf("hear of the process of %s at %s: %w", name, j.desk.address(), context.Cause(ctx))
+		return 0, fmt.Errorf("hear of the process of %s at %s: %w", name, j.listener.address(), context.Cause(ctx))
 	}
 }
 
@@ -163,30 +156,4 @@ func (j *bareJobs) awaitComplete(ctx context.Context, job *batchv1.Job) error {
 		}
 	}
 	return context.Cause(ctx)
-}
-
-func isComplete(job *batchv1.Job) bool {
-	for _, c := range job.Status.Conditions {
-		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) {
-			return true
-		}
-	}
-	return false
-}
-
-// remove removes the namespace with all that is in it, and waits until it is gone.
-func removeBare(ctx context.Context, p *place) error {
-	namespaces := p.core.Namespaces()
-	for {
-		err := namespaces.Delete(ctx, bareNamespace, metav1.DeleteOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		if err != nil && !apierrors.IsConflict(err) {
-			return fmt.Errorf("remove the namespace %s: %w", bareNamespace, err)
-		}
-		if err := pause(ctx); err != nil {
-			return fmt.Errorf("wait until the namespace %s is gone: %w", bareNamespace, err)
-		}
-	}
 }

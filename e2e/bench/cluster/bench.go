@@ -2,106 +2,85 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
+	"net"
+	"strconv"
 	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/bench/figure"
 )
 
-// bench is one run.
+// bench is what every part measures with.
 type bench struct {
-	options
-	*place
+	*session
 
-	desk *desk
 	bare *bareJobs
 }
 
-// part is something to measure, with functions of its own.
-type part struct {
-	name    string
-	measure func(context.Context, *bench) ([]figure.Row, error)
-}
-
-func parts() []part {
-	return []part{
-		{"jobs", measureJobs},
-		{"many", measureMany},
-		{"standby", measureStandby},
-		{"warm", measureWarm},
-		{"zero", measureZero},
-		{"bursts", measureBursts},
-		{"depth", measureDepth},
-		{"pool", measurePool},
-		{"results", measureResults},
+// firstCalls makes one call of f and one bare Job, so that the image is on the node and clients are connected. It returns the
+// pattern of bare Jobs.
+func (b *bench) firstCalls(ctx context.Context, f *function) (*batchv1.Job, error) {
+	if _, _, err := f.call(ctx, nil); err != nil {
+		return nil, err
 	}
-}
-
-func partNames() []string {
-	var names []string
-	for _, p := range parts() {
-		names = append(names, p.name)
-	}
-	return names
-}
-
-// cleanWithin is how long removing what was made may take.
-const cleanWithin = 2 * time.Minute
-
-// run measures everything and returns the rows that it has, whatever the error.
-func run(ctx context.Context, o *options) (rows []figure.Row, err error) {
-	p, err := findPlace(ctx, o)
+	pattern, err := b.bare.like(ctx, f.name)
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: *o, place: p}
-	if b.desk, err = listen(ctx, p.host); err != nil {
+	if _, _, err := b.bare.firstByte(ctx, pattern); err != nil {
 		return nil, err
 	}
-	defer b.desk.close()
-	if err := b.clean(ctx); err != nil {
+	return pattern, b.settle(ctx)
+}
+
+// atOnce does something n times at once, notes how long all of them took, and waits until their pods are over.
+func (b *bench) atOnce(ctx context.Context, n int, into *figure.Sample, do func(context.Context) error) error {
+	if err := atOnce(ctx, n, into, do); err != nil {
+		return err
+	}
+	b.trace("%d at once %v", n, into.Times[len(into.Times)-1].Round(time.Millisecond))
+	return b.settle(ctx)
+}
+
+// crowd is the most callers at once, and how many slots the warm runner has.
+const crowd = 16
+
+// warm registers a function with one warm runner, starts a floor in a pod of the same size, and leaves room for so many more.
+func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...trigger) (f *function, floor *server, err error) {
+	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": %d}`, crowd), 1+more)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f, err = b.register(ctx, name, spec, triggers...); err != nil {
+		return nil, nil, err
+	}
+	pattern, err := b.bare.like(ctx, f.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	floor, err = b.bare.serve(ctx, pattern, "floor")
+	return f, floor, err
+}
+
+// hop starts a server in a pod that forwards every request to the floor: each gateway whose runners are in other pods has that cost.
+func (b *bench) hop(ctx context.Context, f *function, floor *server) (*server, error) {
+	pattern, err := b.bare.like(ctx, f.name)
+	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
-		defer cancel()
-		err = errors.Join(err, b.clean(ctx))
-	}()
-	if b.bare, err = newBareJobs(ctx, b); err != nil {
+	pod, err := b.core.Pods(bareNamespace).Get(ctx, floor.name, metav1.GetOptions{})
+	if err != nil {
 		return nil, err
 	}
-	for _, part := range parts() {
-		if o.only != nil && !o.only[part.name] {
-			continue
-		}
-		if err := b.vacate(ctx); err != nil {
-			return rows, err
-		}
-		began := time.Now()
-		more, err := part.measure(ctx, b)
-		rows = append(rows, more...)
-		if err != nil {
-			return rows, fmt.Errorf("measure %s: %w", part.name, err)
-		}
-		b.say("%s: %v", part.name, time.Since(began).Round(time.Second))
+	return b.bare.serve(ctx, pattern, "hop", "-hop", net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(serverPort)))
+}
+
+func (b *bench) end(ctx context.Context, f *function, floor *server) error {
+	if err := floor.stop(ctx); err != nil {
+		return err
 	}
-	return rows, nil
-}
-
-func (b *bench) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(os.Stderr, "bench-cluster: "+format+"\n", args...)
-}
-
-// trace says what each turn took, when that is asked for.
-func (b *bench) trace(format string, args ...any) {
-	if b.verbose {
-		b.say(format, args...)
-	}
-}
-
-// rounds is how many of something that takes about so long belong into the time of a figure.
-func (b *bench) rounds(one time.Duration, most int) int {
-	return max(1, min(most, int(b.each/one)))
+	return b.unregister(ctx, f.name)
 }

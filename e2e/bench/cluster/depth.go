@@ -118,10 +118,3 @@ func (k *kept) load(ctx context.Context, f *function) error {
 	}
 	return cmp.Or(failed, ctx.Err())
 }
-
-func wait(ctx context.Context, long time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(long):
-	}
-}

@@ -3,46 +3,22 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/rig"
 )
 
-const (
-	// ours begins the names of the functions of this program.
-	ours = "davit-bench-"
-
-	labelFunction = "davit.dev/function"
-	labelStart    = "davit.dev/start"
-)
-
-// again is how soon something that is waited for is looked at again.
-const again = 20 * time.Millisecond
-
-func pause(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(again):
-		return nil
-	}
-}
-
 // function is a function of this program with its triggers.
 type function struct {
-	*bench
+	*session
 
 	name string
 }
@@ -61,11 +37,11 @@ func trueTrigger() trigger { return trigger{name: "true", command: []string{"tru
 func unkeptTrigger() trigger { return trigger{name: "unkept", command: []string{"true"}, keep: "none"} }
 
 // register registers a function and its triggers, and waits until it is ready.
-func (b *bench) register(ctx context.Context, name, spec string, triggers ...trigger) (*function, error) {
-	f := &function{bench: b, name: ours + name}
+func (s *session) register(ctx context.Context, name, spec string, triggers ...trigger) (*function, error) {
+	f := &function{session: s, name: ours + name}
 	files := map[string]string{}
 	for _, program := range []string{"davit-bench-work", "davit-bench"} {
-		text, err := os.ReadFile(filepath.Join(b.bin, program))
+		text, err := os.ReadFile(filepath.Join(s.bin, program))
 		if err != nil {
 			return nil, fmt.Errorf("read a program for pods (run `make build-bench` first): %w", err)
 		}
@@ -75,7 +51,7 @@ func (b *bench) register(ctx context.Context, name, spec string, triggers ...tri
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.davit.RegisterSource(ctx, f.name, spec, source); err != nil {
+	if _, err := s.davit.RegisterSource(ctx, f.name, spec, source); err != nil {
 		return nil, fmt.Errorf("register function %s: %w", f.name, err)
 	}
 	if err := f.await(ctx, func(v *functionView) bool { return v.State != "building" }); err != nil {
@@ -89,7 +65,7 @@ func (b *bench) register(ctx context.Context, name, spec string, triggers ...tri
 		if err != nil {
 			return nil, err
 		}
-		if _, err := b.davit.RegisterTrigger(ctx, f.name+"-"+t.name, string(text)); err != nil {
+		if _, err := s.davit.RegisterTrigger(ctx, f.name+"-"+t.name, string(text)); err != nil {
 			return nil, fmt.Errorf("register trigger %s of %s: %w", t.name, f.name, err)
 		}
 	}
@@ -198,107 +174,13 @@ func (f *function) awaitReady(ctx context.Context) error {
 	}
 }
 
-// settle waits until no Job's pod of this program works any more: those of calls, and the bare ones.
-func (b *bench) settle(ctx context.Context) error {
-	return b.awaitOver(ctx, labelStart+"=job", "app.kubernetes.io/name="+bareNamespace)
-}
-
-// vacate waits until no pod of this program works any more, so that the next ones have its room.
-func (b *bench) vacate(ctx context.Context) error {
-	return b.awaitOver(ctx, labelFunction, "")
-}
-
-// awaitOver waits until these pods of functions, and these bare ones, have ended.
-func (b *bench) awaitOver(ctx context.Context, functions, bare string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		calls, err := b.working(ctx, b.functions, functions)
-		if err != nil {
-			return err
-		}
-		bares, err := b.working(ctx, bareNamespace, bare)
-		if err != nil {
-			return err
-		}
-		if calls+bares == 0 {
-			return nil
-		}
-		if err := pause(ctx); err != nil {
-			return fmt.Errorf("wait for the end of %d pods: %w", calls+bares, err)
-		}
-	}
-}
-
-// working counts the pods of this program that have not ended.
-func (b *bench) working(ctx context.Context, namespace, selector string) (n int, err error) {
-	pods, err := b.core.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
-	if err != nil {
-		return 0, err
-	}
-	for i := range pods.Items {
-		if isOurs(&pods.Items[i]) && !isOver(&pods.Items[i]) {
-			n++
-		}
-	}
-	return n, nil
-}
-
-func isOurs(pod *corev1.Pod) bool {
-	return pod.Namespace == bareNamespace || strings.HasPrefix(pod.Labels[labelFunction], ours)
-}
-
-func isOver(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-}
-
-// clean removes the functions, Jobs and the namespace of this program, those of an earlier run too.
-func (b *bench) clean(ctx context.Context) error {
-	return errors.Join(b.removeFunctions(ctx), b.removeJobs(ctx), removeBare(ctx, b.place))
-}
-
-func (b *bench) removeFunctions(ctx context.Context) error {
-	a, err := b.davit.Admin(ctx, http.MethodGet, "/v1/functions?limit=1000", "", nil)
-	if err != nil {
+// awaitParked waits until so many standbys are parked, and nothing else of the function works any more.
+func (f *function) awaitParked(ctx context.Context, n int) error {
+	if err := f.await(ctx, func(v *functionView) bool { return v.Slots["standby"].Free == n && v.Slots["standby"].Runners == n }); err != nil {
 		return err
 	}
-	var list struct {
-		Items []struct {
-			Name string `json:"name"`
-		} `json:"items"`
-	}
-	if err := a.JSON(&list); err != nil {
+	if err := f.awaitPods(ctx, n); err != nil {
 		return err
 	}
-	for _, item := range list.Items {
-		if strings.HasPrefix(item.Name, ours) {
-			err = errors.Join(err, b.unregister(ctx, item.Name))
-		}
-	}
-	return err
-}
-
-func (b *bench) unregister(ctx context.Context, name string) error {
-	a, err := b.davit.Admin(ctx, http.MethodDelete, "/v1/functions/"+name+"?triggers=true", "", nil)
-	if err == nil && a.Status/100 != 2 && a.Status != http.StatusNotFound {
-		err = fmt.Errorf("remove function %s: status %d: %.300s", name, a.Status, a.Body)
-	}
-	return err
-}
-
-// removeJobs removes the Jobs that Davit made for the functions, which it leaves until their time is over.
-func (b *bench) removeJobs(ctx context.Context) error {
-	jobs, err := b.batch.Jobs(b.functions).List(ctx, metav1.ListOptions{LabelSelector: labelFunction})
-	if err != nil {
-		return err
-	}
-	background := metav1.DeletePropagationBackground
-	for i := range jobs.Items {
-		if job := &jobs.Items[i]; strings.HasPrefix(job.Labels[labelFunction], ours) {
-			if e := b.batch.Jobs(b.functions).Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: &background}); e != nil && !apierrors.IsNotFound(e) {
-				err = errors.Join(err, fmt.Errorf("remove Job %s: %w", job.Name, e))
-			}
-		}
-	}
-	return err
+	return f.settle(ctx)
 }

@@ -1,14 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"sync"
 	"time"
-
-	batchv1 "k8s.io/api/batch/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/bench/figure"
 )
@@ -31,7 +26,7 @@ func measureJobs(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 		if err != nil {
 			return rows, err
 		}
-		t, err := f.jobTurns(ctx, of.kind)
+		t, err := b.jobTurns(ctx, f, of.kind)
 		if err != nil {
 			return rows, err
 		}
@@ -51,8 +46,8 @@ type jobTurns struct {
 	writes             []figure.Row
 }
 
-func (f *function) jobTurns(ctx context.Context, kind string) (*jobTurns, error) {
-	pattern, err := f.firstCalls(ctx)
+func (b *bench) jobTurns(ctx context.Context, f *function, kind string) (*jobTurns, error) {
+	pattern, err := b.firstCalls(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +69,7 @@ func (f *function) jobTurns(ctx context.Context, kind string) (*jobTurns, error)
 		if err := f.settle(ctx); err != nil {
 			return nil, err
 		}
-		took, name, err := f.bare.firstByte(ctx, pattern)
+		took, name, err := b.bare.firstByte(ctx, pattern)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +79,7 @@ func (f *function) jobTurns(ctx context.Context, kind string) (*jobTurns, error)
 		if err := f.settle(ctx); err != nil {
 			return nil, err
 		}
-		if took, err = f.bare.naive(ctx, pattern); err != nil {
+		if took, err = b.bare.naive(ctx, pattern); err != nil {
 			return nil, err
 		}
 		t.naive.Add(took)
@@ -92,21 +87,6 @@ func (f *function) jobTurns(ctx context.Context, kind string) (*jobTurns, error)
 	}
 	t.writes, err = f.jobWrites(ctx, kind, mark, calls, bares)
 	return &t, err
-}
-
-// firstCalls has each way gone once, so that the image is there and clients are connected, and returns the pattern of bare Jobs.
-func (f *function) firstCalls(ctx context.Context) (*batchv1.Job, error) {
-	if _, _, err := f.call(ctx, nil); err != nil {
-		return nil, err
-	}
-	pattern, err := f.bare.like(ctx, f.name)
-	if err != nil {
-		return nil, err
-	}
-	if _, _, err := f.bare.firstByte(ctx, pattern); err != nil {
-		return nil, err
-	}
-	return pattern, f.settle(ctx)
 }
 
 // jobWrites counts what calls and bare Jobs cost the API server, once both are complete there.
@@ -137,21 +117,6 @@ func (f *function) jobWrites(ctx context.Context, kind string, mark int64, calls
 	}, nil
 }
 
-// awaitJob waits until a Job's status is final.
-func (b *bench) awaitJob(ctx context.Context, namespace, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		job, err := b.batch.Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil || isComplete(job) {
-			return err
-		}
-		if err := pause(ctx); err != nil {
-			return fmt.Errorf("wait until Job %s is complete: %w", name, err)
-		}
-	}
-}
-
 // measureMany measures many calls at once against as many bare Jobs at once.
 func measureMany(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	const most, spare = 40, 4
@@ -165,7 +130,7 @@ func measureMany(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	pattern, err := f.firstCalls(ctx)
+	pattern, err := b.firstCalls(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -186,26 +151,4 @@ func measureMany(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 		rows = append(rows, figure.Of(fmt.Sprintf("%d job calls at once, all answered, floor: bare Jobs", n), "p50", d.Quantile(.5), "ms", floor.Quantile(.5), aim))
 	}
 	return rows, b.unregister(ctx, f.name)
-}
-
-// atOnce does something n times at once, notes how long all of them took, and waits until their pods are over.
-func (b *bench) atOnce(ctx context.Context, n int, into *figure.Sample, do func(context.Context) error) error {
-	if err := atOnce(ctx, n, into, do); err != nil {
-		return err
-	}
-	b.trace("%d at once %v", n, into.Times[len(into.Times)-1].Round(time.Millisecond))
-	return b.settle(ctx)
-}
-
-// atOnce does something n times at once and notes how long all of them took.
-func atOnce(ctx context.Context, n int, into *figure.Sample, do func(context.Context) error) error {
-	failed := make([]error, n)
-	var wg sync.WaitGroup
-	began := time.Now()
-	for i := range n {
-		wg.Go(func() { failed[i] = do(ctx) })
-	}
-	wg.Wait()
-	into.Add(time.Since(began))
-	return cmp.Or(failed...)
 }

@@ -3,7 +3,7 @@
 // ratios, and with -json appends one JSON object a line to a file.
 //
 // It finds Davit by the kubeconfig, works with functions whose names begin with "davit-bench-" and in a namespace of its own, and
-// removes both when it ends, also when it is interrupted. Start at measure in bench.go.
+// removes both when it ends, also when it is interrupted. Start at run in run.go.
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 	flag.StringVar(&o.host, "host", "", "address of this machine that pods reach; default: that which the node is reached from")
 	flag.StringVar(&o.audit, "audit", "/var/lib/davit-cluster/log/audit.log", "audit log of the API server, with writes at level Metadata; without the file they are not counted")
 	flag.DurationVar(&o.each, "time", 6*time.Second, "for each figure and each floor, about")
-	flag.Func("only", "the parts to measure, by commas: "+strings.Join(partNames(), ", ")+"; default: all", o.choose)
+	flag.Func("only", "the parts to measure, by commas: "+strings.Join(partNames(), ", ")+"; default: all", func(text string) error { return o.choose(text, partNames()) })
 	flag.Func("peer", "NAME=URL of something else that speaks HTTP, to be measured beside; may be repeated", o.addPeer)
 	flag.BoolVar(&o.verbose, "v", false, "say what each turn took")
 	jsonFile := flag.String("json", "", "append the figures to this file")
@@ -43,52 +43,4 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench-cluster:", err)
 		os.Exit(1)
 	}
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
-
-// options are what the command line says.
-type options struct {
-	bin, kubeconfig, namespace, functions, host, audit string
-
-	each    time.Duration
-	verbose bool
-	only    map[string]bool // nil: all
-	peers   []peer
-}
-
-// peer is something else that speaks HTTP.
-type peer struct{ name, url string }
-
-func (o *options) choose(text string) error {
-	o.only = map[string]bool{}
-	for name := range strings.SplitSeq(text, ",") {
-		o.only[name] = true
-	}
-	for _, known := range partNames() {
-		delete(o.only, known)
-	}
-	for name := range o.only {
-		return fmt.Errorf("there is no part %q", name)
-	}
-	for name := range strings.SplitSeq(text, ",") {
-		o.only[name] = true
-	}
-	return nil
-}
-
-func (o *options) addPeer(text string) error {
-	name, url, ok := strings.Cut(text, "=")
-	if !ok || !strings.Contains(url, "://") {
-		return errors.New("want NAME=URL")
-	}
-	o.peers = append(o.peers, peer{name, url})
-	return nil
 }

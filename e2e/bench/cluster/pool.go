@@ -38,7 +38,7 @@ func measurePool(ctx context.Context, b *bench) ([]figure.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	pattern, err := f.firstCalls(ctx)
+	pattern, err := b.firstCalls(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (j *bareJobs) indexedPool(ctx context.Context, pattern *batchv1.Job) (*pool
 	indexed, size, many := batchv1.IndexedCompletion, int32(poolSize), int32(100_000)
 	job.Spec.CompletionMode, job.Spec.Parallelism, job.Spec.Completions = &indexed, &size, &many
 	job.Spec.Template.Spec.Containers[0].Command = j.dials(job.Name)
-	heard, forget := j.desk.expectAll(job.Name)
+	heard, forget := j.listener.expectAll(job.Name)
 	defer forget()
 	began := time.Now()
 	if _, err := j.batch.Jobs(bareNamespace).Create(ctx, job, metav1.CreateOptions{}); err != nil {

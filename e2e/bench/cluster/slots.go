@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/bench/figure"
 	"davit/e2e/bench/load"
@@ -21,33 +17,6 @@ const (
 	aimZero        = "<= 1.15"
 	aimRefill      = ">= 0.90"
 )
-
-// crowd is the most callers at once, and how many slots the warm runner has.
-const crowd = 16
-
-// sized is a function's spec with resources of which so many fit on the nodes at once.
-func (b *bench) sized(ctx context.Context, spec string, fit int64) (string, error) {
-	const forServers = 20 // thousandths of a core
-	free, err := b.freeCPU(ctx)
-	return fmt.Sprintf(`{%s, "timeout": "1m", "max_concurrency": 64, "resources": {"cpu": "%dm", "memory": "512Mi", "disk": "1Gi"}}`, spec, max(1, (free-forServers)/fit)), err
-}
-
-// warm registers a function with one warm runner, starts a floor in a pod of the same size, and leaves room for so many more.
-func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...trigger) (f *function, floor *server, err error) {
-	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": %d}`, crowd), 1+more)
-	if err != nil {
-		return nil, nil, err
-	}
-	if f, err = b.register(ctx, name, spec, triggers...); err != nil {
-		return nil, nil, err
-	}
-	pattern, err := b.bare.like(ctx, f.name)
-	if err != nil {
-		return nil, nil, err
-	}
-	floor, err = b.bare.serve(ctx, pattern, "floor")
-	return f, floor, err
-}
 
 // measureWarm measures calls of a warm runner against a server that forks in a pod of the same size, and peers against that, too.
 func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
@@ -93,19 +62,6 @@ func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	return rows, errors.Join(hop.stop(ctx), b.end(ctx, f, floor))
 }
 
-// hop starts a server in a pod that hands all on to the floor: what no gateway with its runners in other pods can do without.
-func (b *bench) hop(ctx context.Context, f *function, floor *server) (*server, error) {
-	pattern, err := b.bare.like(ctx, f.name)
-	if err != nil {
-		return nil, err
-	}
-	pod, err := b.core.Pods(bareNamespace).Get(ctx, floor.name, metav1.GetOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return b.bare.serve(ctx, pattern, "hop", "-hop", net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(serverPort)))
-}
-
 // contest is what is measured against the floor.
 type contest struct {
 	name, url string
@@ -124,24 +80,6 @@ func (f *function) warmWrites(mark int64, calls int) ([]figure.Row, error) {
 	runners := map[string]bool{"warm-" + f.name: true}
 	n := writes(entries, f.functions, runners, "")
 	return []figure.Row{figure.Of(fmt.Sprintf("API-server writes in %d warm calls", calls), "all", float64(n), "writes", 0, "0")}, nil
-}
-
-func (b *bench) end(ctx context.Context, f *function, floor *server) error {
-	if err := floor.stop(ctx); err != nil {
-		return err
-	}
-	return b.unregister(ctx, f.name)
-}
-
-// awaitParked waits until so many standbys are parked, and nothing else of the function works any more.
-func (f *function) awaitParked(ctx context.Context, n int) error {
-	if err := f.await(ctx, func(v *functionView) bool { return v.Slots["standby"].Free == n && v.Slots["standby"].Runners == n }); err != nil {
-		return err
-	}
-	if err := f.awaitPods(ctx, n); err != nil {
-		return err
-	}
-	return f.settle(ctx)
 }
 
 // measureZero measures calls that have the warm runner of a function started that has none, against a bare pod's start.

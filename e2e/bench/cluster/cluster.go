@@ -21,11 +21,38 @@ import (
 	"davit/e2e/rig"
 )
 
-// userAgent is who this program is to the API server.
+// userAgent is the name of this program at the API server.
 const userAgent = "davit-bench"
 
-// place is Davit on a cluster, and the ways to both.
-type place struct {
+// pollEvery is the pause between two reads of a state that this program waits for.
+const pollEvery = 20 * time.Millisecond
+
+// pause waits for pollEvery, or returns why ctx ended.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(pollEvery):
+		return nil
+	}
+}
+
+// reachedFrom returns the address of this machine that packets to host come from. None is sent.
+func reachedFrom(host string) (string, error) {
+	conn, err := net.Dial("udp", net.JoinHostPort(host, "1")) //nolint:noctx // nothing is sent
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	address, ok := conn.LocalAddr().(*net.UDPAddr)
+	if !ok || address.IP.IsLoopback() {
+		return "", errors.New("which address of this machine do pods reach? Say it with -host")
+	}
+	return address.IP.String(), nil
+}
+
+// cluster is Davit on a cluster, and the ways to both.
+type cluster struct {
 	davit *rig.Gateway
 	core  coreclient.CoreV1Interface
 	batch batchclient.BatchV1Interface
@@ -33,9 +60,9 @@ type place struct {
 	host  string // an address of this machine that pods reach
 }
 
-// findPlace finds the cluster by the kubeconfig, and Davit by its Services.
-func findPlace(ctx context.Context, o *options) (*place, error) {
-	p := &place{davit: &rig.Gateway{}, host: o.host}
+// findCluster finds the cluster by the kubeconfig, and Davit by its Services.
+func findCluster(ctx context.Context, o *options) (*cluster, error) {
+	p := &cluster{davit: &rig.Gateway{}, host: o.host}
 	if err := p.connect(o.kubeconfig); err != nil {
 		return nil, err
 	}
@@ -57,7 +84,7 @@ func findPlace(ctx context.Context, o *options) (*place, error) {
 	return p, err
 }
 
-func (p *place) connect(kubeconfig string) error {
+func (p *cluster) connect(kubeconfig string) error {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	if kubeconfig != "" {
 		rules = &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(kubeconfig)}
@@ -82,7 +109,7 @@ func (p *place) connect(kubeconfig string) error {
 }
 
 // findNode finds an address of the cluster at which the console answers here, and notes where it is.
-func (p *place) findNode(ctx context.Context, namespace string, nodes []corev1.Node) (string, error) {
+func (p *cluster) findNode(ctx context.Context, namespace string, nodes []corev1.Node) (string, error) {
 	ports := map[string]string{}
 	for _, name := range []string{"davit-console", "davit-calls"} {
 		service, err := p.core.Services(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -109,7 +136,7 @@ func (p *place) findNode(ctx context.Context, namespace string, nodes []corev1.N
 	return "", fmt.Errorf("the NodePorts of Davit answer at none of %v from here", hosts)
 }
 
-func (p *place) answers(ctx context.Context) bool {
+func (p *cluster) answers(ctx context.Context) bool {
 	const soon = 3 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, soon)
 	defer cancel()
@@ -117,22 +144,8 @@ func (p *place) answers(ctx context.Context) bool {
 	return err == nil && a.Status == http.StatusOK
 }
 
-// reachedFrom returns the address of this machine that packets to host come from. None is sent.
-func reachedFrom(host string) (string, error) {
-	conn, err := net.Dial("udp", net.JoinHostPort(host, "1")) //nolint:noctx // nothing is sent
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	address, ok := conn.LocalAddr().(*net.UDPAddr)
-	if !ok || address.IP.IsLoopback() {
-		return "", errors.New("which address of this machine do pods reach? Say it with -host")
-	}
-	return address.IP.String(), nil
-}
-
 // freeCPU is how much of the nodes' CPU no pod has asked for, in thousandths of a core.
-func (p *place) freeCPU(ctx context.Context) (int64, error) {
+func (p *cluster) freeCPU(ctx context.Context) (int64, error) {
 	nodes, err := p.core.Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return 0, err
