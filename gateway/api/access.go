@@ -14,7 +14,7 @@ import (
 	"davit/internal/faas"
 )
 
-// cookieName is that of the session's cookie.
+// cookieName is the name of the session's cookie.
 const cookieName = "davit_session"
 
 func newTokenCheck(token string) *tokenCheck {
@@ -33,7 +33,8 @@ func (t *tokenCheck) opens(token string) bool {
 	return subtle.ConstantTimeCompare(sum[:], t[:]) == 1
 }
 
-// bearer is the token in an Authorization header; there reports whether there is such a header at all.
+// bearer returns the token of the Authorization header; there reports whether the request
+// has an Authorization header, with any scheme.
 func bearer(r *edge.Request) (token string, there bool) {
 	v := r.Header("Authorization")
 	scheme, token, _ := strings.Cut(v, " ")
@@ -46,7 +47,7 @@ func bearer(r *edge.Request) (token string, there bool) {
 func unauthorized(detail string) error { return &faas.Error{Kind: faas.Unauthorized, Detail: detail} }
 
 const (
-	sessionHead  = 8 + 16 // expiry in seconds, and what makes it unlike others
+	sessionHead  = 8 + 16 // the expiry in seconds, and random bytes
 	mostEnded    = 10_000
 	defaultTTL   = 24 * time.Hour
 	sessionBytes = sessionHead + sha256.Size
@@ -74,7 +75,7 @@ func (s *sessions) start() (cookie string, ends time.Time) {
 	return base64.RawURLEncoding.EncodeToString(append(head, s.sign(head)...)), ends
 }
 
-// read returns when a session ends; ok is false for one that is forged or over.
+// read returns when a session ends; ok is false for a session that is forged or has ended.
 func (s *sessions) read(cookie string) (ends time.Time, ok bool) {
 	if len(cookie) != base64.RawURLEncoding.EncodedLen(sessionBytes) {
 		return time.Time{}, false
@@ -90,7 +91,7 @@ func (s *sessions) read(cookie string) (ends time.Time, ok bool) {
 	return ends, !over && s.now().Before(ends)
 }
 
-// end makes a session useless on this gateway.
+// end ends a session on this gateway; other gateways accept its cookie until it expires.
 func (s *sessions) end(cookie string) {
 	ends, ok := s.read(cookie)
 	if !ok {
@@ -128,7 +129,7 @@ func (s *signIns) newCode() string {
 	return code
 }
 
-// redeem uses a code up.
+// redeem reports whether code signs in, and makes it invalid.
 func (s *signIns) redeem(code string) bool {
 	key := sha256.Sum256([]byte(code))
 	s.mu.Lock()
@@ -138,7 +139,8 @@ func (s *signIns) redeem(code string) bool {
 	return ok && s.now().Before(ends)
 }
 
-// guarded calls h for requests that no page of another site made.
+// guarded returns a handler that calls h unless the request may come from a page of
+// another site.
 func (k *console) guarded(h handler) handler {
 	return func(r *edge.Request) error {
 		if err := k.guard.check(r); err != nil {
@@ -148,8 +150,9 @@ func (k *console) guarded(h handler) handler {
 	}
 }
 
-// mine is guarded, for requests with the token or a session only.
-func (k *console) mine(h handler) handler {
+// authenticated returns a guarded handler that calls h only for requests with the admin
+// token or a session.
+func (k *console) authenticated(h handler) handler {
 	return k.guarded(func(r *edge.Request) error {
 		if err := k.signedIn(r); err != nil {
 			return err
@@ -158,7 +161,7 @@ func (k *console) mine(h handler) handler {
 	})
 }
 
-// signedIn is nil for a request with the token, or with a session.
+// signedIn returns nil for a request with the admin token or a session.
 func (k *console) signedIn(r *edge.Request) error {
 	if token, there := bearer(r); there {
 		if k.signIn.token.opens(token) {

@@ -13,13 +13,13 @@ import (
 	"davit/internal/text"
 )
 
-// triggers serves calls, and under /-/ what callers ask of theirs.
+// triggers serves calls, and under /-/ the invocations of callers who know an id.
 type triggers struct {
 	TriggerOptions
 	token *tokenCheck
 }
 
-// callPrefix is where callers find their invocations.
+// callPrefix is the path under which callers find their invocations.
 const callPrefix = "/-/invocations/"
 
 // NewTriggers returns the server of the triggers.
@@ -38,7 +38,7 @@ func NewTriggers(o TriggerOptions) *Server {
 	return &Server{Server: s, name: "calls"}
 }
 
-// callOrNothing leaves what begins with /-/ to Fiber's 404 and 405.
+// callOrNothing leaves paths that begin with /-/ to Fiber, which answers 404 or 405.
 func (t *triggers) callOrNothing(r *edge.Request) error {
 	if strings.HasPrefix(r.Path(), "/-/") {
 		return edge.ErrUnrouted
@@ -76,7 +76,8 @@ func (t *triggers) call(r *edge.Request) error {
 	return sendResult(r, match.Trigger, reply, cancel)
 }
 
-// answerOptions answers OPTIONS with the methods of what is there; else it returns err.
+// answerOptions answers OPTIONS with the methods of the triggers at that path; for any
+// other request, it returns err.
 func answerOptions(r *edge.Request, err error) error {
 	_, known := problemOf(err)
 	if r.Method() != http.MethodOptions || known.Kind != faas.MethodNotAllowed {
@@ -87,7 +88,7 @@ func answerOptions(r *edge.Request, err error) error {
 	return sendNothing(r)
 }
 
-// sendAccepted answers with the record, which tells where to ask.
+// sendAccepted answers 202 with the record, whose links lead to its state, result and log.
 func sendAccepted(r *edge.Request, call *faas.Call, inv *faas.Invocation) error {
 	r.Set("Location", callPrefix+string(inv.ID))
 	if applied := preferenceApplied(call); applied != "" {
@@ -96,7 +97,7 @@ func sendAccepted(r *edge.Request, call *faas.Call, inv *faas.Invocation) error 
 	return sendJSON(r, http.StatusAccepted, viewInvocation(inv, callPrefix))
 }
 
-// sendResult answers with the zip, or the one file.
+// sendResult answers with the zip, or with the one returned file.
 func sendResult(r *edge.Request, t *faas.Trigger, reply *faas.Reply, cancel context.CancelFunc) error {
 	name, media := string(t.Name)+".zip", "application/zip"
 	if reply.Kind == "file" {
@@ -113,7 +114,8 @@ func sendResult(r *edge.Request, t *faas.Trigger, reply *faas.Reply, cancel cont
 	return nil
 }
 
-// readCall reads all of a request but its body.
+// readCall reads the head of a request. The caller of readCall reads the body, through
+// call.Body.
 func readCall(r *edge.Request, match faas.Match) (*faas.Call, error) {
 	for _, name := range []string{"Idempotency-Key", "Davit-Callback"} {
 		if r.Header(name) != "" {
@@ -142,7 +144,7 @@ func readCall(r *edge.Request, match faas.Match) (*faas.Call, error) {
 	return call, nil
 }
 
-// readFormat takes davit-format, which is ours, out of the query.
+// readFormat removes davit-format from the query, because that parameter is not the command's.
 func readFormat(raw string) (rest string, zip bool, err error) {
 	if !strings.Contains(raw, "davit-format") {
 		return raw, false, nil
@@ -170,7 +172,7 @@ func readMode(v string) (faas.Mode, error) {
 	return mode, nil
 }
 
-// traceparent is the header where it is valid (W3C Trace Context), else "".
+// traceparent returns the header if it is valid (W3C Trace Context), else "".
 func traceparent(v string) string {
 	parts := strings.Split(v, "-")
 	if len(parts) < 4 || len(v) > 128 || parts[0] == "00" && len(parts) > 4 {
@@ -187,8 +189,8 @@ func traceparent(v string) string {
 	return v
 }
 
-// passedOn lists the headers that a command may see: none that is a credential,
-// and none that is about this connection only.
+// passedOn returns the headers that a command may see: all but credentials and headers
+// that concern this connection only.
 func passedOn(r *edge.Request) [][2]string {
 	var out [][2]string
 	for name, value := range r.Headers() {

@@ -19,5 +19,5 @@ func newClosing(body io.ReadCloser, cancel context.CancelFunc) *closing {
 	})}
 }
 
-// Close closes the reader first.
+// Close closes the reader and then ends the context. Further calls return the same error.
 func (c *closing) Close() error { return c.close() }

@@ -10,7 +10,7 @@ import (
 	"davit/internal/faas"
 )
 
-// console serves the page and the API of Davit's users.
+// console serves the web page and the API of Davit's users.
 type console struct {
 	ConsoleOptions
 	guard     *guard
@@ -25,8 +25,9 @@ type console struct {
 // tokenCheck compares tokens with the admin token in constant time. It keeps a hash only.
 type tokenCheck [sha256.Size]byte
 
-// sessions are signed cookies. They need no store, expire, and become invalid when the token or the installation's secret
-// changes. A session that was signed out of is remembered, by this gateway only, until it expires.
+// sessions are signed cookies. They need no store, expire, and become invalid when the
+// token or the installation's secret changes. After a sign-out, only the gateway that
+// served it refuses the session, until the session expires.
 type sessions struct {
 	key []byte
 	ttl time.Duration
@@ -44,35 +45,36 @@ type signIns struct {
 	codes map[[sha256.Size]byte]time.Time // when a code expires, by the code's hash
 }
 
-// guard refuses requests that pages of other sites make a browser send: the browser adds our cookie to them, and a host
-// name that was rebound to our address makes such a page look like ours.
+// guard refuses requests that pages of other sites make a browser send, because the
+// browser adds the console's cookie to them. It also refuses unknown host names, because
+// a page of a host name that was rebound to the console's address has the console's
+// origin.
 type guard struct {
 	hosts []string // in lower case, without ports
 }
 
-// invocations answers for one invocation, on both listeners.
+// invocations serves single invocations, on both listeners.
 type invocations struct {
 	port      Invocations
 	prefix    string        // of links
-	public    bool          // for whoever knows an id, and the token where the trigger asks for it
-	heartbeat time.Duration // between two signs of life of a followed log
-	token     *tokenCheck   // of private ones, when public
+	public    bool          // serves every caller who knows an id; a private invocation needs the token too
+	heartbeat time.Duration // between two comments in the event stream of a followed log
+	token     *tokenCheck   // opens private invocations, when public
 }
 
-// page is the web page's files, in memory with their checksums.
+// page keeps the web page's files in memory, with their checksums.
 type page struct {
 	files map[string]*pageFile
 }
 
 type pageFile struct {
-	body, packed []byte // packed: with gzip; nil where that does not pay
+	body, packed []byte // packed is compressed with gzip; nil unless that saves a tenth
 	media        string
-	sum          string // the beginning of its checksum, in hex
-	public       bool   // shown to who is not signed in: styles and pictures, never code or text
+	sum          string // the first 8 bytes of the body's SHA-256, in hex
+	public       bool   // served without a session: styles and pictures, never code or text
 }
 
-// The few pages that the gateway writes itself: they work without scripts, and
-// for who is not signed in.
+// The pages that the gateway writes itself. They need neither scripts nor a session.
 const plainStyle = `body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1rem;color:#1b1f24;background:#fff}
 h1{font-size:1.4rem}label,input,button{display:block;width:100%;box-sizing:border-box;font:inherit}
 input,button{margin:.4rem 0 1rem;padding:.55rem .7rem;border:1px solid #6b7380;border-radius:6px;background:inherit;color:inherit}
@@ -107,23 +109,24 @@ type functions struct {
 	uploads   *uploads
 }
 
-// secretsAPI serves the names of secrets; values can only be put.
+// secretsAPI serves the names of secrets. It accepts values and never returns them.
 type secretsAPI struct {
 	keeper SecretKeeper
 	limits *Limits
 }
 
-// signIn starts and ends sessions, and serves the pages without scripts.
+// signIn starts and ends sessions, and serves the pages that need no scripts.
 type signIn struct {
 	token    *tokenCheck
 	sessions *sessions
 	codes    *signIns
-	secure   bool // cookies are sent through TLS only
+	secure   bool // browsers send the cookies through TLS only
 	plain    *template.Template
 	log      *slog.Logger
 }
 
-// triggersAPI serves the triggers, and the form that registers functions too.
+// triggersAPI serves the registered triggers, and the form that registers triggers and
+// functions.
 type triggersAPI struct {
 	reader    TriggerReader
 	registrar TriggerRegistrar
@@ -134,11 +137,11 @@ type triggersAPI struct {
 	callsURL  callsURL
 }
 
-// callsURL is where callers reach the triggers.
+// callsURL is the URL at which callers reach the triggers.
 type callsURL string
 
 // uploads reads forms and their files.
 type uploads struct {
-	dir    string // of files that cannot be streamed on; "": the system's
+	dir    string // for spooled files; "" means the system's directory
 	limits *Limits
 }

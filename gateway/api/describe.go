@@ -10,7 +10,7 @@ import (
 	"davit/internal/faas"
 )
 
-// description is the OpenAPI document of all that the gateway serves.
+// description is the OpenAPI document of both listeners.
 //
 //go:embed openapi.yaml
 var description []byte //nolint:gochecknoglobals // a file
@@ -25,7 +25,8 @@ func (k *console) description(r *edge.Request) error {
 // object is a JSON object of an OpenAPI document.
 type object = map[string]any
 
-// describeTrigger makes the OpenAPI document of one trigger, from its path, methods and fields.
+// describeTrigger returns the OpenAPI document of one trigger, made from its path,
+// methods and fields.
 func describeTrigger(t *faas.Trigger, server string) object {
 	path, parameters := describePath(t.Path)
 	operations := object{}
@@ -57,8 +58,8 @@ func describeTrigger(t *faas.Trigger, server string) object {
 	}
 }
 
-// describePath writes a trigger's pattern as OpenAPI does, which knows no
-// wildcard: it becomes a parameter that may hold slashes.
+// describePath returns a trigger's pattern in OpenAPI's syntax. OpenAPI has no wildcard,
+// so a wildcard becomes a parameter that may contain slashes.
 func describePath(pattern string) (path string, parameters []object) {
 	segments := strings.Split(pattern, "/")
 	for i, segment := range segments {
@@ -118,7 +119,8 @@ func describeQuery(fields []faas.Field) []object {
 	return parameters
 }
 
-// describeBody lists the forms in which fields and files can be sent. Any other body is the file "body".
+// describeBody returns the media types in which callers can send fields and files. A body
+// of any other type becomes the file "body".
 func describeBody(fields []faas.Field) object {
 	form, plain := object{"type": "object"}, object{"type": "object"}
 	all, texts := object{}, object{}

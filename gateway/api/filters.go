@@ -10,7 +10,7 @@ import (
 	"davit/internal/text"
 )
 
-// checkBearer is nil for a request with the token.
+// checkBearer returns nil for a request with the token, else an Unauthorized error.
 func checkBearer(r *edge.Request, check *tokenCheck) error {
 	token, there := bearer(r)
 	switch {

@@ -92,7 +92,7 @@ func (fs *functions) liveRevision(ctx context.Context, f *faas.Function, latest 
 	return fs.reader.FindRevision(ctx, faas.RevisionRef{Function: f.Name, Number: f.Live})
 }
 
-// putFunction registers a revision: an archive as a form, or an image as JSON.
+// put registers a revision: an archive sent as a form, or an image named in JSON.
 func (fs *functions) put(r *edge.Request) error {
 	name, err := pathName[faas.FunctionName](r)
 	if err != nil {
@@ -137,7 +137,8 @@ func (fs *functions) putImage(r *edge.Request, name faas.FunctionName) (*registe
 	return fs.registrar.PutImage(r.LastingContext(), name, spec)
 }
 
-// awaitBuild waits at most wait for the build of a new revision. A failed build is an error.
+// awaitBuild waits at most wait for the build of a new revision. It returns a BuildFailed
+// error if the build failed.
 func (fs *functions) awaitBuild(r *edge.Request, done *register.Registered, wait time.Duration) error {
 	if wait > 0 && done.Revision.State == faas.RevisionBuilding {
 		ctx, cancel := r.WaitingContext()
@@ -156,7 +157,8 @@ func (fs *functions) awaitBuild(r *edge.Request, done *register.Registered, wait
 	return nil
 }
 
-// sendRegistered answers a registration.
+// sendRegistered answers a registration with the function: 202 while the revision is
+// being built, 201 for a new revision, else 200.
 func (fs *functions) sendRegistered(r *edge.Request, done *register.Registered) error {
 	rev := done.Revision
 	r.Set("Location", "/v1/functions/"+string(rev.Function))
@@ -170,7 +172,7 @@ func (fs *functions) sendRegistered(r *edge.Request, done *register.Registered) 
 	return fs.send(r, status, rev.Function)
 }
 
-// logTailBytes is how much of a log's end a problem carries.
+// logTailBytes is the size of a log's end in a problem.
 const logTailBytes = 4 << 10
 
 func (fs *functions) buildFailed(r *edge.Request, rev *faas.Revision) error {

@@ -20,7 +20,7 @@ func newGuard(hosts []string) *guard {
 	return g
 }
 
-// check returns a Forbidden error for a request that a foreign page may have made.
+// check returns a Forbidden error for a request that a page of another site may have made.
 func (g *guard) check(r *edge.Request) error {
 	host := r.Host()
 	if target := r.TargetHost(); !g.expects(host) || !g.expects(target) {
@@ -37,8 +37,8 @@ func (g *guard) check(r *edge.Request) error {
 	return nil
 }
 
-// expects reports whether host is a name that we are known by. An address
-// cannot be rebound, so every one will do.
+// expects reports whether host is a name of this console. Every address is accepted,
+// because an address cannot be rebound.
 func (g *guard) expects(host string) bool {
 	name := strings.ToLower(hostOnly(host))
 	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
@@ -54,7 +54,7 @@ func hostOnly(host string) string {
 	return host
 }
 
-// sameOrigin reports whether an Origin names the host that was asked.
+// sameOrigin reports whether an Origin names the host of the request.
 func sameOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {

@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// everythingDescribedWasMet fails a run of all tests that leaves out what openapi.yaml describes.
+// everythingDescribedWasMet fails a run of all tests that leaves out what openapi.yaml
+// describes.
 func everythingDescribedWasMet() int {
 	doc, err := loaded()
 	if err != nil {

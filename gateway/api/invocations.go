@@ -15,7 +15,7 @@ const (
 	mostLinks    = 7 * 24 * time.Hour
 )
 
-// allowed returns the id in the path, of an invocation that this caller may see.
+// allowed returns the id in the path, or an error if the caller must not see that invocation.
 func (i *invocations) allowed(r *edge.Request) (faas.InvocationID, error) {
 	id, err := pathInvocation(r)
 	if err != nil || !i.public {
@@ -48,7 +48,8 @@ func (i *invocations) get(r *edge.Request) error {
 	return sendJSON(r, http.StatusOK, viewInvocation(inv, i.prefix))
 }
 
-// await finds a record and waits for its end, unless the server stops meanwhile.
+// await returns a record once it is final, or as it is after wait or when the server
+// begins to shut down.
 func (i *invocations) await(r *edge.Request, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error) {
 	if wait == 0 {
 		return i.port.Find(r.Context(), id, 0)
@@ -74,7 +75,8 @@ func (i *invocations) cancel(r *edge.Request) error {
 	return sendJSON(r, http.StatusAccepted, viewInvocation(inv, i.prefix))
 }
 
-// replay is part of the contract and not there yet: it says so for what could be replayed.
+// replay is in the contract but not implemented: it returns a NotAllowed error for an
+// invocation that exists.
 func (i *invocations) replay(r *edge.Request) error {
 	id, err := i.allowed(r)
 	if err != nil {
@@ -100,7 +102,7 @@ func (i *invocations) input(r *edge.Request) error {
 	return nil
 }
 
-// log answers with the log as text, or as events where the caller accepts those.
+// log answers with the log as text, or as events if the caller accepts events.
 func (i *invocations) log(r *edge.Request) error {
 	q := readQuery(r)
 	from, follow := q.offset("from"), q.flag("follow")
@@ -116,7 +118,7 @@ func (i *invocations) log(r *edge.Request) error {
 	})
 }
 
-// list lists the records that the query asks for.
+// listInvocations answers with the records that match the query.
 func (k *console) listInvocations(r *edge.Request) error {
 	f, err := invocationFilter(readQuery(r))
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"davit/internal/text"
 )
 
-// logRequest is the part of a log that is asked for.
+// logRequest names the part of a log that the caller requests.
 type logRequest struct {
 	ctx    context.Context //nolint:containedctx // of the reader, which outlives the call that opens it
 	from   int64
 	follow bool
 }
 
-// sendLog answers with a log that open opens: as plain text, or as events that
-// resume by Last-Event-ID.
+// sendLog answers with the log that open returns: as plain text, or as events, which a
+// caller resumes with Last-Event-ID.
 func sendLog(r *edge.Request, heartbeat time.Duration, from int64, follow bool, open func(logRequest) (io.ReadCloser, error)) error {
 	events := accepts(r, eventsType)
 	if last := r.Header("Last-Event-Id"); events && last != "" {
@@ -51,7 +51,8 @@ func sendLog(r *edge.Request, heartbeat time.Duration, from int64, follow bool, 
 	return nil
 }
 
-// skip reads over the first n bytes of a log that can only be opened at its beginning.
+// skip discards the first n bytes of a log, because a build log can only be opened at its
+// beginning.
 func skip(log io.ReadCloser, n int64) (io.ReadCloser, error) {
 	if _, err := io.CopyN(io.Discard, log, n); err != nil && err != io.EOF { //nolint:errorlint // a shorter log is empty from there on
 		return nil, fmt.Errorf("read the log up to %d: %w", n, err)

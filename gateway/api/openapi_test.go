@@ -150,7 +150,8 @@ func (d *document) meet(operation string, status int) {
 	d.met[fmt.Sprintf("%s %d", operation, status)] = true
 }
 
-// unmet are the operations, and their answers other than the default one, that no test has met.
+// unmet are the operations, and their answers other than the default one, that no test
+// has met.
 func (d *document) unmet() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,17 +10,18 @@ import (
 	"davit/internal/faas"
 )
 
-// Limits are the edge's own bounds. The zero value of each means its default.
+// Limits bound what callers can make a listener wait for and keep in memory. The zero
+// value of each means its default.
 type Limits struct {
 	Header      time.Duration // for the whole header to arrive, from its first byte; 10 s
 	Body        time.Duration // between two pieces of a body; 60 s
-	Write       time.Duration // for a piece of an answer to leave; 60 s
-	Idle        time.Duration // of a connection before its first and between two requests; 2 min, for clients that give one up at 90 s should be first
+	Write       time.Duration // for writing one piece of an answer; 60 s
+	Idle        time.Duration // of a connection before its first and between two requests; 2 min, because common clients close an idle connection after 90 s and should do so first
 	HeaderBytes int           // of a request line with its headers; 32 KiB
 	JSONBytes   int64         // of a JSON body; 1 MiB
 	SourceBytes int64         // of an uploaded archive; 100 MiB
 	Connections int           // open at once on one listener; 4096
-	Heartbeat   time.Duration // between two signs of life on an event stream; 15 s
+	Heartbeat   time.Duration // between two comments in an event stream; 15 s
 }
 
 func (l Limits) withDefaults() Limits {
@@ -30,7 +31,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// edge are the limits of the server itself.
+// edge returns the limits that package edge enforces.
 func (l Limits) edge() edge.Limits {
 	return edge.Limits{Header: l.Header, Body: l.Body, Write: l.Write, Idle: l.Idle, HeaderBytes: l.HeaderBytes, Connections: l.Connections}
 }
@@ -43,7 +44,7 @@ func orDefault[T comparable](v, otherwise T) T {
 	return v
 }
 
-// ConsoleOptions are the parts and settings of the console's listener. Parts are required.
+// ConsoleOptions are the parts and settings of the console's listener. The parts are required.
 type ConsoleOptions struct {
 	Functions   FunctionReader
 	Triggers    TriggerReader
@@ -59,20 +60,20 @@ type ConsoleOptions struct {
 	Metrics     http.Handler
 	Requests    Requests
 	Page        fs.FS         // with index.html at its top
-	Info        func() Info   // what GET /v1/limits tells
+	Info        func() Info   // the answer of GET /v1/limits
 	Token       string        // the admin token
 	Secret      []byte        // of the installation; signs sessions
 	SessionTTL  time.Duration // 24 h
-	Hosts       []string      // names that browsers may know the console by, beside loopback and addresses
-	Secure      bool          // it is reached through TLS: cookies are sent there only
-	CallsURL    string        // where callers reach triggers; a host that is empty or 0.0.0.0 means the one that the console is reached by
-	TempDir     string        // for uploads that cannot be streamed on; "": the system's
+	Hosts       []string      // host names of the console, besides localhost and addresses
+	Secure      bool          // the console is reached through TLS: browsers send its cookies through TLS only
+	CallsURL    string        // where callers reach triggers; an empty host or 0.0.0.0 means the host of the console's request
+	TempDir     string        // for spooled uploads; "" means the system's directory
 	Limits      Limits
 	Log         *slog.Logger
 	Now         func() time.Time
 }
 
-// TriggerOptions are the parts and settings of the triggers' listener. Parts are required.
+// TriggerOptions are the parts and settings of the triggers' listener. The parts are required.
 type TriggerOptions struct {
 	Matcher     Matcher
 	Caller      Caller
@@ -87,12 +88,12 @@ type TriggerOptions struct {
 // Info describes the installation.
 type Info struct {
 	Version string            `json:"version"`
-	Mode    string            `json:"mode"`    // "embedded", or "configured" when a part is a real one
+	Mode    string            `json:"mode"`    // "embedded", or "configured" if a part is not embedded
 	Parts   map[string]string `json:"parts"`   // e.g. "store": "folder"
-	Sandbox string            `json:"sandbox"` // what confines commands
+	Sandbox string            `json:"sandbox"` // how commands are confined
 	Limits  InForce           `json:"limits"`
 
-	Capabilities faas.Capabilities `json:"capabilities"` // what functions can ask for
+	Capabilities faas.Capabilities `json:"capabilities"` // features that functions can use
 }
 
 // InForce are the limits of the installation.

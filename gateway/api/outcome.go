@@ -7,7 +7,7 @@ import (
 	"davit/internal/faas"
 )
 
-// outcome sets the headers that every answer about an invocation carries.
+// setOutcome sets the headers of an answer about inv; nil sets none.
 func setOutcome(r *edge.Request, inv *faas.Invocation) {
 	if inv == nil {
 		return

@@ -14,12 +14,13 @@ import (
 	"davit/gateway/edge"
 )
 
-// pagePolicy is what the page may load and do: nothing but its own files and our
-// API. Results are previewed in frames without an origin.
+// pagePolicy lets the page load and call nothing but its own files and the console's API.
+// The page previews results in frames without an origin.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; " +
 	"connect-src 'self'; frame-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// newPage reads the files; an unreadable one is a fault of the build.
+// newPage reads the files. It panics if a file cannot be read, because the files are
+// embedded in the program.
 func newPage(files fs.FS) *page {
 	p := &page{files: make(map[string]*pageFile)}
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -44,7 +45,8 @@ func newPage(files fs.FS) *page {
 	return p
 }
 
-// pageMedia tells how a file is served; what has no type here is not.
+// pageMedia returns a file's media type, and whether the file is served without a
+// session. A file without a media type is not served.
 func pageMedia(name string) (media string, public bool) {
 	switch path.Ext(name) {
 	case ".html":
@@ -84,8 +86,8 @@ func newPageFile(body []byte, media string, public bool) *pageFile {
 
 func (p *page) find(name string) *pageFile { return p.files[name] }
 
-// send answers with a file. One that is asked for by its checksum (?v=) never
-// changes; others are asked for again each time, and mostly answered with 304.
+// send answers with a file. Browsers keep a file that they request by its checksum (?v=),
+// and revalidate any other file at each use, mostly with a 304.
 func (p *page) send(r *edge.Request, f *pageFile) error {
 	r.SetRoute("page")
 	etag := `"` + f.sum + `"`
@@ -116,7 +118,7 @@ func (p *page) send(r *edge.Request, f *pageFile) error {
 	return nil
 }
 
-// securePage sets what browsers hold a document to.
+// securePage sets the headers that restrict what a document may do in a browser.
 func securePage(r *edge.Request, policy string) {
 	r.Set("Content-Security-Policy", policy)
 	r.Set("Referrer-Policy", "same-origin") // with no-referrer, a form is sent with the Origin "null"
@@ -125,7 +127,8 @@ func securePage(r *edge.Request, policy string) {
 	r.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// matchesETag reads an If-None-Match header (RFC 9110 §13.1.2), weakly as it asks for.
+// matchesETag reports whether an If-None-Match header names etag, by weak comparison (RFC
+// 9110 §13.1.2).
 func matchesETag(header, etag string) bool {
 	for tag := range strings.SplitSeq(header, ",") {
 		tag = strings.TrimSpace(tag)

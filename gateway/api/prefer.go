@@ -8,8 +8,8 @@ import (
 	"davit/internal/faas"
 )
 
-// readPrefer reads what a caller prefers (RFC 7240). Of a preference that is
-// named twice the first counts; what is unknown or malformed is as if it were not there.
+// readPrefer parses the Prefer header (RFC 7240). The first of two equal preferences
+// counts; unknown and malformed preferences are ignored.
 func readPrefer(lines []string) (async bool, wait *time.Duration) {
 	for _, line := range lines {
 		for preference := range splitOutsideQuotes(line, ',') {
@@ -25,7 +25,8 @@ func readPrefer(lines []string) (async bool, wait *time.Duration) {
 	return async, wait
 }
 
-// mostPreferredWait keeps a preferred wait a duration that can be added to.
+// mostPreferredWait, in seconds, bounds a preferred wait, because a longer one could
+// overflow a time.Duration.
 const mostPreferredWait = 7 * 24 * 60 * 60
 
 func readSeconds(v string) *time.Duration {
@@ -37,7 +38,7 @@ func readSeconds(v string) *time.Duration {
 	return &wait
 }
 
-// readPreference splits name=value; parameters after it are not ours.
+// readPreference parses name=value, and ignores the parameters after it.
 func readPreference(s string) (name, value string) {
 	for part := range splitOutsideQuotes(s, ';') {
 		name, value, _ = strings.Cut(part, "=")
@@ -71,7 +72,7 @@ func splitOutsideQuotes(s string, separator byte) func(yield func(string) bool) 
 	}
 }
 
-// preferenceApplied tells which preference led to 202.
+// preferenceApplied returns the preference that led to the 202, or "".
 func preferenceApplied(call *faas.Call) string {
 	switch {
 	case call.Async:

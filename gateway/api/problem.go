@@ -33,7 +33,7 @@ type problem struct {
 	LogTail      *string            `json:"log_tail,omitempty"`
 }
 
-// statusOf is the one table from kinds to statuses and titles.
+// statusOf returns the HTTP status and the title of a kind of error.
 func statusOf(kind faas.Kind) (status int, title string) {
 	switch kind {
 	case faas.Invalid:
@@ -72,8 +72,8 @@ func statusOf(kind faas.Kind) (status int, title string) {
 	return http.StatusInternalServerError, "Davit has a fault"
 }
 
-// problemOf returns the problem that the caller gets for err. An error that is no *faas.Error is an internal fault, whose
-// text must not leave the process.
+// problemOf returns the problem that the caller gets for err. An error that is no
+// *faas.Error is an internal fault, whose text must not leave the process.
 func problemOf(err error) (problem, *faas.Error) {
 	known, ok := errors.AsType[*faas.Error](err)
 	if !ok {
@@ -100,10 +100,10 @@ func problemOf(err error) (problem, *faas.Error) {
 type answerer struct {
 	listener string
 	log      *slog.Logger
-	page     func(*edge.Request, *problem) bool // answers with HTML where a person asks; nil: never
+	page     func(*edge.Request, *problem) bool // answers with HTML and reports true if the request comes from a person; nil: never
 }
 
-// answer is the one place that turns an error into an answer, and logs its cause.
+// answer answers with err, and logs its cause. Every error of the listener is answered here.
 func (a *answerer) answer(r *edge.Request, err error) {
 	p, known := problemOf(err)
 	p.Instance, p.RequestID = r.Instance(), r.ID()
@@ -127,7 +127,7 @@ func (a *answerer) answer(r *edge.Request, err error) {
 	r.Send(p.Status, encode(p))
 }
 
-// retryAfter is the value of Retry-After in seconds; 0: no such header.
+// retryAfter returns the value of Retry-After in seconds; 0 means no Retry-After.
 func retryAfter(e *faas.Error) int {
 	after := e.RetryAfter
 	if after <= 0 && (e.Kind == faas.Unavailable || e.Kind == faas.Limited) {
@@ -153,7 +153,7 @@ func (a *answerer) report(r *edge.Request, status int, known *faas.Error, err er
 	}
 }
 
-// encode returns v as JSON. v is always of a type that can be encoded.
+// encode returns v as JSON. The type of v must be one that can be encoded.
 func encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -13,8 +13,8 @@ import (
 	"davit/internal/text"
 )
 
-// putSource registers an archive. Where the spec comes first, as it should, the
-// archive goes on as it arrives; else it waits on disk for the spec.
+// putSource registers an archive. If the spec comes first, the archive is passed on as it
+// arrives; else it is spooled on disk until the spec has arrived.
 func (fs *functions) putSource(r *edge.Request, name faas.FunctionName, boundary string) (*register.Registered, error) {
 	p, err := newParts(r, fs.limits, boundary)
 	if err != nil {
@@ -57,7 +57,7 @@ func (fs *functions) readSpec(part io.Reader) (faas.FunctionSpec, error) {
 	return spec.DecodeFunctionSpec(b)
 }
 
-// wanted returns the next part, which must have that name.
+// wanted returns the next part, or an error unless it has that name.
 func (p *parts) wanted(name string) (*multipart.Part, error) {
 	part, err := p.next()
 	switch {
@@ -71,7 +71,7 @@ func (p *parts) wanted(name string) (*multipart.Part, error) {
 	return part, nil
 }
 
-// over checks that the form ends here.
+// over returns an error unless the form ends here.
 func (p *parts) over() error {
 	part, err := p.next()
 	switch {

@@ -24,7 +24,7 @@ const (
 	mediaMultipart = "multipart/form-data"
 )
 
-// param is a part of the path, decoded.
+// param returns a part of the path, percent-decoded.
 func param(r *edge.Request, name string) (string, error) {
 	s, err := url.PathUnescape(r.Param(name))
 	if err != nil {
@@ -33,7 +33,7 @@ func param(r *edge.Request, name string) (string, error) {
 	return s, nil
 }
 
-// pathName is a name out of the path, checked by its own rules.
+// pathName returns the name in the path, or an error if it breaks the rules for such names.
 func pathName[N interface {
 	~string
 	Check() string
@@ -72,7 +72,7 @@ func pathRevision(r *edge.Request) (faas.RevisionRef, error) {
 	return faas.RevisionRef{Function: name, Number: faas.RevisionNumber(n)}, nil
 }
 
-// query is the request's query. Its readers remember the first fault.
+// query is the request's query. Its readers keep their first error in err.
 type query struct {
 	values url.Values
 	err    error
@@ -97,7 +97,7 @@ func (q *query) fail(name, format string, args ...any) {
 
 func (q *query) text(name string) string { return q.values.Get(name) }
 
-// flag is true for ?name, ?name=true and ?name=1.
+// flag reports true for ?name, ?name=true and ?name=1.
 func (q *query) flag(name string) bool {
 	if !q.values.Has(name) {
 		return false
@@ -119,7 +119,7 @@ const (
 	mostCursor   = 1024
 )
 
-// page reads what lists are asked for with.
+// page reads the parameters that all lists take.
 func (q *query) page() (limit int, cursor string) {
 	limit, cursor = defaultLimit, q.text("cursor")
 	if v := q.text("limit"); v != "" {
@@ -135,7 +135,7 @@ func (q *query) page() (limit int, cursor string) {
 	return limit, cursor
 }
 
-// duration reads a Go duration from 0 to most; 0 when there is none.
+// duration reads a Go duration from 0 to most; 0 if the query has none.
 func (q *query) duration(name string, most time.Duration) time.Duration {
 	v := q.text(name)
 	if v == "" {
@@ -167,7 +167,8 @@ func (q *query) offset(name string) int64 {
 	return int64(n) //nolint:gosec // at most 63 bits
 }
 
-// mediaType is the type of the body without its parameters, in lower case; "" when none is named.
+// mediaType returns the media type of the body in lower case, and its parameters; "" if
+// the request names none.
 func mediaType(r *edge.Request) (string, map[string]string, error) {
 	v := r.Header("Content-Type")
 	if v == "" {
@@ -180,7 +181,8 @@ func mediaType(r *edge.Request) (string, map[string]string, error) {
 	return media, params, nil
 }
 
-// refuseEncoded refuses a compressed body: what is kept as received could not be read by those who get it.
+// refuseEncoded refuses a compressed body, because bodies are stored as received and
+// their readers do not decompress them.
 func refuseEncoded(r *edge.Request) error {
 	if v := r.Header("Content-Encoding"); v != "" && !strings.EqualFold(v, "identity") {
 		return faas.Errorf(faas.Invalid, "the body is sent with Content-Encoding %q; send it uncompressed", text.Clip(v, 40))
@@ -188,7 +190,7 @@ func refuseEncoded(r *edge.Request) error {
 	return nil
 }
 
-// readJSON reads a JSON body whole.
+// readJSON reads a JSON body of at most most bytes.
 func readJSON(r *edge.Request, most int64) ([]byte, error) {
 	media, _, err := mediaType(r)
 	if err != nil {
@@ -200,7 +202,7 @@ func readJSON(r *edge.Request, most int64) ([]byte, error) {
 	return readAll(r, most)
 }
 
-// readAll reads a body of at most so many bytes.
+// readAll reads a body of at most most bytes.
 func readAll(r *edge.Request, most int64) ([]byte, error) {
 	if err := refuseEncoded(r); err != nil {
 		return nil, err
@@ -216,7 +218,8 @@ func readAll(r *edge.Request, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// decodeJSON reads one small object of ours strictly.
+// decodeJSON decodes one JSON object. Unknown fields, and anything after the object, are
+// errors.
 func decodeJSON(b []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -233,7 +236,8 @@ func decodeJSON(b []byte, into any) error {
 	return faas.Errorf(faas.Invalid, "the body is not the JSON object that belongs here: %s", strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// accepts reports whether the caller names media among what it wants, with a quality above 0.
+// accepts reports whether the Accept header names media with a quality above 0. Wildcards
+// do not count.
 func accepts(r *edge.Request, media string) bool {
 	for part := range strings.SplitSeq(r.Header("Accept"), ",") {
 		name, params, err := mime.ParseMediaType(part)

@@ -17,7 +17,7 @@ import (
 	"davit/internal/text"
 )
 
-// result answers with the zip, or with a URL to it.
+// result answers with the zip, or redirects to a signed URL of it.
 func (i *invocations) result(r *edge.Request) error {
 	q := readQuery(r)
 	redirect, ttl := q.flag("redirect"), q.duration("expires", mostLinks)
@@ -47,7 +47,8 @@ func (i *invocations) result(r *edge.Request) error {
 	return r.SendRange(info.Size, etag, open)
 }
 
-// unchanged sets the ETag, and answers with 304 where the caller has that already.
+// unchanged sets the ETag. If the caller has that version already, unchanged answers 304
+// and returns true.
 func unchanged(r *edge.Request, etag string) bool {
 	r.Set("ETag", etag)
 	if !matchesETag(r.Header("If-None-Match"), etag) {
@@ -57,7 +58,8 @@ func unchanged(r *edge.Request, etag string) bool {
 	return true
 }
 
-// resultFile answers with one file out of the zip, of which only that part is read.
+// resultFile answers with one file of the zip. It reads only the zip's directory and that
+// file.
 func (i *invocations) resultFile(r *edge.Request) error {
 	name, err := param(r, "path")
 	if err != nil {
@@ -93,7 +95,7 @@ func (i *invocations) resultFile(r *edge.Request) error {
 	return nil
 }
 
-// mostZipDirectory bounds what is read of a zip to find a file in it.
+// mostZipDirectory bounds how many bytes of a zip are read to find a file.
 const mostZipDirectory = 64 << 20
 
 func findInZip(open blob.Opener, size int64, name string) (*zip.File, error) {
@@ -105,7 +107,7 @@ func findInZip(open blob.Opener, size int64, name string) (*zip.File, error) {
 	for _, f := range z.File {
 		if f.Name == name && !f.FileInfo().IsDir() {
 			if f.UncompressedSize64 > 1<<62 || f.CompressedSize64 > 1<<62 {
-				return nil, fmt.Errorf("read a result: %q has an absurd size", name)
+				return nil, fmt.Errorf("read a result: %q has an impossible size", name)
 			}
 			return f, nil
 		}
@@ -113,7 +115,7 @@ func findInZip(open blob.Opener, size int64, name string) (*zip.File, error) {
 	return nil, faas.Errorf(faas.NotFound, "the result has no file %q; the record lists its files", text.Clip(name, 200))
 }
 
-// openInZip reads one file of a zip in one go.
+// openInZip opens one file of a zip, with a single request to the store for its content.
 func openInZip(open blob.Opener, f *zip.File) (io.ReadCloser, error) {
 	offset, err := f.DataOffset()
 	if err != nil {
@@ -134,8 +136,8 @@ func openInZip(open blob.Opener, f *zip.File) (io.ReadCloser, error) {
 	return unpacked, nil
 }
 
-// unpacked is a file's content. Its last bytes are given only when the checksum
-// is right, so that a broken file never looks whole.
+// unpacked is a file's content. Read returns the last bytes only if the checksum is
+// right, so that a broken file never looks complete.
 type unpacked struct {
 	io.Reader
 	io.Closer
@@ -161,9 +163,9 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// blockReader is an io.ReaderAt on a stored object. It reads ahead, since each
-// read of the store is a request, and remembers the last two blocks: a zip's
-// directory is read from its end, and then from its beginning.
+// blockReader is an io.ReaderAt on a stored object. It reads whole blocks, because each
+// read of the store is a request, and keeps the last two, because archive/zip reads a
+// directory from its end and then from its beginning.
 type blockReader struct {
 	open   blob.Opener
 	size   int64
@@ -178,7 +180,7 @@ type block struct {
 
 const blockBytes = 256 << 10
 
-// ReadAt reads from the blocks that hold the bytes.
+// ReadAt fetches the blocks of the bytes that it does not have.
 func (b *blockReader) ReadAt(p []byte, at int64) (n int, err error) {
 	for n < len(p) && at < b.size {
 		data, err := b.block(at / blockBytes * blockBytes)

@@ -6,7 +6,7 @@ import (
 	"davit/gateway/edge"
 )
 
-// handler answers one request or returns why not.
+// handler answers one request, or returns an error, which answerer.answer answers.
 type handler = func(r *edge.Request) error
 
 // get adds a handler for GET and HEAD.

@@ -44,7 +44,8 @@ func newConsole(o ConsoleOptions) *console {
 	return k
 }
 
-// publicRoutes are those that need no token. Probes may know us by any name.
+// publicRoutes adds the routes that need no token. Routes of probes are not guarded,
+// because probes may use any host name.
 func (k *console) publicRoutes(s *edge.Server) {
 	get(s, "/healthz", k.health)
 	get(s, "/readyz", k.readiness)
@@ -56,44 +57,44 @@ func (k *console) publicRoutes(s *edge.Server) {
 }
 
 func (k *console) functionRoutes(s *edge.Server) {
-	get(s, "/v1/functions", k.mine(k.functions.list))
-	get(s, "/v1/functions/{name}", k.mine(k.functions.get))
-	s.Handle(http.MethodPut, "/v1/functions/{name}", k.mine(k.functions.put))
-	s.Handle(http.MethodDelete, "/v1/functions/{name}", k.mine(k.functions.delete))
-	get(s, "/v1/functions/{name}/revisions", k.mine(k.functions.listRevisions))
-	get(s, "/v1/functions/{name}/revisions/{n}/log", k.mine(k.functions.buildLog))
-	s.Handle(http.MethodPost, "/v1/functions/{name}/rollback", k.mine(k.functions.rollback))
+	get(s, "/v1/functions", k.authenticated(k.functions.list))
+	get(s, "/v1/functions/{name}", k.authenticated(k.functions.get))
+	s.Handle(http.MethodPut, "/v1/functions/{name}", k.authenticated(k.functions.put))
+	s.Handle(http.MethodDelete, "/v1/functions/{name}", k.authenticated(k.functions.delete))
+	get(s, "/v1/functions/{name}/revisions", k.authenticated(k.functions.listRevisions))
+	get(s, "/v1/functions/{name}/revisions/{n}/log", k.authenticated(k.functions.buildLog))
+	s.Handle(http.MethodPost, "/v1/functions/{name}/rollback", k.authenticated(k.functions.rollback))
 }
 
 func (k *console) triggerRoutes(s *edge.Server) {
-	get(s, "/v1/triggers", k.mine(k.triggers.list))
-	get(s, "/v1/triggers/{name}", k.mine(k.triggers.get))
-	s.Handle(http.MethodPut, "/v1/triggers/{name}", k.mine(k.triggers.put))
-	s.Handle(http.MethodDelete, "/v1/triggers/{name}", k.mine(k.triggers.delete))
-	get(s, "/v1/triggers/{name}/openapi", k.mine(k.triggers.describe))
-	s.Handle(http.MethodPost, "/register", k.mine(k.triggers.registerForm))
+	get(s, "/v1/triggers", k.authenticated(k.triggers.list))
+	get(s, "/v1/triggers/{name}", k.authenticated(k.triggers.get))
+	s.Handle(http.MethodPut, "/v1/triggers/{name}", k.authenticated(k.triggers.put))
+	s.Handle(http.MethodDelete, "/v1/triggers/{name}", k.authenticated(k.triggers.delete))
+	get(s, "/v1/triggers/{name}/openapi", k.authenticated(k.triggers.describe))
+	s.Handle(http.MethodPost, "/register", k.authenticated(k.triggers.registerForm))
 	get(s, "/user.html", k.guarded(func(r *edge.Request) error { return redirectTo(r, "/") }))
 }
 
 func (k *console) invocationRoutes(s *edge.Server) {
-	get(s, "/v1/invocations", k.mine(k.listInvocations))
+	get(s, "/v1/invocations", k.authenticated(k.listInvocations))
 	i := &k.invoked
-	get(s, "/v1/invocations/{id}", k.mine(i.get))
-	get(s, "/v1/invocations/{id}/result", k.mine(i.result))
-	get(s, "/v1/invocations/{id}/result/{path}", k.mine(i.resultFile))
-	get(s, "/v1/invocations/{id}/log", k.mine(i.log))
-	get(s, "/v1/invocations/{id}/input", k.mine(i.input))
-	s.Handle(http.MethodPost, "/v1/invocations/{id}/cancel", k.mine(i.cancel))
-	s.Handle(http.MethodPost, "/v1/invocations/{id}/replay", k.mine(i.replay))
+	get(s, "/v1/invocations/{id}", k.authenticated(i.get))
+	get(s, "/v1/invocations/{id}/result", k.authenticated(i.result))
+	get(s, "/v1/invocations/{id}/result/{path}", k.authenticated(i.resultFile))
+	get(s, "/v1/invocations/{id}/log", k.authenticated(i.log))
+	get(s, "/v1/invocations/{id}/input", k.authenticated(i.input))
+	s.Handle(http.MethodPost, "/v1/invocations/{id}/cancel", k.authenticated(i.cancel))
+	s.Handle(http.MethodPost, "/v1/invocations/{id}/replay", k.authenticated(i.replay))
 }
 
 func (k *console) otherRoutes(s *edge.Server) {
-	get(s, "/v1/limits", k.mine(k.limits))
-	get(s, "/v1/events", k.mine(k.events))
+	get(s, "/v1/limits", k.authenticated(k.limits))
+	get(s, "/v1/events", k.authenticated(k.events))
 }
 
-// pageOrNothing serves the page's files, and nothing else: Fiber then tells an
-// unknown path from one that takes other methods.
+// pageOrNothing serves the page's files. It leaves every other path to Fiber, which
+// answers 404 or 405.
 func (k *console) pageOrNothing(r *edge.Request) error {
 	if err := k.guard.check(r); err != nil {
 		return err
@@ -116,8 +117,8 @@ func (k *console) pageOrNothing(r *edge.Request) error {
 }
 
 func (k *console) secretRoutes(s *edge.Server) {
-	get(s, "/v1/secrets", k.mine(k.secrets.list))
-	get(s, "/v1/secrets/{name}", k.mine(k.secrets.get))
-	s.Handle(http.MethodPut, "/v1/secrets/{name}", k.mine(k.secrets.put))
-	s.Handle(http.MethodDelete, "/v1/secrets/{name}", k.mine(k.secrets.delete))
+	get(s, "/v1/secrets", k.authenticated(k.secrets.list))
+	get(s, "/v1/secrets/{name}", k.authenticated(k.secrets.get))
+	s.Handle(http.MethodPut, "/v1/secrets/{name}", k.authenticated(k.secrets.put))
+	s.Handle(http.MethodDelete, "/v1/secrets/{name}", k.authenticated(k.secrets.delete))
 }

@@ -2,15 +2,15 @@ package api
 
 import "davit/gateway/edge"
 
-// Server serves one listener. It is made by NewConsole or NewTriggers.
+// Server serves one listener. NewConsole and NewTriggers return Servers.
 type Server struct {
 	*edge.Server
 	name    string
-	signIns *signIns // of a console
+	signIns *signIns // nil unless a console's
 }
 
-// NewSignInCode returns a code that opens /sign-in?code=… once, within 10
-// minutes. Only a console has one.
+// NewSignInCode returns a code that signs in once, within 10 minutes, at /sign-in?code=….
+// It panics for a server of NewTriggers.
 func (s *Server) NewSignInCode() string { return s.signIns.newCode() }
 
 func newServer(name string, limits Limits, requests Requests, errors *answerer) *edge.Server {

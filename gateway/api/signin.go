@@ -18,7 +18,8 @@ func newPlainPages() *template.Template {
 	return template.Must(template.New("").Parse(plainPages))
 }
 
-// plainPolicy is what browsers hold these pages to: it allows nothing but the pages' own style and form.
+// plainPolicy returns the policy of the plain pages: it allows nothing but their style
+// and their forms.
 func plainPolicy() string {
 	sum := sha256.Sum256([]byte(plainStyle))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
@@ -54,8 +55,9 @@ func (si *signIn) errorPage(r *edge.Request, p *problem) bool {
 	return true
 }
 
-// signInPage shows the form, or uses up the code of a one-time URL. A reload of
-// such a URL by who it has signed in leads on.
+// show answers with the sign-in form, or redeems the code of a one-time URL. If the code
+// is used up but the request has a session, show redirects to the page, because the
+// browser may have reloaded the URL.
 func (si *signIn) show(r *edge.Request) error {
 	code := readQuery(r).text("code")
 	if code == "" || r.Method() == http.MethodHead {
@@ -85,7 +87,7 @@ func (si *signIn) setCookie(r *edge.Request, value string, ends time.Time) {
 
 const maxSignInBytes = 16 << 10
 
-// startSession signs in, by JSON or by the form.
+// start starts a session for a caller that sends the token as JSON or as a form.
 func (si *signIn) start(r *edge.Request) error {
 	media, _, err := mediaType(r)
 	if err != nil {

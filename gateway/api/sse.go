@@ -15,13 +15,14 @@ import (
 
 const eventsType = "text/event-stream"
 
-// sendEvents answers with server-sent events. write is given a way to send them
-// and returns when there are no more; ctx ends when nobody reads them.
+// sendEvents answers with the server-sent events that write sends. The answer ends when
+// write returns. ctx ends when the caller hangs up or the server begins to shut down;
+// done is called after write.
 func sendEvents(r *edge.Request, write func(ctx context.Context, out *eventWriter) error, done func()) error {
 	ctx, cancel := r.WaitingContext()
 	r.Set("Content-Type", eventsType)
 	r.Set("Cache-Control", "no-store")
-	r.Set("X-Accel-Buffering", "no") // proxies are not to hold events back
+	r.Set("X-Accel-Buffering", "no") // nginx must not buffer events
 	r.Write(http.StatusOK, func(w io.Writer) error {
 		err := write(ctx, &eventWriter{w: w})
 		if ctx.Err() != nil {
@@ -35,13 +36,14 @@ func sendEvents(r *edge.Request, write func(ctx context.Context, out *eventWrite
 	return nil
 }
 
-// eventWriter writes events in the form of the HTML standard.
+// eventWriter writes server-sent events, in the format of the HTML standard.
 type eventWriter struct {
 	w   io.Writer
 	buf bytes.Buffer
 }
 
-// event sends one event; name and id may be "". A CR in data ends a line there, as LF does.
+// event sends one event; name and id may be "". A CR in data becomes a line break,
+// because in the format of events a CR ends a line.
 func (e *eventWriter) event(name, id string, data []byte) error {
 	e.buf.Reset()
 	if name != "" {
@@ -62,20 +64,22 @@ func (e *eventWriter) event(name, id string, data []byte) error {
 	return err
 }
 
-// beat sends a comment, which keeps the connection alive and shows whether it is.
+// beat sends a comment. It keeps the connection open, and its write fails if the caller
+// is gone.
 func (e *eventWriter) beat() error {
 	_, err := io.WriteString(e.w, ": alive\n\n")
 	return err
 }
 
-// piece is the outcome of one read of a followed log.
+// piece is what one Read of a followed log returned.
 type piece struct {
 	text []byte
 	err  error
 }
 
-// sendLogEvents answers with a log as events. The id of an event is the offset after its text, so that a caller resumes
-// with Last-Event-ID. The last event is named "end". It closes log.
+// sendLogEvents answers with a log as events. The id of an event is the offset after its
+// text, so that a caller resumes with Last-Event-ID. The last event is named "end". It
+// closes log.
 func sendLogEvents(r *edge.Request, heartbeat time.Duration, log io.ReadCloser, from int64) error {
 	return sendEvents(r, func(ctx context.Context, out *eventWriter) error {
 		return followLog(ctx, out, log, from, heartbeat)
@@ -134,11 +138,12 @@ func readPieces(ctx context.Context, log io.Reader, pieces chan<- piece) {
 
 // logText splits a log into events, never within a character.
 type logText struct {
-	at   int64 // the offset behind what was sent
-	held []byte
+	at   int64  // the offset after the text that was sent
+	held []byte // the beginning of a character that is not complete
 }
 
-// send sends what p adds. over tells that the log has ended.
+// send sends the text of p up to its last complete character. over reports whether the
+// log has ended.
 func (t *logText) send(out *eventWriter, p piece) (over bool, err error) {
 	t.held = append(t.held, p.text...)
 	n := len(t.held)
@@ -161,7 +166,7 @@ func (t *logText) send(out *eventWriter, p piece) (over bool, err error) {
 	return false, nil
 }
 
-// wholeRunes is how much of b does not end inside a UTF-8 sequence.
+// wholeRunes returns the length of b without an incomplete UTF-8 sequence at its end.
 func wholeRunes(b []byte) int {
 	for back := 1; back < utf8.UTFMax && back <= len(b); back++ {
 		if last := b[len(b)-back:]; utf8.RuneStart(last[0]) {

@@ -19,10 +19,11 @@ func sendHealth(r *edge.Request) error {
 	return sendJSON(r, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// readyMost is how long a dependency may take to answer.
+// readyMost is how long all probes together may take.
 const readyMost = 2 * time.Second
 
-// readiness probes all dependencies at once. The log says why one is away.
+// readiness probes all dependencies at the same time. It logs why a dependency is away;
+// the answer does not contain the cause.
 func (k *console) readiness(r *edge.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), readyMost)
 	defer cancel()
@@ -64,11 +65,11 @@ func (b *buffered) Header() http.Header         { return b.header }
 func (b *buffered) WriteHeader(status int)      { b.status = status }
 func (b *buffered) Write(p []byte) (int, error) { return b.body.Write(p) }
 
-// metrics answers with what the handler of the metrics library writes.
+// metrics answers with the output of the metrics library's handler.
 func (k *console) metrics(r *edge.Request) error {
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "/metrics", nil)
 	if err != nil {
-		return fmt.Errorf("ask for metrics: %w", err)
+		return fmt.Errorf("request metrics: %w", err)
 	}
 	req.Header.Set("Accept", r.Header("Accept"))
 	out := &buffered{header: make(http.Header), status: http.StatusOK}
@@ -87,8 +88,9 @@ func (k *console) limits(r *edge.Request) error {
 	}{info, k.triggers.callsURL.forCaller(r)})
 }
 
-// events streams changes until the caller hangs up. The first event is a resync, because a caller that connects, or
-// connects again, has missed changes. The stream of a caller that reads too slowly ends, and it connects again.
+// events sends changes until the caller hangs up. The first event is a resync, because a
+// caller that connects, or connects again, has missed changes. The stream of a caller
+// that reads too slowly ends, and it connects again.
 func (k *console) events(r *edge.Request) error {
 	changes, cancel := k.Changes.Subscribe()
 	return sendEvents(r, func(ctx context.Context, out *eventWriter) error {

@@ -95,12 +95,12 @@ func (ts *triggersAPI) delete(r *edge.Request) error {
 	return sendNothing(r)
 }
 
-// formWait is how long the answer to a form waits for the build, so that the next form, which registers the function's
-// trigger, usually finds the function ready.
+// formWait is how long the answer to a form waits for the build, so that the next form,
+// which registers the function's trigger, usually finds the function ready.
 const formWait = 10 * time.Second
 
-// registerForm serves the original's form. A browser is redirected to the page, or gets an error page; a program that
-// accepts JSON gets the answer of the PUT.
+// registerForm serves the original's form. It redirects a browser to the page, or answers
+// with an error page; a program that accepts JSON gets the same answer as from the PUT.
 func (ts *triggersAPI) registerForm(r *edge.Request) error {
 	form, done, err := ts.uploads.readForm(r)
 	if err != nil {
@@ -125,7 +125,8 @@ func (ts *triggersAPI) registerForm(r *edge.Request) error {
 	return ts.send(r, result.Trigger, result.Created)
 }
 
-// forCaller is the URL with the host that this caller used, where c names none.
+// forCaller returns the URL for the caller of r. If c names no host, the URL has the host
+// of the request.
 func (c callsURL) forCaller(r *edge.Request) string {
 	u, err := url.Parse(string(c))
 	if err != nil {
@@ -144,7 +145,7 @@ func trimBrackets(host string) string {
 	return host
 }
 
-// triggerDescription answers with an OpenAPI document of one trigger.
+// describe answers with the OpenAPI document of one trigger.
 func (ts *triggersAPI) describe(r *edge.Request) error {
 	t, err := ts.find(r)
 	if err != nil {

@@ -21,8 +21,8 @@ const (
 	formBuffer    = 64 << 10 // the body is read in pieces of this size
 )
 
-// parts reads a multipart body as it arrives. The header of each part is bounded, so that no part of a form is held in
-// memory except by its reader.
+// parts reads a multipart body as it arrives. The header of each part is bounded, so that
+// no part of a form is held in memory except by its reader.
 type parts struct {
 	body   *meteredReader
 	reader *multipart.Reader
@@ -47,7 +47,7 @@ func (m *meteredReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// parts begins to read the body as a form.
+// newParts returns a reader of the request's body as a form.
 func newParts(r *edge.Request, limits *Limits, boundary string) (*parts, error) {
 	if err := refuseEncoded(r); err != nil {
 		return nil, err
@@ -70,12 +70,12 @@ func newParts(r *edge.Request, limits *Limits, boundary string) (*parts, error) 
 	return p, nil
 }
 
-// next returns the next part; io.EOF when the form has ended as it should.
+// next returns the next part, or io.EOF after the form's closing boundary.
 func (p *parts) next() (*multipart.Part, error) {
 	p.body.metered, p.body.left = true, maxPartHeader
 	part, err := p.reader.NextRawPart()
 	p.body.metered = false
-	if err == io.EOF { //nolint:errorlint // one that is wrapped is a form that is cut short
+	if err == io.EOF { //nolint:errorlint // a wrapped io.EOF means that the form is cut short
 		return nil, io.EOF
 	}
 	if err != nil {
@@ -87,7 +87,8 @@ func (p *parts) next() (*multipart.Part, error) {
 	return part, nil
 }
 
-// malformed is the error of a form that cannot be parsed; an error of the body itself is returned as it is.
+// malformed returns the error of a form that cannot be parsed. It returns an error of the
+// body unchanged.
 func malformed(err error) error {
 	if known, ok := errors.AsType[*faas.Error](err); ok {
 		return known
@@ -95,7 +96,7 @@ func malformed(err error) error {
 	return &faas.Error{Kind: faas.Invalid, Detail: "the form is malformed, or ends before it is whole", Err: err}
 }
 
-// small reads a part of at most most bytes into memory.
+// small reads a part into memory. It returns TooLarge for a part of more than most bytes.
 func small(part io.Reader, name string, most int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(part, most+1))
 	if err != nil {
@@ -107,13 +108,13 @@ func small(part io.Reader, name string, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// source reads the archive in a form. It returns io.EOF only if last accepts what follows the part: the end of the form,
-// or the spec where that has not come yet.
+// source reads the archive in a form. Read returns io.EOF only if last returns nil, so
+// that an archive in a form that is cut short is not registered.
 type source struct {
 	part io.Reader
 	left int64
 	most int64
-	last func() error // checks what follows the part
+	last func() error // returns an error unless the rest of the form is valid
 }
 
 // Read reads the archive.
@@ -134,7 +135,8 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// spool writes r to a file without a name, positioned at its start.
+// spool copies r to a file that has no name, and returns the file positioned at its
+// start. The file disappears when it is closed.
 func (u *uploads) spool(r io.Reader) (*os.File, error) {
 	f, err := os.CreateTemp(u.dir, "upload-")
 	if err != nil {
@@ -152,7 +154,8 @@ func (u *uploads) spool(r io.Reader) (*os.File, error) {
 	return f, nil
 }
 
-// readForm reads an HTML form. Its file is spooled, because fields may follow it; done closes the file.
+// readForm reads an HTML form. Its file is spooled, because fields may follow it; done
+// closes the file.
 func (u *uploads) readForm(r *edge.Request) (posted *form.Form, done func(), err error) {
 	media, params, err := mediaType(r)
 	if err != nil {
@@ -233,7 +236,8 @@ func (f *formReader) add(part *multipart.Part) error {
 	return nil
 }
 
-// addFile spools the upload. A browser sends an empty one without a name where no file was chosen; that is ignored.
+// addFile spools the uploaded file. It ignores an empty file without a name, because a
+// browser sends one if no file was chosen.
 func (f *formReader) addFile(part *multipart.Part) error {
 	if f.file != nil {
 		return faas.Errorf(faas.Invalid, "the form has two files; send one")

@@ -9,10 +9,10 @@ import (
 	"davit/internal/faas"
 )
 
-// invocationView is a record as users read it.
+// invocationView is a record in the answers of the API.
 type invocationView struct {
 	*faas.Invocation
-	Inner any   `json:"inner,omitempty"` // hides what is Davit's own
+	Inner any   `json:"inner,omitempty"` // hides the record's Inner, which is not for users
 	Links links `json:"links"`
 }
 
@@ -22,13 +22,14 @@ type links struct {
 	Log    string `json:"log"`
 }
 
-// viewInvocation makes the view of a record whose links begin with prefix.
+// viewInvocation returns the view of a record, with links that begin with prefix.
 func viewInvocation(inv *faas.Invocation, prefix string) invocationView {
 	self := prefix + string(inv.ID)
 	return invocationView{Invocation: inv, Links: links{Self: self, Result: self + "/result", Log: self + "/log"}}
 }
 
-// functionView is a function as users read it: its newest revision, and what its calls meet.
+// functionView is a function in the answers of the API: its newest revision, and how its
+// calls would start now.
 type functionView struct {
 	Name      faas.FunctionName              `json:"name"`
 	Revision  faas.RevisionNumber            `json:"revision"`
@@ -43,7 +44,7 @@ type functionView struct {
 	UpdatedAt string                         `json:"updated_at"`
 }
 
-// invocable says in a few words what the next call meets.
+// invocable describes, in a few words for users, how the next call would start.
 func invocable(latest, live *faas.Revision, slots map[faas.Start]faas.SlotCounts) string {
 	if live == nil {
 		switch latest.State {
@@ -63,14 +64,15 @@ func invocable(latest, live *faas.Revision, slots map[faas.Start]faas.SlotCounts
 	return "starts on first call"
 }
 
-// serverTiming lists the phases in milliseconds (W3C Server Timing).
+// serverTiming returns the phases in milliseconds (W3C Server Timing), without phases
+// that took no time.
 func serverTiming(p *faas.Phases) string {
 	var b strings.Builder
 	for _, phase := range []struct {
 		name string
 		took faas.Duration
 	}{{"queue", p.Queue}, {"start", p.Start}, {"input", p.Input}, {"run", p.Run}, {"zip", p.Zip}} {
-		if phase.took <= 0 && (phase.name != "start" || b.Len() == 0) { // no start is worth saying, once there was a slot
+		if phase.took <= 0 && (phase.name != "start" || b.Len() == 0) { // a start of 0 after a queue shows that a slot was free
 			continue
 		}
 		if b.Len() > 0 {
@@ -81,10 +83,10 @@ func serverTiming(p *faas.Phases) string {
 	return b.String()
 }
 
-// filePolicy keeps a browser that opens a result from running anything in it.
+// filePolicy keeps a browser that shows a result from running scripts in it.
 const filePolicy = "default-src 'none'; sandbox"
 
-// sendFileHeaders sets what goes with a file that a command made.
+// setFileHeaders sets the headers of an answer with a file that a command or a caller made.
 func setFileHeaders(r *edge.Request, name, media string) {
 	r.Set("Content-Type", media)
 	r.Set("Content-Disposition", attachment(name))
@@ -92,8 +94,8 @@ func setFileHeaders(r *edge.Request, name, media string) {
 	r.Set("Cache-Control", "private, no-cache")
 }
 
-// attachment is a Content-Disposition that names the file (RFC 6266): plainly
-// where ASCII is enough, and in UTF-8 for those that read it.
+// attachment returns a Content-Disposition that names the file twice (RFC 6266): in
+// ASCII, and in UTF-8 for clients that support it.
 func attachment(name string) string {
 	var plain, extended strings.Builder
 	for _, c := range name {
@@ -117,7 +119,7 @@ func isAttrChar(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$&+-.^_`|~", c) >= 0
 }
 
-// mediaByName is the type of a file by the end of its name, the same on every machine.
+// mediaByName returns the media type for the end of a file's name. Unlike package mime, it uses no tables of the machine.
 func mediaByName(name string) string {
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 {

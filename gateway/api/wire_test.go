@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Requests that other programs might read differently are refused, and the connection is closed.
+// Requests that other programs might read differently are refused, and the connection is
+// closed.
 func TestOddRequestsAreRefused(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	const host = "Host: x\r\n"
