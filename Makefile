@@ -9,6 +9,8 @@ TOOLS ?= $(or $(DAVIT_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/davit/tools)
 GOLANGCI_VERSION := $(shell sed -n 's,^readonly golangci_version=,,p' hack/test-deps)
 GOLANGCI := $(TOOLS)/golangci-lint@$(GOLANGCI_VERSION)/golangci-lint
 PACKAGES ?= ./...
+# Programs have no symbols and no DWARF: stack traces need neither.
+LINK := -trimpath -ldflags='-s -w'
 
 .PHONY: help
 help: ## list the targets
@@ -17,10 +19,10 @@ help: ## list the targets
 .PHONY: build
 build: ## build the programs into bin/
 	@mkdir -p $(BIN)
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-gateway ./cmd/davit-gateway
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-runner ./cmd/davit-runner
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-setup ./cmd/davit-setup
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/davit-demo ./hack/demo
+	CGO_ENABLED=0 $(GO) build $(LINK) -o $(BIN)/davit-gateway ./cmd/davit-gateway
+	CGO_ENABLED=0 $(GO) build $(LINK) -o $(BIN)/davit-runner ./cmd/davit-runner
+	CGO_ENABLED=0 $(GO) build $(LINK) -o $(BIN)/davit-setup ./cmd/davit-setup
+	CGO_ENABLED=0 $(GO) build $(LINK) -o $(BIN)/davit-demo ./hack/demo
 
 .PHONY: run
 run: build ## start Davit on this machine, run the example, and stay up
@@ -65,6 +67,7 @@ lint: $(GOLANGCI) ## check style, imports and the rules of the house
 	cd e2e/cluster && $(GOLANGCI) run --allow-parallel-runners ./...
 	cd e2e/manifests && $(GOLANGCI) run --allow-parallel-runners ./...
 	$(GO) test -count=1 ./internal/rooms # the cache does not see new files
+	@for module in . e2e/cluster e2e/cluster/programs e2e/manifests; do echo "$(GO) -C $$module mod tidy -diff"; $(GO) -C $$module mod tidy -diff || exit; done
 
 $(GOLANGCI):
 	@echo "building golangci-lint $(GOLANGCI_VERSION) (once, about 2 minutes)"
@@ -111,9 +114,9 @@ bench: build ## measure calls against their floors; BENCH_JSON=file writes the f
 .PHONY: build-bench
 build-bench: # the programs of bench-cluster, and what they run in pods
 	@mkdir -p $(BIN)
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/davit-bench ./e2e/bench
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/davit-bench-work ./e2e/bench/work
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/davit-bench-cluster ./e2e/bench/cluster
+	CGO_ENABLED=0 $(GO) build $(LINK) -o $(BIN)/davit-bench ./e2e/bench
+	CGO_ENABLED=0 $(GO) build $(LINK) -o $(BIN)/davit-bench-work ./e2e/bench/work
+	CGO_ENABLED=0 $(GO) build $(LINK) -o $(BIN)/davit-bench-cluster ./e2e/bench/cluster
 
 .PHONY: bench-cluster
 bench-cluster: build-bench ## measure calls on a Kubernetes against bare Jobs and pods; BENCH_JSON=file, BENCH_FLAGS='-only jobs -peer NAME=URL'
