@@ -14,19 +14,20 @@ import (
 // unbounded is the limit of a body before limit is called.
 const unbounded = math.MaxInt64
 
-// lengthUnknown is the size of a body sent in chunks.
+// lengthUnknown is the size of a body that is sent in chunks.
 const lengthUnknown = -1
 
 var (
 	errBodyOver   = errors.New("the request has been answered")
-	errNotArrived = errors.New("more of the body would have to be waited for")
+	errNotArrived = errors.New("the rest of the body has not arrived")
 	errBadChunks  = errors.New("broken chunked encoding")
 )
 
 const interimContinue = "HTTP/1.1 100 Continue\r\n\r\n"
 
-// body reads the body of one request from its connection. It reads nothing, and sends no 100 Continue, before the first
-// Read. Read can be called from any goroutine; it fails once the request was answered.
+// body reads the body of one request from its connection. It reads nothing, and sends no
+// 100 Continue, before the first Read. Any goroutine may call Read; Read fails once the
+// request was answered.
 type body struct {
 	c    *conn
 	over bool // guarded by c.mu: the request was answered
@@ -39,7 +40,7 @@ type body struct {
 	err    error // of all further reads
 }
 
-// framing separates the data of a body from what surrounds it.
+// framing decodes the data of a body from the bytes on the connection.
 type framing interface {
 	// next reads body bytes into p; io.EOF when the body is whole.
 	next(src *bodySource, p []byte) (int, error)
@@ -60,8 +61,9 @@ func newBody(c *conn, size int64, expect bool) *body {
 // limit bounds the body: reading more than most bytes fails with TooLarge.
 func (b *body) limit(most int64) { b.most = most }
 
-// Read reads from the body and waits for the caller to send it. Its errors are *faas.Error: Invalid for a body that is
-// malformed or stops arriving, TooLarge for one beyond the limit.
+// Read reads from the body and waits for the caller to send it. Its errors are
+// *faas.Error: Invalid for a body that is malformed or stops arriving, TooLarge for one
+// beyond the limit.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,7 +90,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return 0, b.err
 }
 
-// explain returns the error that the caller is answered with.
+// explain returns the error to answer with.
 func (b *body) explain(err error) error {
 	var known *faas.Error
 	switch {
@@ -106,8 +108,9 @@ func tooLarge(most int64) *faas.Error {
 	return faas.Errorf(faas.TooLarge, "the request body is larger than the %s that are allowed here", faas.Bytes(most))
 }
 
-// end is called when the handler has answered the request, before the body of the answer is written. It makes reads in
-// progress fail, and reports whether the whole body was read, so that the next bytes on the connection are a new request.
+// end ends the body after the handler has answered and before the body of the answer is
+// written. It makes reads in progress fail. It reports whether the whole body was read,
+// so that the next bytes on the connection are a new request.
 func (b *body) end() bool {
 	if !b.mu.TryLock() {
 		b.c.mu.Lock()
@@ -137,13 +140,14 @@ func (b *body) skipArrived() {
 	}
 }
 
-// bodySource is where a framing reads: the buffered bytes first, then the socket.
+// bodySource is the reader of a framing: it returns the buffered bytes first, and then
+// reads the socket.
 type bodySource struct {
 	b           *body
 	arrivedOnly bool // do not read the socket
 }
 
-// Read reads from the socket, after sending 100 Continue where the caller waits for it.
+// Read reads from the socket. It sends 100 Continue first if the caller waits for that.
 func (s *bodySource) Read(p []byte) (int, error) {
 	if s.arrivedOnly {
 		return 0, errNotArrived

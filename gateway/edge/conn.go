@@ -13,19 +13,21 @@ import (
 // errNotHTTP refuses a header before fasthttp parses it.
 var errNotHTTP = errors.New("a line of the header ends with LF alone; CRLF is needed")
 
-// phase is what the next bytes on a connection belong to.
+// phase says to which part of a request the next bytes on a connection belong.
 type phase int
 
 const (
-	betweenRequests phase = iota // nothing of the next request is here
+	betweenRequests phase = iota // no byte of the next request has arrived
 	inHeader
 	inBody // the header is complete; from here only the body's reader reads
 )
 
-// conn is the connection of a caller, between the socket and fasthttp. Its Read returns headers only, and never bytes
-// beyond the end of one: the bytes after it stay for the body's reader, or are the next header. So fasthttp never waits
-// for a body (it would read 8 KiB of it before any handler runs), and a body stays in the socket until a handler reads
-// it. conn sets the deadlines, one for a whole header and one for each other read and write; fasthttp sets none.
+// conn is the connection of a caller, between the socket and fasthttp. Its Read returns
+// headers only, and never bytes beyond the end of a header: the bytes after it are left
+// to the body's reader, or are the next header. Therefore fasthttp never waits for a body
+// (it would read 8 KiB of the body before any handler runs), and a body stays in the
+// socket until a handler reads it. conn sets the deadlines, one for a whole header and
+// one for each other read and write; fasthttp sets none.
 //
 // Only the goroutine that serves the connection calls Read.
 type conn struct {
@@ -34,7 +36,7 @@ type conn struct {
 	ctx    context.Context //nolint:containedctx // ends when the caller hangs up
 	hangUp context.CancelFunc
 
-	ahead      lookahead // bytes read from the socket that nobody has consumed yet
+	ahead      lookahead // bytes that were read from the socket and not consumed yet
 	scan       headScan
 	headerEnds time.Time // the deadline of the header that is arriving
 	linger     bool      // Close drains the socket first, so that the caller can read the answer
@@ -73,7 +75,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.header(p[:n])
 }
 
-// header returns how much of p belongs to the header and puts the rest back.
+// header returns how many bytes of p belong to the header, and puts the rest back.
 func (c *conn) header(p []byte) (int, error) {
 	end, ok := c.scan.next(p)
 	if !ok {
@@ -103,7 +105,7 @@ func (c *conn) arm() error {
 	return c.SetReadDeadline(time.Now().Add(c.limits.Idle))
 }
 
-// begin starts the deadline of a header with its first bytes.
+// begin sets the deadline of a header when its first bytes have arrived.
 func (c *conn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,7 +115,8 @@ func (c *conn) begin() {
 	}
 }
 
-// endOfHeader is the error of a read that returned no bytes: io.EOF for a connection that was idle for too long.
+// endOfHeader returns the error of a read that returned no bytes: io.EOF if the
+// connection was idle for too long, else err.
 func (c *conn) endOfHeader(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,7 +132,8 @@ func (c *conn) enter(p phase) {
 	c.phase = p
 }
 
-// next makes the connection ready for the next request, after the body of the last one was read to its end.
+// next makes the connection ready for the next request, after the body of the last one
+// was read to its end.
 func (c *conn) next() {
 	c.scan = headScan{}
 	c.mu.Lock()
@@ -137,7 +141,7 @@ func (c *conn) next() {
 	c.phase = betweenRequests
 }
 
-// Write writes all of p. Its deadline is that of one piece of an answer.
+// Write writes all of p, within Limits.Write.
 func (c *conn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(c.limits.Write)); err != nil {
 		return 0, err
@@ -161,15 +165,17 @@ func (c *conn) isDraining() bool {
 	return c.draining
 }
 
-// Before a connection is closed while its caller still sends, so many bytes are read and discarded for so long. Without
-// that, the kernel would reset the connection, and the caller could lose the answer.
+// Bounds of the bytes that Close reads and discards while the caller still sends. Without
+// these reads, the kernel would reset the connection, and the caller could lose the
+// answer.
 const (
 	lingerBytes = 64 << 20
 	lingerMost  = 3 * time.Second
 	lingerPause = time.Second
 )
 
-// Close closes the connection, after lingering where the answer may still be unread.
+// Close closes the connection. If the caller may not have read the answer yet, Close
+// first discards what the caller still sends.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	closing := c.closing
@@ -222,7 +228,7 @@ type lookahead struct {
 
 func (l *lookahead) empty() bool { return l.r == l.w }
 
-// bytes are the buffered bytes, valid until the next change of l.
+// bytes returns the buffered bytes, valid until the next change of l.
 func (l *lookahead) bytes() []byte { return l.buf[l.r:l.w] }
 
 func (l *lookahead) skip(n int) { l.r += n }
@@ -233,7 +239,8 @@ func (l *lookahead) take(p []byte) int {
 	return n
 }
 
-// putBack puts p in front of the buffered bytes. Either p was returned by the last take, or the buffer is empty.
+// putBack puts p in front of the buffered bytes. Either p was returned by the last take,
+// or the buffer is empty.
 func (l *lookahead) putBack(p []byte) {
 	if len(p) <= l.r {
 		l.r -= len(p)
@@ -249,7 +256,7 @@ func (l *lookahead) putBack(p []byte) {
 
 const lookaheadBytes = 4 << 10
 
-// fill reads once from src and appends to the buffer. It reports false when the buffer is full.
+// fill reads once from src and appends to the buffer. It returns false if the buffer is full.
 func (l *lookahead) fill(src io.Reader) (bool, error) {
 	if l.buf == nil {
 		l.buf = make([]byte, lookaheadBytes)
@@ -268,15 +275,16 @@ func (l *lookahead) fill(src io.Reader) (bool, error) {
 	return true, err
 }
 
-// headScan finds the end of a header that arrives in pieces: the first empty line after one that is not empty.
+// headScan finds the end of a header that arrives in pieces: the first empty line after
+// one that is not empty.
 type headScan struct {
 	started bool // a line was not empty
 	last    byte // the byte before the next piece
 	line    int  // bytes of the line so far
 }
 
-// next returns how many bytes of p belong to the header, or -1 if all do and its end is still to come. ok is false if a
-// line does not end with CRLF.
+// next returns how many bytes of p belong to the header, or -1 if all do and the end has
+// not arrived. ok is false if a line does not end with CRLF.
 func (s *headScan) next(p []byte) (end int, ok bool) {
 	for i, b := range p {
 		if b != '\n' {

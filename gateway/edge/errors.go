@@ -6,18 +6,19 @@ import (
 	"davit/internal/faas"
 )
 
-// ErrUnrouted is what the handler of Server.HandleRest returns for a request that it does not serve either. The request
-// then fails with NotFound, or with MethodNotAllowed where a template matches the path but not the method.
+// ErrUnrouted is returned by the handler of Server.HandleRest for a request that it does
+// not serve. The request then fails with MethodNotAllowed if a template matches the path
+// but not the method, else with NotFound.
 var ErrUnrouted = errors.New("nothing serves this request")
 
-// StatusError is an error whose HTTP status says more than the kind of Err does.
+// StatusError is an error with an HTTP status that is more specific than the kind of Err.
 type StatusError struct {
 	Status int
 	Title  string
 	Err    *faas.Error
 }
 
-// Error is the text of Err.
+// Error returns the text of Err.
 func (e *StatusError) Error() string { return e.Err.Error() }
 
 // Unwrap returns Err.

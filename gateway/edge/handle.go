@@ -21,7 +21,8 @@ import (
 	"davit/internal/text"
 )
 
-// routingError is err, and for an error of Fiber's routing the *faas.Error that says the same.
+// routingError returns the *faas.Error for an error of Fiber's routing, and any other
+// error unchanged.
 func routingError(c *fiber.Ctx, r *Request, err error) error {
 	var routing *fiber.Error
 	if !errors.As(err, &routing) {
@@ -34,8 +35,9 @@ func routingError(c *fiber.Ctx, r *Request, err error) error {
 	return faas.Errorf(faas.NotFound, "nothing is served at %s", r.Instance())
 }
 
-// hideBody removes the headers that frame the body, so that fasthttp takes the request for complete and does not read the
-// body (see conn). It keeps them under framingKey.
+// hideBody removes the headers that frame the body, so that fasthttp considers the
+// request complete and does not read the body (see conn). It keeps their values under
+// framingKey.
 func hideBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	size := h.ContentLength()
 	expect := h.IsHTTP11() && strings.EqualFold(string(h.Peek("Expect")), "100-continue")
@@ -78,7 +80,8 @@ func newRequestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// correlation is the caller's id of the request if it is short and printable, else "".
+// correlation returns the caller's id of the request if the id is printable and has at
+// most 128 bytes, else "".
 func correlation(h *fasthttp.RequestHeader) string {
 	for _, name := range []string{"X-Request-Id", "X-Call-Id"} {
 		if v := h.Peek(name); len(v) > 0 && len(v) <= 128 && isPrintable(v) {
@@ -92,14 +95,14 @@ func isPrintable(v []byte) bool {
 	return !slices.ContainsFunc(v, func(b byte) bool { return b < ' ' || b > '~' })
 }
 
-// handle is what fasthttp calls for each request.
+// handle answers one request. fasthttp calls it.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	r := s.begin(ctx)
 	s.run(r)
 	s.finish(r)
 }
 
-// run answers the request, also where a handler panics.
+// run answers the request, also if a handler panics.
 func (s *Server) run(r *Request) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -124,8 +127,9 @@ func (s *Server) run(r *Request) {
 	s.route(r.http)
 }
 
-// headerFault returns why a header is refused that fasthttp accepts, or "". It refuses what proxies and other servers may
-// parse differently, because a body could then be taken for a request.
+// headerFault returns why a header that fasthttp accepts is refused, or "". It refuses
+// headers that proxies or other servers may parse differently, because one of them could
+// then take a body for a request.
 func headerFault(h *fasthttp.RequestHeader) string {
 	target := h.RequestURI()
 	if bytes.HasPrefix(target, []byte("//")) && (len(h.Host()) == 0 || bytes.Contains(target, []byte("://"))) {
@@ -177,7 +181,8 @@ func (s *Server) finish(r *Request) {
 	r.conn.next()
 }
 
-// countedMethod is the method as a label of metrics: callers must not be able to make new ones.
+// countedMethod returns the method as a label of metrics. Unknown methods are "other",
+// because callers must not be able to add labels.
 func (r *Request) countedMethod() string {
 	if slices.Contains(fiber.DefaultMethods, r.method) {
 		return r.method

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hangUps detects callers who hang up. One goroutine and one epoll watch all connections, edge-triggered and for the close
-// of the caller's end only, so that a request costs no system call. A caller who closes only its sending half counts as
-// gone, because the two cannot be told apart before a write.
+// hangUps detects callers who hang up. One goroutine with one epoll watches all
+// connections, edge-triggered and only for the close of the caller's end, so that a
+// request needs no system call. A caller that closes only its sending half counts as
+// gone, because the two cannot be distinguished before a write.
 type hangUps struct {
 	epoll int
 	wake  [2]int // a pipe: closing its write end ends run
@@ -43,8 +44,8 @@ func newHangUps() (*hangUps, error) {
 	return h, nil
 }
 
-// watch calls gone once when the caller of raw hangs up. The returned function ends the watch; the socket may be closed
-// before or after that.
+// watch calls gone once when the caller of raw hangs up. The returned function ends the
+// watch; the socket may be closed before or after that.
 func (h *hangUps) watch(raw net.Conn, gone func()) (forget func()) {
 	socket, ok := raw.(syscall.Conn)
 	if !ok {
@@ -57,7 +58,7 @@ func (h *hangUps) watch(raw net.Conn, gone func()) (forget func()) {
 	key := h.add(gone)
 	event := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: key}
 	_ = control.Control(func(fd uintptr) {
-		// If this fails, a hang-up is noticed by the next write only.
+		// If this fails, only the next write detects a hang-up.
 		_ = unix.EpollCtl(h.epoll, unix.EPOLL_CTL_ADD, int(fd), &event) //nolint:gosec // a descriptor fits
 	})
 	return func() { h.remove(key) }

@@ -4,7 +4,7 @@ package edge
 
 import "net"
 
-// hangUps does nothing where there is no epoll: a hang-up is noticed by the next write.
+// hangUps does nothing, because there is no epoll: the next write detects a hang-up.
 type hangUps struct{}
 
 func newHangUps() (*hangUps, error) { return &hangUps{}, nil }

@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// life is what requests share of their server.
+// life is the part of a Server that its requests use.
 type life struct {
 	name    string
 	log     *slog.Logger
 	buffers copyBuffers
 
 	base          context.Context    //nolint:containedctx // of all requests
-	abandon       context.CancelFunc // gives up requests under way
-	draining      context.Context    //nolint:containedctx // ends when no new request is taken
+	abandon       context.CancelFunc // ends base
+	draining      context.Context    //nolint:containedctx // ends when the server begins to shut down
 	startDraining context.CancelFunc
 }
 
@@ -27,7 +27,7 @@ func newLife(name string, log *slog.Logger) *life {
 
 const copyBytes = 64 << 10
 
-// copyBuffers holds buffers of copyBytes that answers are copied through.
+// copyBuffers is a pool of buffers of copyBytes, for copying answers.
 type copyBuffers struct{ pool sync.Pool }
 
 func (b *copyBuffers) get() *[]byte {

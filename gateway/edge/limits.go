@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Limits bound what callers can make a Server wait for and hold. The zero value of each means its default.
+// Limits bound what callers can make a Server wait for and keep in memory. The zero value
+// of each means its default.
 type Limits struct {
 	Header      time.Duration // for the whole header to arrive, from its first byte; 10 s
 	Body        time.Duration // between two pieces of a body; 60 s
-	Write       time.Duration // for a piece of an answer to leave; 60 s
-	Idle        time.Duration // of a connection before its first and between two requests; 2 min, longer than the 90 s after which common clients give one up
+	Write       time.Duration // for writing one piece of an answer; 60 s
+	Idle        time.Duration // of a connection before its first and between two requests; 2 min, because common clients close an idle connection after 90 s and should do so first
 	HeaderBytes int           // of a request line with its headers; 32 KiB
 	Connections int           // open at once; 4096
 }

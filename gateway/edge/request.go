@@ -12,35 +12,37 @@ import (
 	"davit/internal/text"
 )
 
-// Request is one request and its answer. It is valid until its handler returns; what its methods return stays valid. The
-// body, contexts and streams are safe for use by other goroutines, the methods are not.
+// Request is one request and its answer. It is valid until its handler returns; the
+// values that its methods return stay valid. Only the body, the contexts and the streams
+// are safe for use by several goroutines.
 type Request struct {
 	life        *life
 	http        *fasthttp.RequestCtx
 	routed      *fiber.Ctx // nil until a handler is called
 	conn        *conn
-	id          string // ours
+	id          string // the gateway's
 	correlation string // the caller's
 	method      string
 	route       string // its template; "none" until one matched
 	body        *body  // nil: none
 	size        int64  // of the body; -1: unknown
-	known       bool   // the length of the answer's body, where that is a stream
+	known       bool   // the length of a streamed answer is known
 }
 
-// ID is the gateway's own id of the request.
+// ID returns the gateway's id of the request.
 func (r *Request) ID() string { return r.id }
 
-// Correlation is the caller's id of the request (X-Request-Id or X-Call-Id); "" when there is none that can be passed on.
+// Correlation returns the caller's id of the request (X-Request-Id or X-Call-Id), or ""
+// if there is none, or none that is printable and has at most 128 bytes.
 func (r *Request) Correlation() string { return r.correlation }
 
-// Method is the method as it was sent.
+// Method returns the method as it was sent.
 func (r *Request) Method() string { return r.method }
 
-// Path is the path as it was sent, without the query.
+// Path returns the path as it was sent, without the query.
 func (r *Request) Path() string { return string(r.http.URI().PathOriginal()) }
 
-// Instance is the path as errors quote it: at most 512 bytes, never empty.
+// Instance returns the path for an error: at most 512 bytes, never empty.
 func (r *Request) Instance() string {
 	path := r.Path()
 	if path == "" {
@@ -49,10 +51,10 @@ func (r *Request) Instance() string {
 	return text.Clip(path, 512)
 }
 
-// RawQuery is the query as it was sent, without the question mark.
+// RawQuery returns the query as it was sent, without the question mark.
 func (r *Request) RawQuery() string { return string(r.http.URI().QueryString()) }
 
-// Param is the part of the path that {name} of the template matched, as it was sent.
+// Param returns the part of the path that {name} of the template matched, as it was sent.
 func (r *Request) Param(name string) string {
 	if name == restParam {
 		name = "*"
@@ -60,22 +62,24 @@ func (r *Request) Param(name string) string {
 	return r.routed.Params(name)
 }
 
-// Route is the template that the request matched, or what SetRoute was given; "none" before that.
+// Route returns the template that the request matched, or the name given to SetRoute;
+// "none" before that.
 func (r *Request) Route() string { return r.route }
 
 // SetRoute names the route of a request that no template matched, for metrics and logs.
 func (r *Request) SetRoute(name string) { r.route = name }
 
-// Host is the Host header.
+// Host returns the Host header.
 func (r *Request) Host() string { return string(r.http.Request.Header.Host()) }
 
-// TargetHost is the host in the request's target, and the Host header where the target has none.
+// TargetHost returns the host in the request's target, or the Host header if the target
+// has no host.
 func (r *Request) TargetHost() string { return string(r.http.URI().Host()) }
 
-// Header is the first value of a header.
+// Header returns the first value of a header, or "".
 func (r *Request) Header(name string) string { return string(r.http.Request.Header.Peek(name)) }
 
-// HeaderValues are the values of all lines of a header, in their order.
+// HeaderValues returns the values of all lines of a header, in their order.
 func (r *Request) HeaderValues(name string) []string {
 	var values []string
 	for _, line := range r.http.Request.Header.PeekAll(name) {
@@ -84,7 +88,7 @@ func (r *Request) HeaderValues(name string) []string {
 	return values
 }
 
-// Headers are all headers but those that frame the body, in their order.
+// Headers returns all headers except those that frame the body, in their order.
 func (r *Request) Headers() iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for name, value := range r.http.Request.Header.All() {
@@ -100,14 +104,16 @@ func (r *Request) AcceptsEncoding(name string) bool {
 	return r.http.Request.Header.HasAcceptEncoding(name)
 }
 
-// Cookie is the value of a cookie; "" when there is none.
+// Cookie returns the value of a cookie, or "".
 func (r *Request) Cookie(name string) string { return string(r.http.Request.Header.Cookie(name)) }
 
-// Size is the size of the body in bytes, 0 when there is none, and -1 when only its end will tell.
+// Size returns the size of the body in bytes: 0 if there is no body, and -1 if the size
+// is unknown before the body's end.
 func (r *Request) Size() int64 { return r.size }
 
-// Body returns the body, or nil when there is none. A body of more than most bytes is refused with TooLarge: here where
-// its size is known, else by the Read that goes beyond. Nothing is read, and no 100 Continue sent, before the first Read.
+// Body returns the body, or nil if there is none. A body of more than most bytes fails
+// with TooLarge: Body returns the error if the size is known, else the Read that exceeds
+// most does. The server reads nothing, and sends no 100 Continue, before the first Read.
 // Reads fail once the request was answered. Errors of Read are *faas.Error.
 func (r *Request) Body(most int64) (io.Reader, error) {
 	if r.body == nil {
@@ -120,13 +126,15 @@ func (r *Request) Body(most int64) (io.Reader, error) {
 	return r.body, nil
 }
 
-// Context ends when the caller hangs up.
+// Context returns a context that ends when the caller hangs up.
 func (r *Request) Context() context.Context { return r.conn.ctx }
 
-// LastingContext goes on when the caller hangs up. It ends when Shutdown gives up waiting.
+// LastingContext returns a context that does not end when the caller hangs up. It ends
+// when the context of Shutdown ends before the request.
 func (r *Request) LastingContext() context.Context { return r.life.base }
 
-// WaitingContext ends when the caller hangs up, when the server begins to shut down, and with cancel.
+// WaitingContext returns a context that ends when the caller hangs up, when the server
+// begins to shut down, and when cancel is called.
 func (r *Request) WaitingContext() (ctx context.Context, cancel context.CancelFunc) {
 	ctx, end := context.WithCancel(r.conn.ctx)
 	stop := context.AfterFunc(r.life.draining, end)
@@ -145,7 +153,8 @@ func (r *Request) Set(name, value string) { r.http.Response.Header.Set(name, val
 // Unset removes a header of the answer.
 func (r *Request) Unset(name string) { r.http.Response.Header.Del(name) }
 
-// SetCookie sets a cookie by its Name, Value, Path, Expires, HttpOnly and Secure; it is always SameSite=Strict.
+// SetCookie sets a cookie by its Name, Value, Path, Expires, HttpOnly and Secure; it is
+// always SameSite=Strict.
 func (r *Request) SetCookie(cookie *http.Cookie) {
 	var c fasthttp.Cookie
 	c.SetKey(cookie.Name)
@@ -158,7 +167,7 @@ func (r *Request) SetCookie(cookie *http.Cookie) {
 	r.http.Response.Header.SetCookie(&c)
 }
 
-// Send answers with body, which must not change afterwards, and replaces any answer before.
+// Send answers with body, which must not change afterwards. It replaces any earlier answer.
 func (r *Request) Send(status int, body []byte) {
 	out := &r.http.Response
 	out.ResetBody()
@@ -168,8 +177,9 @@ func (r *Request) Send(status int, body []byte) {
 	}
 }
 
-// framingKey is a header that no caller can send: how the body is framed, as fasthttp read it.
+// framingKey is a header for the framing of the body, as fasthttp parsed it. No caller
+// can send it, because a header name cannot begin with a space.
 const framingKey = " framing"
 
-// restParam is the name of the last part of a template that matches all that follows.
+// restParam is the name of the parameter that matches the rest of the path.
 const restParam = "path"

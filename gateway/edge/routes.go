@@ -20,7 +20,7 @@ func New(o Options) *Server {
 		HeaderReceived:        hideBody,
 		ReadBufferSize:        s.limits.HeaderBytes,
 		Concurrency:           2 * s.limits.Connections,
-		ReduceMemoryUsage:     true, // buffers go back between requests
+		ReduceMemoryUsage:     true, // releases the buffers between requests
 		NoDefaultServerHeader: true,
 		NoDefaultContentType:  true,
 		SecureErrorLogMessage: true,
@@ -30,7 +30,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// silent drops what fasthttp logs: ServeConn returns the same errors.
+// silent drops fasthttp's log, because ServeConn returns the same errors.
 type silent struct{}
 
 func (silent) Printf(string, ...any) {}
@@ -52,8 +52,9 @@ func (s *Server) newApp() *fiber.App {
 	})
 }
 
-// Handle adds a handler for a method and a template such as /v1/functions/{name}. {path} at the end of a template matches
-// the rest of the path, with its slashes. An error of h is answered by Options.Fault. Handlers are added before Serve.
+// Handle adds a handler for a method and a template such as /v1/functions/{name}. {path}
+// at the end of a template matches the rest of the path, with its slashes. Options.Fault
+// answers an error of h. Handle must not be called after Serve.
 func (s *Server) Handle(method, template string, h func(r *Request) error) {
 	pattern := strings.NewReplacer("{"+restParam+"}", "*", "{", ":", "}", "").Replace(template)
 	s.app.Add(method, pattern, func(c *fiber.Ctx) error {
@@ -63,7 +64,8 @@ func (s *Server) Handle(method, template string, h func(r *Request) error) {
 	})
 }
 
-// HandleRest adds the handler for requests that no template and method matches; h may return ErrUnrouted. It is added last.
+// HandleRest adds the handler for requests that no template and method matches; h may
+// return ErrUnrouted. It must be called after Handle.
 func (s *Server) HandleRest(h func(r *Request) error) {
 	s.app.Use(func(c *fiber.Ctx) error {
 		err := h(requestOf(c))

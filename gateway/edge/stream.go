@@ -8,11 +8,12 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// peekBytes are read of an answer of unknown length before it is sent (see StreamPeeked).
+// peekBytes is how many bytes StreamPeeked reads before it sends an answer.
 const peekBytes = 32 << 10
 
-// streamed is the body of an answer that the goroutine of the connection writes after the handler has returned. An error
-// of write closes the connection, so that the answer never looks complete.
+// streamed is the body of an answer. The goroutine of the connection writes it after the
+// handler has returned. An error of write closes the connection, so that the answer never
+// looks complete.
 type streamed struct {
 	write func(w io.Writer) error
 	close func()
@@ -24,14 +25,14 @@ func (s *streamed) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 // SupportsBodyWriteTo makes fasthttp call WriteTo.
 func (s *streamed) SupportsBodyWriteTo() bool { return true }
 
-// WriteTo writes the body; each Write of it is flushed to the caller.
+// WriteTo writes the body. Each Write reaches the caller at once.
 func (s *streamed) WriteTo(w io.Writer) (int64, error) {
 	counted := &countedWriter{w: w}
 	err := s.write(counted)
 	return counted.n, err
 }
 
-// Close is called by fasthttp after WriteTo, and also where WriteTo is never called.
+// Close calls close. fasthttp calls Close after WriteTo, and also if it never calls WriteTo.
 func (s *streamed) Close() error {
 	s.close()
 	return nil
@@ -50,14 +51,16 @@ func (c *countedWriter) Write(p []byte) (int, error) {
 
 var _ fasthttp.BodyWriterTo = (*streamed)(nil)
 
-// Stream answers with what body holds: size bytes, or as many as there are where size is negative. It closes body. An
-// error of body breaks the connection off, so that what was sent never looks whole.
+// Stream answers with the content of body: size bytes, or all bytes if size is negative.
+// It closes body. An error of body closes the connection, so that an incomplete answer
+// never looks complete.
 func (r *Request) Stream(status int, body io.ReadCloser, size int64) {
 	r.sendCopied(status, r.life.buffers.get(), 0, body, max(size, lengthUnknown))
 }
 
-// StreamPeeked answers with a body of unknown length. It reads up to 32 KiB of it at once: a body that ends there is sent
-// with its length, and an error up to there is returned and nothing is answered. It closes body.
+// StreamPeeked answers with a body of unknown length. It reads up to 32 KiB before it
+// returns: if the body ends there, the answer has a Content-Length; if a read fails
+// there, StreamPeeked returns the error and does not answer. It closes body.
 func (r *Request) StreamPeeked(status int, body io.ReadCloser) error {
 	buf := r.life.buffers.get()
 	n, err := readUpTo(body, (*buf)[:peekBytes])
@@ -74,21 +77,24 @@ func (r *Request) StreamPeeked(status int, body io.ReadCloser) error {
 	return errors.Join(err, body.Close())
 }
 
-// Follow answers with a body that comes over time: the header is sent ahead of it. It closes body.
+// Follow answers with a body that grows over time. The header is sent before the first
+// byte of the body. It closes body.
 func (r *Request) Follow(status int, body io.ReadCloser) {
 	r.http.Response.ImmediateHeaderFlush = true
 	r.Stream(status, body, lengthUnknown)
 }
 
-// Write answers with what write writes; the header is sent ahead, and each Write reaches the caller at once. write is
-// called after the handler has returned. An error of it breaks the connection off. done is called once after write, also
-// where write is never called.
+// Write answers with the output of write. The header is sent first, and each Write
+// reaches the caller at once. The server calls write after the handler has returned; an
+// error of write closes the connection. done is called once, after write, and also if
+// write is never called.
 func (r *Request) Write(status int, write func(io.Writer) error, done func()) {
 	r.http.Response.ImmediateHeaderFlush = true
 	r.sendWritten(status, lengthUnknown, write, done)
 }
 
-// sendCopied answers with the first n bytes of buf and then with body. It closes body and gives buf back.
+// sendCopied answers with the first n bytes of buf and then with body. It closes body and
+// puts buf back into the pool.
 func (r *Request) sendCopied(status int, buf *[]byte, n int, body io.ReadCloser, size int64) {
 	r.sendWritten(status, size, func(w io.Writer) error {
 		if n > 0 {
@@ -129,7 +135,8 @@ func (r *Request) sendWritten(status int, size int64, write func(io.Writer) erro
 	r.http.Response.SetBodyStream(&streamed{write: write, close: sync.OnceFunc(done)}, int(size))
 }
 
-// readUpTo fills p, or reports with io.EOF that r holds less; unlike io.ReadFull it returns r's own errors as they are.
+// readUpTo fills p, or returns io.EOF if r ends before. Unlike io.ReadFull, it returns
+// errors of r unchanged.
 func readUpTo(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var more int
