@@ -13,11 +13,12 @@ import (
 	"davit/runner/scratch"
 )
 
-// Accept reads the task and the input from body to its end, which is the commit,
-// and starts the command in the background: ask for its Answer then, whether it can be
-// used or not. When it returns an error (the body was cut, is no task, is too large, the
-// start process has failed since it was ready, or ctx ended), nothing ran and the slot is
-// free again. An input that is whole but malformed is no error: its outcome tells.
+// Accept reads the task and the input from body to its end, which is the commit, and
+// starts the command in the background. After a nil error the caller must call Answer,
+// even if nobody reads the answer. After an error nothing ran and the slot is free
+// again: the body ended early, is no task or is too large, the start process has failed
+// since it was ready, or ctx ended. Accept returns nil for an input that is complete but
+// malformed: the outcome reports it.
 func (c *Call) Accept(ctx context.Context, body io.Reader) error {
 	begun := c.w.now()
 	if !c.w.enter() {
@@ -35,7 +36,7 @@ func (c *Call) Accept(ctx context.Context, body io.Reader) error {
 	return nil
 }
 
-// commit makes the call one that was accepted, and runs it.
+// commit marks the call as accepted and runs it.
 func (c *Call) commit(begun time.Time) error {
 	if err := c.w.starter.broken(); err != nil {
 		return err
@@ -64,10 +65,10 @@ func (c *Call) commit(begun time.Time) error {
 	return nil
 }
 
-// receive reads the task and its input. Its errors are the body's or the disk's;
-// what is wrong with an input that came whole is kept for the outcome.
+// receive reads the task and its input. It returns the errors of the body and the
+// disk; a fault of a complete input is kept in c.input for the outcome.
 func (c *Call) receive(ctx context.Context, body io.Reader) error {
-	body = &patient{ctx: ctx, life: c.life, from: body}
+	body = &ctxReader{ctx: ctx, life: c.life, from: body}
 	t, err := task.ReadTask(body)
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func (c *Call) receive(ctx context.Context, body io.Reader) error {
 	}
 	switch n, err := io.CopyN(io.Discard, body, 1); {
 	case n != 0:
-		return errors.New("read input: none was to follow the task")
+		return errors.New("read input: there are bytes after the task, whose input is in the store")
 	case !errors.Is(err, io.EOF):
 		return fmt.Errorf("read input: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"davit/runner/scratch"
 )
 
-// Answer is an outcome and the result that goes with it.
+// Answer is an outcome and its result.
 type Answer struct {
 	Outcome  task.Outcome
 	Kind     string // "zip" or "file"
@@ -21,7 +21,8 @@ type Answer struct {
 	Body     *Body  // nil when Outcome.Reason is set
 }
 
-// Body is a result as it grows. Read returns io.EOF only when it is whole. Close it.
+// Body is a result, which may be read while it is written. Read returns io.EOF only if
+// the result is complete. The reader must close it.
 type Body struct {
 	from  io.Reader
 	sum   hash.Hash // nil: of the file
@@ -40,16 +41,17 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// AtEnd reports whether the next Read returns io.EOF for sure.
+// AtEnd reports whether the next Read is certain to return io.EOF.
 func (b *Body) AtEnd() bool {
 	e, ok := b.from.(interface{ AtEnd() bool })
 	return ok && e.AtEnd()
 }
 
-// Close ends the reading. The call goes on.
+// Close ends the reading. It does not affect the call.
 func (b *Body) Close() error { return b.close() }
 
-// Sum returns the size and the hex SHA-256 of the body. It is for after io.EOF.
+// Sum returns the size in bytes and the hex SHA-256 of the body. Both are valid only
+// after Read has returned io.EOF.
 func (b *Body) Sum() (size int64, hexSum string) {
 	if b.sum == nil {
 		return b.file.Size(), b.file.SHA256()
@@ -57,10 +59,11 @@ func (b *Body) Sum() (size int64, hexSum string) {
 	return b.size, hex.EncodeToString(b.sum.Sum(nil))
 }
 
-// Answer waits until the command has ended and returns its outcome, and the result
-// as it grows. It may be asked for again, by several at a time, until the call is
-// forgotten. A result that fails while it is zipped makes an outcome of its own: who
-// reads it then gets an error, and who asks after it that outcome.
+// Answer waits until the command has ended and returns its outcome and its result; the
+// result may still be written while it is read. Answer may be called several times, also
+// concurrently, until the call is forgotten. If zipping the result fails, the outcome
+// changes: a Body that is being read returns an error, and a later Answer returns the
+// new outcome.
 func (c *Call) Answer(ctx context.Context) (*Answer, error) {
 	c.addReader()
 	var err error
@@ -81,8 +84,9 @@ func (c *Call) Answer(ctx context.Context) (*Answer, error) {
 	return a, err
 }
 
-// addReader keeps the call from being forgotten until removeReader. The first is expected: a
-// call is not forgotten before who posted it asked for its answer.
+// addReader keeps the call from being forgotten until removeReader. commit counts the
+// first reader ahead, so that the call is not forgotten before the gateway that posted it
+// has asked for the answer.
 func (c *Call) addReader() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +104,7 @@ func (c *Call) removeReader() {
 	c.settle()
 }
 
-// open makes the answer of a call that has one.
+// open returns the answer of a call whose outcome is known.
 func (c *Call) open(ctx context.Context) (*Answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +119,7 @@ func (c *Call) open(ctx context.Context) (*Answer, error) {
 	return a, nil
 }
 
-// body opens the result; c.mu is held. Its Close calls removeReader.
+// body opens the result. Its Close calls removeReader. The caller holds c.mu.
 func (c *Call) body(ctx context.Context) *Body {
 	var once sync.Once
 	leave := func(last error) (err error) {
@@ -134,12 +138,12 @@ func (c *Call) body(ctx context.Context) *Body {
 		from := r.out.Reader(ctx, 0)
 		return &Body{from: from, file: r.out, close: func() error { return leave(from.Close()) }}
 	}
-	// The call is not forgotten, and so the file not closed, while it has readers.
+	// The file stays open, because a call that has readers is not forgotten.
 	from := &exact{from: io.NewSectionReader(r.raw, 0, r.rawSize), left: r.rawSize}
 	return &Body{from: from, sum: sha256.New(), close: func() error { return leave(nil) }}
 }
 
-// exact fails at the end of a file that has become shorter.
+// exact returns io.ErrUnexpectedEOF at the end of a file that has become shorter.
 type exact struct {
 	from io.Reader
 	left int64

@@ -11,16 +11,18 @@ import (
 	"davit/runner/scratch"
 )
 
-// errBehind says that the store takes nothing and no more is begun.
-var errBehind = errors.New("uploads are too far behind")
+// errBacklogFull says that the backlog is full and the store accepts no uploads, so that no
+// further command is started.
+var errBacklogFull = errors.New("the backlog of uploads is full")
 
-func newBacklog(most Behind) *backlog {
-	return &backlog{most: Behind{
+func newBacklog(most Backlog) *backlog {
+	return &backlog{most: Backlog{
 		Calls: cmp.Or(most.Calls, 256), Bytes: cmp.Or(most.Bytes, 2<<30), Patience: cmp.Or(most.Patience, time.Minute),
 	}}
 }
 
-// wait returns when there is room, or errBehind when nothing moves for too long.
+// wait returns when the backlog is below its limits. It returns errBacklogFull when no
+// upload ends for Patience.
 func (b *backlog) wait(ctx context.Context) error {
 	for {
 		moved := b.full()
@@ -32,7 +34,7 @@ func (b *backlog) wait(ctx context.Context) error {
 		case <-moved:
 			late.Stop()
 		case <-late.C:
-			return errBehind
+			return errBacklogFull
 		case <-ctx.Done():
 			late.Stop()
 			return context.Cause(ctx)
@@ -40,7 +42,8 @@ func (b *backlog) wait(ctx context.Context) error {
 	}
 }
 
-// full returns what to wait for, or nil if there is room.
+// full returns a channel that is closed when an upload ends, or nil if the backlog is
+// below its limits.
 func (b *backlog) full() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -53,7 +56,7 @@ func (b *backlog) full() <-chan struct{} {
 	return b.moved
 }
 
-// add takes a call in, and gives it up again when it is done.
+// add adds a call with so many bytes to the backlog; done removes it.
 func (b *backlog) add(bytes int64) (done func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,7 +74,7 @@ func (b *backlog) add(bytes int64) (done func()) {
 	}
 }
 
-// awaitStore waits while the store is too far behind for a call that it is to keep.
+// awaitStore waits while the backlog is full, if the call may be stored.
 func (c *Call) awaitStore() error {
 	c.mu.Lock()
 	never := !c.mustKeep() && c.task.Keep == faas.KeepNone
@@ -80,16 +83,16 @@ func (c *Call) awaitStore() error {
 		return nil
 	}
 	err := c.w.backlog.wait(c.life)
-	if errors.Is(err, errBehind) {
+	if errors.Is(err, errBacklogFull) {
 		c.mu.Lock()
-		c.uploads.spare = true
+		c.uploads.skipped = true
 		c.mu.Unlock()
 	}
 	return err
 }
 
-// fallBehind counts the call among those that are still to be uploaded, if it is one.
-func (c *Call) fallBehind(o *task.Outcome) (done func()) {
+// addToBacklog adds the call to the backlog if it is to be uploaded; done removes it.
+func (c *Call) addToBacklog(o *task.Outcome) (done func()) {
 	if !c.kept(o) || c.task.Put == (task.Put{}) {
 		return func() {}
 	}

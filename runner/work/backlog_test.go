@@ -44,7 +44,7 @@ func TestBacklogIsBounded(t *testing.T) {
 	const most, slots, total = 5, 2, 40
 	g := newGate(t)
 	w := newWorker(t, func(l *task.Launch, o *Options) {
-		l.Slots, o.Behind = slots, Behind{Calls: most}
+		l.Slots, o.Backlog = slots, Backlog{Calls: most}
 	})
 	var peak int
 	var calls sync.WaitGroup
@@ -93,7 +93,7 @@ func TestBacklogIsBounded(t *testing.T) {
 // TestBacklogOfBytes: one large result is enough for the next call to wait.
 func TestBacklogOfBytes(t *testing.T) {
 	g := newGate(t)
-	w := newWorker(t, func(_ *task.Launch, o *Options) { o.Behind = Behind{Bytes: 100_000} })
+	w := newWorker(t, func(_ *task.Launch, o *Options) { o.Backlog = Backlog{Bytes: 100_000} })
 	keep := func(tk *task.Task) { tk.Put, tk.Keep = g.puts(), faas.KeepAll }
 	if d := call(t, w, newTask(t, "head -c 200000 /dev/urandom", keep), ""); d.Reason != "" {
 		t.Fatalf("%+v", d.Outcome)
@@ -115,7 +115,7 @@ func TestBacklogOfBytes(t *testing.T) {
 // TestDeadStoreIsToldHonestly: when nothing is stored for long, calls are refused and
 // leave nothing behind; those that keep nothing go on.
 func TestDeadStoreIsToldHonestly(t *testing.T) {
-	w := newWorker(t, func(_ *task.Launch, o *Options) { o.Behind = Behind{Calls: 2, Patience: 50 * time.Millisecond} })
+	w := newWorker(t, func(_ *task.Launch, o *Options) { o.Backlog = Backlog{Calls: 2, Patience: 50 * time.Millisecond} })
 	s := newStore(t)
 	s.setRefuse(func(*http.Request) int { return http.StatusServiceUnavailable })
 	shell := "echo >> $DAVIT_SHARED/ran"
@@ -155,11 +155,11 @@ func TestDeadStoreIsToldHonestly(t *testing.T) {
 
 func TestBacklogWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBacklog(Behind{Calls: 1, Patience: time.Minute})
+		b := newBacklog(Backlog{Calls: 1, Patience: time.Minute})
 		must(t, b.wait(t.Context()))
 		done := b.add(1)
 		begun := time.Now()
-		if err := b.wait(t.Context()); !errors.Is(err, errBehind) || time.Since(begun) != time.Minute {
+		if err := b.wait(t.Context()); !errors.Is(err, errBacklogFull) || time.Since(begun) != time.Minute {
 			t.Fatalf("after %v: %v", time.Since(begun), err)
 		}
 		more := b.add(1)

@@ -11,7 +11,7 @@ import (
 	"davit/runner/command"
 )
 
-// Abandon gives the slot of a call back that was not accepted. After Accept it does nothing.
+// Abandon frees the slot of a call that was not accepted. After Accept it does nothing.
 func (c *Call) Abandon() {
 	c.mu.Lock()
 	accepted := c.accepted
@@ -21,7 +21,7 @@ func (c *Call) Abandon() {
 	}
 }
 
-// giveBack undoes Take: nothing ran.
+// giveBack undoes Take, for a call whose command did not run.
 func (c *Call) giveBack() {
 	c.mu.Lock()
 	again := c.givenUp
@@ -35,10 +35,10 @@ func (c *Call) giveBack() {
 	c.w.toClean()
 	c.w.clean(c.slot)
 	c.w.forget(c)
-	c.w.tell(task.Event{Kind: task.EventReleased, Invocation: c.id})
+	c.w.publish(task.Event{Kind: task.EventReleased, Invocation: c.id})
 }
 
-// release gives up what the call keeps on scratch.
+// release releases the call's scratch files.
 func (c *Call) release() {
 	if c.input != nil {
 		c.input.release()
@@ -55,7 +55,7 @@ func (c *Call) isAccepted() bool {
 	return c.accepted
 }
 
-// held describes the call to a gateway.
+// held returns the description of the call that a gateway gets.
 func (c *Call) held() task.Held {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,8 +66,9 @@ func (c *Call) held() task.Held {
 	return h
 }
 
-// Log returns the log from that byte on. With follow it goes on until the call has
-// ended, else it ends with what there is. From beyond its end gives nothing. Close it.
+// Log returns the log from byte from on. With follow, the reader waits for further bytes
+// until the call has ended; without, it ends at the log's present size. If from is beyond
+// the end, the reader is empty. The caller must close it.
 func (c *Call) Log(ctx context.Context, from int64, follow bool) (io.ReadCloser, error) {
 	if !c.isAccepted() {
 		return nil, errors.New("read log: the call is not accepted")
@@ -79,14 +80,14 @@ func (c *Call) Log(ctx context.Context, from int64, follow bool) (io.ReadCloser,
 	return &limited{Reader: io.LimitReader(r, max(c.log.Size()-max(from, 0), 0)), Closer: r}, nil
 }
 
-// Cancel ends the command: SIGTERM now, SIGKILL 10 s later. The outcome is then
-// cancelled, unless the command had ended before.
+// Cancel ends the command: SIGTERM at once, SIGKILL after Options.Grace. The outcome's
+// reason is then cancelled, unless the command had ended before.
 func (c *Call) Cancel() {
 	c.end(errCancelled)
 	c.stop()
 }
 
-// kill ends everything that the call does; the worker closes.
+// kill kills the command, because the worker closes.
 func (c *Call) kill() {
 	c.mu.Lock()
 	p := c.process
@@ -105,8 +106,8 @@ func (c *Call) stop() {
 	}
 }
 
-// Ack says that a gateway has settled the outcome. When the uploads are done, too,
-// the call is forgotten. Before the outcome is complete it does nothing.
+// Ack records that a gateway has settled the outcome. The call is forgotten when its
+// uploads have ended, too. Before the outcome is complete, Ack does nothing.
 func (c *Call) Ack() {
 	c.mu.Lock()
 	if c.ended {
@@ -116,7 +117,8 @@ func (c *Call) Ack() {
 	c.settle()
 }
 
-// settle forgets the call when nobody needs it any more.
+// settle forgets the call if its uploads have ended, a gateway has acknowledged it and
+// it has no reader.
 func (c *Call) settle() {
 	c.mu.Lock()
 	over := c.retired && c.acked && c.readers == 0 && !c.givenUp
@@ -134,8 +136,8 @@ func (c *Call) settle() {
 	}
 }
 
-// retire says that the uploads are done or given up. late is what to do when no gateway
-// acknowledges the outcome for a while.
+// retire records that the uploads have ended. If no gateway acknowledges the outcome
+// within patience, late is called.
 func (c *Call) retire(patience time.Duration, late func()) {
 	c.mu.Lock()
 	c.retired = true
@@ -146,7 +148,7 @@ func (c *Call) retire(patience time.Duration, late func()) {
 	c.settle()
 }
 
-// discard drops the call; the worker is closed.
+// discard releases the call, because the worker is closed.
 func (c *Call) discard() {
 	if !c.isAccepted() {
 		c.giveBack()
@@ -172,15 +174,15 @@ func (c *Call) expire() {
 	c.settle()
 }
 
-// words are the command's arguments and environment.
-type words struct{ argv, env []string }
+// commandLine is the command's arguments and environment.
+type commandLine struct{ argv, env []string }
 
-// words makes what the command is told.
-func (c *Call) words(deadline time.Time) (words, error) {
+// words returns the command's arguments and environment.
+func (c *Call) words(deadline time.Time) (commandLine, error) {
 	arguments, err := argv.Arguments(c.task.Command, c.task.ArgumentStyle, c.input.form)
 	if err != nil {
-		return words{}, err
+		return commandLine{}, err
 	}
-	env := argv.Environ(c.w.base, c.slot.places, c.task, c.input.form, deadline)
-	return words{argv: arguments, env: env}, argv.CheckSize(arguments, env, c.w.limit)
+	env := argv.Environ(c.w.base, c.slot.variables, c.task, c.input.form, deadline)
+	return commandLine{argv: arguments, env: env}, argv.CheckSize(arguments, env, c.w.limit)
 }

@@ -7,8 +7,8 @@ import (
 	"davit/runner/workspace"
 )
 
-// Close ends everything at once: commands and start process are killed, uploads
-// given up, workspaces removed. It returns when all of it is gone. No Take comes after it.
+// Close kills all commands and the start process, ends the uploads and removes the
+// workspaces. It returns when all of this is done. Take must not be called after Close.
 func (w *Worker) Close() error {
 	w.mu.Lock()
 	if w.closed {
@@ -45,7 +45,7 @@ func (w *Worker) removeAll() error {
 	if w.starter != nil && w.starter.room != nil {
 		errs = append(errs, w.starter.room.Remove())
 	}
-	if w.scratch != "" { // else nothing was made yet
+	if w.scratch != "" { // else New failed before it created any folder
 		for _, made := range []string{w.scratch, w.shared, filepath.Join(w.launch.Dir, "slots")} {
 			errs = append(errs, workspace.RemoveAll(made))
 		}

@@ -18,21 +18,22 @@ import (
 // defaultMaxLog is the log's cap where the task names none.
 const defaultMaxLog = 10 << 20
 
-// run takes an accepted call to its end.
+// run executes an accepted call: it runs the command, publishes the outcome, frees the
+// slot and uploads the call's objects.
 func (c *Call) run() {
-	c.w.tell(task.Event{Kind: task.EventRunning, Invocation: c.id, Record: c.copyRecord()})
+	c.w.publish(task.Event{Kind: task.EventRunning, Invocation: c.id, Record: c.copyRecord()})
 	o := &task.Outcome{Attempt: c.task.Record.Attempt, Runner: c.w.launch.Runner}
 	o = c.conclude(o, c.execute(o))
-	stored := c.fallBehind(o)
-	runtime.Gosched() // who waits for the answer goes first, on this thread
+	stored := c.addToBacklog(o)
+	runtime.Gosched() // a goroutine that waits for the answer runs first, on this thread
 	c.w.clean(c.slot)
-	c.w.tell(task.Event{Kind: task.EventEnded, Invocation: c.id, Outcome: o})
+	c.w.publish(task.Event{Kind: task.EventEnded, Invocation: c.id, Outcome: o})
 	c.store()
 	stored()
 }
 
-// execute runs the command and fills in the outcome; it returns what was found of the
-// result, if all went well.
+// execute runs the command and fills in the outcome. If the command succeeded, it
+// returns the files of the result.
 func (c *Call) execute(o *task.Outcome) *findings {
 	w, err := c.prepare()
 	if err != nil {
@@ -49,7 +50,7 @@ func (c *Call) execute(o *task.Outcome) *findings {
 		p.Stop(command.CauseCancel)
 	}
 	end := p.Run()
-	c.judge(o, &end)
+	c.describeEnd(o, &end)
 	if o.Reason == "" {
 		return c.find(o, out)
 	}
@@ -59,7 +60,7 @@ func (c *Call) execute(o *task.Outcome) *findings {
 	return nil
 }
 
-// newStdout returns where stdout goes when it is the result.
+// newStdout returns the file for stdout if stdout is the result, else nil.
 func (c *Call) newStdout() *scratch.File {
 	if len(c.task.Results) > 0 {
 		return nil
@@ -67,7 +68,7 @@ func (c *Call) newStdout() *scratch.File {
 	return scratch.New(c.w.scratch)
 }
 
-func (c *Call) newProcess(w words, out *scratch.File) *command.Process {
+func (c *Call) newProcess(w commandLine, out *scratch.File) *command.Process {
 	most := int64(c.task.MaxLog)
 	if most <= 0 {
 		most = defaultMaxLog
@@ -82,7 +83,7 @@ func (c *Call) newProcess(w words, out *scratch.File) *command.Process {
 	return c.w.host.New(spec)
 }
 
-// bounded refuses more bytes than it was given room for.
+// bounded is a writer that fails after left bytes.
 type bounded struct {
 	to        io.Writer
 	left      int64
@@ -99,34 +100,35 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.to.Write(p)
 }
 
-// prepare makes everything ready for the command: room for what it leaves, the start process, an input that is
-// in the store, the workspace, arguments and environment.
-func (c *Call) prepare() (words, error) {
+// prepare prepares the command: it waits for the backlog and the start process, fetches
+// an input that is in the store, and prepares workspace, arguments and environment.
+func (c *Call) prepare() (commandLine, error) {
 	if err := c.awaitStore(); err != nil {
-		return words{}, err
+		return commandLine{}, err
 	}
 	c.watchInput()
 	if err := c.w.starter.wait(c.life); err != nil {
-		return words{}, err
+		return commandLine{}, err
 	}
 	if c.input.raw == nil {
 		if err := c.fetch(); err != nil {
-			return words{}, err
+			return commandLine{}, err
 		}
 	}
 	if c.input.fault != nil {
-		return words{}, c.input.fault
+		return commandLine{}, c.input.fault
 	}
 	if err := c.w.noteCommon(); err != nil {
-		return words{}, err
+		return commandLine{}, err
 	}
 	return c.arrange()
 }
 
-// arrange makes the workspace, arguments and environment of an input that is there.
-func (c *Call) arrange() (words, error) {
+// arrange prepares the workspace and returns arguments and environment. The input has
+// been read.
+func (c *Call) arrange() (commandLine, error) {
 	if err := c.slot.room.Prepare(c.task.Results); err != nil {
-		return words{}, err
+		return commandLine{}, err
 	}
 	now := c.w.now()
 	c.mu.Lock()
@@ -143,7 +145,7 @@ func (c *Call) arrange() (words, error) {
 	return w, c.slot.room.WriteRequest(request)
 }
 
-// refuse says why the command was not started.
+// refuse fills in why the command was not started.
 func (c *Call) refuse(o *task.Outcome, err error) {
 	fault, isFault := errors.AsType[*form.Fault](err)
 	start, isStart := errors.AsType[*StartError](err)
@@ -154,7 +156,7 @@ func (c *Call) refuse(o *task.Outcome, err error) {
 		o.Reason, o.Detail = faas.ReasonInputInvalid, fault.Detail
 	case isStart:
 		o.Reason, o.Detail, o.LogTail = faas.ReasonStartFailed, start.Detail, start.LogTail
-	case errors.Is(err, errBehind):
+	case errors.Is(err, errBacklogFull):
 		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "what earlier calls left waits to be stored, and the store takes nothing; the command was not started"
 	case errors.Is(err, errFetch):
 		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "the input cannot be fetched from the store"
@@ -165,11 +167,11 @@ func (c *Call) refuse(o *task.Outcome, err error) {
 	}
 }
 
-// judge fills in how the command ended.
-func (c *Call) judge(o *task.Outcome, end *command.End) {
+// describeEnd fills in how the command ended.
+func (c *Call) describeEnd(o *task.Outcome, end *command.End) {
 	o.EndedAt = end.EndedAt
 	if end.Err != nil {
-		c.judgeStart(o, end)
+		c.describeStartError(o, end)
 		return
 	}
 	o.StartedAt = &end.StartedAt
@@ -182,8 +184,8 @@ func (c *Call) judge(o *task.Outcome, end *command.End) {
 	o.Reason, o.Detail = c.reason(end)
 }
 
-// judgeStart fills in why the command could not be started.
-func (c *Call) judgeStart(o *task.Outcome, end *command.End) {
+// describeStartError fills in why the command could not be started.
+func (c *Call) describeStartError(o *task.Outcome, end *command.End) {
 	switch {
 	case end.Cause != "":
 		o.Reason, o.Detail = faas.ReasonCancelled, "cancelled before the command was started"
@@ -193,7 +195,7 @@ func (c *Call) judgeStart(o *task.Outcome, end *command.End) {
 		return
 	}
 	o.Reason, o.Detail, o.ExitCode = faas.ReasonExitCode, end.Err.Detail, &end.Err.Exit
-	_, _ = fmt.Fprintf(c.log, "davit: %s\n", end.Err.Detail) // a log that cannot be written is lost, not the call
+	_, _ = fmt.Fprintf(c.log, "davit: %s\n", end.Err.Detail) // a log that cannot be written must not fail the call
 }
 
 func (c *Call) reason(end *command.End) (reason faas.Reason, detail string) {

@@ -1,14 +1,14 @@
-// Package work is what a runner does with the tasks that it is given: it reads
-// the input into a fresh workspace, runs the command, collects and zips the
-// result, stores what is to be kept, and tells what happens as events. It does
-// not know where tasks come from: package park brings them.
+// Package work executes a runner's tasks: it reads the input into a fresh
+// workspace, runs the command, collects and zips the result, uploads the objects
+// that the task keeps, and publishes an event for each step. Package park receives
+// the tasks from the gateways.
 //
-// A Worker has so many slots; Take takes one for a Call. A call reads its body
-// to the end (Accept), which commits it; its answer (Answer) is there when the
-// command has ended, and can be asked for again until a gateway has acknowledged
-// it (Ack). Start at Worker.
+// Worker.Take takes one of the worker's slots for a Call. Call.Accept reads the
+// body to its end, which commits the call. Call.Answer waits until the command has
+// ended and returns its answer; it may be called again until a gateway has
+// acknowledged the answer with Call.Ack. Start at Worker.
 //
-// The start process runs beside the calls. When it ends with another code than 0,
-// at any time, the runner drains and goes: calls that have not started their command
-// end with start_failed, those that have go on.
+// The start process runs beside the calls. If it ends with an exit code other than
+// 0, at any time, the runner drains and ends: a call whose command has not started
+// ends with start_failed, a call whose command runs goes on.
 package work

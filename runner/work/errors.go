@@ -2,16 +2,16 @@ package work
 
 import "errors"
 
-// ErrTooLarge says that a body is larger than the task's MaxBody. Nothing ran.
+// ErrTooLarge says that a body is larger than the task's MaxBody. No command ran.
 var ErrTooLarge = errors.New("the body is larger than max_body")
 
-// errCancelled is why a call's context ended.
+// errCancelled is the cause of a call's context that Cancel ended.
 var errCancelled = errors.New("cancelled")
 
-// errClosed says that nothing is done any more.
+// errClosed says that the worker is closed and starts nothing more.
 var errClosed = errors.New("the worker is closed")
 
-// ErrSlow says that a reader of events fell too far behind.
+// ErrSlow says that a reader of events left more than 4096 events unread.
 var ErrSlow = errors.New("events were not read in time")
 
 // StartError says that the start process failed; the worker drains.
@@ -23,6 +23,6 @@ type StartError struct {
 // Error returns the detail.
 func (e *StartError) Error() string { return "start process: " + e.Detail }
 
-// ErrBusy says that the worker takes no call now: no slot is free, it drains, it
-// holds that invocation already, or it was launched for another. Nothing was taken.
+// ErrBusy says that the worker takes no call now: no slot is free, the worker drains, it
+// owns that invocation already, or it was launched for another invocation.
 var ErrBusy = errors.New("no free slot")

@@ -6,11 +6,11 @@ import (
 	"davit/internal/task"
 )
 
-// maxBehind is how many events a reader may be behind.
-const maxBehind = 4096
+// maxUnread is how many events a reader may leave unread.
+const maxUnread = 4096
 
-// publish numbers an event and gives it to the readers; w.mu is held.
-func (w *Worker) publish(e task.Event) {
+// publishLocked numbers an event and gives it to the readers. The caller holds w.mu.
+func (w *Worker) publishLocked(e task.Event) {
 	w.feed.seq++
 	e.Seq, e.Free = w.feed.seq, w.free()
 	if e.Kind == task.EventStartFailed {
@@ -22,15 +22,15 @@ func (w *Worker) publish(e task.Event) {
 	}
 }
 
-// tell publishes an event.
-func (w *Worker) tell(e task.Event) {
+// publish numbers an event and gives it to the readers.
+func (w *Worker) publish(e task.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.publish(e)
+	w.publishLocked(e)
 }
 
 func (r *reader) add(e task.Event) {
-	if len(r.waiting) >= maxBehind {
+	if len(r.waiting) >= maxUnread {
 		r.slow, r.waiting = true, nil
 	}
 	if !r.slow {
@@ -42,11 +42,11 @@ func (r *reader) add(e task.Event) {
 	}
 }
 
-// Events calls tell with an EventSlots first and then with each event in order,
-// until ctx ends or tell fails. A reader that falls far behind gets ErrSlow and
-// is to attach again. The first event has the number of the last that was missed;
-// of those, only that the start process failed is told again.
-func (w *Worker) Events(ctx context.Context, tell func(task.Event) error) error {
+// Events calls send with an EventSlots first and then with each new event in order,
+// until ctx ends or send fails. If more than 4096 events are unread, it returns ErrSlow;
+// the reader should call Events again. The first event has the number of the last event
+// before it. Of the events before it, only EventStartFailed is sent again.
+func (w *Worker) Events(ctx context.Context, send func(task.Event) error) error {
 	r := &reader{more: make(chan struct{}, 1)}
 	w.mu.Lock()
 	first := task.Event{Seq: w.feed.seq, Kind: task.EventSlots, Free: w.free()}
@@ -63,7 +63,7 @@ func (w *Worker) Events(ctx context.Context, tell func(task.Event) error) error 
 		defer w.mu.Unlock()
 		delete(w.feed.readers, r)
 	}()
-	if err := tell(first); err != nil {
+	if err := send(first); err != nil {
 		return err
 	}
 	for {
@@ -72,14 +72,14 @@ func (w *Worker) Events(ctx context.Context, tell func(task.Event) error) error 
 			return context.Cause(ctx)
 		case <-r.more:
 		}
-		if err := w.drainTo(r, tell); err != nil {
+		if err := w.drainTo(r, send); err != nil {
 			return err
 		}
 	}
 }
 
-// drainTo tells what waits.
-func (w *Worker) drainTo(r *reader, tell func(task.Event) error) error {
+// drainTo sends the reader's waiting events.
+func (w *Worker) drainTo(r *reader, send func(task.Event) error) error {
 	w.mu.Lock()
 	events, slow := r.waiting, r.slow
 	r.waiting = nil
@@ -88,7 +88,7 @@ func (w *Worker) drainTo(r *reader, tell func(task.Event) error) error {
 		return ErrSlow
 	}
 	for i := range events {
-		if err := tell(events[i]); err != nil {
+		if err := send(events[i]); err != nil {
 			return err
 		}
 	}

@@ -77,8 +77,8 @@ func TestSlowReaderOfEventsIsDropped(t *testing.T) {
 		})
 	}()
 	<-told
-	for range maxBehind + 2 {
-		w.tell(task.Event{Kind: task.EventTaken})
+	for range maxUnread + 2 {
+		w.publish(task.Event{Kind: task.EventTaken})
 	}
 	close(gate)
 	if err := <-ended; !errors.Is(err, ErrSlow) {

@@ -13,11 +13,11 @@ import (
 	"davit/runner/scratch"
 )
 
-// smallResult is how large a result may be to be zipped before it is answered: the
-// answer is whole then, and costs no waking of its reader.
+// smallResult is the size in bytes up to which a result is zipped before the answer is
+// published: the answer is complete then, and its reader need not be woken again.
 const smallResult = 64 << 10
 
-// stdoutName is the entry of stdout in a zip.
+// stdoutName is the name of stdout in a zip.
 const stdoutName = "stdout"
 
 // findings are the files of a result before they are zipped.
@@ -37,8 +37,8 @@ func (f *findings) close() {
 	}
 }
 
-// find looks for the result of a command that ended well. Nil: there is none, and the
-// outcome says why.
+// find returns the result of a command that succeeded. Nil: there is no result, and o
+// says why.
 func (c *Call) find(o *task.Outcome, out *scratch.File) *findings {
 	f, err := c.search(out)
 	if err == nil {
@@ -50,11 +50,11 @@ func (c *Call) find(o *task.Outcome, out *scratch.File) *findings {
 	if out != nil {
 		out.Release()
 	}
-	c.spoil(o, err)
+	c.failResult(o, err)
 	return nil
 }
 
-// search finds the files and decides on the form of the answer.
+// search finds the files of the result and decides whether the answer is a file or a zip.
 func (c *Call) search(out *scratch.File) (*findings, error) {
 	f := &findings{out: out, at: c.w.now()}
 	if out != nil {
@@ -85,8 +85,8 @@ func (c *Call) search(out *scratch.File) (*findings, error) {
 	return f, nil
 }
 
-// spoil makes the outcome one without a result.
-func (c *Call) spoil(o *task.Outcome, err error) {
+// failResult removes the result from the outcome and fills in the reason.
+func (c *Call) failResult(o *task.Outcome, err error) {
 	o.Result = nil
 	why, is := errors.AsType[*result.Error](err)
 	switch {
@@ -100,13 +100,14 @@ func (c *Call) spoil(o *task.Outcome, err error) {
 	}
 }
 
-// conclude zips the result and makes the outcome known: before the zip when that may
-// take long, so that it is read as it grows. It returns the whole outcome.
+// conclude zips the result, publishes the outcome to Answer and returns it complete. For
+// a result above smallResult it publishes the outcome before zipping, so that the zip is
+// read while it is written.
 func (c *Call) conclude(o *task.Outcome, f *findings) *task.Outcome {
 	if f != nil {
 		defer f.close()
 		if err := c.offer(o, f); err != nil {
-			c.spoil(o, err)
+			c.failResult(o, err)
 			f = nil
 		}
 	}
@@ -127,7 +128,7 @@ func (c *Call) conclude(o *task.Outcome, f *findings) *task.Outcome {
 	return o
 }
 
-// offer decides where the result is kept, and describes it.
+// offer creates the files of the answer and describes the result in the outcome.
 func (c *Call) offer(o *task.Outcome, f *findings) error {
 	r := resultFiles{kind: kindZip, out: f.out}
 	if f.raw {
@@ -154,14 +155,14 @@ func (c *Call) offer(o *task.Outcome, f *findings) error {
 	return nil
 }
 
-// zip zips the result.
+// zip zips the result and describes the zip in the outcome.
 func (c *Call) zip(o *task.Outcome, f *findings) {
 	begun := c.w.now()
 	err := c.writeZip(f)
 	o.Phases.Zip = faas.Duration(c.w.now().Sub(begun))
 	if err != nil {
 		f.zip.Fail(err)
-		c.spoil(o, err)
+		c.failResult(o, err)
 		c.logTail(o)
 		return
 	}
@@ -180,7 +181,7 @@ func (c *Call) writeZip(f *findings) error {
 	return c.w.zipper.Stream(f.zip, stdoutName, f.size, f.at, from)
 }
 
-// reply makes an outcome known whose result is still being zipped.
+// reply publishes an outcome whose result is still being zipped.
 func (c *Call) reply(o *task.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,7 +189,7 @@ func (c *Call) reply(o *task.Outcome) {
 	close(c.answered)
 }
 
-// complete makes the whole outcome known.
+// complete publishes the complete outcome.
 func (c *Call) complete(o *task.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

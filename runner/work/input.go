@@ -23,7 +23,7 @@ func (in *input) release() {
 	}
 }
 
-// describe returns what the record says of the input.
+// describe returns the record's description of the input.
 func (in *input) describe(t *task.Task) *faas.Input {
 	if in.raw == nil {
 		known := faas.Input{ContentType: t.Request.ContentType}
@@ -39,15 +39,15 @@ func (in *input) describe(t *task.Task) *faas.Input {
 	}
 }
 
-// readInput reads the input to its end, whatever is wrong with it.
+// readInput reads the input to its end, even if the input is malformed.
 func (c *Call) readInput(body io.Reader) error {
 	c.input.raw = c.newSink()
 	from := &source{from: body, to: c.input.raw, most: int64(c.task.MaxBody)}
 	fault, err := c.parse(from)
 	if from.err == nil {
-		_, _ = io.Copy(drain{}, from) // from.err tells
+		_, _ = io.Copy(drain{}, from) // its error is in from.err
 	}
-	if from.err != nil && from.err != io.EOF { //nolint:errorlint // source keeps it bare
+	if from.err != nil && from.err != io.EOF { //nolint:errorlint // source does not wrap it
 		return fmt.Errorf("read input: %w", from.err)
 	}
 	if err != nil {
@@ -61,7 +61,8 @@ func (c *Call) readInput(body io.Reader) error {
 	return nil
 }
 
-// parse makes fields and files of the request, and tells faults from other errors.
+// parse reads the request's fields and files. fault says that the input is malformed;
+// err is any other error.
 func (c *Call) parse(body io.Reader) (fault, err error) {
 	in, request := c.input.form, &c.task.Request
 	err = in.AddPath(request.PathFields)
@@ -80,8 +81,8 @@ func (c *Call) parse(body io.Reader) (fault, err error) {
 	return nil, err
 }
 
-// newSink returns a place to keep the raw input in, or, where it is not to be stored,
-// one that only counts it.
+// newSink returns a file for the raw input, or, if the input is not to be stored, a sink
+// that only counts and sums.
 func (c *Call) newSink() sink {
 	if c.task.Put.Input == "" {
 		return &digest{sum: sha256.New()}

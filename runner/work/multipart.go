@@ -16,14 +16,14 @@ import (
 	"davit/runner/transfer"
 )
 
-// onePutBytes is the most that S3 takes in one PUT.
+// onePutBytes is the largest object that S3 takes in one PUT.
 const onePutBytes = 5 << 30
 
-// errNoParts says that one PUT takes any size here.
-var errNoParts = errors.New("the store wants no parts")
+// errNoParts says that the store takes an object of any size in one PUT.
+var errNoParts = errors.New("the store has no multipart uploads")
 
-// putParts uploads a file in parts. It becomes an object only when all of it was sent
-// as it was written.
+// putParts uploads a file in parts. The upload is completed only if the SHA-256 of the
+// bytes that were sent is the file's.
 func (c *Call) putParts(ctx context.Context, file *scratch.File, what task.PartObject) error {
 	done := task.PartsDone{Object: what, Attempt: c.task.Record.Attempt, Size: file.Size()}
 	wanted := task.PartsWanted{Object: what, Attempt: done.Attempt, Size: done.Size}
@@ -44,7 +44,7 @@ func (c *Call) putParts(ctx context.Context, file *scratch.File, what task.PartO
 		if size <= 0 {
 			return errors.New("there are more parts than bytes")
 		}
-		var last *summed // what the last try sent
+		var last *summed // of the last try
 		etag, err := c.w.client.PutPart(ctx, to, transfer.Object{Size: size, Open: func() io.ReadCloser {
 			r := file.Reader(ctx, from)
 			last = &summed{Closer: r, from: io.LimitReader(r, size), sum: clone(sum)}
@@ -57,7 +57,7 @@ func (c *Call) putParts(ctx context.Context, file *scratch.File, what task.PartO
 		done.ETags = append(done.ETags, etag)
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != file.SHA256() {
-		return errors.New("what was sent is not what was written")
+		return errors.New("the SHA-256 of the bytes that were sent is not the file's")
 	}
 	done.Upload = p.Upload
 	if err := c.w.parts.CompleteParts(ctx, c.id, done); err != nil {
@@ -66,7 +66,8 @@ func (c *Call) putParts(ctx context.Context, file *scratch.File, what task.PartO
 	return nil
 }
 
-// summed sums up a part while it is sent. HTTP may read it from another goroutine.
+// summed adds a part to a SHA-256 while it is sent. The HTTP client may read it in
+// another goroutine.
 type summed struct {
 	io.Closer
 	from io.Reader
@@ -90,12 +91,12 @@ func (s *summed) sumOf() hash.Hash {
 	return clone(s.sum)
 }
 
-// clone copies a SHA-256, so that a part can be sent, and summed up, again.
+// clone copies a SHA-256, so that a part can be sent and added again.
 func clone(h hash.Hash) hash.Hash {
 	if c, is := h.(hash.Cloner); is {
 		if copied, err := c.Clone(); err == nil {
 			return copied
 		}
 	}
-	return sha256.New() // the sum then does not match, and nothing is completed
+	return sha256.New() // the sums then differ, and the upload is not completed
 }

@@ -19,14 +19,14 @@ import (
 	"davit/runner/workspace"
 )
 
-// New makes the folders below launch.Dir and starts the start process, if there
-// is one. Calls may be taken at once: they wait until the start process is ready.
+// New creates the folders below launch.Dir and starts the start process, if there is
+// one. Take may be called at once: its calls wait until the start process is ready.
 func New(launch task.Launch, o Options) (*Worker, error) {
 	w := &Worker{
 		launch: launch, log: o.Log, now: o.Now, client: &transfer.Client{HTTP: o.HTTP}, zipper: result.NewZipper(),
 		base: argv.Base(launch.Env, o.Path), limit: argv.Limit(), uploads: make(chan struct{}, 4),
 		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}), common: workspace.NewCommon(launch.Common),
-		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes), backlog: newBacklog(o.Behind),
+		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes), backlog: newBacklog(o.Backlog),
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
@@ -42,14 +42,14 @@ func New(launch task.Launch, o Options) (*Worker, error) {
 		return nil, errors.Join(err, w.Close())
 	}
 	w.starter.begin()
-	w.tasks.Go(w.keepHouse)
+	w.tasks.Go(w.reapAndReport)
 	if age := launch.MaxAge.Std(); age > 0 {
 		w.tasks.Go(func() { w.drainAfter(age) })
 	}
 	return w, nil
 }
 
-// open makes folders, rooms and the host.
+// open creates the folders, the workspaces and the host.
 func (w *Worker) open(o Options) (err error) {
 	dir, err := filepath.Abs(w.launch.Dir)
 	if err == nil {
@@ -87,7 +87,7 @@ func (w *Worker) newSlot(dir string) (*slot, error) {
 		return nil, fmt.Errorf("open worker: %w", err)
 	}
 	places := argv.Places{Home: room.Home(), Temp: room.Temp(), Shared: w.shared, Request: room.Request()}
-	return &slot{room: room, places: places.Variables()}, nil
+	return &slot{room: room, variables: places.Variables()}, nil
 }
 
 func (w *Worker) drainAfter(age time.Duration) {
@@ -100,17 +100,17 @@ func (w *Worker) drainAfter(age time.Duration) {
 	}
 }
 
-// keepHouse reaps what ends by itself and tells the free slots from time to time.
-func (w *Worker) keepHouse() {
-	reap, tell := time.NewTicker(reapEvery), time.NewTicker(slotsEvery)
+// reapAndReport reaps orphans that ended, and publishes the free slots every slotsEvery.
+func (w *Worker) reapAndReport() {
+	reap, report := time.NewTicker(reapEvery), time.NewTicker(slotsEvery)
 	defer reap.Stop()
-	defer tell.Stop()
+	defer report.Stop()
 	for {
 		select {
 		case <-reap.C:
 			w.host.Reap()
-		case <-tell.C:
-			w.tell(task.Event{Kind: task.EventSlots})
+		case <-report.C:
+			w.publish(task.Event{Kind: task.EventSlots})
 		case <-w.life.Done():
 			return
 		}

@@ -13,7 +13,7 @@ func (c *Call) copyRecord() *faas.Invocation {
 	return c.record.Clone()
 }
 
-// logTail fills in the log's end of a failure.
+// logTail fills in the log's size and, after a failure, its end.
 func (c *Call) logTail(o *task.Outcome) {
 	o.LogSize = c.log.Size()
 	if o.Reason != "" && o.LogTail == "" {

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// sink takes the raw input.
+// sink receives the raw input.
 type sink interface {
 	io.Writer
 	Size() int64
@@ -25,13 +25,13 @@ func (d *digest) Write(p []byte) (int, error) {
 	return d.sum.Write(p)
 }
 
-// Size returns how many bytes there were.
+// Size returns how many bytes were written.
 func (d *digest) Size() int64 { return d.size }
 
-// SHA256 returns their sum.
+// SHA256 returns the hex SHA-256 of the bytes that were written.
 func (d *digest) SHA256() string { return hex.EncodeToString(d.sum.Sum(nil)) }
 
-// source reads a body, keeps what it reads, and remembers how it ended.
+// source reads a body, writes the bytes to to, and keeps the error that ended it.
 type source struct {
 	from io.Reader
 	to   io.Writer
@@ -59,15 +59,15 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// patient ends a body whose reader has no time left.
-type patient struct {
+// ctxReader is a body that fails once one of its contexts has ended.
+type ctxReader struct {
 	ctx  context.Context //nolint:containedctx // an io.Reader has no other way to be given one
 	life context.Context //nolint:containedctx // as above
 	from io.Reader
 }
 
 // Read implements io.Reader.
-func (p *patient) Read(b []byte) (int, error) {
+func (p *ctxReader) Read(b []byte) (int, error) {
 	for _, ctx := range []context.Context{p.ctx, p.life} {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
@@ -76,7 +76,8 @@ func (p *patient) Read(b []byte) (int, error) {
 	return p.from.Read(b)
 }
 
-// drain takes what is left of a body in large pieces.
+// drain discards the rest of a body. Unlike io.Discard it is no io.ReaderFrom, so that
+// io.Copy reads in large pieces.
 type drain struct{}
 
 // Write implements io.Writer.

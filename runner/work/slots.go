@@ -6,7 +6,7 @@ import (
 	"davit/internal/task"
 )
 
-// enter adds to what Close waits for; false: it is closed.
+// enter adds a task that Close waits for. It returns false if the worker is closed.
 func (w *Worker) enter() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -17,7 +17,8 @@ func (w *Worker) enter() bool {
 	return true
 }
 
-// background runs f in a goroutine that Close waits for; false: it is closed.
+// background runs f in a goroutine that Close waits for. It returns false if the worker
+// is closed.
 func (w *Worker) background(f func()) bool {
 	if !w.enter() {
 		return false
@@ -29,7 +30,7 @@ func (w *Worker) background(f func()) bool {
 	return true
 }
 
-// all returns the calls, accepted or not.
+// all returns all calls, also those that are not accepted.
 func (w *Worker) all() []*Call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -40,14 +41,14 @@ func (w *Worker) all() []*Call {
 	return calls
 }
 
-// Free returns how many slots a Take would find.
+// Free returns the number of free slots: 0 while the worker drains.
 func (w *Worker) Free() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.free()
 }
 
-// count notes an accepted call: a worker may be done with taking after it.
+// count counts an accepted call, and drains the worker after its last one.
 func (w *Worker) count() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -60,7 +61,7 @@ func (w *Worker) count() {
 	}
 }
 
-// Drain takes no more calls; those that are taken go on.
+// Drain makes the worker refuse further calls. Calls that were taken go on.
 func (w *Worker) Drain(why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,21 +73,23 @@ func (w *Worker) drain(why string) {
 		return
 	}
 	w.draining = true
-	w.publish(task.Event{Kind: task.EventDraining, Detail: why})
+	w.publishLocked(task.Event{Kind: task.EventDraining, Detail: why})
 	w.checkDone()
 }
 
-// Done is closed when the worker drains and holds nothing more: the program may end.
+// Done is closed when the worker drains and has forgotten all its calls: the program may
+// end.
 func (w *Worker) Done() <-chan struct{} { return w.done }
 
-// checkDone closes done when there is nothing left to do; w.mu is held.
+// checkDone closes done if the worker drains and has no calls and no slot to clean. The
+// caller holds w.mu.
 func (w *Worker) checkDone() {
 	if w.draining && len(w.calls) == 0 && w.cleaning == 0 {
 		w.doneOnce.Do(func() { close(w.done) })
 	}
 }
 
-// forget drops a call that nobody needs any more, or that gave its slot back.
+// forget removes a call from the worker.
 func (w *Worker) forget(c *Call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,14 +97,15 @@ func (w *Worker) forget(c *Call) {
 	w.checkDone()
 }
 
-// toClean says that a slot is about to be cleaned, so that a Take waits for it.
+// toClean announces that a slot is about to be cleaned, so that Take waits for it.
 func (w *Worker) toClean() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cleaning++
 }
 
-// clean makes a slot free again, after toClean. What cannot be cleaned stays shut, and the worker drains.
+// clean cleans a slot and frees it, after toClean. If the slot cannot be cleaned, the
+// worker drains, so that no call gets it.
 func (w *Worker) clean(s *slot) {
 	err := errors.Join(s.room.Clean(), w.cleanCommon())
 	if err != nil {

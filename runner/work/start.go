@@ -22,7 +22,7 @@ const (
 	mostBetweenChecks   = 100 * time.Millisecond
 )
 
-// newStarter makes the start process's room.
+// newStarter creates the start process's workspace.
 func (w *Worker) newStarter() error {
 	w.starter = &starter{w: w, spec: w.launch.StartProcess, settled: make(chan struct{})}
 	if w.launch.StartProcess == nil {
@@ -36,7 +36,7 @@ func (w *Worker) newStarter() error {
 	return nil
 }
 
-// begin starts the start process; without one calls may run at once.
+// begin starts the start process. Without a start process calls may run at once.
 func (s *starter) begin() {
 	if s.spec == nil {
 		s.succeed()
@@ -57,7 +57,7 @@ func (s *starter) begin() {
 	s.w.tasks.Go(s.watch)
 }
 
-// exited is called when the main process of the start process has ended.
+// exited handles the end of the start process's main process.
 func (s *starter) exited(end command.End) {
 	switch {
 	case end.Exit == 0:
@@ -69,7 +69,7 @@ func (s *starter) exited(end command.End) {
 	}
 }
 
-// watch looks whether the start process is ready.
+// watch checks whether the start process is ready until it is, has failed or is late.
 func (s *starter) watch() {
 	timeout := s.w.launch.StartTimeout.Std()
 	if timeout <= 0 {
@@ -100,7 +100,8 @@ func (s *starter) watch() {
 	}
 }
 
-// answers checks what the function says that readiness shows by.
+// answers reports whether the function's readiness file exists or its port accepts a
+// connection.
 func (s *starter) answers() bool {
 	ready := s.spec.Ready
 	switch {
@@ -133,7 +134,7 @@ func (s *starter) succeed() {
 	}
 }
 
-// fail says that the start process has failed, before or after it was ready.
+// fail records that the start process has failed, before or after it was ready.
 func (s *starter) fail(detail string) {
 	s.mu.Lock()
 	if s.failed != nil || s.w.life.Err() != nil {
@@ -147,7 +148,7 @@ func (s *starter) fail(detail string) {
 	failed := s.failed
 	s.mu.Unlock()
 	s.w.log.Error("start process failed", "error", detail)
-	s.w.tell(task.Event{Kind: task.EventStartFailed, Detail: detail, LogTail: failed.LogTail})
+	s.w.publish(task.Event{Kind: task.EventStartFailed, Detail: detail, LogTail: failed.LogTail})
 	s.w.Drain("the start process failed: " + detail)
 }
 
@@ -168,8 +169,9 @@ func (s *starter) wait(ctx context.Context) error {
 	return nil
 }
 
-// broken returns why a call that has not begun is better off with another runner: the start
-// process was ready and has failed since. A runner that was launched for one call has no other.
+// broken returns the error of a start process that was ready and has failed since: a
+// call that has not begun should go to another runner. It returns nil on a runner that
+// was launched for one invocation, because that invocation has no other runner.
 func (s *starter) broken() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,8 +197,8 @@ func (s *starter) kill() {
 	}
 }
 
-// Ready waits until calls can run: the start process is ready or has done its
-// set-up. Its error is a *StartError; the worker then drains.
+// Ready waits until calls can run: the start process is ready, or has ended with exit
+// code 0. If the start process failed, Ready returns a *StartError and the worker drains.
 func (w *Worker) Ready(ctx context.Context) error {
 	err := w.starter.wait(ctx)
 	if err == nil && w.life.Err() != nil {
@@ -216,7 +218,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns what is kept, as UTF-8.
+// String returns the end that is kept, as valid UTF-8.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,19 +14,20 @@ import (
 )
 
 const (
-	// storeExtra is how long after a call's deadline its signed URLs live.
+	// storeExtra is how long a call's signed URLs are valid after its deadline.
 	storeExtra = 5 * time.Minute
-	// inputDelay spares short calls the company of an upload.
+	// inputDelay is how long a command runs before its input is uploaded beside it, so
+	// that no upload slows down a short call.
 	inputDelay = 200 * time.Millisecond
-	// ackPatience is how long an outcome that is in the store waits for a gateway.
+	// ackPatience is how long an outcome that is in the store waits for the Ack of a gateway.
 	ackPatience = 30 * time.Second
-	// ackSoon is how long the outcome of a call that nobody was promised waits for a
-	// gateway before it is stored: mostly one has settled it by then.
+	// ackSoon is how long the outcome of a call without a promise to keep it waits for an
+	// Ack before it is stored: most are settled by then.
 	ackSoon = time.Second
 )
 
-// Keep makes the call kept as task.MustKeep does: its input is stored at once and
-// its result when it has ended. After the end it does nothing.
+// Keep keeps the call as task.MustKeep does: the input is stored at once, and the result
+// when the call has ended. After the call's end Keep does nothing.
 func (c *Call) Keep() {
 	c.mu.Lock()
 	late := c.ended || !c.accepted
@@ -38,13 +39,14 @@ func (c *Call) Keep() {
 		return
 	}
 	if in := c.input.describe(c.task); in.Stored {
-		c.w.tell(task.Event{Kind: task.EventInputStored, Invocation: c.id, Input: in})
+		c.w.publish(task.Event{Kind: task.EventInputStored, Invocation: c.id, Input: in})
 		return
 	}
 	c.storeInput()
 }
 
-// watchInput stores the input while the command runs, if that takes long.
+// watchInput stores the input: at once if the call must be kept, else when the command
+// has run for inputDelay.
 func (c *Call) watchInput() {
 	if c.inputFile() == nil || c.input.raw.Size() == 0 {
 		return
@@ -59,7 +61,7 @@ func (c *Call) watchInput() {
 	}
 }
 
-// storeInput begins to store the input, once.
+// storeInput starts the upload of the input, once.
 func (c *Call) storeInput() {
 	file := c.inputFile()
 	c.mu.Lock()
@@ -87,10 +89,10 @@ func (c *Call) putInput(file *scratch.File) {
 	in.Stored = true
 	c.record.Input = &in
 	c.mu.Unlock()
-	c.w.tell(task.Event{Kind: task.EventInputStored, Invocation: c.id, Input: &in})
+	c.w.publish(task.Event{Kind: task.EventInputStored, Invocation: c.id, Input: &in})
 }
 
-// storeDeadlineLater allows for a command that has not been started yet.
+// storeDeadlineLater is storeDeadline for a command that may not have started yet.
 func (c *Call) storeDeadlineLater() time.Time {
 	return c.w.now().Add(c.task.Timeout.Std() + storeExtra)
 }
@@ -123,7 +125,7 @@ func (c *Call) putObject(ctx context.Context, to, contentType string, file *scra
 	})
 }
 
-// store stores what is to be kept and retires the call.
+// store uploads the call's objects if the call is kept, and retires the call.
 func (c *Call) store() {
 	c.mu.Lock()
 	o := c.outcome
@@ -134,8 +136,8 @@ func (c *Call) store() {
 	deadline := c.storeDeadline()
 	patience := max(deadline.Sub(c.w.now()), ackPatience)
 	if !c.kept(o) || c.task.Put == (task.Put{}) {
-		if c.isSpare() { // a gateway waits for word of it
-			c.w.tell(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: o})
+		if c.isSkipped() { // a gateway waits for this event
+			c.w.publish(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: o})
 		}
 		c.retire(patience, c.expire)
 		return
@@ -147,17 +149,17 @@ func (c *Call) store() {
 	c.outcome = stored
 	c.mu.Unlock()
 	if !c.isPromised() {
-		c.w.tell(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: stored})
+		c.w.publish(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: stored})
 		c.retire(ackSoon, func() { c.retire(c.storeOutcome(stored, deadline, patience), c.expire) })
 		return
 	}
 	patience = c.storeOutcome(stored, deadline, patience)
-	c.w.tell(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: stored})
+	c.w.publish(task.Event{Kind: task.EventStored, Invocation: c.id, Outcome: stored})
 	c.retire(patience, c.expire)
 }
 
-// storeOutcome stores the outcome for a gateway that may find neither runner nor call
-// later, and returns how long to wait for one that still does.
+// storeOutcome stores the outcome, for a gateway that no longer finds the call on the
+// runner. It returns how long to wait for an Ack.
 func (c *Call) storeOutcome(o *task.Outcome, deadline time.Time, patience time.Duration) time.Duration {
 	ctx, cancel := context.WithDeadline(c.w.life, deadline)
 	defer cancel()
@@ -167,12 +169,13 @@ func (c *Call) storeOutcome(o *task.Outcome, deadline time.Time, patience time.D
 	return patience
 }
 
-// storeAll uploads input, result and log and returns the outcome that says so.
+// storeAll uploads input, result and log. It returns the outcome, changed to say which
+// of them are stored.
 func (c *Call) storeAll(ctx context.Context, o *task.Outcome) *task.Outcome {
 	begun := c.w.now()
 	stored := *o
 	whole := true
-	c.storeInput() //nolint:contextcheck // it may have begun before, with a deadline of its own
+	c.storeInput() //nolint:contextcheck // the upload may have started before, with a deadline of its own
 	if in := *o.Input; !in.Stored {
 		in.Stored = c.inputStored()
 		whole = in.Stored
@@ -204,7 +207,8 @@ func (c *Call) inputStored() bool {
 	return c.uploads.stored
 }
 
-// putOutcome stores the outcome, last: who finds it finds the rest.
+// putOutcome stores the outcome. It is the last object of a call, so that a gateway that
+// finds it finds the others, too.
 func (c *Call) putOutcome(ctx context.Context, o *task.Outcome) bool {
 	if c.task.Put.Outcome == "" {
 		return false
@@ -216,15 +220,15 @@ func (c *Call) putOutcome(ctx context.Context, o *task.Outcome) bool {
 	}
 	file := scratch.New(c.w.scratch)
 	defer file.Release()
-	_, _ = file.Write(b) // put tells
+	_, _ = file.Write(b) // put returns its error
 	file.Finish()
 	return c.put(ctx, c.task.Put.Outcome, "application/json", file, "outcome")
 }
 
-// errFetch says that the input is not to be had from the store.
+// errFetch says that the input cannot be read from the store.
 var errFetch = errors.New("fetch input")
 
-// fetch gets an input that is in the store already and reads it into the workspace.
+// fetch downloads an input that is in the store and parses it into the workspace.
 func (c *Call) fetch() error {
 	begun := c.w.now()
 	ctx, cancel := context.WithDeadline(c.life, begun.Add(c.task.Timeout.Std()))
@@ -246,7 +250,7 @@ func (c *Call) fetch() error {
 	file.Finish()
 	got := fetched{size: file.Size(), sum: file.SHA256()}
 	if want := c.task.Record.Input; want != nil && want.SHA256 != "" && want.SHA256 != got.sum {
-		return errors.Join(errFetch, errors.New("it is not what was stored"))
+		return errors.Join(errFetch, errors.New("its SHA-256 is not the record's"))
 	}
 	from := file.Reader(ctx, 0)
 	defer func() { _ = from.Close() }()
@@ -261,22 +265,22 @@ func (c *Call) fetch() error {
 	return nil
 }
 
-// fetched is an input that came from the store.
+// fetched describes an input that was fetched from the store.
 type fetched struct {
 	size int64
 	sum  string
 }
 
-// Write implements sink; nothing is written.
+// Write implements sink. It writes nothing.
 func (f fetched) Write(p []byte) (int, error) { return len(p), nil }
 
-// Size returns how many bytes there were.
+// Size returns the input's size in bytes.
 func (f fetched) Size() int64 { return f.size }
 
-// SHA256 returns their sum.
+// SHA256 returns the input's hex SHA-256.
 func (f fetched) SHA256() string { return f.sum }
 
-// storeDeadline is when uploads are given up; the signed URLs end then, too.
+// storeDeadline returns when uploads are given up: the signed URLs end then, too.
 func (c *Call) storeDeadline() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,9 +14,9 @@ func newCall(w *Worker, id faas.InvocationID, s *slot) *Call {
 	return c
 }
 
-// Take takes a slot for an invocation, or returns ErrBusy. While a slot is being
-// cleaned it waits for it, for at most half a second. A call that was taken is
-// then accepted or abandoned.
+// Take takes a slot for an invocation, or returns ErrBusy. If the only slots that are
+// not in use are being cleaned, it waits for one for at most half a second. The caller
+// must call Accept or Abandon on the Call.
 func (w *Worker) Take(id faas.InvocationID) (*Call, error) {
 	var late <-chan time.Time
 	for {
@@ -40,7 +40,8 @@ func (w *Worker) Take(id faas.InvocationID) (*Call, error) {
 	}
 }
 
-// tryTake takes a slot, or returns what to wait for; nil: nothing is worth waiting for.
+// tryTake takes a slot. If a slot is being cleaned, it returns a channel that is closed
+// when a slot was cleaned. It returns nil, nil if waiting is no use.
 func (w *Worker) tryTake(id faas.InvocationID) (*Call, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,11 +62,11 @@ func (w *Worker) tryTake(id faas.InvocationID) (*Call, <-chan struct{}) {
 	}
 	call := newCall(w, id, s)
 	w.calls[id] = call
-	w.publish(task.Event{Kind: task.EventTaken, Invocation: id})
+	w.publishLocked(task.Event{Kind: task.EventTaken, Invocation: id})
 	return call, nil
 }
 
-// pop takes a free slot, or returns nil; w.mu is held.
+// pop takes a free slot, or returns nil. The caller holds w.mu.
 func (w *Worker) pop() *slot {
 	last := len(w.slots) - 1
 	if last < 0 {
@@ -76,7 +77,7 @@ func (w *Worker) pop() *slot {
 	return s
 }
 
-// Find returns the call that holds an invocation, from its acceptance until it is forgotten.
+// Find returns the call of an invocation, from its acceptance until it is forgotten.
 func (w *Worker) Find(id faas.InvocationID) (*Call, bool) {
 	w.mu.Lock()
 	call, held := w.calls[id]
@@ -87,7 +88,7 @@ func (w *Worker) Find(id faas.InvocationID) (*Call, bool) {
 	return call, true
 }
 
-// Held returns what the worker has accepted and not forgotten.
+// Held returns the invocations that the worker owns: accepted and not forgotten.
 func (w *Worker) Held() []task.Held {
 	var held []task.Held
 	for _, call := range w.all() {

@@ -12,9 +12,11 @@ import (
 
 const warmUpTimeout = 10 * time.Second
 
-// WarmUp runs the command as a call of its own, so that code and memory are in place for the first real call: this pays for a
-// worker that has only one. It must end before the first Take. It publishes no event, stores nothing and does not count as a
-// call, and how the command ends does not matter. After an error the worker can be used as before.
+// WarmUp runs the command as a call of its own, so that the runner's code and memory are
+// loaded before the first real call. This is worth its time on a worker that takes only
+// one call. WarmUp must return before the first Take. It publishes no event, stores
+// nothing and does not count as a call. It ignores how the command ends. After an error
+// the worker can be used as before.
 func (w *Worker) WarmUp(command ...string) error {
 	id, err := faas.NewInvocationID()
 	if err != nil {
@@ -24,7 +26,7 @@ func (w *Worker) WarmUp(command ...string) error {
 	body, err := task.EncodeTask(&task.Task{
 		Record: record, Command: command, ArgumentStyle: faas.Placeholders, Response: faas.ResponseZip, Keep: faas.KeepNone,
 		Timeout: faas.Duration(warmUpTimeout), Request: task.Request{Method: "POST", Path: "/"},
-		Put: task.Put{Input: "-"}, // so that there is a file for it
+		Put: task.Put{Input: "-"}, // so that the input gets a file, as in most calls
 	})
 	if err != nil {
 		return fmt.Errorf("warm up: %w", err)
@@ -49,7 +51,8 @@ func (w *Worker) WarmUp(command ...string) error {
 	return nil
 }
 
-// warmUp does the work of Accept and run, but publishes and stores nothing. It reports whether the call was concluded.
+// warmUp does the work of Accept and run, but publishes and stores nothing. It reports
+// whether the call was concluded.
 func (c *Call) warmUp(body io.Reader) (concluded bool, err error) {
 	if err := c.receive(c.life, body); err != nil {
 		return false, err
@@ -61,8 +64,8 @@ func (c *Call) warmUp(body io.Reader) (concluded bool, err error) {
 	out := c.newStdout()
 	end := c.newProcess(words, out).Run()
 	o := &task.Outcome{Runner: c.w.launch.Runner}
-	c.judge(o, &end)
-	o.Reason, o.Detail = "", "" // what comes after a success is more
+	c.describeEnd(o, &end)
+	o.Reason, o.Detail = "", "" // so that conclude also zips, as after a success
 	o = c.conclude(o, c.find(o, out))
 	_, err = o.Header()
 	return true, err

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	cleaningWait = 500 * time.Millisecond // that Take waits for a slot that is being cleaned
-	slotsEvery   = 5 * time.Second        // an event tells the free slots
+	cleaningWait = 500 * time.Millisecond // how long Take waits for a slot that is being cleaned
+	slotsEvery   = 5 * time.Second        // between two events with the free slots
 	reapEvery    = time.Second
 )
 
-// Options are what a Worker needs beside its launch.
+// Options are the settings of a Worker that are not in its launch.
 type Options struct {
 	Log   *slog.Logger     // nil: discarded
 	HTTP  *http.Client     // for the signed URLs; nil: one with sensible timeouts
@@ -32,12 +32,13 @@ type Options struct {
 	Grace time.Duration    // between SIGTERM and SIGKILL; 0: 10 s
 	Path  string           // PATH of the commands; "": a standard one
 
-	Parts  Parts // for objects that are too large for one PUT; nil: none is
-	OnePut int64 // bytes of an object that one PUT takes; 0: 5 GiB
-	Behind Behind
+	Parts   Parts // for objects that are too large for one PUT; nil: all are sent in one PUT
+	OnePut  int64 // the largest object for one PUT, in bytes; 0: 5 GiB
+	Backlog Backlog
 }
 
-// Worker has the slots of one runner. Its methods may be called at the same time.
+// Worker executes the tasks of one runner in its slots. Its methods may be called
+// concurrently.
 type Worker struct {
 	launch  task.Launch
 	log     *slog.Logger
@@ -56,17 +57,17 @@ type Worker struct {
 	shared  string
 	starter *starter
 
-	life    context.Context //nolint:containedctx // of what goes on in the background, until Close
+	life    context.Context //nolint:containedctx // of the background goroutines, until Close
 	end     context.CancelFunc
 	tasks   sync.WaitGroup
-	uploads chan struct{} // a token for each upload at a time
+	uploads chan struct{} // a token for each upload that is under way
 
 	mu       sync.Mutex
 	slots    []*slot // free ones
 	cleaning int
-	cleaned  chan struct{} // closed when a slot was cleaned; nil: nobody waits
+	cleaned  chan struct{} // closed when a slot was cleaned; nil: no Take waits
 	calls    map[faas.InvocationID]*Call
-	accepted int // in all its life
+	accepted int // since New
 	draining bool
 	closed   bool
 
@@ -77,10 +78,10 @@ type Worker struct {
 	doneOnce sync.Once
 }
 
-// slot is room for one call.
+// slot is the workspace of one call at a time.
 type slot struct {
-	room   *workspace.Room
-	places []string // the variables that name its folders
+	room      *workspace.Room
+	variables []string // the variables that name its folders
 }
 
 // single reports whether the worker takes one task in its life.
@@ -99,127 +100,128 @@ const (
 	kindFile = "file"
 )
 
-// resultFiles are what a command gave, where it is kept.
+// resultFiles are the files of an answer.
 type resultFiles struct {
-	zip      *scratch.File // also when the answer is a file, for the store
-	out      *scratch.File // stdout, when that is the result
-	raw      *os.File      // the one file, when that is the answer
+	zip      *scratch.File // for the store; also when the answer is a file
+	out      *scratch.File // stdout, if it is the result
+	raw      *os.File      // the only file, if it is the answer
 	rawSize  int64
 	kind     string
 	filename string
 }
 
-// Behind bounds what has ended and is still to be uploaded. While it is more, a call
-// waits before its command is started, so that calls go on at the store's pace and
-// scratch does not fill. A single call may be larger. Zero values mean the defaults.
-type Behind struct {
+// Backlog bounds the calls that have ended and are not yet uploaded. While a bound is
+// reached, a call waits before its command is started, so that scratch does not fill: the
+// runner runs calls as fast as the store takes them. A single call may exceed Bytes. A
+// zero value means the default, given with each field.
+type Backlog struct {
 	Calls    int           // 256
 	Bytes    int64         // of inputs, results and logs; 2 GiB
-	Patience time.Duration // of a call that waits while no upload ends; 1 min
+	Patience time.Duration // how long a call waits while no upload ends; 1 min
 }
 
-// backlog counts what is still to be uploaded.
+// backlog counts the calls that are not yet uploaded.
 type backlog struct {
-	most Behind
+	most Backlog
 
 	mu    sync.Mutex
 	calls int
 	bytes int64
-	moved chan struct{} // closed when an upload ended; nil: nobody waits
+	moved chan struct{} // closed when an upload ended; nil: no call waits
 }
 
-// Call is one invocation on this runner. Its methods may be called at the same time.
+// Call is one invocation on this runner. Its methods may be called concurrently.
 type Call struct {
 	w    *Worker
 	id   faas.InvocationID
-	slot *slot // until it is given back
+	slot *slot // the call's until it is cleaned
 
-	life context.Context //nolint:containedctx // of the call: until it is cancelled or the worker closes
+	life context.Context //nolint:containedctx // of the call, until it is cancelled or forgotten, or the worker closes
 	end  context.CancelCauseFunc
 
-	// Set by Accept, before the call is accepted; then only read.
+	// Accept sets these before the call is accepted; they are only read after that.
 	task  *task.Task
 	input *input
 	log   *scratch.File
 
-	uploads uploads // after Accept, its own goroutine's and under mu
+	uploads uploads // guarded by mu
 
 	mu       sync.Mutex
 	accepted bool
 	givenUp  bool
 	record   faas.Invocation
 	process  *command.Process
-	started  time.Time // of the command, or when it would have been
+	started  time.Time // when the command was started, or would have been
 	outcome  *task.Outcome
 	answer   resultFiles   // with outcome
-	answered chan struct{} // closed when outcome is there
+	answered chan struct{} // closed when outcome is set
 	ended    bool          // the outcome is complete
-	retired  bool          // uploads are done or given up
+	retired  bool          // the uploads have ended
 	acked    bool
-	readers  int  // of answers, and those who wait for one
-	expected bool // one of them is who posted the call, and has not asked yet
+	readers  int  // readers of an answer and goroutines that wait for one
+	expected bool // one reader is the gateway that posted the call and has not called Answer yet
 	expiry   *time.Timer
 }
 
 // input is what a caller sent.
 type input struct {
 	form  *form.Input
-	fault error // what is wrong with it; it is committed all the same
-	raw   sink  // nil: it is still to be fetched
+	fault error // the input is malformed; the call is committed all the same
+	raw   sink  // nil: the input is still to be fetched
 	sum   string
 }
 
-// feed gives each event to each reader, in order. Its worker's mutex guards it.
+// feed gives each event to each reader, in order. Worker.mu guards it.
 type feed struct {
 	seq     int64
-	failed  *task.Event // that the start process failed
+	failed  *task.Event // the EventStartFailed, if the start process failed
 	readers map[*reader]bool
 }
 
 type reader struct {
 	waiting []task.Event
-	slow    bool
-	more    chan struct{} // holds a token when something waits
+	slow    bool          // more than maxUnread events were waiting
+	more    chan struct{} // has a token when an event waits
 }
 
-// Parts has a gateway arrange an upload that is too large for one PUT. Its methods try
-// again until ctx ends, or it is no use.
+// Parts asks a gateway for the URLs of an upload that is too large for one PUT. Its
+// methods try again until ctx ends or a gateway refuses for good.
 type Parts interface {
 	BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error)
 	CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error
 }
 
-// starter runs the start process and knows whether calls may run.
+// starter runs the start process and makes calls wait until it is ready.
 type starter struct {
 	w       *Worker
 	spec    *faas.StartProcess // nil: there is none
 	room    *workspace.Room
 	process *command.Process
 	log     tail
-	settled chan struct{} // closed when it is ready or has failed
+	settled chan struct{} // closed when the start process is ready or has failed
 
 	mu     sync.Mutex
 	ready  bool
 	failed *StartError
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the last task.LogTailBytes that were written to it.
 type tail struct {
 	mu sync.Mutex
 	b  []byte
 }
 
-// uploads is how far the storing of a call is; the call's mutex guards it.
+// uploads is the state of a call's uploads. Call.mu guards it.
 type uploads struct {
-	must   bool // keep, whatever the task says
-	spare  bool // do not, unless a caller was told so: the store is too far behind
-	begun  bool // the input is being stored
-	stored bool // it is stored
-	timer  *time.Timer
-	done   sync.WaitGroup // the input's upload
+	must    bool // keep the call, whatever the task says
+	skipped bool // keep the call only if a caller was promised it, because the backlog is full
+	begun   bool // the upload of the input has begun
+	stored  bool // the input is stored
+	timer   *time.Timer
+	done    sync.WaitGroup // the input's upload
 }
 
-// release gives it up.
+// release releases the files.
 func (r *resultFiles) release() {
 	for _, f := range []*scratch.File{r.zip, r.out} {
 		if f != nil {
@@ -227,6 +229,6 @@ func (r *resultFiles) release() {
 		}
 	}
 	if r.raw != nil {
-		_ = r.raw.Close() // a Body that reads it has it duplicated
+		_ = r.raw.Close() // a Body still reads it only if the worker is closed, and then fails
 	}
 }
