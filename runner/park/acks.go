@@ -11,7 +11,7 @@ import (
 // maxAcks is the most bytes that a list of acknowledgements may have.
 const maxAcks = 1 << 20
 
-// serveAcks hears that many outcomes are settled.
+// serveAcks acknowledges all calls of a list: a gateway has settled their outcomes.
 func (l *connections) serveAcks(w http.ResponseWriter, r *http.Request) {
 	var ids []faas.InvocationID
 	if err := json.NewDecoder(io.LimitReader(r.Body, maxAcks)).Decode(&ids); err != nil {

@@ -13,7 +13,7 @@ import (
 
 const (
 	copyBuffer = 32 << 10
-	slowFrom   = 64 << 10 // bytes of an answer that may have to wait for a slow reader
+	slowFrom   = 64 << 10 // bytes of an answer from which the gateway may read slowly
 )
 
 // answer waits for the call's outcome and sends it with its result. An answer that
@@ -34,7 +34,7 @@ func (l *connections) answer(w http.ResponseWriter, r *http.Request, call Call) 
 		panic(http.ErrAbortHandler)
 	}
 	if err := l.send(w, r, a); err != nil {
-		l.log.Info("answer broke off", "error", err)
+		l.log.Info("answer not sent completely", "error", err)
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -48,7 +48,7 @@ func (l *connections) send(w http.ResponseWriter, r *http.Request, a *Answer) (e
 		return err
 	}
 	head := w.Header()
-	head["Date"], head["Content-Type"] = nil, nil // nobody reads them
+	head["Date"], head["Content-Type"] = nil, nil // no gateway reads them
 	head.Set(task.HeaderOutcome, outcome)
 	if a.Body == nil || a.Outcome.Reason != "" {
 		head.Set("Content-Length", "0")
@@ -68,7 +68,7 @@ func (l *connections) send(w http.ResponseWriter, r *http.Request, a *Answer) (e
 	return nil
 }
 
-// copyResult sends what the body gives as soon as it gives it.
+// copyResult sends the body, and flushes after each Read unless the body is at its end.
 func (l *connections) copyResult(w http.ResponseWriter, r *http.Request, body io.Reader) error {
 	flusher := http.NewResponseController(w)
 	pooled, _ := l.buffers.Get().(*[]byte)
@@ -90,7 +90,7 @@ func (l *connections) copyResult(w http.ResponseWriter, r *http.Request, body io
 			return nil
 		case err != nil:
 			return err
-		case atEnd(body): // what follows at once goes out with it
+		case atEnd(body): // the trailers are sent with the last bytes
 		default:
 			err = flusher.Flush()
 		}
@@ -100,18 +100,19 @@ func (l *connections) copyResult(w http.ResponseWriter, r *http.Request, body io
 	}
 }
 
-// atEnd reports whether the next Read gives io.EOF for sure.
+// atEnd reports whether the next Read is certain to return io.EOF.
 func atEnd(body io.Reader) bool {
 	e, ok := body.(interface{ AtEnd() bool })
 	return ok && e.AtEnd()
 }
 
-// patience lets a slot's connection bear a slow reader until what it returns is called.
+// patience raises the timeout of a slot's connection for a slow reader, until the
+// returned function is called.
 func patience(r *http.Request) func() {
 	c, ok := r.Context().Value(connKey{}).(*parkedConn)
 	if !ok {
 		return func() {}
 	}
-	_ = sock.UserTimeout(c.Conn, sock.SlowAfter) // else the usual one holds
+	_ = sock.UserTimeout(c.Conn, sock.SlowAfter) // after an error the usual timeout stays
 	return func() { _ = sock.UserTimeout(c.Conn, sock.DeadAfter) }
 }

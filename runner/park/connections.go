@@ -1,9 +1,11 @@
-// Package park is the runner's side of its connections to the gateways: it dials every gateway, parks a connection for each
-// slot and one for control, and passes the requests that arrive on them to the worker. It dials again until the runner ends,
-// and decides when the runner ends.
+// Package park is the runner's side of its connections to the gateways: it dials every
+// gateway, parks a connection for each slot and one for control, and passes the requests
+// that arrive on them to the worker. It dials again until the runner ends, and decides
+// when the runner ends.
 //
-// It does not know how a task is run: package work does. Package task describes the protocol. Start at [Run]; link.go keeps the
-// connections to one gateway, slot.go and control.go serve requests on them, end.go decides when the runner ends.
+// Package work runs the tasks; package task describes the protocol. Start at [Run].
+// link.go keeps the connections to one gateway, slot.go and control.go serve requests on
+// them, end.go decides when the runner ends.
 package park
 
 import (
@@ -22,7 +24,7 @@ import (
 	"davit/internal/task"
 )
 
-// Options are what Run needs besides the worker.
+// Options are the settings of Run.
 type Options struct {
 	Hello     task.Hello   // describes the runner; Run fills in Held and Free
 	Token     string       // of the revision
@@ -32,7 +34,8 @@ type Options struct {
 	Multipart *MultipartClient // to be opened by Run; nil: none
 }
 
-// Terms are the longest times that Run waits before the runner ends. A zero value means the default.
+// Terms are the times after which Run ends the runner. A zero value means the default,
+// given with each field.
 type Terms struct {
 	Alone time.Duration // an idle runner may be connected to no gateway; 2 min
 	Unfit time.Duration // every gateway may refuse an idle runner; 10 s
@@ -47,13 +50,14 @@ var (
 	ErrAlone = errors.New("no gateway can be reached")
 )
 
-// connections is the state of Run: the links to all gateways, and the calls that are accepted or answered over them.
+// connections is the state of Run: the links to all gateways, and the calls that are
+// accepted or answered over them.
 type connections struct {
 	worker Worker
 	opts   Options
 	log    *slog.Logger
 
-	life  context.Context // of what Run started
+	life  context.Context // of the goroutines that Run starts
 	end   context.CancelFunc
 	group sync.WaitGroup
 	ready chan struct{} // closed when the worker is ready
@@ -61,24 +65,24 @@ type connections struct {
 	handlers handlers
 	buffers  sync.Pool     // of *[]byte with copyBuffer bytes
 	slots    *http.Server  // for the connections of all slots
-	queue    chan net.Conn // that were parked and are to be served
+	queue    chan net.Conn // parked connections that are still to be served
 	notice   signal.Wake   // set when something changed that may end the runner
 
 	renamed signal.Wake // set when a gateway named other gateways
 
 	mu          sync.Mutex
 	changed     signal.Broadcast // sent when a link or draining changed
-	failed      error            // that the worker did not get ready for
+	failed      error            // why the worker did not get ready
 	failedAt    time.Time
-	failureTold bool
+	failureSent bool
 	draining    bool      // parks no more slots
 	links       links     // by address
-	peers       []string  // as a gateway said last
+	peers       []string  // as the last gateway sent them
 	seen        time.Time // when a gateway was last connected
 	accepting   map[faas.InvocationID]bool
-	answers     int                             // that are being given
-	served      map[net.Conn]time.Time          // slots' connections that stand, and when an answer was last given on it
-	unacked     map[faas.InvocationID]time.Time // stored, and until when an acknowledgement is awaited
+	answers     int                             // that are being sent
+	served      map[net.Conn]time.Time          // open connections of slots, and when the last answer was sent on each
+	unacked     map[faas.InvocationID]time.Time // stored outcomes, and until when each waits for an acknowledgement
 }
 
 // fail records why the worker did not get ready.
@@ -94,13 +98,15 @@ func (l *connections) fail(err error) {
 // wake makes untilOver check the reasons to end.
 func (l *connections) wake() { l.notice.Set() }
 
-// announce wakes the goroutines that wait for a connection or for draining. l.mu is held.
+// announce wakes the goroutines that wait for a connection or for draining. The caller
+// holds l.mu.
 func (l *connections) announce() {
 	l.changed.Send()
 	l.wake()
 }
 
-// stopParking parks no more slots. The worker's events report this to the gateways, which close the parked connections.
+// stopParking ends the parking of slots. The worker's events report this to the
+// gateways, which close the parked connections.
 func (l *connections) stopParking() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,8 +124,8 @@ func (l *connections) hello(kind task.LinkKind) task.Hello {
 	return h
 }
 
-// held returns the calls that the worker has accepted or is accepting: a gateway that sent the end of a body must find its
-// call here.
+// held returns the calls that the worker has accepted or is accepting, because a gateway
+// that sent the end of a body must find its call in the next hello.
 func (l *connections) held() []task.Held {
 	l.mu.Lock()
 	ids := make([]faas.InvocationID, 0, len(l.accepting))
@@ -142,8 +148,9 @@ func (l *connections) held() []task.Held {
 	return held
 }
 
-// MultipartClient asks the gateways to begin and complete uploads in parts. It asks any connected gateway, and repeats until one
-// answers. It is made before Run, which gives it the addresses of the gateways.
+// MultipartClient asks the gateways to begin and complete uploads in parts. It asks one
+// connected gateway after another until one answers. It is created before Run, which gives
+// it the addresses of the gateways.
 type MultipartClient struct {
 	ref   faas.RevisionRef
 	token string
@@ -170,8 +177,8 @@ func (r *earlyReader) Read(p []byte) (int, error) {
 	return r.conn.Read(p)
 }
 
-// feed delivers the worker's events to one gateway. It begins before the hello is made, so that an event reports each change that
-// the hello does not have.
+// feed delivers the worker's events to one gateway. It begins before the hello is
+// written, so that an event reports each change that the hello does not have.
 type feed struct {
 	conns  *connections
 	cancel context.CancelFunc
@@ -179,7 +186,7 @@ type feed struct {
 	first  task.Event
 	over   chan struct{} // closed when no more events come
 	err    error         // why; read after over is closed
-	batch  []task.Event  // reused for what goes out together
+	batch  []task.Event  // reused for the events that are sent together
 	asked  sync.Once
 }
 
@@ -191,22 +198,22 @@ type link struct {
 	conns   *connections
 	address string
 	log     *slog.Logger
-	ctx     context.Context //nolint:containedctx // the link's life, which others end
+	ctx     context.Context //nolint:containedctx // the link's life, which findGateways and fell may end
 	cancel  context.CancelFunc
 
 	// Guarded by conns.mu.
-	wanted  bool           // the address is still named
+	wanted  bool           // the address is still a gateway's
 	down    bool           // the last try to connect failed
-	gateway faas.GatewayID // to which a control connection is open; "" for none
-	told    int64          // Seq of the last event that it was sent
-	refused error          // why the gateway refuses this runner, if it always will
+	gateway faas.GatewayID // the gateway of the open control connection; "": there is none
+	sentSeq int64          // Seq of the last event that it was sent
+	refused error          // why the gateway refuses this runner for good
 }
 
-// parkedConn is a connection whose other end is now the client.
+// parkedConn is a connection after the handshake: the gateway is the client on it.
 type parkedConn struct {
 	net.Conn
 	early  *earlyReader
-	used   atomic.Bool // it carried a call
+	used   atomic.Bool // a call was sent on it
 	closed chan struct{}
 	once   sync.Once
 }

@@ -31,7 +31,7 @@ func (l *connections) serveControl(ctx context.Context, k *link, nc *parkedConn,
 		Handler:           l.handlers.of(l.controlHandler(k, events)),
 		Protocols:         &h2,
 		MaxHeaderBytes:    maxRequestHead,
-		ReadHeaderTimeout: writeWithin, // HTTP/2 reads by its own rules
+		ReadHeaderTimeout: writeWithin, // HTTP/2 sets its own deadlines
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
 			SendPingTimeout:      pingEvery,
@@ -52,7 +52,7 @@ func (l *connections) serveControl(ctx context.Context, k *link, nc *parkedConn,
 	case <-events.over:
 	case <-ctx.Done():
 	}
-	events.stop() // ends the stream of events, whereupon the gateway hangs up
+	events.stop() // ends the stream of events, so that the gateway closes the connection
 	late := time.NewTimer(closeWithin)
 	defer late.Stop()
 	select {
@@ -84,7 +84,7 @@ func (l *connections) controlHandler(k *link, events *feed) http.Handler {
 	return mux
 }
 
-// order is what a gateway may say about a call.
+// order returns a handler that gives a call one of a gateway's orders.
 func order(do func(Call)) func(http.ResponseWriter, *http.Request, Call) {
 	return func(w http.ResponseWriter, _ *http.Request, c Call) {
 		do(c)
@@ -92,7 +92,7 @@ func order(do func(Call)) func(http.ResponseWriter, *http.Request, Call) {
 	}
 }
 
-// servePeers takes the addresses of all gateways.
+// servePeers reads the addresses of all gateways.
 func (l *connections) servePeers(w http.ResponseWriter, r *http.Request) {
 	var peers []string
 	if err := json.NewDecoder(io.LimitReader(r.Body, maxPeers)).Decode(&peers); err != nil {
@@ -108,7 +108,7 @@ func (l *connections) servePeers(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// serveLog streams a call's log as it grows.
+// serveLog sends a call's log, with follow until the call ends.
 func (l *connections) serveLog(w http.ResponseWriter, r *http.Request, c Call) {
 	from, err := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
 	if err != nil || from < 0 {

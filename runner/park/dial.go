@@ -29,7 +29,7 @@ type refusedError struct {
 	detail string
 }
 
-// Error returns what the gateway said.
+// Error returns the status and the gateway's reason.
 func (e *refusedError) Error() string { return fmt.Sprintf("refused with %d: %s", e.status, e.detail) }
 
 // final reports whether another try is of no use.
@@ -41,7 +41,7 @@ func (e *refusedError) final() bool {
 	return false
 }
 
-// dial connects and has the connection turned around.
+// dial connects to the gateway and parks the connection.
 func (k *link) dial(ctx context.Context, kind task.LinkKind) (*parkedConn, faas.GatewayID, error) {
 	d := net.Dialer{Timeout: dialWithin}
 	nc, err := d.DialContext(ctx, "tcp", k.address)
@@ -73,15 +73,15 @@ func (k *link) park(nc net.Conn, kind task.LinkKind) (*parkedConn, faas.GatewayI
 		return nil, "", err
 	}
 	if _, err := nc.Write(request); err != nil {
-		return nil, "", fmt.Errorf("say hello: %w", err)
+		return nil, "", fmt.Errorf("send hello: %w", err)
 	}
 	br := bufio.NewReaderSize(nc, earlyBuffer)
 	resp, err := http.ReadResponse(br, nil)
 	if err != nil {
-		return nil, "", fmt.Errorf("say hello: %w", err)
+		return nil, "", fmt.Errorf("read the answer to hello: %w", err)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		detail, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what there is of it
+		detail, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // as much as can be read
 		_ = resp.Body.Close()
 		return nil, "", &refusedError{resp.StatusCode, strings.TrimSpace(string(detail))}
 	}
@@ -119,7 +119,7 @@ func (k *link) request(kind task.LinkKind) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// withoutFiles returns h without the lists of files that a gateway can do without.
+// withoutFiles returns h without its result's list of files, which a gateway does not need.
 func withoutFiles(h task.Held) task.Held {
 	if h.Outcome == nil || h.Outcome.Result == nil {
 		return h

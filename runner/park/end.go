@@ -10,27 +10,27 @@ import (
 )
 
 const (
-	lookEvery     = time.Second
-	tellWithin    = 5 * time.Second // a gateway, why the worker did not get ready
-	readWithin    = time.Minute     // a gateway, what the kernel still holds of an answer
-	farewellTakes = 2 * time.Second
+	checkEvery        = time.Second
+	sendFailureWithin = 5 * time.Second // for sending a gateway why the worker did not get ready
+	readWithin        = time.Minute     // for a gateway to read the end of an answer that is still in the kernel's buffer
+	lastEventWithin   = 2 * time.Second
 )
 
-// untilOver returns when the runner has no reason to go on.
+// untilOver returns when the runner ends, with the reason.
 func (l *connections) untilOver(ctx context.Context) error {
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
 	var end ending
 	done, stop := l.worker.Done(), ctx.Done()
 	var drained <-chan time.Time
 	for {
 		if over, err := l.over(time.Now(), end); over {
-			l.farewell()
+			l.waitForLastEvent()
 			return err
 		}
 		select {
 		case <-l.notice.C():
-		case now := <-look.C:
+		case now := <-tick.C:
 			l.giveUpUnacked(now)
 		case <-done:
 			done, end.done = nil, true
@@ -55,27 +55,27 @@ type ending struct {
 // over reports whether the runner ends now, and why.
 func (l *connections) over(now time.Time, end ending) (bool, error) {
 	l.mu.Lock()
-	failed, told := l.failed, l.failureTold || now.Sub(l.failedAt) > tellWithin
-	busy, forsaken := l.busy(now), l.links.forsaken(now.Sub(l.seen), l.opts.Terms)
+	failed, sent := l.failed, l.failureSent || now.Sub(l.failedAt) > sendFailureWithin
+	busy, reason := l.busy(now), l.links.withoutGateway(now.Sub(l.seen), l.opts.Terms)
 	l.mu.Unlock()
 	switch {
 	case failed != nil:
-		return told, fmt.Errorf("%w: %w", ErrStart, failed)
+		return sent, fmt.Errorf("%w: %w", ErrStart, failed)
 	case busy:
 		return false, nil
 	case end.done:
 		return true, nil
-	case !end.stopping && forsaken == nil, len(l.worker.Held()) > 0:
+	case !end.stopping && reason == nil, len(l.worker.Held()) > 0:
 		return false, nil
 	case end.stopping:
 		return true, nil
 	}
-	return true, forsaken
+	return true, reason
 }
 
-// askReady records a failure if a worker that is done never got ready.
+// askReady records the failure of a worker that is done and never got ready.
 func (l *connections) askReady(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	ctx, cancel := context.WithTimeout(ctx, checkEvery)
 	defer cancel()
 	if err := l.worker.Ready(ctx); err != nil && ctx.Err() == nil {
 		l.fail(err)
@@ -96,7 +96,8 @@ func (l *connections) busy(now time.Time) bool {
 	return false
 }
 
-// follow reads the worker's events, to know the outcomes that wait for an acknowledgement and when the worker drains.
+// follow reads the worker's events, to record the outcomes that wait for an
+// acknowledgement, and that the worker drains.
 func (l *connections) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := l.worker.Events(ctx, func(e task.Event) error {
@@ -140,11 +141,11 @@ func (l *connections) giveUpUnacked(now time.Time) {
 	}
 }
 
-// farewell waits until all connected gateways were sent the last event, or for farewellTakes.
-func (l *connections) farewell() {
-	late := time.NewTimer(farewellTakes)
+// waitForLastEvent waits until all connected gateways were sent the last event, or for lastEventWithin.
+func (l *connections) waitForLastEvent() {
+	late := time.NewTimer(lastEventWithin)
 	defer late.Stop()
-	for !l.allTold() {
+	for !l.allSent() {
 		select {
 		case <-l.notice.C():
 		case <-late.C:
@@ -153,9 +154,9 @@ func (l *connections) farewell() {
 	}
 }
 
-func (l *connections) allTold() bool {
+func (l *connections) allSent() bool {
 	last := l.worker.Seq()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.links.told(last)
+	return l.links.allSent(last)
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	feedAhead = 64                   // how many events may go out together
-	linger    = 3 * time.Millisecond // that an event may wait for the next, so that those of a short call go out together
+	feedAhead = 64                   // how many events may be sent together
+	linger    = 3 * time.Millisecond // how long an event may wait for the next, so that all events of a short call are sent together
 )
 
 func newFeed(ctx context.Context, l *connections) *feed {
@@ -32,7 +32,7 @@ func newFeed(ctx context.Context, l *connections) *feed {
 	return f
 }
 
-// begin waits for the first event: from then on none is missed.
+// begin waits for the first event. The feed has every later event.
 func (f *feed) begin(ctx context.Context) error {
 	select {
 	case f.first = <-f.events:
@@ -50,7 +50,7 @@ func (f *feed) stop() {
 	<-f.over
 }
 
-// serveEvents streams the feed; it is asked for once on each connection.
+// serveEvents sends the feed. A second request on the same connection is refused.
 func (l *connections) serveEvents(w http.ResponseWriter, r *http.Request, k *link, f *feed) {
 	ours := false
 	f.asked.Do(func() { ours = true })
@@ -60,7 +60,7 @@ func (l *connections) serveEvents(w http.ResponseWriter, r *http.Request, k *lin
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	for e, more := f.first, true; more; {
-		if err := l.tell(w, k, f.gather(r.Context(), e)); err != nil {
+		if err := l.sendEvents(w, k, f.gather(r.Context(), e)); err != nil {
 			l.log.Info("events not sent", "error", err)
 			f.cancel()
 			return
@@ -76,7 +76,7 @@ func (l *connections) serveEvents(w http.ResponseWriter, r *http.Request, k *lin
 	}
 }
 
-// single reports whether there is no other gateway.
+// single reports whether exactly one gateway is connected.
 func (l *connections) single() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,7 +89,8 @@ func (l *connections) single() bool {
 	return up == 1
 }
 
-// gather returns the event with those that are there already, or come before somebody waits for one of them.
+// gather returns the event and further ones to be sent with it: events that are
+// available, and events that follow within linger while no gateway waits for any of them.
 func (f *feed) gather(ctx context.Context, e task.Event) []task.Event {
 	f.batch = append(f.batch[:0], e)
 	alone := f.conns.single()
@@ -111,8 +112,8 @@ func (f *feed) gather(ctx context.Context, e task.Event) []task.Event {
 	return f.batch
 }
 
-// mayWait reports whether nobody waits for an event. Other gateways wait to hear that a slot is
-// free, or that none is: they would offer in vain.
+// mayWait reports whether no gateway waits for an event. Other gateways wait for the
+// events that a slot is free, and that none is, because an offer would fail then.
 func mayWait(e *task.Event, alone bool) bool {
 	switch e.Kind {
 	case task.EventRunning:
@@ -126,8 +127,8 @@ func mayWait(e *task.Event, alone bool) bool {
 	return false
 }
 
-// tell sends the events of a batch, but for what later ones say again.
-func (l *connections) tell(w http.ResponseWriter, k *link, batch []task.Event) error {
+// sendEvents sends the events of a batch except those that a later one implies.
+func (l *connections) sendEvents(w http.ResponseWriter, k *link, batch []task.Event) error {
 	l.mu.Lock()
 	gateway := k.gateway
 	l.mu.Unlock()
@@ -139,9 +140,9 @@ func (l *connections) tell(w http.ResponseWriter, k *link, batch []task.Event) e
 		case e.Kind == task.EventSlots:
 			e.Held = l.heldIDs()
 		case e.Kind == task.EventRunning && e.Record != nil && e.Record.Inner != nil && e.Record.Inner.Gateway == gateway:
-			e.Record = nil // it has sent it
+			e.Record = nil // the gateway has sent this record
 		}
-		if said(e, batch[i+1:]) {
+		if implied(e, batch[i+1:]) {
 			continue
 		}
 		if err := lines.Encode(e); err != nil {
@@ -156,13 +157,13 @@ func (l *connections) tell(w http.ResponseWriter, k *link, batch []task.Event) e
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k.told = max(k.told, seq)
-	l.failureTold = l.failureTold || failed
+	k.sentSeq = max(k.sentSeq, seq)
+	l.failureSent = l.failureSent || failed
 	l.wake()
 	return nil
 }
 
-// more appends the events that are there.
+// more appends the events that are available.
 func (f *feed) more(batch []task.Event) []task.Event {
 	for {
 		select {
@@ -174,9 +175,9 @@ func (f *feed) more(batch []task.Event) []task.Event {
 	}
 }
 
-// said reports whether what an event tells follows from a later one: how far the
-// invocation is. A record it tells nobody else.
-func said(e *task.Event, later []task.Event) bool {
+// implied reports whether a later event implies e, because the invocation is further
+// then. An event with a record is never implied: no other event has the record.
+func implied(e *task.Event, later []task.Event) bool {
 	if e.Kind != task.EventTaken && e.Kind != task.EventRunning || e.Record != nil {
 		return false
 	}
@@ -189,7 +190,7 @@ func said(e *task.Event, later []task.Event) bool {
 	return false
 }
 
-// heldIDs returns the ids of what is held; never nil.
+// heldIDs returns the ids of the invocations that the runner owns; never nil.
 func (l *connections) heldIDs() []faas.InvocationID {
 	held := l.held()
 	ids := make([]faas.InvocationID, len(held))

@@ -12,7 +12,7 @@ const (
 	resolveWithin = 2 * time.Second
 )
 
-// findGateways keeps a link to every address at which a gateway may be.
+// findGateways keeps a link to every address of a gateway.
 func (l *connections) findGateways(ctx context.Context) {
 	tick := time.NewTicker(resolveEvery)
 	defer tick.Stop()
@@ -38,7 +38,7 @@ func (l *connections) findGateways(ctx context.Context) {
 	}
 }
 
-// resolve returns all addresses of a host:port, none if they cannot be had now.
+// resolve returns all addresses of a host:port, or none if the look-up fails.
 func resolve(ctx context.Context, name string) []string {
 	host, port, err := net.SplitHostPort(name)
 	if err != nil {
@@ -59,8 +59,8 @@ func resolve(ctx context.Context, name string) []string {
 	return hosts
 }
 
-// keepLinks starts a link for each address that has none. One whose address is no
-// longer named ends when its connection does.
+// keepLinks starts a link for each address that has none. A link whose address is no
+// longer in the list ends when its connection ends.
 func (l *connections) keepLinks(ctx context.Context, addresses []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -4,7 +4,7 @@ import (
 	"net/http"
 )
 
-// of returns h, counted.
+// of returns a handler that counts the running calls of h.
 func (v *handlers) of(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v.mu.Lock()
@@ -19,7 +19,7 @@ func (v *handlers) of(h http.Handler) http.Handler {
 	})
 }
 
-// end lets no more in and waits for those that are there.
+// end refuses further requests and waits for the running handlers.
 func (v *handlers) end() {
 	v.mu.Lock()
 	v.over = true

@@ -11,7 +11,7 @@ import (
 	"davit/internal/task"
 )
 
-// run keeps the connections up until the link is not wanted any more.
+// run dials the connections again and again until the link is cancelled.
 func (k *link) run() {
 	defer k.cancel()
 	var slots sync.WaitGroup
@@ -31,7 +31,7 @@ func (k *link) keepControl() {
 		if k.ctx.Err() != nil {
 			return
 		}
-		k.fell(err)
+		k.markDisconnected(err)
 		if time.Since(begun) > longest {
 			pause = 0
 		}
@@ -44,7 +44,7 @@ func (k *link) control() error {
 	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
 	feed := newFeed(ctx, k.conns)
-	defer feed.stop() // before the next hello is made: what a gateway was told before, that hello knows
+	defer feed.stop() // before the next hello is written, so that the hello covers every event that was sent
 	if err := feed.begin(ctx); err != nil {
 		return err
 	}
@@ -52,12 +52,12 @@ func (k *link) control() error {
 	if err != nil {
 		return err
 	}
-	k.rose(gateway)
+	k.markConnected(gateway)
 	return k.conns.serveControl(ctx, k, nc, feed)
 }
 
-// rose notes that the control connection stands.
-func (k *link) rose(gateway faas.GatewayID) {
+// markConnected records that the control connection is open.
+func (k *link) markConnected(gateway faas.GatewayID) {
 	l := k.conns
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,13 +66,13 @@ func (k *link) rose(gateway faas.GatewayID) {
 	k.log.Info("connected", "id", gateway)
 }
 
-// fell notes that there is no control connection.
-func (k *link) fell(err error) {
+// markDisconnected records that there is no control connection.
+func (k *link) markDisconnected(err error) {
 	l := k.conns
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := k.gateway
-	k.gateway, k.told = "", 0
+	k.gateway, k.sentSeq = "", 0
 	if was != "" {
 		l.seen = time.Now()
 	}
@@ -110,7 +110,8 @@ func (k *link) keepSlot() {
 	}
 }
 
-// mayPark waits while the gateway cannot be reached, and reports whether slots are still to be parked.
+// mayPark waits while the gateway cannot be reached. It returns false when the runner
+// drains or the link ends.
 func (k *link) mayPark() bool {
 	l := k.conns
 	for k.ctx.Err() == nil {
@@ -139,11 +140,11 @@ const (
 // backoff is the next pause between two tries; 0 is the first.
 type backoff time.Duration
 
-// wait pauses for about that long, and doubles it.
+// wait pauses for b, give or take half of it, and doubles b up to longest.
 func (b *backoff) wait(ctx context.Context) {
 	d := max(time.Duration(*b), shortest)
 	*b = backoff(min(2*d, longest))
-	t := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // nobody gains from guessing it
+	t := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // guessing it gains nothing
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -19,18 +19,19 @@ func (l *connections) linked() string {
 	return strings.Join(ids, ",")
 }
 
-// told reports whether every connected gateway was sent the event with the number last.
-func (ls links) told(last int64) bool {
+// allSent reports whether every connected gateway was sent the event with the number last.
+func (ls links) allSent(last int64) bool {
 	for _, k := range ls {
-		if k.gateway != "" && k.told < last {
+		if k.gateway != "" && k.sentSeq < last {
 			return false
 		}
 	}
 	return true
 }
 
-// forsaken returns the reason to end an idle runner that has been without a gateway for the time away, or nil.
-func (ls links) forsaken(away time.Duration, terms Terms) error {
+// withoutGateway returns the reason to end an idle runner that has been without a gateway for
+// the time away, or nil.
+func (ls links) withoutGateway(away time.Duration, terms Terms) error {
 	var refused error
 	all := true
 	for _, k := range ls {

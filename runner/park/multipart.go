@@ -15,7 +15,7 @@ import (
 	"davit/internal/task"
 )
 
-const askWithin = 3 * time.Minute // a store makes an object of thousands of parts
+const askWithin = 3 * time.Minute // because a store may need minutes to join thousands of parts
 
 // ErrAsked says that asking a gateway again is no use.
 var ErrAsked = errors.New("the gateways refuse")
@@ -25,7 +25,8 @@ func NewMultipartClient(ref faas.RevisionRef, token string) *MultipartClient {
 	return &MultipartClient{ref: ref, token: token, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: askWithin}}
 }
 
-// BeginParts has a gateway begin an upload in parts.
+// BeginParts asks a gateway to begin an upload in parts. It returns ErrAsked if a
+// gateway refuses, and tries again after every other error until ctx ends.
 func (d *MultipartClient) BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error) {
 	var p task.Parts
 	if err := d.ask(ctx, task.PathParts+string(id), w, &p); err != nil {
@@ -34,12 +35,13 @@ func (d *MultipartClient) BeginParts(ctx context.Context, id faas.InvocationID, 
 	return &p, nil
 }
 
-// CompleteParts has a gateway make an object of its parts.
+// CompleteParts asks a gateway to join the parts to an object. Its errors are those of
+// BeginParts.
 func (d *MultipartClient) CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error {
 	return d.ask(ctx, task.PathParts+string(id)+"/done", done, nil)
 }
 
-// ask posts to one gateway after another until one answers.
+// ask posts a request to one gateway after another until one answers.
 func (d *MultipartClient) ask(ctx context.Context, path string, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -75,7 +77,7 @@ func (d *MultipartClient) askOne(ctx context.Context, url string, body []byte, a
 	defer func() { _ = resp.Body.Close() }()
 	switch {
 	case resp.StatusCode == http.StatusConflict, resp.StatusCode == http.StatusBadRequest:
-		detail, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what there is of it
+		detail, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // as much as can be read
 		return fmt.Errorf("%w: %s", ErrAsked, strings.TrimSpace(string(detail)))
 	case resp.StatusCode/100 != 2:
 		return fmt.Errorf("%s answers %s", req.URL.Host, resp.Status)
@@ -98,14 +100,14 @@ func (d *MultipartClient) addresses() []string {
 	return gateways()
 }
 
-// open says where the gateways are from now on.
+// open sets the function that returns the gateways' addresses.
 func (d *MultipartClient) open(gateways func() []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.gateways = gateways
 }
 
-// connected returns the addresses of the gateways whose control connections stand.
+// connected returns the addresses of the gateways whose control connections are open.
 func (l *connections) connected() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -22,13 +22,13 @@ func (t Terms) complete() Terms {
 	return t
 }
 
-// Run parks the worker's slots at all gateways and serves them, until the worker is
-// done or there is no reason to go on. It returns nil when the worker is done and
-// its answers were read, or when ctx ended: what runs then has Terms.Drain to end,
-// and Run returns at once if nothing does. Otherwise it returns ErrStart, ErrUnfit
-// or ErrAlone. Nothing of Run goes on when it has returned; the worker does.
+// Run parks the worker's slots at all gateways and serves them. It returns nil when the
+// worker is done and its answers were read. When ctx ends, Run drains the worker and
+// returns nil as soon as no call runs, at the latest after Terms.Drain. Otherwise it
+// returns ErrStart, ErrUnfit or ErrAlone. All goroutines of Run have ended when it
+// returns; Run does not close the worker.
 func Run(ctx context.Context, w Worker, o Options) error {
-	l := newLot(w, o)
+	l := newConnections(w, o)
 	defer l.close()
 	if o.Multipart != nil {
 		o.Multipart.open(l.connected)
@@ -43,7 +43,7 @@ func Run(ctx context.Context, w Worker, o Options) error {
 	return l.untilOver(ctx)
 }
 
-func newLot(w Worker, o Options) *connections {
+func newConnections(w Worker, o Options) *connections {
 	o.Terms = o.Terms.complete()
 	l := &connections{
 		worker:    w,
@@ -68,7 +68,7 @@ func newLot(w Worker, o Options) *connections {
 	return l
 }
 
-// close ends every connection and waits for what Run started.
+// close closes every connection and waits for the goroutines of Run.
 func (l *connections) close() {
 	l.end()
 	_ = l.slots.Close()
@@ -76,7 +76,7 @@ func (l *connections) close() {
 	l.handlers.end()
 }
 
-// getReady waits for the worker, and lets the slots be parked.
+// getReady waits until the worker is ready, and starts the parking of slots.
 func (l *connections) getReady(ctx context.Context) {
 	err := l.worker.Ready(ctx)
 	if err == nil {

@@ -10,7 +10,7 @@ import (
 
 const writeWithin = 10 * time.Second
 
-// oneListener hands out one connection and ends when that is closed.
+// oneListener returns one connection, and ends when the connection is closed.
 type oneListener struct {
 	conn   chan net.Conn
 	closed chan struct{}
@@ -32,7 +32,7 @@ func (o *oneListener) Close() error { return nil }
 // Addr returns an address of no meaning.
 func (o *oneListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// of finds the call that a request is about.
+// of returns a handler that finds the request's call and passes it to serve.
 func (l *connections) of(serve func(http.ResponseWriter, *http.Request, Call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, err := faas.ParseInvocationID(r.PathValue("id"))
@@ -51,13 +51,13 @@ func (l *connections) of(serve func(http.ResponseWriter, *http.Request, Call)) h
 
 const maxRefusal = 1 << 10
 
-// maxRequestHead is more than any of the protocol's requests has.
+// maxRequestHead bounds a request's head, in bytes. The protocol's requests are smaller.
 const maxRequestHead = 16 << 10
 
 // connKey is the key of a slot's connection in its requests' contexts.
 type connKey struct{}
 
-// parkedListener hands parked connections to a server.
+// parkedListener passes parked connections to a server.
 type parkedListener struct{ conns *connections }
 
 // Accept waits for the next connection.

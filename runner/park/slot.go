@@ -12,26 +12,28 @@ import (
 	"davit/internal/task"
 )
 
-// slotServer serves the slots' connections: HTTP/1.1, one call at a time each.
+// slotServer returns the server of the slots' connections: HTTP/1.1, one call at a time
+// on each.
 func (l *connections) slotServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathInvocations+"{id}", l.serveCall)
 	return &http.Server{
 		Handler:           l.handlers.of(mux),
 		MaxHeaderBytes:    maxRequestHead,
-		ReadHeaderTimeout: 0, // a parked connection waits for its call for as long as it stands
+		ReadHeaderTimeout: 0, // a parked connection waits for its call without a deadline
 		ConnState:         l.slotState,
 		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ErrorLog:          slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
 }
 
-// serveSlots serves what serveSlot hands over.
+// serveSlots serves the connections that serveSlot queues.
 func (l *connections) serveSlots() {
 	_ = l.slots.Serve(&parkedListener{conns: l}) // ends when it is closed
 }
 
-// serveSlot serves a connection to its end and reports whether it carried a call.
+// serveSlot queues a connection for serving, waits for its end, and reports whether a
+// call was sent on it.
 func (l *connections) serveSlot(nc *parkedConn) bool {
 	stop := context.AfterFunc(l.life, func() { _ = nc.Close() })
 	defer stop()
@@ -45,7 +47,7 @@ func (l *connections) serveSlot(nc *parkedConn) bool {
 	return nc.used.Load()
 }
 
-// slotState keeps account of the connections that carried calls.
+// slotState keeps l.served: the open connections on which an answer was sent.
 func (l *connections) slotState(c net.Conn, s http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,9 +77,9 @@ func (l *connections) serveCall(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusConflict)
 		return
 	}
-	// An input may be refused by its beginning: its rest is not waited for then.
+	// An input may be refused after its first bytes: the answer must not wait for the rest.
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
-		l.log.Error("an answer waits for its request", "error", err)
+		l.log.Error("no full duplex; the answer waits for the end of its request", "error", err)
 	}
 	err = l.accept(id, call, r)
 	switch {
@@ -91,13 +93,14 @@ func (l *connections) serveCall(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse answers without a body, and ends the connection.
+// refuse answers without a body and closes the connection.
 func refuse(w http.ResponseWriter, status int) {
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(status)
 }
 
-// accept has the call read its body; what is being accepted counts as held.
+// accept lets the call read its body. Until it returns, the call is in l.accepting and
+// so in the hellos.
 func (l *connections) accept(id faas.InvocationID, call Call, r *http.Request) error {
 	l.mu.Lock()
 	l.accepting[id] = true

@@ -8,10 +8,11 @@ import (
 	"davit/internal/task"
 )
 
-// warmUp sends the slots' server a request that is for no call, so that its code is loaded when the first call arrives.
+// warmUp sends the slots' server an invalid request, so that the server's code is loaded
+// before the first call arrives.
 func (l *connections) warmUp() {
 	ours, served := net.Pipe()
-	defer ours.Close() //nolint:errcheck // nothing is lost with it
+	defer ours.Close() //nolint:errcheck // all bytes were read
 	select {
 	case l.queue <- served:
 	case <-l.life.Done():
