@@ -16,7 +16,7 @@ import (
 
 const (
 	mostAttempts = 5    // of one build; each attempt but the last ended with the death of its gateway
-	maxDetail    = 2000 // bytes of the reason of a failed build; the log has all of it
+	maxDetail    = 2000 // bytes of the reason of a failed build; the build's log has the whole reason
 )
 
 var (
@@ -24,7 +24,8 @@ var (
 	errBuildTimeout = errors.New("the build took too long")
 )
 
-// builds builds revisions in the background: those of one function in order, and a limited number at a time.
+// builds builds revisions in the background, a limited number at a time. It builds the
+// revisions of one function in order.
 type builds struct {
 	gateway   faas.GatewayID
 	builder   Builder
@@ -39,7 +40,7 @@ type builds struct {
 	log       *slog.Logger
 	now       func() time.Time
 
-	base context.Context //nolint:containedctx // parent of the builds, which no caller waits for
+	base context.Context //nolint:containedctx // parent of the builds, which go on when their caller hangs up
 	stop context.CancelCauseFunc
 	work sync.WaitGroup // the builds
 	sem  chan struct{}  // has an element for each running build
@@ -50,7 +51,7 @@ type builds struct {
 	last    map[faas.FunctionName]*build // the last build in the queue of each function
 }
 
-// enqueue builds a revision in the background unless this gateway already does.
+// enqueue builds a revision in the background, unless this gateway builds it already.
 func (bs *builds) enqueue(rev *faas.Revision) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
@@ -66,7 +67,7 @@ func (bs *builds) enqueue(rev *faas.Revision) {
 	})
 }
 
-// remove ends a build on this gateway, whatever came of it.
+// remove ends a build on this gateway, after success and after failure.
 func (bs *builds) remove(b *build) {
 	b.log.end()
 	bs.mu.Lock()
@@ -95,7 +96,8 @@ func (bs *builds) stopAll() {
 	bs.work.Wait()
 }
 
-// buildInTurn waits for the earlier builds of the function and for the limit of builds, and then builds.
+// buildInTurn builds after the earlier builds of the function, and when the limit of
+// builds allows it.
 func (bs *builds) buildInTurn(ctx context.Context, b *build) {
 	if b.before != nil {
 		select {
@@ -121,7 +123,8 @@ func (bs *builds) buildInTurn(ctx context.Context, b *build) {
 	}
 }
 
-// deleteClaim deletes the claim of an interrupted build, so that another gateway can build it at once.
+// deleteClaim deletes the claim of an interrupted build, so that another gateway can
+// build it at once.
 func (bs *builds) deleteClaim(ctx context.Context, b *build) {
 	if b.attempt == 0 {
 		return
@@ -129,11 +132,12 @@ func (bs *builds) deleteClaim(ctx context.Context, b *build) {
 	ctx, cancel := unstoppable(ctx)
 	defer cancel()
 	if err := bs.objects.delete(ctx, builderKey(b.rev.Ref(), b.attempt)); err != nil {
-		bs.log.Info("an interrupted build stays claimed until its gateway counts as dead", "revision", b.rev.Ref().String(), "error", err)
+		bs.log.Info("releasing an interrupted build failed; it stays claimed until its gateway counts as dead", "revision", b.rev.Ref().String(), "error", err)
 	}
 }
 
-// buildOne claims a build, builds the revision and writes the result. It retries while store or registry are unavailable.
+// buildOne claims a build, builds the revision and writes the result. It retries while
+// the store or the registry is unavailable.
 func (bs *builds) buildOne(ctx context.Context, b *build) error {
 	ref := b.rev.Ref()
 	mine := false
@@ -154,7 +158,8 @@ func (bs *builds) buildOne(ctx context.Context, b *build) error {
 	return retry(ctx, bs.log, "finish the build of "+ref.String(), func() error { return bs.finish(ctx, b) })
 }
 
-// claim claims a build for this gateway and reads the revision again, because another gateway may have finished the build.
+// claim claims a build for this gateway and reads the revision again, because another
+// gateway may have finished the build.
 func (bs *builds) claim(ctx context.Context, b *build) (mine bool, err error) {
 	ids, err := bs.gateways.LiveGatewayIDs(ctx)
 	if err != nil {
@@ -199,7 +204,8 @@ func (bs *builds) run(ctx context.Context, b *build) {
 	b.log.printf("ready after %s: %s\n", at.Sub(began).Round(time.Millisecond), image)
 }
 
-// buildImage returns the image of the revision. If the spec has no command, it sets the command of the image.
+// buildImage returns the image of the revision. If the spec has no command, it sets the
+// command of the image.
 func (bs *builds) buildImage(ctx context.Context, b *build) (string, error) {
 	if b.attempt > mostAttempts {
 		return "", faas.Errorf(faas.BuildFailed, "the build was interrupted %d times", mostAttempts)
@@ -219,8 +225,8 @@ func (bs *builds) buildImage(ctx context.Context, b *build) (string, error) {
 	return built.Image, err
 }
 
-// startFirstRunner waits until a runner of the revision is parked, so that no call waits for a start once the revision is live.
-// The next build need not wait for that.
+// startFirstRunner returns when a runner of the revision is parked, so that no call waits
+// for a start once the revision is live. The next build does not wait for the runner.
 func (bs *builds) startFirstRunner(ctx context.Context, b *build, image string) error {
 	b.pass()
 	next := *b.rev

@@ -18,8 +18,8 @@ import (
 const (
 	beatEvery       = time.Second
 	followEvery     = 5 * time.Second // in case the message of a change was lost
-	mostConflicts   = 5               // readings of changes that conflict, before everything is read
-	mostOlder       = 1024            // revisions that are cached beside the live ones
+	mostConflicts   = 5               // conflicting reads of changes before everything is read
+	mostOlder       = 1024            // revisions that are cached besides the live ones
 	snapshotTimeout = time.Minute
 )
 
@@ -32,8 +32,8 @@ type CatalogOptions struct {
 	Log       *slog.Logger // nil: nothing is logged
 }
 
-// Catalog holds in memory the registrations that this gateway serves. Readers never wait for a change: they see all of it or
-// nothing of it.
+// Catalog keeps in memory the registrations that this gateway serves. Readers never wait
+// for a change, and never see a part of a change.
 type Catalog struct {
 	o       CatalogOptions
 	reader  reader
@@ -80,8 +80,9 @@ func (c *Catalog) Function(name faas.FunctionName) (*faas.Function, error) {
 	return e.function, nil
 }
 
-// Live returns the live revision of a function, which the caller must not change. The error is NotFound if the function does not
-// exist, Unavailable if it has no live revision.
+// Live returns the live revision of a function, which the caller must not change. The
+// error is NotFound if the function does not exist, Unavailable if it has no live
+// revision.
 func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) {
 	e, err := c.now.Load().find(name)
 	if err != nil {
@@ -93,7 +94,8 @@ func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) {
 	return e.live, nil
 }
 
-// LiveRevisions returns the live revisions of all functions, sorted by name. The caller must not change them.
+// LiveRevisions returns the live revisions of all functions, sorted by name. The caller
+// must not change them.
 func (c *Catalog) LiveRevisions() []*faas.Revision { return c.now.Load().live }
 
 // UsesSource reports whether a live revision was built from the source with that checksum.
@@ -101,8 +103,9 @@ func (c *Catalog) UsesSource(sum string) bool {
 	return slices.ContainsFunc(c.LiveRevisions(), func(rev *faas.Revision) bool { return rev.SourceSum == sum })
 }
 
-// Revision returns any revision, which the caller must not change. A revision that is not live is read from the registry and then
-// cached, so that it can be returned after the function is deleted.
+// Revision returns any revision, which the caller must not change. A revision that is not
+// live is read from the registry and then cached, so that it can be returned after the
+// function is deleted.
 func (c *Catalog) Revision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error) {
 	if e := c.now.Load().functions[ref.Function]; e != nil && e.live != nil && e.live.Number == ref.Number {
 		return e.live, nil
@@ -135,7 +138,7 @@ func (c *Catalog) cache(rev *faas.Revision) {
 	c.older[rev.Ref()] = rev
 }
 
-// Load reads all registrations once, so that a gateway serves them from its start on.
+// Load reads all registrations once, so that a gateway serves them from its start.
 func (c *Catalog) Load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
@@ -154,8 +157,9 @@ func (c *Catalog) Load(ctx context.Context) error {
 	return nil
 }
 
-// Run follows the registry until ctx ends: at once after Wake, else every few seconds. It calls beat each second, and after each
-// change, with the version that is served.
+// Run reads the changes of the registry until ctx ends: at once after Wake, and every 5
+// s. It calls beat each second, and after each change, with the version that is served.
+// Run returns nil.
 func (c *Catalog) Run(ctx context.Context, beat func(ctx context.Context, applied int64) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { c.runBeat(ctx, beat); return nil })
@@ -168,7 +172,7 @@ func (c *Catalog) runBeat(ctx context.Context, beat func(context.Context, int64)
 	defer tick.Stop()
 	edge := edgeLog{log: c.o.Log, what: "write the heartbeat of this gateway"}
 	for {
-		edge.note(ctx, beat(ctx, c.Applied()))
+		edge.record(ctx, beat(ctx, c.Applied()))
 		select {
 		case <-ctx.Done():
 			return
@@ -187,9 +191,9 @@ func (c *Catalog) follow(ctx context.Context, beat func(context.Context, int64) 
 		if errors.Is(err, faas.ErrEmpty) {
 			c.lost.Set()
 		}
-		edge.note(ctx, err)
+		edge.record(ctx, err)
 		if c.Applied() != before {
-			edge.note(ctx, beat(ctx, c.Applied()))
+			edge.record(ctx, beat(ctx, c.Applied()))
 		}
 		select {
 		case <-ctx.Done():
@@ -223,7 +227,8 @@ func (c *Catalog) catchUp(ctx context.Context) error {
 			c.serve(next)
 			return nil
 		}
-		// A conflict means that some triggers were read at a later version: a path may have moved from one to another.
+		// A conflict means that some triggers were read at a later version: a path may
+		// have moved from one to another.
 		if faas.KindOf(err) != faas.Conflict {
 			return err
 		}
@@ -243,7 +248,7 @@ func (c *Catalog) serve(s *snapshot) {
 	c.applied.Send()
 }
 
-// await returns nil when this gateway serves a version.
+// await returns nil once this gateway serves the version.
 func (c *Catalog) await(ctx context.Context, version int64) error {
 	for {
 		changed := c.applied.C()

@@ -5,15 +5,16 @@ import (
 	"log/slog"
 )
 
-// edgeLog logs an error of a repeated action when it first appears, and when the action succeeds again.
+// edgeLog logs the first error of a repeated action, and the first success after errors.
 type edgeLog struct {
 	log     *slog.Logger
 	what    string // the action
 	failing bool
 }
 
-// note logs a change. Errors after the end of ctx are not logged.
-func (l *edgeLog) note(ctx context.Context, err error) {
+// record logs the result of the action if it differs from the last one. It
+// logs nothing after the end of ctx.
+func (l *edgeLog) record(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil && !l.failing:

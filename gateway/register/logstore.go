@@ -25,7 +25,7 @@ type logStore struct {
 	revisions RevisionStore
 }
 
-// follow uploads a log each time that it has grown, until ctx ends.
+// follow uploads a log every 2 s if it has grown, until ctx ends.
 func (s logStore) follow(ctx context.Context, ref faas.RevisionRef, log *buildLog) {
 	tick := time.NewTicker(uploadLogEvery)
 	defer tick.Stop()
@@ -54,7 +54,8 @@ func (s logStore) upload(ctx context.Context, ref faas.RevisionRef, log *buildLo
 	return nil
 }
 
-// storedLog reads a log from the object store. A build on another gateway uploads it while it runs.
+// storedLog reads a log from the object store. A build on another gateway uploads it
+// while it runs.
 type storedLog struct {
 	ctx    context.Context //nolint:containedctx // of the request that reads
 	store  logStore
@@ -95,7 +96,8 @@ func (r *storedLog) next(err error) error {
 	return backoff.Pause(r.ctx, pollLogEvery)
 }
 
-// open opens the rest of the log. Whether the build has ended is read first: then the log is complete if it has.
+// open opens the rest of the log. It reads the state of the build first, so that the log
+// is complete if the build has ended.
 func (r *storedLog) open() error {
 	rev, err := r.store.revisions.FindRevision(r.ctx, r.ref)
 	if err != nil && !isNotFound(err) {

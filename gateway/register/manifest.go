@@ -15,7 +15,7 @@ import (
 	"davit/internal/faas"
 )
 
-// manifest is what the object store holds of all registrations, without the deleted ones.
+// manifest has all registrations in the object store, without the deleted ones.
 type manifest struct {
 	functions map[faas.FunctionName]*functionManifest
 	triggers  map[faas.TriggerName]*faas.Trigger
@@ -23,7 +23,7 @@ type manifest struct {
 	leftovers []faas.TriggerName        // triggers with a tombstone whose object still exists
 }
 
-// functionManifest is what the object store holds of one function.
+// functionManifest has the objects of one function in the object store.
 type functionManifest struct {
 	live      live
 	last      faas.RevisionNumber // the last deleted revision; 0: none
@@ -166,7 +166,7 @@ func (o objects) readTriggers(ctx context.Context, m *manifest) error {
 	return err
 }
 
-// snapshot returns what the registry should hold.
+// snapshot returns the registrations that the registry should have.
 func (m *manifest) snapshot() *faas.Snapshot {
 	s := &faas.Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
 	for name, f := range m.functions {
@@ -191,8 +191,8 @@ func (m *manifest) snapshot() *faas.Snapshot {
 	return s
 }
 
-// function returns the function with these revisions. Live is the revision in live.json, or a newer one that became ready after
-// live.json was written.
+// function returns the function with these revisions. Live is the revision in live.json,
+// or a newer one that became ready after live.json was written.
 func (f *functionManifest) function(name faas.FunctionName) *faas.Function {
 	first, latest := f.revisions[f.numbers[0]], f.revisions[f.numbers[len(f.numbers)-1]]
 	fn := &faas.Function{Name: name, Latest: latest.Number, CreatedAt: first.CreatedAt, UpdatedAt: latest.CreatedAt}

@@ -13,7 +13,7 @@ type build struct {
 	before  *build        // the build of the same function that must be passed first; nil: none
 	passed  chan struct{} // closed when the next build may start, of this function and of all
 	pass    func()        // closes passed, once
-	done    chan struct{} // closed when this gateway has finished with the build
+	done    chan struct{} // closed when the build has ended on this gateway
 	attempt int           // the attempt that this gateway claimed; 0: another gateway builds
 	ran     bool          // on this gateway, so that log belongs to the attempt
 	release func()        // releases the runners that wait for the revision to become live

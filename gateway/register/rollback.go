@@ -8,8 +8,9 @@ import (
 	"davit/internal/faas"
 )
 
-// Rollback makes a ready revision live again, under its own number, when its first runner is parked. The error is Conflict, and
-// nothing changes, if the revision is not ready or gets no runner.
+// Rollback makes a ready revision live again, under its own number, once its first runner
+// is parked. The error is Conflict, and nothing changes, if the revision is not ready or
+// gets no runner.
 func (s *Service) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
 	version, release, err := s.rollback(ctx, name, number)
 	if err != nil {
@@ -20,7 +21,7 @@ func (s *Service) Rollback(ctx context.Context, name faas.FunctionName, number f
 	return nil
 }
 
-// rollback returns release, which must be called when gateways serve the version.
+// rollback returns release, which the caller must call when the gateways serve the version.
 func (s *Service) rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (version int64, release func(), err error) {
 	f, rev, err := s.publisher.findReady(ctx, name, number)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Options are the parts and settings of a Service. All are required unless their comment says what they may be.
+// Options are the parts and settings of a Service. All are required unless their comment
+// says what they may be.
 type Options struct {
 	Gateway      faas.GatewayID
 	Revisions    RevisionStore
@@ -24,7 +25,7 @@ type Options struct {
 	Defaults     faas.Defaults
 	Capabilities faas.Capabilities
 	Secrets      Secrets                                               // nil: the secrets of a function are not checked
-	Forget       func(ctx context.Context, ref faas.RevisionRef) error // deletes what else exists of a deleted revision, before its objects; nil: nothing does
+	Forget       func(ctx context.Context, ref faas.RevisionRef) error // deletes what other packages keep of a deleted revision, before its objects are deleted; nil: nothing is kept
 	Limits       archive.Limits                                        // of sources; PackedBytes 0: 100 MiB
 	SpoolDir     string                                                // for uploads while they are checked; "": the system's
 	Builds       int                                                   // running at a time; 0: 2
@@ -33,7 +34,8 @@ type Options struct {
 	Now          func() time.Time                                      // nil: time.Now
 }
 
-// Service changes registrations. Its methods may be called concurrently. Errors that a user may read are *faas.Error.
+// Service changes registrations. Its methods may be called concurrently. Errors that a
+// user may read are *faas.Error.
 type Service struct {
 	o         Options
 	reader    reader

@@ -18,8 +18,8 @@ type spooled struct {
 	sum  string // SHA-256 in hex
 }
 
-// spool copies an upload of at most most bytes to a file in dir. The file has no name, so that nothing stays behind if the
-// process dies. The caller closes it.
+// spool copies an upload of at most most bytes to a file in dir. The file has no name, so
+// that no file remains if the process dies. The caller closes it.
 func spool(dir string, source io.Reader, most int64) (*spooled, error) {
 	f, err := os.CreateTemp(dir, "source-")
 	if err != nil {
@@ -52,7 +52,7 @@ func (u *spooled) reader() io.Reader { return io.NewSectionReader(u.file, 0, u.s
 
 func (u *spooled) Close() error { return u.file.Close() }
 
-// uploadError returns the *faas.Error of an upload that broke, or makes one.
+// uploadError returns the *faas.Error in err, or a new one for an upload that ended early.
 func uploadError(err error) error {
 	if e, ok := errors.AsType[*faas.Error](err); ok {
 		return e
@@ -60,7 +60,8 @@ func uploadError(err error) error {
 	return &faas.Error{Kind: faas.Invalid, Detail: "the upload ended before the source was complete", Err: err}
 }
 
-// errorReader keeps the reader's error, which io.Copy does not tell apart from the writer's.
+// errorReader keeps the reader's error, because io.Copy does not distinguish it from the
+// writer's.
 type errorReader struct {
 	r   io.Reader
 	err error

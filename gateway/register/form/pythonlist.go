@@ -10,8 +10,8 @@ import (
 	"davit/internal/faas"
 )
 
-// parsePythonList reads a Python list of string literals in single or double quotes, with Python's escapes
-// (docs.python.org/3/reference/lexical_analysis.html).
+// parsePythonList parses a Python list of string literals in single or double quotes,
+// with Python's escapes (docs.python.org/3/reference/lexical_analysis.html).
 func parsePythonList(s string) ([]string, error) {
 	p := pythonList{rest: s}
 	list := []string{}
@@ -88,7 +88,8 @@ func (p *pythonList) literal() (string, error) {
 // pythonEscapes are the escapes of one character, each followed by its meaning.
 const pythonEscapes = "\\\\''\"\"a\ab\bf\fn\nr\rt\tv\v"
 
-// escape reads the rest of an escape sequence. As in Python, the backslash of an unknown escape stays.
+// escape parses the rest of an escape sequence. As in Python, the backslash of an unknown
+// escape stays.
 func (p *pythonList) escape(text *strings.Builder) error {
 	if p.rest == "" {
 		return errors.New("a string ends with a backslash")
@@ -131,7 +132,7 @@ func (p *pythonList) codePoint(text *strings.Builder, digits int) error {
 	return nil
 }
 
-// octal reads the rest of an octal escape, which has up to three digits.
+// octal parses the rest of an octal escape, which has up to three digits.
 func (p *pythonList) octal(text *strings.Builder, first byte) error {
 	n := rune(first - '0')
 	for i := 0; i < 2 && p.rest != "" && p.rest[0] >= '0' && p.rest[0] <= '7'; i++ {
