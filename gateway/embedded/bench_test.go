@@ -117,7 +117,7 @@ func BenchmarkStart(b *testing.B) {
 func compactWhileAsked(b *testing.B, s *Server) time.Duration {
 	client := connect(b, s.URL())
 	ended := make(chan error)
-	go func() { ended <- s.keeper.compact(b.Context()) }()
+	go func() { ended <- s.database.compact(b.Context()) }()
 	var longest time.Duration
 	for {
 		select {

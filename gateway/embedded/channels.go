@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// mostPending is what may wait for one subscriber; one that reads no faster than that is disconnected,
-// as Redis does, so that it holds up nobody.
-const mostPending = 8 << 20
+// maxPending is how many bytes may be queued for one subscriber. The server disconnects a
+// subscriber with a longer queue, as Redis does, so that a slow subscriber delays no other client.
+const maxPending = 8 << 20
 
-// channels knows who is subscribed to what.
+// channels is the table of the subscribers of each channel.
 type channels struct {
 	mu          sync.Mutex
 	subscribers map[string]map[*subscriber]struct{}
@@ -18,7 +18,7 @@ type channels struct {
 
 func newChannels() *channels { return &channels{subscribers: map[string]map[*subscriber]struct{}{}} }
 
-// publish hands message to every subscriber of channel, and returns their number. It never waits.
+// publish queues message for every subscriber of channel and returns their number. It never blocks.
 func (c *channels) publish(channel, message string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +46,7 @@ func (c *channels) remove(s *subscriber, channel string) {
 	s.push(appendCount(s.resp3, "unsubscribe", channel, len(s.names)))
 }
 
-// leave ends all of s' subscriptions without a word.
+// leave ends all subscriptions of s and sends s nothing.
 func (c *channels) leave(s *subscriber) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,12 +63,11 @@ func (c *channels) drop(s *subscriber, channel string) {
 	}
 }
 
-// subscriber sends to one connection all that it gets: messages, and replies, in the order in which they
-// came.
+// subscriber writes the messages and replies of one connection, in the order in which they were pushed.
 type subscriber struct {
 	conn  net.Conn
 	resp3 bool
-	names map[string]struct{} // changed and read by its own session only
+	names map[string]struct{} // only the subscriber's own session reads or changes it
 
 	mu      sync.Mutex
 	pending []byte
@@ -83,9 +82,9 @@ func newSubscriber(conn net.Conn, resp3 bool) *subscriber {
 func (s *subscriber) push(b []byte) {
 	s.mu.Lock()
 	s.pending = append(s.pending, b...)
-	if len(s.pending) > mostPending {
+	if len(s.pending) > maxPending {
 		s.pending, s.ended = nil, true
-		_ = s.conn.Close() // its session ends by that
+		_ = s.conn.Close() // the session ends because its connection is closed
 	}
 	s.mu.Unlock()
 	s.signal()
@@ -102,11 +101,11 @@ func (s *subscriber) end() {
 func (s *subscriber) signal() {
 	select {
 	case s.wake <- struct{}{}:
-	default: // it is awake
+	default: // run is woken already
 	}
 }
 
-// run writes until the end, or until the connection fails.
+// run writes until end is called or the connection fails.
 func (s *subscriber) run() {
 	for range s.wake {
 		s.mu.Lock()
@@ -114,7 +113,7 @@ func (s *subscriber) run() {
 		s.pending = nil
 		s.mu.Unlock()
 		if _, err := s.conn.Write(b); err != nil {
-			_ = s.conn.Close() // its session ends by that, and calls end
+			_ = s.conn.Close() // the session ends because its connection is closed, and calls end
 			return
 		}
 		if ended {
@@ -123,7 +122,7 @@ func (s *subscriber) run() {
 	}
 }
 
-// appendPush appends a message to a subscriber.
+// appendPush appends a message for a subscriber to b.
 func appendPush(b []byte, resp3 bool, items ...string) []byte {
 	b = appendPushHead(b, resp3, len(items))
 	for _, item := range items {
@@ -141,7 +140,7 @@ func appendPushHead(b []byte, resp3 bool, n int) []byte {
 	return append(b, '\r', '\n')
 }
 
-// appendCount is the answer to SUBSCRIBE and UNSUBSCRIBE for one channel.
+// appendCount returns the reply to SUBSCRIBE or UNSUBSCRIBE for one channel.
 func appendCount(resp3 bool, kind, channel string, count int) []byte {
 	b := appendPushHead(nil, resp3, 3)
 	b = appendBulk(b, kind)

@@ -6,8 +6,10 @@ import (
 	"strings"
 )
 
-// What is served besides those with a rule of their own. What is random (SPOP, SRANDMEMBER …) would not replay, what blocks
-// would hold everybody up, and what is not here was not compared with a real Redis.
+// The commands that the server serves, besides the commands with an entry of their own in
+// commands. Random commands (SPOP, SRANDMEMBER …) are not served because a replay would give
+// another state, blocking commands because they would block all clients, and all others
+// because the tests do not compare them with a real Redis.
 const (
 	served = `GET MGET STRLEN EXISTS TYPE KEYS SCAN DBSIZE
 		HGET HMGET HGETALL HKEYS HVALS HLEN HEXISTS
@@ -20,7 +22,7 @@ const (
 	servedScored = `ZSCORE ZMSCORE ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE`
 )
 
-// absoluteOptions turns EX and PX among the options, which begin after the first n arguments, into PXAT.
+// absoluteOptions turns the options EX and PX into PXAT. The options begin after the first n arguments.
 func absoluteOptions(n int, name string) func(int64, []string) ([]string, error) {
 	return func(now int64, args []string) ([]string, error) {
 		for i := n + 1; i+1 < len(args); i++ {
@@ -79,7 +81,7 @@ func absoluteExpire(name string, relative bool, unit int64) func(int64, []string
 	}
 }
 
-// deadlineAfter is now plus count units of milliseconds, as text.
+// deadlineAfter returns now plus count times unit milliseconds, as text.
 func deadlineAfter(now int64, count string, unit int64, name string, positive bool) (string, error) {
 	n, err := strconv.ParseInt(count, 10, 64)
 	if err != nil {

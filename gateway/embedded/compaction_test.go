@@ -27,12 +27,12 @@ func TestCompactionUnderLoad(t *testing.T) {
 	}
 	compactions := 0
 	for last := int64(0); ctx.Err() == nil; {
-		s.keeper.mu.Lock()
-		if base := s.keeper.journal.snapshot; base != last {
+		s.database.mu.Lock()
+		if base := s.database.journal.snapshot; base != last {
 			compactions, last = compactions+1, base
 		}
-		s.keeper.mu.Unlock()
-		if err := s.keeper.compact(ctx); err != nil && ctx.Err() == nil {
+		s.database.mu.Unlock()
+		if err := s.database.compact(ctx); err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
 	}
@@ -81,7 +81,7 @@ func TestACompactionThatDidNotFinish(t *testing.T) {
 	want := contents(t, client)
 	ended, cancel := contextCancelled(t)
 	defer cancel()
-	if err := s.keeper.compact(ended); err == nil {
+	if err := s.database.compact(ended); err == nil {
 		t.Error("it ignores its context")
 	}
 	if err := client.Set(t.Context(), "after", "v", 0).Err(); err != nil {
@@ -107,12 +107,12 @@ func TestACompactionThatDidNotFinish(t *testing.T) {
 // miniredis keeps a little for every key that ever was; a compaction frees it.
 func TestCompactionGivesWhatWasKeptForGoneKeysBack(t *testing.T) {
 	s := start(t, Options{Dir: t.TempDir()})
-	before := s.keeper.engine
+	before := s.database.engine
 	expect(t, s.URL(), step{"SET k v", `"OK"`}, step{"DEL k", "1"})
-	if err := s.keeper.compact(t.Context()); err != nil {
+	if err := s.database.compact(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s.keeper.engine == before {
+	if s.database.engine == before {
 		t.Error("the engine is the old one")
 	}
 }
@@ -136,7 +136,7 @@ func TestScoresAreKeptExactly(t *testing.T) {
 			if err != nil || math.Float64bits(got) != math.Float64bits(want) && (got != 0 || want != 0) {
 				t.Errorf("round %d: %v became %v, %v", round, want, got, err)
 			}
-			if kept, _ := s.keeper.engine.db.ZScore("z", strconv.Itoa(i)); math.Float64bits(kept) != math.Float64bits(want) {
+			if kept, _ := s.database.engine.db.ZScore("z", strconv.Itoa(i)); math.Float64bits(kept) != math.Float64bits(want) {
 				t.Errorf("round %d: %v is kept as %v", round, want, kept)
 			}
 		}

@@ -7,10 +7,10 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// version is the Redis whose semantics are served.
+// version is the Redis version whose semantics the server has.
 const version = "7.0.15"
 
-// connection executes a command about the connection itself. It is false when name is none.
+// connection executes a command about the connection itself. It returns false for any other command.
 func (s *session) connection(name string, args []string) bool {
 	c := s.peer
 	switch name {
@@ -36,7 +36,7 @@ func (s *session) connection(name string, args []string) bool {
 			c.WriteError(errArguments("subscribe").Error())
 			break
 		}
-		_ = s.flush() // replies of commands before this one go first
+		_ = s.flush() // sends the replies of the commands before this one first
 		s.subscribe(args[1:])
 	case "UNSUBSCRIBE":
 		s.unsubscribe(args[1:])
@@ -62,7 +62,7 @@ func (s *session) auth(args []string) {
 	}
 }
 
-// hello is HELLO [2|3 [AUTH user password] [SETNAME name]].
+// hello executes HELLO [2|3 [AUTH user password] [SETNAME name]].
 func (s *session) hello(args []string) {
 	resp3 := s.peer.Resp3
 	if len(args) > 0 {
@@ -93,10 +93,10 @@ func (s *session) hello(args []string) {
 		return
 	}
 	s.name, s.peer.Resp3 = name, resp3
-	s.greet()
+	s.writeHello()
 }
 
-func (s *session) greet() {
+func (s *session) writeHello() {
 	s.peer.Block(func(w *server.Writer) {
 		w.WriteMapLen(7)
 		for _, pair := range [][2]string{{"server", "redis"}, {"version", version}, {"mode", "standalone"}, {"role", "master"}} {
@@ -116,8 +116,8 @@ func (s *session) greet() {
 	})
 }
 
-// ping answers as a write would be when the journal cannot be written, so that whoever asks whether the
-// server is well hears that it is not; Redis does the same.
+// ping answers MISCONF while the journal cannot be written, as Redis does, so that a health
+// check fails then.
 func (s *session) ping(args []string) {
 	if len(args) > 1 {
 		s.peer.WriteError(errArguments("ping").Error())
@@ -128,7 +128,7 @@ func (s *session) ping(args []string) {
 		s.peer.WriteStrings([]string{"pong", text})
 		return
 	}
-	if err := s.server.keeper.writable(); err != nil {
+	if err := s.server.database.writable(); err != nil {
 		s.peer.WriteError(err.Error())
 		return
 	}
@@ -179,11 +179,11 @@ func (s *Server) info() string {
 	s.mu.Lock()
 	clients := len(s.sessions)
 	s.mu.Unlock()
-	k := s.keeper
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	d := s.database
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	status := "ok"
-	if k.failure != nil {
+	if d.failure != nil {
 		status = "err"
 	}
 	return strings.ReplaceAll(fmt.Sprintf(`# Server
@@ -202,5 +202,5 @@ aof_base_size:%d
 
 # Replication
 role:master
-`, version, clients, status, k.journal.size, k.journal.snapshot), "\n", "\r\n")
+`, version, clients, status, d.journal.size, d.journal.snapshot), "\n", "\r\n")
 }

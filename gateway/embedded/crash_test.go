@@ -149,11 +149,11 @@ func TestADiskThatFailsToSync(t *testing.T) {
 	if err := client.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.keeper.journal.file.Close(); err != nil { // fsync fails from here on
+	if err := s.database.journal.file.Close(); err != nil { // fsync fails from here on
 		t.Fatal(err)
 	}
-	s.keeper.sync()
-	s.keeper.probe()
+	s.database.sync()
+	s.database.probe()
 	if err := <-s.Err(); !errors.Is(err, errJournalLost) {
 		t.Errorf("Err delivers %v", err)
 	}
@@ -164,7 +164,7 @@ func TestADiskThatFailsToSync(t *testing.T) {
 	if got := client.Get(t.Context(), "k").Val(); got != "v" {
 		t.Errorf("k is %q", got)
 	}
-	if err := s.keeper.compact(t.Context()); !errors.Is(err, errJournalLost) {
+	if err := s.database.compact(t.Context()); !errors.Is(err, errJournalLost) {
 		t.Errorf("compaction: %v", err)
 	}
 	if err := s.Close(); !errors.Is(err, errJournalLost) {

@@ -2,8 +2,8 @@ package embedded
 
 import "container/heap"
 
-// deadlines knows which key runs out first. It may hold keys that are gone or live longer by now; who
-// takes one out asks the state what holds.
+// deadlines is a queue of keys, earliest deadline first. It may contain deleted keys and deadlines
+// that have been moved since: the caller of due compares each key with the state.
 type deadlines struct {
 	heap  []*deadline
 	byKey map[string]*deadline
@@ -17,7 +17,7 @@ type deadline struct {
 
 func newDeadlines() *deadlines { return &deadlines{byKey: map[string]*deadline{}} }
 
-// set replaces what is known about key.
+// set adds key, or replaces its deadline.
 func (d *deadlines) set(key string, at int64) {
 	if known, ok := d.byKey[key]; ok {
 		known.at = at
@@ -27,7 +27,7 @@ func (d *deadlines) set(key string, at int64) {
 	heap.Push((*byInstant)(d), &deadline{key: key, at: at})
 }
 
-// due takes out one key whose deadline is not after now.
+// due removes and returns one key whose deadline is not after now.
 func (d *deadlines) due(now int64) (key string, ok bool) {
 	if len(d.heap) == 0 || d.heap[0].at > now {
 		return "", false
@@ -35,7 +35,7 @@ func (d *deadlines) due(now int64) (key string, ok bool) {
 	return heap.Pop((*byInstant)(d)).(*deadline).key, true
 }
 
-// byInstant is how package heap sees deadlines.
+// byInstant implements heap.Interface on deadlines.
 type byInstant deadlines
 
 func (b *byInstant) Len() int           { return len(b.heap) }

@@ -1,13 +1,15 @@
-// Package embedded is the embedded default for Redis: a server of the Redis protocol inside the gateway's
-// own process, with its data in one folder, so that Davit runs on a machine that has only Go.
+// Package embedded is the default replacement of Redis: a server of the Redis protocol in the gateway's
+// own process, with its data in one folder, so that Davit runs on a machine without Redis.
 //
-// It serves the commands that Davit uses, on one database, with the semantics of Redis 7, which the same
-// tests hold it and a real server to. It is no Redis for others: MULTI, blocking commands, other
-// databases and what is random are refused, and its sorted sets sort themselves anew for each range.
+// The server serves the commands that Davit uses, on one database, with the semantics of Redis 7;
+// the same tests run against a real Redis. The server is not meant for other programs: it refuses
+// MULTI, blocking commands, other databases and random commands, and it sorts a sorted set again
+// for each range query.
 //
-// State is miniredis' (engine.go). What makes it last is a journal of write commands (journal.go,
-// frame.go), each written before it runs (keeper.go), and now and then rewritten as a snapshot
-// (compaction.go). Start at Start; a command's way is session.handle, keeper.execute, engine.run.
+// A miniredis stores the data in memory (engine.go). A journal of write commands makes the data
+// durable (journal.go, frame.go): the server writes each command to the journal before it runs the
+// command (database.go), and rewrites a long journal as a snapshot (compaction.go). Start at Start;
+// a command goes through session.handle, database.execute and engine.run.
 package embedded
 
 import (
@@ -26,7 +28,7 @@ const (
 	defaultSyncEvery    = time.Second
 	defaultCompactBytes = 16 << 20
 	expireEvery         = 100 * time.Millisecond
-	compactAgainAfter   = time.Minute // when a compaction failed
+	compactAgainAfter   = time.Minute // the pause after a failed compaction
 )
 
 func (o Options) complete() Options {
@@ -51,9 +53,9 @@ func (o Options) complete() Options {
 	return o
 }
 
-// openKeeper reads the journal, and rewrites it if it holds more than a snapshot.
-func openKeeper(ctx context.Context, options Options) (*keeper, error) {
-	// What a compaction that was killed left behind was never the journal.
+// openDatabase reads the journal, and compacts it if it contains more than a snapshot.
+func openDatabase(ctx context.Context, options Options) (*database, error) {
+	// A killed compaction may have left its new journal, which never replaced the old one.
 	if err := os.Remove(filepath.Join(options.Dir, nextName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -66,51 +68,51 @@ func openKeeper(ctx context.Context, options Options) (*keeper, error) {
 		e.close()
 		return nil, err
 	}
-	k := &keeper{
+	d := &database{
 		dir: options.Dir, clock: options.Now, log: options.Log, errs: make(chan error, 1),
 		engine: e, journal: j, publish: func(string, string) {},
 	}
-	k.tick()
+	d.tick()
 	if j.size > j.snapshot {
-		if err := k.compact(ctx); err != nil {
-			// The journal is as good as before, only longer. On a full disk, reading goes on.
-			options.Log.Warn("The journal could not be compacted.", "error", err)
+		if err := d.compact(ctx); err != nil {
+			// The journal is unchanged, so the server starts: on a full disk it still serves reads.
+			options.Log.Warn("cannot compact the journal", "error", err)
 		}
 	}
-	return k, nil
+	return d, nil
 }
 
-// Addr is the host and port that the server listens on.
+// Addr returns the host and port that the server listens on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// URL is how a client reaches the server; it contains the password.
+// URL returns the URL for clients. It contains the password.
 func (s *Server) URL() string {
 	u := url.URL{Scheme: "redis", User: url.UserPassword("", s.options.Password), Host: s.Addr(), Path: "/0"}
 	return u.String()
 }
 
-// Err delivers why the journal cannot be written, once each time that begins; until it can be again,
-// writes and PING answer MISCONF. Close closes it.
-func (s *Server) Err() <-chan error { return s.keeper.errs }
+// Err returns a channel that receives an error each time the journal becomes unwritable. Until the
+// journal can be written again, writes and PING answer MISCONF. Close closes the channel.
+func (s *Server) Err() <-chan error { return s.database.errs }
 
-// expire removes what ran out, so that its memory is free though nobody asks for it.
-func (s *Server) expire(ctx context.Context) { every(ctx, expireEvery, s.keeper.tick) }
+// expire removes expired keys, so that their memory is freed even if no command names them.
+func (s *Server) expire(ctx context.Context) { every(ctx, expireEvery, s.database.tick) }
 
 func (s *Server) sync(ctx context.Context) {
 	every(ctx, s.options.SyncEvery, func() {
-		s.keeper.sync()
-		s.keeper.probe()
+		s.database.sync()
+		s.database.probe()
 	})
 }
 
 func (s *Server) compact(ctx context.Context) {
 	var notBefore time.Time
 	every(ctx, expireEvery, func() {
-		if !s.keeper.due(s.options.CompactBytes) || time.Now().Before(notBefore) {
+		if !s.database.due(s.options.CompactBytes) || time.Now().Before(notBefore) {
 			return
 		}
-		if err := s.keeper.compact(ctx); err != nil && ctx.Err() == nil {
-			s.options.Log.Warn("The journal could not be compacted.", "error", err)
+		if err := s.database.compact(ctx); err != nil && ctx.Err() == nil {
+			s.options.Log.Warn("cannot compact the journal", "error", err)
 			notBefore = time.Now().Add(compactAgainAfter)
 		}
 	})

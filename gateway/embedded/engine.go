@@ -3,7 +3,7 @@ package embedded
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1" //nolint:gosec // Redis names scripts by it
+	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1
 	"encoding/hex"
 	"log/slog"
 	"strconv"
@@ -14,13 +14,14 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// engine is the state: a miniredis without a listener, and what it lacks. It is not safe for concurrent
-// use, and everything it does depends only on the commands and instants it is given, so that replaying
-// a journal gives the same state again.
+// engine is the state: a miniredis without a listener, with the commands and the expiry that
+// miniredis lacks. It is not safe for concurrent use. Its state depends only on the commands and
+// instants that it is given, so that a replay of the journal gives the same state again.
 //
-// Time to live: miniredis counts down what is left, for all keys, on demand. Here its clock stands still
-// at the Unix epoch and every expiry reaches it as an absolute instant, so that what it believes to be
-// left is the deadline itself; deadlines says which key is due.
+// Time to live: miniredis counts down the remaining time of all keys on demand. The engine stops
+// the clock of miniredis at the Unix epoch and gives miniredis every expiry as an absolute instant,
+// so that the remaining time in miniredis is the deadline itself. deadlines returns the keys that
+// are due.
 type engine struct {
 	redis     *miniredis.Miniredis
 	server    *server.Server
@@ -28,15 +29,15 @@ type engine struct {
 	commands  map[string]command
 	deadlines *deadlines
 	scripts   *scripts
-	quiet     *server.Peer // whose answers nobody reads
+	discard   *server.Peer // discards the answers
 	log       *slog.Logger
 
-	now     int64                         // the instant that the command being run sees
-	commit  func() error                  // called before a script's first write; nil: it is in the journal already
-	publish func(channel, message string) // nil: nobody listens
+	now     int64                         // the instant that the running command sees, Unix milliseconds
+	commit  func() error                  // called before a script's first write; nil: the script is in the journal already
+	publish func(channel, message string) // nil: a replay, which publishes nothing
 }
 
-// track takes note of key's deadline, and removes the key if that has passed.
+// track records the deadline of key, and removes the key if the deadline has passed.
 func (e *engine) track(key string) {
 	at, ok := e.deadline(key)
 	switch {
@@ -53,7 +54,7 @@ func (e *engine) deadline(key string) (int64, bool) {
 	return left.Milliseconds(), left != 0
 }
 
-// expire sets the clock and removes the keys that ran out, which it returns.
+// expire sets the clock to now, and removes and returns the keys that have expired.
 func (e *engine) expire(now int64) []string {
 	e.now = now
 	var gone []string
@@ -74,7 +75,7 @@ func (e *engine) expire(now int64) []string {
 	}
 }
 
-// answerTTL answers TTL and PTTL, in units of so many milliseconds.
+// answerTTL answers TTL and PTTL, in units of unit milliseconds.
 func answerTTL(unit int64) func(*engine, *server.Peer, []string) {
 	return func(e *engine, c *server.Peer, args []string) {
 		if len(args) != 2 {
@@ -106,7 +107,7 @@ func answerHashIncrement(e *engine, c *server.Peer, args []string) {
 	e.server.Dispatch(c, args)
 }
 
-// answerTime answers TIME. Within a script it is the instant of the script's start, in a replay too.
+// answerTime answers TIME. In a script, and in its replay, TIME is the instant of the script's start.
 func answerTime(e *engine, c *server.Peer, _ []string) {
 	c.WriteStrings([]string{
 		strconv.FormatInt(e.now/1000, 10),
@@ -114,40 +115,41 @@ func answerTime(e *engine, c *server.Peer, _ []string) {
 	})
 }
 
-// class says what the keeper does with a command.
+// class is how the database executes a command.
 type class int
 
 const (
 	reading   class = iota // changes nothing
-	writing                // is written to the journal before it runs
+	writing                // written to the journal before it runs
 	scripting              // EVAL, EVALSHA, SCRIPT
 )
 
 // command is one command on keys that the server serves.
 type command struct {
 	class class
-	// absolute makes the arguments independent of when they run; nil: they are.
+	// absolute makes the arguments independent of the time at which they run; nil: they are already.
 	absolute func(now int64, args []string) ([]string, error)
 	// expiring is the index of the argument that names a key whose deadline may change; 0: none does.
 	expiring int
-	// scored marks an answer that holds scores, which miniredis writes differently from Redis.
+	// scored marks a command whose answer contains scores, which miniredis formats differently from Redis.
 	scored bool
-	// answer runs the command in miniredis' stead; nil: miniredis does.
+	// answer runs the command instead of miniredis; nil: miniredis runs it.
 	answer func(e *engine, c *server.Peer, args []string)
 }
 
-// scripts runs Lua as Redis does (Lua 5.1, https://redis.io/docs/latest/develop/programmability/lua-api/),
-// with what would make a replay differ left out: math.random, os, print, and the files. miniredis has an
-// EVAL too, but builds a Lua state for each run, at a quarter of a millisecond and 200 kB.
+// scripts runs Lua as Redis does (Lua 5.1, https://redis.io/docs/latest/develop/programmability/lua-api/).
+// math.random, os, print and the file functions are left out because a replay of them would
+// differ. The EVAL of miniredis is not used because it builds a Lua state for each run, which
+// takes a quarter of a millisecond and 200 kB.
 //
 // The libraries are base, string, table and math. There is no cjson, cmsgpack, bit or struct.
 type scripts struct {
 	engine *engine
 	texts  map[string]string // by SHA-1, in hexadecimal
 	protos map[string]*lua.FunctionProto
-	state  *lua.LState // nil: to be made; an error in a script leaves it in no known condition
+	state  *lua.LState // nil: run makes a new one, after an error in a script too, which leaves the state undefined
 
-	peer    *server.Peer // where the commands of a script are answered
+	peer    *server.Peer // receives the answers of a script's commands
 	replies bytes.Buffer
 	parser  *bufio.Reader
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// refusal says why a command is not served. It is never silent: a command that was ignored could be a
-// write that is lost.
+// refusal returns the error text for a command that the server does not serve. The server ignores
+// no command, because an ignored write would be lost.
 func refusal(name string) string {
 	switch name {
 	case "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH":
@@ -20,7 +20,7 @@ func refusal(name string) string {
 	return fmt.Sprintf("ERR unknown command '%.128s': the embedded Redis does not serve it", name)
 }
 
-// refuseNaN refuses a score that is not a number, which miniredis would take.
+// refuseNaN refuses a score that is NaN, because miniredis would accept it.
 func refuseNaN(_ int64, args []string) ([]string, error) {
 	i := 2
 	for i < len(args) && slices.Contains([]string{"NX", "XX", "GT", "LT", "CH", "INCR"}, strings.ToUpper(args[i])) {
@@ -34,7 +34,7 @@ func refuseNaN(_ int64, args []string) ([]string, error) {
 	return args, nil
 }
 
-// replyError is an error as a client gets it.
+// replyError is the text of an error reply to a client.
 type replyError string
 
 func (e replyError) Error() string { return string(e) }

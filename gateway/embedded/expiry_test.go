@@ -28,7 +28,7 @@ func TestWhatRanOutWhileTheServerWasDownIsGone(t *testing.T) {
 				step{"HSET hash f v", "1"}, step{"PEXPIRE hash 10001", "1"},
 				step{"EVAL 'redis.call(\"SETEX\", KEYS[1], 10, 1) return redis.call(\"EXPIRE\", KEYS[2], 500)' 2 scripted always", "1"})
 			if compacted {
-				if err := s.keeper.compact(t.Context()); err != nil {
+				if err := s.database.compact(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -97,9 +97,9 @@ func TestExpiredKeysLeaveMemoryUnasked(t *testing.T) {
 	s := start(t, Options{Dir: t.TempDir()})
 	expect(t, s.URL(), step{"SET k v PX 1", `"OK"`})
 	await(t, "the key to be removed", func(context.Context) bool {
-		s.keeper.mu.Lock()
-		defer s.keeper.mu.Unlock()
-		return len(s.keeper.engine.db.Keys()) == 0 && len(s.keeper.engine.deadlines.heap) == 0
+		s.database.mu.Lock()
+		defer s.database.mu.Unlock()
+		return len(s.database.engine.db.Keys()) == 0 && len(s.database.engine.deadlines.heap) == 0
 	})
 }
 
@@ -117,9 +117,9 @@ func TestAScriptIsReplayedAtItsInstant(t *testing.T) {
 func TestScriptsThatOnlyReadAreNotInTheJournal(t *testing.T) {
 	s := start(t, Options{Dir: t.TempDir()})
 	expect(t, s.URL(), step{"EVAL 'return redis.call(\"GET\", KEYS[1])' 1 k", "nil"})
-	before := s.keeper.journal.size
+	before := s.database.journal.size
 	expect(t, s.URL(), step{"EVAL 'return redis.call(\"GET\", KEYS[1])' 1 k", "nil"}, step{"GET k", "nil"}, step{"PUBLISH c m", "0"})
-	if after := s.keeper.journal.size; after != before {
+	if after := s.database.journal.size; after != before {
 		t.Errorf("the journal grew from %d to %d bytes", before, after)
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"io"
 )
 
-// The journal is a header (magic, salt, CRC) and then frames. A frame is
+// The journal is a header (magic, salt, CRC) followed by frames. A frame is
 //
 //	mark 4 | kind 1 | payload's length 4 | instant 8, Unix milliseconds | CRC-32C 4 | payload
 //
-// with little-endian numbers; its CRC covers the salt, everything before the CRC, and the payload. The
-// mark is the salt's first half. The salt is random, so that no value that a client stores can pass for
-// a frame of this journal.
+// with little-endian numbers. The CRC covers the salt, everything before the CRC, and the payload.
+// The mark is the first half of the salt. The salt is random, so that no value of a client can
+// look like a frame of this journal.
 const (
 	magic          = "DAVITJ1\n"
 	saltBytes      = 8
@@ -25,21 +25,21 @@ const (
 	frameHeadBytes = 21
 	sumAt          = frameHeadBytes - 4
 
-	// A client's command may grow a little when it is made absolute in time.
+	// A client's command grows a little when its times are made absolute.
 	maxPayloadBytes = maxRequestBytes + maxArguments*16 + 4096
 )
 
-// frameKind says what a frame is.
+// frameKind is the kind of a frame.
 type frameKind byte
 
 const (
 	frameSnapshot    frameKind = 's' // a command that rebuilds a part of the state
-	frameSnapshotEnd frameKind = 'e' // the snapshot is whole; its payload is empty
-	frameCommand     frameKind = 'c' // a command that was executed after the snapshot
-	frameNothing     frameKind = 'n' // written to see whether writing works
+	frameSnapshotEnd frameKind = 'e' // the end of the snapshot; the payload is empty
+	frameCommand     frameKind = 'c' // a command that ran after the snapshot
+	frameNothing     frameKind = 'n' // a test of whether the journal can be written; a replay skips it
 )
 
-// errBadFrame is a frame that is cut off or whose sum is wrong.
+// errBadFrame means that a frame is cut off or that its CRC is wrong.
 var errBadFrame = errors.New("not a whole frame")
 
 type frame struct {
@@ -93,8 +93,9 @@ func (f framing) sum(head, payload []byte) uint32 {
 	return checksum(f.salt[:], head[:sumAt], payload)
 }
 
-// read returns the next frame: io.EOF at the end, errBadFrame when there are bytes that are no frame.
-// The payload is valid until the next read. Memory grows with what is there, not with what is claimed.
+// read returns the next frame. It returns io.EOF at the end, and errBadFrame for bytes that are no
+// frame. The payload is valid until the next read. Memory grows with the bytes that are read, not
+// with the length that the frame states.
 func (f framing) read(r *bufio.Reader, buf *bytes.Buffer) (frame, error) {
 	head := make([]byte, frameHeadBytes)
 	switch n, err := io.ReadFull(r, head); {
@@ -122,9 +123,9 @@ func (f framing) read(r *bufio.Reader, buf *bytes.Buffer) (frame, error) {
 	return frame{kind: frameKind(head[4]), at: at, payload: buf.Bytes()}, nil
 }
 
-// follows finds a whole frame that begins at from or later. It tells a torn tail, behind which there is
-// none, from damage in the middle.
-func (f framing) follows(file io.ReaderAt, from, size int64) (bool, error) {
+// frameAfter reports whether a whole frame begins at from or later. A whole frame after a bad one
+// means damage in the middle of the file; without one, the bad frame is a torn tail.
+func (f framing) frameAfter(file io.ReaderAt, from, size int64) (bool, error) {
 	const window = 1 << 20
 	b := make([]byte, window)
 	for from < size {
@@ -146,13 +147,13 @@ func (f framing) follows(file io.ReaderAt, from, size int64) (bool, error) {
 		if n <= markBytes {
 			break
 		}
-		from += int64(n - markBytes + 1) // a mark may lie across the window's end
+		from += int64(n - markBytes + 1) // a mark may cross the end of the window
 	}
 	return false, nil
 }
 
 func checksum(parts ...[]byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli) // made once by the library
+	table := crc32.MakeTable(crc32.Castagnoli) // package crc32 makes this table once
 	sum := uint32(0)
 	for _, p := range parts {
 		sum = crc32.Update(sum, table, p)

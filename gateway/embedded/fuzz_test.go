@@ -50,13 +50,13 @@ func startTwice(t *testing.T, b []byte) (path string, err error) {
 	if err != nil {
 		return path, err
 	}
-	want := s.keeper.engine.db.Keys()
+	want := s.database.engine.db.Keys()
 	closeServer(t, s)
 	again, err := Start(t.Context(), Options{Dir: filepath.Dir(path), Log: logTo(t)})
 	if err != nil {
 		t.Fatalf("the second start: %v", err)
 	}
-	if got := again.keeper.engine.db.Keys(); !slices.Equal(got, want) {
+	if got := again.database.engine.db.Keys(); !slices.Equal(got, want) {
 		t.Errorf("the second start has keys %q, the first had %q", got, want)
 	}
 	closeServer(t, again)

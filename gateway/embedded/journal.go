@@ -16,26 +16,26 @@ import (
 
 const (
 	journalName = "journal"
-	nextName    = "journal.next" // a journal being rewritten; never read
+	nextName    = "journal.next" // the new journal during a rewrite; never read at a start
 
-	probeBytes = 64 << 10 // so much room there has to be before a full disk counts as mended
+	probeBytes = 64 << 10 // how many free bytes a full disk must have before writes are accepted again
 )
 
-// errJournalLost is a journal whose state on disk is unknown: nothing may be appended any more.
+// errJournalLost means that the content of the journal on disk is unknown: nothing may be appended any more.
 var errJournalLost = errors.New("the journal is closed to writing until the gateway is started again")
 
-// journal is the open file. Its methods are called under the keeper's lock, sync excepted.
+// journal is the open file. The caller of its methods holds database.mu.
 type journal struct {
 	framing
 
 	file     *os.File
 	path     string
-	size     int64 // up to here there are whole frames
-	snapshot int64 // the size of the snapshot that it begins with
-	lost     error // set once, when nothing may be appended any more
+	size     int64 // the offset up to which the file consists of whole frames
+	snapshot int64 // the size of the header and the snapshot, with which the file begins
+	lost     error // why nothing may be appended any more; set once
 }
 
-// append writes whole frames with one write(2). On an error the file is as before.
+// append writes whole frames with one write(2). On an error the file is unchanged, or lost is set.
 func (j *journal) append(frames []byte) error {
 	if j.lost != nil {
 		return j.lost
@@ -51,7 +51,7 @@ func (j *journal) append(frames []byte) error {
 	return nil
 }
 
-// probe writes something that a replay passes over, and removes it.
+// probe writes a frame that a replay skips, and removes it.
 func (j *journal) probe() error {
 	size := j.size
 	if err := j.append(j.appendFrame(nil, frameNothing, 0, []string{strings.Repeat("-", probeBytes)})); err != nil {
@@ -65,7 +65,7 @@ func (j *journal) probe() error {
 	return nil
 }
 
-// createJournal makes the journal of an empty state.
+// createJournal writes the journal of an empty state.
 func createJournal(dir string) error {
 	var f framing
 	if _, err := rand.Read(f.salt[:]); err != nil {
@@ -84,7 +84,7 @@ func createJournal(dir string) error {
 	return replaceJournal(dir)
 }
 
-// replaceJournal makes the finished and synced next journal the one that counts.
+// replaceJournal renames the finished and synced next journal to the journal.
 func replaceJournal(dir string) error {
 	if err := os.Rename(filepath.Join(dir, nextName), filepath.Join(dir, journalName)); err != nil {
 		return err
@@ -100,8 +100,8 @@ func syncFolder(dir string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// openJournal reads the journal of dir into e, frame by frame, and returns it ready for appending. A
-// torn tail is cut off; any other damage is an error that names file and offset.
+// openJournal reads the journal of dir into e, frame by frame, and returns it ready for appending.
+// It cuts off a torn tail; any other damage is an error with the file's name and the offset.
 func openJournal(ctx context.Context, dir string, e *engine, log *slog.Logger) (*journal, error) {
 	path := filepath.Join(dir, journalName)
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
@@ -127,7 +127,7 @@ func (j *journal) replay(ctx context.Context, e *engine, log *slog.Logger) error
 	}
 	reader, err := j.read(ctx, e)
 	if errors.Is(err, errBadFrame) {
-		return j.cut(info.Size(), log)
+		return j.cutTail(info.Size(), log)
 	}
 	if err != nil {
 		return fmt.Errorf("read the journal %s, at byte %d: %w", j.path, j.size, err)
@@ -178,12 +178,13 @@ func (j *journal) readHead(r io.Reader) error {
 	return nil
 }
 
-// cut removes a torn tail. The snapshot was synced whole before it counted, so it has none.
-func (j *journal) cut(size int64, log *slog.Logger) error {
+// cutTail removes a torn tail. A bad frame in the snapshot is damage, not a torn tail, because a
+// snapshot is synced before it becomes the journal.
+func (j *journal) cutTail(size int64, log *slog.Logger) error {
 	if j.snapshot == 0 {
 		return j.damaged()
 	}
-	found, err := j.follows(j.file, j.size+1, size)
+	found, err := j.frameAfter(j.file, j.size+1, size)
 	if err != nil {
 		return fmt.Errorf("read the journal %s: %w", j.path, err)
 	}
@@ -193,7 +194,7 @@ func (j *journal) cut(size int64, log *slog.Logger) error {
 	if err := errors.Join(j.file.Truncate(j.size), j.file.Sync()); err != nil {
 		return fmt.Errorf("cut the torn end off the journal %s: %w", j.path, err)
 	}
-	log.Warn("The journal ended in the middle of a write. That write was cut off; everything before it is there.",
+	log.Warn("cut off a partial write at the end of the journal; all writes before it are intact",
 		"file", j.path, "offset", j.size, "bytes", size-j.size)
 	return nil
 }
@@ -212,7 +213,7 @@ type replayer struct {
 	engine   *engine
 	payload  *bytes.Reader
 	requests *requestReader
-	whole    bool // the snapshot's end was seen
+	whole    bool // the end of the snapshot was read
 }
 
 func newReplayer(e *engine) *replayer {

@@ -134,7 +134,7 @@ func copyFolder(t testing.TB, dir string) string {
 func TestNobodyElseMayRead(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	s := start(t, Options{Dir: dir})
-	if err := s.keeper.compact(t.Context()); err != nil {
+	if err := s.database.compact(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, journalName): 0o600, filepath.Join(dir, lockName): 0o600} {
@@ -170,11 +170,11 @@ func journalOf(t testing.TB) (b []byte, frames []int64) {
 	if err := client.Set(t.Context(), "old", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.keeper.compact(t.Context()); err != nil {
+	if err := s.database.compact(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"a", "b", "c"} {
-		frames = append(frames, s.keeper.journal.size)
+		frames = append(frames, s.database.journal.size)
 		if err := client.Set(t.Context(), key, "value of "+key, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +215,7 @@ func TestATornTailIsCutOff(t *testing.T) {
 			}
 		}
 		want = append(want, "old")
-		if got := s.keeper.engine.db.Keys(); !slices.Equal(got, want) {
+		if got := s.database.engine.db.Keys(); !slices.Equal(got, want) {
 			t.Errorf("cut at %d: keys %q, want %q", cut, got, want)
 		}
 		closeServer(t, s)
@@ -245,7 +245,7 @@ func TestATailOfOtherBytesIsCutOff(t *testing.T) {
 			t.Errorf("%s, started again: %v", name, err)
 			continue
 		}
-		if got := again.keeper.engine.db.Keys(); !slices.Equal(got, []string{"a", "b", "c", "old"}) {
+		if got := again.database.engine.db.Keys(); !slices.Equal(got, []string{"a", "b", "c", "old"}) {
 			t.Errorf("%s: keys %q", name, got)
 		}
 		closeServer(t, again)
@@ -291,7 +291,7 @@ func TestTheRemedyWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, Options{Dir: filepath.Dir(path)})
-	if got := s.keeper.engine.db.Keys(); !slices.Equal(got, []string{"a", "old"}) {
+	if got := s.database.engine.db.Keys(); !slices.Equal(got, []string{"a", "old"}) {
 		t.Errorf("keys %q", got)
 	}
 }

@@ -13,8 +13,8 @@ import (
 
 const lockName = "lock"
 
-// lockFolder makes the folder and takes it for this process. The operating system frees it when the file
-// is closed or the process ends, however it ends.
+// lockFolder creates the folder and locks it for this process. The operating system releases the
+// lock when the file is closed or the process ends, even if the process is killed.
 func lockFolder(dir string) (*os.File, error) {
 	if dir == "" {
 		return nil, errors.New("no folder is given")
@@ -29,19 +29,19 @@ func lockFolder(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := claim(file); err != nil {
+	if err := lockFile(file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
 
-func claim(file *os.File) error {
+func lockFile(file *os.File) error {
 	dir := filepath.Dir(file.Name())
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // descriptors are small
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		holder, _ := io.ReadAll(io.LimitReader(file, 32)) // only to say who
+		pid, _ := io.ReadAll(io.LimitReader(file, 32)) // only for the error text
 		return fmt.Errorf("the folder %s is open in another gateway (process %s): stop that one, or give this one"+
-			" another data folder", dir, strings.TrimSpace(string(holder)))
+			" another data folder", dir, strings.TrimSpace(string(pid)))
 	}
 	if err != nil {
 		return fmt.Errorf("lock the folder %s: %w", dir, err)

@@ -8,9 +8,9 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-const maxReplyDepth = 100 // of the tables that a script returns; one may hold itself
+const maxReplyDepth = 100 // nesting of the tables that a script returns, because a table may contain itself
 
-// luaArguments are the arguments of redis.call as text.
+// luaArguments returns the arguments of redis.call as text.
 func luaArguments(l *lua.LState) (args []string, fault string) {
 	n := l.GetTop()
 	if n == 0 {
@@ -30,7 +30,7 @@ func luaArguments(l *lua.LState) (args []string, fault string) {
 	return args, ""
 }
 
-// luaNumber is a number as Redis passes it on: whole ones without a fraction, others as C's %.17g.
+// luaNumber formats a number as Redis does: whole numbers without a fraction, others as C's %.17g.
 func luaNumber(v float64) string {
 	if v == float64(int64(v)) {
 		return strconv.FormatInt(int64(v), 10)
@@ -38,7 +38,7 @@ func luaNumber(v float64) string {
 	return strconv.FormatFloat(v, 'g', 17, 64)
 }
 
-// luaValue is a reply as Lua sees it.
+// luaValue converts a reply to a Lua value.
 func luaValue(l *lua.LState, reply any) lua.LValue {
 	switch r := reply.(type) {
 	case int:
@@ -58,7 +58,7 @@ func luaValue(l *lua.LState, reply any) lua.LValue {
 	}
 }
 
-// appendLua appends what a script returned as a reply.
+// appendLua appends the return value of a script as a reply.
 func appendLua(b []byte, value lua.LValue, resp3 bool, depth int) ([]byte, error) {
 	if depth > maxReplyDepth {
 		return nil, replyError("ERR a script returned tables nested too deeply")
@@ -121,7 +121,7 @@ func statusTable(l *lua.LState, text string) *lua.LTable {
 	return table
 }
 
-// luaErrorReply is redis.error_reply: a text without a code gets ERR.
+// luaErrorReply implements redis.error_reply. It puts ERR before a text without a code.
 func luaErrorReply(l *lua.LState) int {
 	text := strings.TrimPrefix(l.CheckString(1), "-")
 	if !strings.Contains(text, " ") {

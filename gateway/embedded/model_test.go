@@ -167,7 +167,7 @@ func (m *machine) kill(rt *rapid.T) {
 }
 
 func (m *machine) compact(rt *rapid.T) {
-	if err := m.ours.keeper.compact(m.t.Context()); err != nil {
+	if err := m.ours.database.compact(m.t.Context()); err != nil {
 		rt.Fatal(err)
 	}
 	m.same(rt)

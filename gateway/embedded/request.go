@@ -12,10 +12,10 @@ import (
 const (
 	maxArguments    = 1 << 20  // of one command
 	maxRequestBytes = 64 << 20 // of one command's arguments together
-	peekBytes       = 32 << 10 // an argument up to this size is read without a buffer of its own
+	peekBytes       = 32 << 10 // an argument of up to this size is read without a separate buffer
 )
 
-// protocolError is a request that is not a command; the connection that sent it is closed.
+// protocolError means that a request is not a command. The server closes the connection that sent it.
 type protocolError string
 
 func (e protocolError) Error() string { return "Protocol error: " + string(e) }
@@ -23,8 +23,8 @@ func (e protocolError) Error() string { return "Protocol error: " + string(e) }
 // limits bound one command.
 type limits struct{ arguments, bytes int }
 
-// requestReader reads commands as clients send them, and as the journal keeps them: RESP arrays of
-// bulk strings. Its memory is bounded by its limits, not by what a length claims.
+// requestReader reads commands in the form in which clients send them and the journal stores them:
+// RESP arrays of bulk strings. A stated length allocates no memory before its bytes arrive.
 type requestReader struct {
 	r      *bufio.Reader
 	limits limits
@@ -34,7 +34,8 @@ func newRequestReader(r io.Reader, l limits) *requestReader {
 	return &requestReader{r: bufio.NewReaderSize(r, peekBytes+2), limits: l}
 }
 
-// next returns the next command, which has at least one argument. It is io.EOF at a clean end.
+// next returns the next command, which has at least one argument. It returns io.EOF if the stream
+// ends between two commands.
 func (q *requestReader) next() ([]string, error) {
 	for {
 		n, err := q.length('*', q.limits.arguments)
@@ -93,7 +94,7 @@ func (q *requestReader) longArgument(n int) (string, error) {
 	return b.String(), nil
 }
 
-// length reads a line such as "*3" or "$12".
+// length reads a line like "*3" or "$12".
 func (q *requestReader) length(kind byte, most int) (int, error) {
 	line, err := q.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
@@ -119,7 +120,7 @@ func (q *requestReader) length(kind byte, most int) (int, error) {
 	return n, nil
 }
 
-// parseLength is strict: digits only, no sign, at most ten.
+// parseLength parses one to ten digits without a sign.
 func parseLength(digits []byte) (int, error) {
 	if len(digits) > 10 {
 		return 0, protocolError("an invalid length")
@@ -134,7 +135,7 @@ func parseLength(digits []byte) (int, error) {
 	return n, nil
 }
 
-// errEarly says that the end came in the middle of a command.
+// errEarly turns io.EOF in the middle of a command into io.ErrUnexpectedEOF.
 func errEarly(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -142,7 +143,7 @@ func errEarly(err error) error {
 	return err
 }
 
-// appendRequest appends a command as next reads it.
+// appendRequest appends a command in the form that next reads.
 func appendRequest(b []byte, args []string) []byte {
 	b = append(b, '*')
 	b = strconv.AppendInt(b, int64(len(args)), 10)

@@ -14,7 +14,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// commands returns the table of what is served.
+// commands returns the commands that the server serves, by name.
 func commands() map[string]command {
 	table := map[string]command{
 		"SET":       {class: writing, absolute: absoluteOptions(2, "set"), expiring: 1},
@@ -51,7 +51,7 @@ func commands() map[string]command {
 
 func newEngine(log *slog.Logger) (*engine, error) {
 	redis := miniredis.NewMiniRedis()
-	conn, err := redis.Dial() // starts it without a listener
+	conn, err := redis.Dial() // starts miniredis without a listener
 	if err != nil {
 		return nil, fmt.Errorf("start the engine: %w", err)
 	}
@@ -61,7 +61,7 @@ func newEngine(log *slog.Logger) (*engine, error) {
 	redis.SetTime(time.Unix(0, 0))
 	e := &engine{
 		redis: redis, server: redis.Server(), db: redis.DB(0), commands: commands(), deadlines: newDeadlines(),
-		quiet: server.NewPeer(bufio.NewWriter(io.Discard)), log: log,
+		discard: server.NewPeer(bufio.NewWriter(io.Discard)), log: log,
 	}
 	e.scripts = newScripts(e)
 	return e, nil
@@ -72,9 +72,9 @@ func (e *engine) close() {
 	e.redis.Close()
 }
 
-// run executes a command whose arguments are absolute. The answer goes to c.
+// run executes a command whose arguments are absolute, and writes the answer to c.
 func (e *engine) run(c *server.Peer, cmd command, args []string) {
-	defer e.contain(c, args[0])
+	defer e.recoverPanic(c, args[0])
 	if cmd.answer != nil {
 		cmd.answer(e, c, args)
 		return
@@ -89,19 +89,19 @@ func (e *engine) run(c *server.Peer, cmd command, args []string) {
 	}
 }
 
-// contain turns a panic of miniredis, which some malformed arguments cause, into an error for the one
-// client that caused it.
-func (e *engine) contain(c *server.Peer, name string) {
+// recoverPanic turns a panic of miniredis into an error for the client that caused it. Some
+// malformed arguments make miniredis panic.
+func (e *engine) recoverPanic(c *server.Peer, name string) {
 	cause := recover()
 	if cause == nil {
 		return
 	}
-	// It panicked with its lock held, and nobody else uses it.
+	// miniredis may have panicked with its lock held. No other goroutine uses miniredis.
 	e.redis.TryLock()
 	e.redis.Unlock()
-	e.log.Error("A command panicked.", "command", name, "cause", cause, "stack", string(debug.Stack()))
+	e.log.Error("a command panicked", "command", name, "error", cause, "stack", string(debug.Stack()))
 	c.WriteError("ERR internal error in " + name)
-	c.Close() // the answer may have been half written
+	c.Close() // the answer may be half written
 }
 
 // replay executes a command from the journal.
@@ -114,9 +114,9 @@ func (e *engine) replay(at int64, args []string) error {
 	}
 	switch {
 	case cmd.class == writing:
-		e.run(e.quiet, cmd, args)
+		e.run(e.discard, cmd, args)
 	case name == "EVALSHA":
-		e.scripts.run(e.quiet, args)
+		e.scripts.run(e.discard, args)
 	case name == "SCRIPT":
 		return e.scripts.replay(args)
 	default:

@@ -12,7 +12,7 @@ import (
 	"github.com/yuin/gopher-lua/parse"
 )
 
-// pcallText makes pcall give an error of redis.call as text, as Redis does.
+// pcallText makes pcall return an error of redis.call as text, as Redis does.
 const pcallText = `
 local original = pcall
 local function plain(ok, e, ...)
@@ -28,7 +28,7 @@ func (s *scripts) close() {
 	}
 }
 
-// compile checks a script; add makes it callable.
+// compile parses a script and compiles it.
 func (s *scripts) compile(text string) (*lua.FunctionProto, error) {
 	chunk, err := parse.Parse(strings.NewReader(text), "user_script")
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *scripts) replay(args []string) error {
 
 // run executes EVALSHA.
 func (s *scripts) run(c *server.Peer, args []string) {
-	defer s.engine.contain(c, args[0])
+	defer s.engine.recoverPanic(c, args[0])
 	proto, keys, argv, err := s.parse(args)
 	if err != nil {
 		c.WriteError(err.Error())
@@ -119,7 +119,7 @@ func (s *scripts) parse(args []string) (proto *lua.FunctionProto, keys, argv []s
 	return proto, rest[:n], rest[n:], nil
 }
 
-// newState makes a Lua state whose globals a script cannot change.
+// newState returns a Lua state whose globals a script cannot change.
 func (s *scripts) newState() *lua.LState {
 	l := lua.NewState(lua.Options{SkipOpenLibs: true, RegistryMaxSize: 1 << 20, RegistryGrowStep: 1 << 12})
 	for _, library := range []struct {
@@ -147,7 +147,7 @@ func (s *scripts) newState() *lua.LState {
 	globals.RawSetString("redis", redis)
 
 	if err := l.DoString(pcallText); err != nil {
-		panic(err) // a constant
+		panic(err) // pcallText is a constant
 	}
 	guard := l.NewTable()
 	guard.RawSetString("__index", l.NewFunction(func(l *lua.LState) int {
@@ -162,7 +162,7 @@ func (s *scripts) newState() *lua.LState {
 	return l
 }
 
-// luaCall is redis.call, which raises errors, or redis.pcall, which returns them.
+// luaCall returns redis.call, which raises errors, or redis.pcall, which returns them.
 func (s *scripts) luaCall(raise bool) lua.LGFunction {
 	return func(l *lua.LState) int {
 		value, fault := s.call(l)
@@ -180,8 +180,8 @@ func (s *scripts) luaCall(raise bool) lua.LGFunction {
 	}
 }
 
-// call executes a command of a script. A script that writes is in the journal before its first write; one
-// that only reads never gets there.
+// call executes a command of a script. It writes the script to the journal before the script's
+// first write; a script that only reads is not written to the journal.
 func (s *scripts) call(l *lua.LState) (value lua.LValue, fault string) {
 	args, fault := luaArguments(l)
 	if fault != "" {
@@ -193,7 +193,7 @@ func (s *scripts) call(l *lua.LState) (value lua.LValue, fault string) {
 		if e.publish != nil {
 			e.publish(args[1], args[2])
 		}
-		return lua.LNumber(0), "" // not the number of receivers, on which a replay would differ
+		return lua.LNumber(0), "" // not the number of receivers, because it differs in a replay
 	}
 	cmd, ok := e.commands[name]
 	if !ok || cmd.class == scripting {
@@ -222,7 +222,8 @@ func (s *scripts) call(l *lua.LState) (value lua.LValue, fault string) {
 	return luaValue(l, reply), ""
 }
 
-// scriptFault is the error that ended a script, as Redis says it: an error of a command keeps its code.
+// scriptFault returns the text of the error that ended a script, as Redis does: the error of a
+// command keeps its code.
 func scriptFault(err error) string {
 	var fault *lua.ApiError
 	if !errors.As(err, &fault) {
@@ -236,7 +237,7 @@ func scriptFault(err error) string {
 	return "ERR " + strings.ToValidUTF8(fault.Object.String(), "?")
 }
 
-// sorted returns the texts in the order of their names, so that equal states make equal snapshots.
+// sorted returns the texts of the scripts, sorted, so that equal states give equal snapshots.
 func (s *scripts) sorted() []string {
 	texts := make([]string, 0, len(s.texts))
 	for _, text := range s.texts {

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Start opens the journal in Options.Dir, rebuilds the state that it describes, less what ran out
-// meanwhile, and serves it until Close. ctx bounds the start only. An end of the journal that was torn by
-// a crash is cut off; other damage is an error that names file and offset, and a folder that another
-// process has open is an error too.
+// Start opens the journal in Options.Dir, rebuilds the state without the keys that have expired,
+// and serves it until Close. ctx bounds the start only. Start cuts off a partial write that a
+// crash left at the end of the journal. Other damage is an error with the file's name and the
+// offset; a folder that another process has open is an error too.
 //
-// A command is acknowledged when it was given to the operating system: if the process is killed, nothing
-// acknowledged is lost. If the machine stops, at most the last Options.SyncEvery is (as with
-// Redis' appendfsync everysec). A command that cannot be written to the journal does not run, and
-// answers MISCONF.
+// The server acknowledges a write after it has given the write to the operating system: if the
+// process is killed, no acknowledged write is lost. If the machine stops, at most the writes of
+// the last Options.SyncEvery are lost (as with Redis' appendfsync everysec). A command that cannot
+// be written to the journal does not run, and the server answers MISCONF.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	s, err := open(ctx, options.complete())
 	if err != nil {
@@ -30,31 +30,31 @@ func open(ctx context.Context, options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := openKeeper(ctx, options)
+	d, err := openDatabase(ctx, options)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", options.Addr)
 	if err != nil {
-		return nil, errors.Join(err, k.close(), lock.Close())
+		return nil, errors.Join(err, d.close(), lock.Close())
 	}
 	s := &Server{
-		options: options, keeper: k, lock: lock, listener: listener,
+		options: options, database: d, lock: lock, listener: listener,
 		channels: newChannels(), sessions: map[*session]struct{}{},
 	}
-	k.publish = func(channel, message string) { s.channels.publish(channel, message) }
+	d.publish = func(channel, message string) { s.channels.publish(channel, message) }
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	s.tending.Go(func() { s.expire(background) })
-	s.tending.Go(func() { s.sync(background) })
-	s.tending.Go(func() { s.compact(background) })
+	s.background.Go(func() { s.expire(background) })
+	s.background.Go(func() { s.sync(background) })
+	s.background.Go(func() { s.compact(background) })
 	s.serving.Go(s.accept)
 	return s, nil
 }
 
-// Close ends all connections, makes the journal durable and closes it. When it returns, nothing of the
-// server runs any more. Later calls return the same.
+// Close closes all connections, then syncs and closes the journal. When Close returns, all
+// goroutines of the server have ended. Later calls return the same error.
 func (s *Server) Close() error {
 	s.closing.Do(func() {
 		s.cancel()
@@ -62,12 +62,12 @@ func (s *Server) Close() error {
 		s.mu.Lock()
 		s.closed = true
 		for session := range s.sessions {
-			session.hangUp()
+			session.closeConn()
 		}
 		s.mu.Unlock()
 		s.serving.Wait()
-		s.tending.Wait()
-		s.closeErr = errors.Join(err, s.keeper.close(), s.lock.Close())
+		s.background.Wait()
+		s.closeErr = errors.Join(err, s.database.close(), s.lock.Close())
 	})
 	return s.closeErr
 }
@@ -79,19 +79,19 @@ func (s *Server) accept() {
 			return
 		}
 		if err != nil {
-			s.options.Log.Warn("A connection to the embedded Redis could not be accepted.", "error", err)
-			time.Sleep(50 * time.Millisecond) // out of descriptors, most likely
+			s.options.Log.Warn("cannot accept a connection to the embedded Redis", "error", err)
+			time.Sleep(50 * time.Millisecond) // the process has probably no free file descriptor
 			continue
 		}
 		s.open(conn)
 	}
 }
 
-// open serves conn, unless there are too many or the server is closing.
+// open serves conn, unless there are maxSessions sessions or the server is closing.
 func (s *Server) open(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.sessions) >= mostSessions {
+	if s.closed || len(s.sessions) >= maxSessions {
 		_, _ = conn.Write([]byte("-ERR max number of clients reached\r\n"))
 		_ = conn.Close()
 		return

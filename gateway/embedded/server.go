@@ -13,35 +13,35 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// Options say where a server keeps its data and how it is reached. Only Dir is required.
+// Options configure a server. Only Dir is required.
 type Options struct {
-	// Dir is the folder of the journal. It belongs to the server alone, which makes it, with mode 0700.
+	// Dir is the folder of the journal. The server creates it with mode 0700; no other program may use it.
 	Dir string
 	// Addr is the address to listen on; empty: a free port on 127.0.0.1.
 	Addr string
-	// Password is asked of every client; empty: a random one, which Server.URL tells. There is always
-	// one, for whatever runs on this machine reaches a loopback port.
+	// Password is the password of every client; empty: a random one, which Server.URL contains. There
+	// is always a password because every process of this machine can connect to a loopback port.
 	Password string
-	// Now is the clock for what runs out; nil: time.Now.
+	// Now is the clock for the expiry of keys; nil: time.Now.
 	Now func() time.Time
-	// Log takes what happens in the background; nil: slog.Default.
+	// Log is the log of background work; nil: slog.Default.
 	Log *slog.Logger
-	// SyncEvery is how often what was written is made durable with fsync; 0: 1 s.
+	// SyncEvery is the interval at which the server syncs the journal with fsync; 0: 1 s.
 	SyncEvery time.Duration
-	// CompactBytes is how much the journal grows beyond its snapshot before it is rewritten, at least to
-	// twice the snapshot; 0: 16 MiB.
+	// CompactBytes is by how much the journal grows beyond its snapshot before the server compacts it;
+	// the journal grows to at least twice the snapshot. 0: 16 MiB.
 	CompactBytes int64
 }
 
 // Server is a running server. Its methods may be called from any goroutine.
 type Server struct {
-	options  Options
-	keeper   *keeper
-	lock     *os.File
-	listener net.Listener
-	channels *channels
-	cancel   context.CancelFunc
-	tending  sync.WaitGroup
+	options    Options
+	database   *database
+	lock       *os.File
+	listener   net.Listener
+	channels   *channels
+	cancel     context.CancelFunc
+	background sync.WaitGroup
 
 	mu       sync.Mutex
 	closed   bool
@@ -51,19 +51,19 @@ type Server struct {
 	closeErr error
 }
 
-// session serves one connection: it reads commands, has them executed, and writes the replies when it
-// has to wait for more.
+// session serves one connection: it reads commands, executes them, and sends the replies before it
+// waits for the next command.
 type session struct {
 	server   *Server
 	conn     net.Conn
 	requests *requestReader
 	peer     *server.Peer
-	replies  bytes.Buffer // what peer wrote; it never blocks under the keeper's lock
+	replies  bytes.Buffer // receives the replies, so that a write to peer never blocks while database.mu is held
 	sink     *bufio.Writer
 
 	authenticated bool
 	name          string
-	refused       bool        // a MULTI was refused, and its EXEC has not come yet
-	subscriber    *subscriber // from the first SUBSCRIBE on, what writes to conn
+	refused       bool        // a MULTI was refused, and its EXEC has not arrived yet
+	subscriber    *subscriber // writes to conn from the first SUBSCRIBE on
 	sending       sync.WaitGroup
 }

@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	mostSessions   = 1024
-	greetWithin    = 10 * time.Second // a client that has not shown the password by then is sent away
-	greetBytes     = 16 << 10         // what a client may send at once before that
+	maxSessions    = 1024
+	greetWithin    = 10 * time.Second // how long a client may take to send the password
+	greetBytes     = 16 << 10         // the size of one command before the password
 	greetArguments = 16
 	flushBytes     = 64 << 10
-	keepBytes      = 1 << 20 // a reply buffer that grew beyond is let go
+	keepBytes      = 1 << 20 // a larger reply buffer is freed after its replies are sent
 )
 
 func newSession(s *Server, conn net.Conn) *session {
@@ -30,7 +30,7 @@ func newSession(s *Server, conn net.Conn) *session {
 	return session
 }
 
-// Read flushes the replies before it waits for the client.
+// Read sends the replies before it waits for the client.
 func (s *session) Read(p []byte) (int, error) {
 	if err := s.flush(); err != nil {
 		return 0, err
@@ -60,9 +60,10 @@ func (s *session) serve() {
 	}
 }
 
-// end writes what is left, and returns when nothing of the session runs.
+// end sends the remaining replies, closes the connection, and returns when all goroutines of the
+// session have ended.
 func (s *session) end() {
-	_ = s.flush() // the client may be gone
+	_ = s.flush() // the client may have closed the connection
 	if s.subscriber != nil {
 		s.server.channels.leave(s.subscriber)
 		s.subscriber.end()
@@ -71,7 +72,7 @@ func (s *session) end() {
 	_ = s.conn.Close()
 }
 
-func (s *session) hangUp() { _ = s.conn.Close() }
+func (s *session) closeConn() { _ = s.conn.Close() }
 
 func (s *session) flush() error {
 	s.peer.Flush()
@@ -90,7 +91,8 @@ func (s *session) flush() error {
 	return err
 }
 
-// handle executes one command: those about the connection here, those on keys in the keeper.
+// handle executes one command. The session executes commands about the connection, the server
+// commands about itself, the database all others.
 func (s *session) handle(name string, args []string) {
 	if !s.admit(name) {
 		return
@@ -102,10 +104,10 @@ func (s *session) handle(name string, args []string) {
 		s.server.handle(s.peer, name, args)
 		return
 	}
-	s.server.keeper.execute(s.peer, name, args)
+	s.server.database.execute(s.peer, name, args)
 }
 
-// admit answers what may not be executed now.
+// admit reports whether the command may be executed now; if not, it answers the command.
 func (s *session) admit(name string) bool {
 	switch {
 	case !s.authenticated && name != "AUTH" && name != "HELLO" && name != "QUIT":
@@ -114,7 +116,7 @@ func (s *session) admit(name string) bool {
 		s.refused = true
 		s.peer.WriteError(refusal(name))
 	case s.refused:
-		// As a part of the transaction it was meant to be all or nothing.
+		// The command is a part of a transaction, which must run as a whole or not at all.
 		s.refused = name != "EXEC" && name != "DISCARD"
 		s.peer.WriteError("EXECABORT " + name + " was not executed, for its MULTI was refused")
 	case s.subscribed() && !s.peer.Resp3 && !allowedSubscribed(name):
@@ -131,7 +133,7 @@ func allowedSubscribed(name string) bool {
 
 func (s *session) subscribed() bool { return s.subscriber != nil && len(s.subscriber.names) > 0 }
 
-// authenticate compares without telling by its time how much was right.
+// authenticate checks user and password in constant time.
 func (s *session) authenticate(user, password string) bool {
 	given, wanted := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(s.server.options.Password))
 	if user != "default" || subtle.ConstantTimeCompare(given[:], wanted[:]) != 1 {
@@ -140,7 +142,7 @@ func (s *session) authenticate(user, password string) bool {
 	}
 	s.authenticated = true
 	s.requests.limits = limits{arguments: maxArguments, bytes: maxRequestBytes}
-	_ = s.conn.SetReadDeadline(time.Time{}) // on an error the next read fails too
+	_ = s.conn.SetReadDeadline(time.Time{}) // if this fails, the next read fails too
 	return true
 }
 
@@ -172,7 +174,7 @@ func (s *session) unsubscribe(names []string) {
 			names = append(names, name)
 		}
 	}
-	_ = s.flush() // replies of commands before this one go first
+	_ = s.flush() // sends the replies of the commands before this one first
 	for _, name := range names {
 		s.server.channels.remove(s.subscriber, name)
 	}

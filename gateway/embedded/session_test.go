@@ -267,11 +267,11 @@ func TestManyRepliesToAClientThatReadsLate(t *testing.T) {
 
 func TestTooManyClients(t *testing.T) {
 	s := start(t, Options{Dir: t.TempDir(), Password: "pw"})
-	conns := make([]net.Conn, mostSessions)
+	conns := make([]net.Conn, maxSessions)
 	for i := range conns {
 		conns[i] = dial(t, s)
 	}
-	if got := say(t, conns[mostSessions-1], request("AUTH", "pw"), 1)[0]; got != "+OK" {
+	if got := say(t, conns[maxSessions-1], request("AUTH", "pw"), 1)[0]; got != "+OK" {
 		t.Errorf("the last one allowed gets %q", got)
 	}
 	if got := say(t, dial(t, s), "", 1)[0]; got != "-ERR max number of clients reached" {

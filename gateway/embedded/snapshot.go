@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	chunkItems = 512     // of a collection, in one command of a snapshot
-	chunkBytes = 1 << 20 // after which a chunk ends early
+	chunkItems = 512     // items of a collection in one command of a snapshot
+	chunkBytes = 1 << 20 // a chunk of this size ends before it has chunkItems
 )
 
-// dump gives emit the commands that rebuild the state.
+// dump calls emit with each command that rebuilds the state.
 func (e *engine) dump(emit func(args ...string) error) error {
 	for _, text := range e.scripts.sorted() {
 		if err := emit("SCRIPT", "LOAD", text); err != nil {
@@ -69,7 +69,7 @@ func (e *engine) dumpKey(key string, emit func(args ...string) error) error {
 		}
 		return dumpItems(emit, "RPUSH", key, items, func(item string) []string { return []string{item} })
 	default:
-		return fmt.Errorf("the key %q is a %s, which no served command makes", key, kind)
+		return fmt.Errorf("the key %q is a %s, which no served command creates", key, kind)
 	}
 }
 
@@ -91,5 +91,5 @@ func dumpItems(emit func(...string) error, name, key string, items []string, wor
 	return nil
 }
 
-// exactScore is the shortest text that parses to the same score.
+// exactScore returns the shortest text that parses to the same score.
 func exactScore(score float64) string { return strconv.FormatFloat(score, 'g', -1, 64) }

@@ -11,15 +11,16 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// runScored executes a command whose answer holds scores. miniredis writes 1700000000000 as 1.7e+12, which
-// who reads a whole number does not expect, and in RESP3 lacks the pairs of member and score.
+// runScored executes a command whose answer contains scores, and formats the answer as Redis does.
+// miniredis writes 1700000000000 as 1.7e+12, which clients that read an integer refuse, and
+// in RESP3 does not pair members and scores.
 func (e *engine) runScored(c *server.Peer, args []string) {
 	var answer bytes.Buffer
 	w := bufio.NewWriter(&answer)
 	typed := server.NewPeer(w)
-	typed.Resp3 = true // which tells scores from members
+	typed.Resp3 = true // RESP3 has a type of its own for scores
 	e.server.Dispatch(typed, args)
-	_ = w.Flush() // into memory
+	_ = w.Flush() // a bytes.Buffer returns no error
 	pairs := c.Resp3 && slices.ContainsFunc(args[min(4, len(args)):], isWithScores)
 	c.WriteRaw(string(rewriteScores(answer.Bytes(), c.Resp3, pairs)))
 }
@@ -57,7 +58,7 @@ func rewriteScores(answer []byte, resp3, pairs bool) []byte {
 	return b
 }
 
-// writeScore is a score as Redis writes it: whole numbers without an exponent.
+// writeScore formats a score as Redis does: whole numbers without an exponent.
 func writeScore(text string) string {
 	score, err := strconv.ParseFloat(text, 64)
 	switch {
