@@ -1,19 +1,21 @@
-// Package archive reads the sources of functions, gzipped tar archives that
-// strangers send, and refuses the bad ones before anything of them is visible.
+// Package archive reads the sources of functions, gzipped tar archives from
+// untrusted users. It refuses a bad archive before any of its files is visible.
 //
-// Good entries are regular files (sparse ones too), directories, and links that
-// stay inside. Refused are names that are absolute, climb, are too long or too
-// deep, or hold control characters; links that lead out, one by one or chained;
-// devices, FIFOs and other kinds; two entries of one name, and entries below a
-// file or a link; archives without a file, beyond the limits, cut off or damaged.
-// Owners, extended attributes and set-id bits are dropped.
+// An archive may contain regular files (sparse files too), directories, and links
+// whose targets are in the folder. Refused are names that are absolute, contain
+// "..", are too long or too deep, or contain control characters; links that lead
+// out of the folder, directly or through other links; devices, FIFOs and other
+// kinds; two entries with one name, and entries below a file or a link; archives
+// without a file, beyond the limits, cut off or damaged. Owners, extended
+// attributes and set-id bits are dropped.
 //
-// After the end of the tar archive only zeros may follow, however many, since a
-// second archive there would be seen by some programs and not by others. A file
-// of several gzip members is one archive, as for gzip; all of it counts.
+// After the end of the tar archive only zeros may follow, in any number, because
+// some programs would read a second archive there and others would not. A file of
+// several gzip members is one archive, as for gzip; the limits apply to all members
+// together.
 //
-// Start at Unpack; Check applies the same rules and writes nothing, Tar writes
-// another tar archive of what is allowed, and Peek reads one file.
+// Start at Unpack. Check applies the same rules and writes nothing, Tar writes the
+// checked entries to another tar archive, and Peek reads single files.
 package archive
 
 import (
@@ -26,12 +28,12 @@ import (
 type Limits struct {
 	PackedBytes   int64 // of the archive as it was sent
 	UnpackedBytes int64 // of all files together, a hard link counted as a copy
-	Entries       int   // with the directories that are only named as parents
+	Entries       int   // with the directories that only appear as parents in names
 }
 
-// Summary tells what an archive holds.
+// Summary describes the content of an archive.
 type Summary struct {
-	Files, Dirs, Links int      // Dirs with those only named as parents; Links of both kinds
+	Files, Dirs, Links int      // Dirs with the directories that only appear as parents in names; Links of both kinds
 	PackedBytes        int64    // of the archive as it was sent
 	UnpackedBytes      int64    // of all files, a hard link counted as a copy
 	SHA256             string   // of the packed bytes, hex
@@ -39,13 +41,13 @@ type Summary struct {
 	Dropped            int      // entries whose set-id or sticky bits were dropped
 }
 
-// Refusal is why an archive is not taken. Its text is for the user who sent it.
+// Refusal is the error for a bad archive. Its text is for the user who sent the archive.
 type Refusal struct {
-	Entry string // the entry's name as it stands in the archive; "" for the archive as a whole
+	Entry string // the entry's name as written in the archive; "" for the archive as a whole
 	Why   string
 }
 
-// Error names the entry, quoted so that it is safe on a terminal and on a page.
+// Error returns the reason with the entry's name, quoted so that it is safe on a terminal and on a page.
 func (r *Refusal) Error() string {
 	if r.Entry == "" {
 		return "the archive " + r.Why
@@ -57,7 +59,7 @@ func refuse(entry, format string, args ...any) *Refusal {
 	return &Refusal{Entry: entry, Why: fmt.Sprintf(format, args...)}
 }
 
-// quote makes a name safe to print, and short.
+// quote returns name as a quoted string that is safe to print, cut after 200 bytes.
 func quote(name string) string {
 	const most = 200
 	if len(name) <= most {

@@ -10,7 +10,7 @@ import (
 
 const copyBytes = 128 << 10
 
-// place is where entries go. Parents are there before what is in them.
+// place is the destination of an archive's entries. It receives a directory before the entries in it.
 type place interface {
 	dir(name string) error
 	file(name string, h *fileHeader, r io.Reader) error
@@ -18,7 +18,7 @@ type place interface {
 	symlink(target, name string) error
 }
 
-// fileHeader is what is kept of a file beside its name.
+// fileHeader is the size, mode and time of a file.
 type fileHeader struct {
 	size       int64
 	executable bool
@@ -32,16 +32,16 @@ func (h *fileHeader) mode() os.FileMode {
 	return 0o644
 }
 
-// disk is a folder that entries cannot leave, whatever links there are.
+// disk is a folder. No link in it makes an entry leave the folder.
 type disk struct {
 	root   *os.Root
 	buffer []byte
 }
 
-// writeError is a failure of the disk, told so from one of the archive.
+// writeError marks an error of the disk, so that it differs from an error of the archive.
 type writeError struct{ error }
 
-// Unwrap gives the cause.
+// Unwrap returns the error of the disk.
 func (e writeError) Unwrap() error { return e.error }
 
 func onDisk(err error) error {
@@ -51,7 +51,8 @@ func onDisk(err error) error {
 	return writeError{err}
 }
 
-// Modes are set apart from making: what they are made with is cut by the umask.
+// dir and file set the mode again after they create a file, because the umask removes bits from
+// the mode at the creation.
 
 func (d *disk) dir(name string) error {
 	if err := d.root.Mkdir(name, 0o755); err != nil {
@@ -80,7 +81,7 @@ func (d *disk) link(old, name string) error { return onDisk(d.root.Link(old, nam
 
 func (d *disk) symlink(target, name string) error { return onDisk(d.root.Symlink(target, name)) }
 
-// nowhere takes entries and keeps nothing.
+// nowhere reads entries and discards them.
 type nowhere struct{ buffer []byte }
 
 func (nowhere) dir(string) error             { return nil }
@@ -92,10 +93,10 @@ func (p nowhere) file(_ string, _ *fileHeader, r io.Reader) error {
 	return err
 }
 
-// isEnd tells the end of a stream from an error that only wraps one.
-func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // the end is this very value
+// isEnd reports whether err is io.EOF itself, and not an error that wraps io.EOF.
+func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // an error that wraps io.EOF is no end
 
-// modTime keeps to what every file system can hold.
+// modTime returns t, or 1970 if not every file system can store t.
 func modTime(t time.Time) time.Time {
 	if t.Unix() < 0 || t.Unix() > 1<<32 {
 		return time.Unix(0, 0)

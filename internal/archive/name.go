@@ -9,11 +9,11 @@ import (
 
 const (
 	maxName  = 1024 // bytes of a whole name, or of a link's target
-	maxPart  = 255  // bytes of one part, as file systems have it
+	maxPart  = 255  // bytes of one part, the limit of common file systems
 	maxDepth = 100  // parts
 )
 
-// cleanName returns the entry's place inside the folder, "." for the folder itself.
+// cleanName returns the entry's path relative to the folder, "." for the folder itself.
 func cleanName(name string) (string, *Refusal) {
 	if name == "" {
 		return "", refuse("", "has an entry without a name")
@@ -41,7 +41,7 @@ func cleanName(name string) (string, *Refusal) {
 	return path.Clean(name), nil
 }
 
-// checkTarget looks at a symbolic link's target alone; where it leads is the tree's to tell.
+// checkTarget checks the text of a symbolic link's target. tree.checkLinks checks where the link leads.
 func checkTarget(entry, target string) *Refusal {
 	if target == "" {
 		return refuse(entry, "is a link to nothing")
@@ -55,7 +55,7 @@ func checkTarget(entry, target string) *Refusal {
 	return nil
 }
 
-// unspeakable says what makes a name unfit for any file.
+// unspeakable returns why no file may have the name, "" if a file may.
 func unspeakable(name string) string {
 	switch {
 	case len(name) > maxName:

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Pack writes the folder's files, folders and links as a gzipped tar archive.
-// Equal folders give equal bytes: names are in order; times, owners and all
-// modes but "executable" are left out, and hard links are files of their own.
+// Pack writes the files, folders and symbolic links in dir to w as a gzipped tar
+// archive. Equal folders give equal bytes: names are sorted; times, owners and all
+// modes but "executable" are left out, and each hard link becomes a separate file.
 // Anything else in the folder is an error.
 func Pack(ctx context.Context, dir string, w io.Writer) error {
 	root, err := os.OpenRoot(dir)
@@ -71,6 +71,6 @@ func packFile(ctx context.Context, t *tar.Writer, root *os.Root, h *tar.Header) 
 	if err := t.WriteHeader(h); err != nil {
 		return err
 	}
-	_, err = io.Copy(t, stopped{ctx, f}) // a file that changes meanwhile is an error of the writer
+	_, err = io.Copy(t, stopped{ctx, f}) // if the file's size changes meanwhile, the tar.Writer returns an error
 	return err
 }

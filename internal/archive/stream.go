@@ -10,7 +10,7 @@ import (
 	"io"
 )
 
-// counted counts what is read, refuses more than the limit, and ends with ctx.
+// counted is a reader that counts the bytes it reads, refuses more than most, and fails when ctx ends.
 type counted struct {
 	ctx  context.Context
 	r    io.Reader
@@ -18,7 +18,7 @@ type counted struct {
 	most int64 // 0: unbounded
 	hash hash.Hash
 	what string
-	err  error // sticky: r's own, ctx's, or that the limit is passed
+	err  error // the first error of r or ctx, or the refusal; later reads return it again
 }
 
 func (c *counted) Read(p []byte) (int, error) {
@@ -43,7 +43,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// stopped reads until ctx ends.
+// stopped is a reader that fails when ctx ends.
 type stopped struct {
 	ctx context.Context
 	r   io.Reader
@@ -56,9 +56,9 @@ func (s stopped) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// decompress begins a gzip stream, or says what else was sent.
+// decompress returns the decompressed stream, or a *Refusal that names the format that was sent instead.
 func decompress(packed io.Reader) (io.Reader, error) {
-	const enough = 512 // for the mark of a tar archive
+	const enough = 512 // one tar header, which contains the magic of tar
 	buffered := bufio.NewReaderSize(packed, 64<<10)
 	head, err := buffered.Peek(enough)
 	if err != nil && !isEnd(err) {
@@ -94,7 +94,7 @@ func notGzip(head []byte) string {
 	return ""
 }
 
-// expectZeros reads to the end, which must be padding.
+// expectZeros reads r to its end and refuses bytes that are not zero.
 func expectZeros(r io.Reader, buffer []byte) error {
 	for {
 		n, err := r.Read(buffer)
@@ -110,8 +110,8 @@ func expectZeros(r io.Reader, buffer []byte) error {
 	}
 }
 
-// damaged turns what the decoders say of the archive into a refusal. A refusal
-// and a failure of the disk stay what they are.
+// damaged turns an error of a decoder into a *Refusal. It returns a *Refusal and a
+// writeError unchanged.
 func damaged(err error) error {
 	var refusal *Refusal
 	var disk writeError

@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// Tar writes what Unpack would make to t, below the folder prefix, "" for the
-// top: everything is root's, modes are those of Unpack, and symbolic links come
-// last. Entries that skip names are left out, folders one by one; nil is none. It
-// does not close t. r is read to its end; what was written is worth nothing when
-// there is an error. The errors are Unpack's, or t's.
+// Tar writes the entries that Unpack would create to t, below the folder prefix, ""
+// for the top. root owns all entries, their modes are those of Unpack, and symbolic
+// links come last. Tar leaves out the entries for which skip returns true; it calls
+// skip for every entry, also below a skipped folder. A nil skip leaves out none. Tar
+// reads r to its end and does not close t. After an error the output is incomplete
+// and must be discarded. The errors are those of Unpack, or t's.
 func Tar(ctx context.Context, r io.Reader, t *tar.Writer, prefix string, skip func(name string) bool, l Limits) (Summary, error) {
 	if skip == nil {
 		skip = func(string) bool { return false }
@@ -27,7 +28,7 @@ func Tar(ctx context.Context, r io.Reader, t *tar.Writer, prefix string, skip fu
 	return read(ctx, r, l, to)
 }
 
-// tarball is another tar archive.
+// tarball is the place of Tar: another tar archive.
 type tarball struct {
 	t      *tar.Writer
 	prefix string
@@ -86,8 +87,9 @@ func (b *tarball) symlink(target, name string) error {
 	return onDisk(b.t.WriteHeader(h))
 }
 
-// Peek is Check that also returns the contents of the regular files of those names,
-// without those that are not there; one larger than most bytes is a *Refusal.
+// Peek is Check that also returns the contents of the regular files with the given names, by
+// name. A name without a file has no entry in the result. A file larger than most bytes is a
+// *Refusal.
 func Peek(ctx context.Context, r io.Reader, most int64, l Limits, names ...string) (map[string][]byte, Summary, error) {
 	to := &peek{nowhere: nowhere{buffer: make([]byte, copyBytes)}, names: names, most: most, found: map[string][]byte{}}
 	s, err := read(ctx, r, l, to)
@@ -97,7 +99,7 @@ func Peek(ctx context.Context, r io.Reader, most int64, l Limits, names ...strin
 	return to.found, s, nil
 }
 
-// peek keeps some of the files that it is given.
+// peek is the place of Peek: it keeps the contents of the files in names and discards all others.
 type peek struct {
 	nowhere
 	names []string
@@ -117,7 +119,7 @@ func (p *peek) file(name string, h *fileHeader, r io.Reader) error {
 	return err
 }
 
-// pour copies and tells the two sides' failures apart, which io.Copy does not.
+// pour copies r to w. Unlike io.Copy, it marks an error of w as a writeError.
 func pour(w io.Writer, r io.Reader, buffer []byte) error {
 	for {
 		n, err := r.Read(buffer)

@@ -15,17 +15,17 @@ const (
 )
 
 const (
-	// maxHops is how many links a path may pass, as kernels have it.
+	// maxHops is how many links a path may follow, as in the Linux kernel.
 	maxHops = 40
-	// maxSteps bounds the work of following all links of an archive: a few chained ones can take longer
-	// than any number of honest ones.
+	// maxSteps bounds the work of following all links of an archive, because a few links that lead
+	// through one another can take longer than any number of ordinary links.
 	maxSteps = 4_000_000
-	// maxHardLinks is how many names a file may have; file systems allow no more than 65,000.
+	// maxHardLinks is how many names a file may have. File systems allow at most 65,000.
 	maxHardLinks = 10_000
 )
 
-// tree is what an archive's entries make, without their contents: enough to
-// decide every rule before, or without, touching a file system.
+// tree is the tree of an archive's entries without their contents. It is enough to
+// check every rule before, or without, a write to a file system.
 type tree struct {
 	nodes map[string]*node
 	links []symlink // in the order of the archive
@@ -34,21 +34,21 @@ type tree struct {
 
 type node struct {
 	kind   kind
-	named  bool // by an entry of its own, not only as a parent
+	named  bool // the archive has an entry for the node; false: the node is only a parent of another
 	size   int64
-	names  int    // of a file: this and its hard links
+	names  int    // of a file: its name and its hard links
 	target string // of a symbolic link
 }
 
-// symlink is a symbolic link; those are made last, when it is known where all lead.
+// symlink is a symbolic link. Symbolic links are created last, after checkLinks has followed all of them.
 type symlink struct{ entry, at, target string }
 
 func newTree() *tree {
 	return &tree{nodes: map[string]*node{".": {kind: kindDir}}}
 }
 
-// add places an entry. Its parents must be folders, or become ones: these are
-// returned, outermost first.
+// add adds an entry. Its parents must be folders. add adds the missing parents as
+// folders and returns the folders that it added, outermost first.
 func (t *tree) add(entry, at string, n *node) ([]string, *Refusal) {
 	if at == "." {
 		return nil, t.addRoot(entry, n)
@@ -84,7 +84,7 @@ func (t *tree) add(entry, at string, n *node) ([]string, *Refusal) {
 	return made, nil
 }
 
-// addRoot takes an entry for the folder itself, as tar makes of ".".
+// addRoot adds an entry for the folder itself, which tar writes for ".".
 func (t *tree) addRoot(entry string, n *node) *Refusal {
 	root := t.nodes["."]
 	switch {
@@ -97,7 +97,7 @@ func (t *tree) addRoot(entry string, n *node) *Refusal {
 	return nil
 }
 
-// file finds the file that a hard link names, and counts the link.
+// file returns the file that a hard link names, and counts the link.
 func (t *tree) file(entry, target string) (string, *node, *Refusal) {
 	old, refusal := cleanName(target)
 	if refusal != nil {
@@ -113,8 +113,8 @@ func (t *tree) file(entry, target string) (string, *node, *Refusal) {
 	return old, n, nil
 }
 
-// checkLinks refuses links that lead out when they are followed through other
-// links, whatever the order of the entries. A link to nothing is fine.
+// checkLinks refuses symbolic links that lead out of the folder, directly or through
+// other links, in any order of the entries. A link may lead to a path without an entry.
 func (t *tree) checkLinks() *Refusal {
 	for _, link := range t.links {
 		if why := t.follow(link.at); why != "" {
@@ -124,7 +124,7 @@ func (t *tree) checkLinks() *Refusal {
 	return nil
 }
 
-// follow takes a path part by part, as a kernel does, and says what is wrong with where it leads.
+// follow resolves a path part by part, as a kernel does. It returns why the path is refused, or "".
 func (t *tree) follow(at string) string {
 	where, rest, hops := ".", at, 0
 	for rest != "" {

@@ -15,16 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TempPrefix begins the names of the folders, beside the one to be made, in which
-// archives are unpacked. One that is left was a killed process's.
+// TempPrefix is the prefix of the names of the temporary folders that Unpack creates in
+// the parent of dir. A killed process leaves its temporary folder.
 const TempPrefix = ".unpack-"
 
-// Unpack reads a gzipped tar archive into dir, which must not exist while its
-// parent must: it is renamed into place, down on the disk, when all is well, and
-// nothing is left when not. Files keep their times, are readable by all and,
-// if they were executable by anyone, executable by all; folders are 0755. r is
-// read to its end. The error is a *Refusal when the archive is at fault, wraps
-// fs.ErrExist when dir exists, and else is ctx's, r's or the file system's.
+// Unpack unpacks a gzipped tar archive into dir. dir must not exist; its parent must.
+// Unpack writes into a temporary folder, syncs it and renames it to dir; after an error
+// it removes the temporary folder. Files keep their times; all users may read them, and
+// execute them if the archive lets any user execute them; folders have mode 0755. Unpack
+// reads r to its end. The error is a *Refusal if the archive is bad, wraps fs.ErrExist if
+// dir exists, and is otherwise an error of ctx, r or the file system.
 func Unpack(ctx context.Context, r io.Reader, dir string, l Limits) (Summary, error) {
 	return unpack(ctx, r, dir, l, syncFileSystem)
 }
@@ -65,7 +65,7 @@ func unpack(
 	return s, nil
 }
 
-// syncFileSystem writes everything down at once: syncing a hundred thousand files
+// syncFileSystem syncs the whole file system, because syncing a hundred thousand files
 // one by one takes minutes.
 func syncFileSystem(root *os.Root) error {
 	d, err := root.Open(".")
@@ -113,16 +113,17 @@ type reader struct {
 	nameBytes int
 }
 
-// maxNames bounds what is held in memory of an archive: all its names and link targets.
+// maxNames is how many bytes all names and link targets of an archive may have together,
+// because they are kept in memory.
 const maxNames = 64 << 20
 
-// archive reads all of it, and makes the links last.
+// archive reads the whole archive, and creates the symbolic links last.
 func (a *reader) archive(packed io.Reader) error {
 	gz, err := decompress(packed)
 	if err != nil {
 		return err
 	}
-	// Headers count too: an archive of nothing but headers is a bomb as well.
+	// The limit covers headers too, because an archive of headers alone can be a bomb as well.
 	stream := &counted{ctx: a.ctx, r: gz, most: headroom(a.limits), what: "unpacked"}
 	t := tar.NewReader(stream)
 	for {
@@ -130,7 +131,7 @@ func (a *reader) archive(packed io.Reader) error {
 		if isEnd(err) {
 			break
 		}
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // that is for the rules here to say
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // cleanName checks the path
 			return damaged(err)
 		}
 		if err := a.entry(h, t); err != nil {
@@ -146,7 +147,7 @@ func (a *reader) archive(packed io.Reader) error {
 	return a.symlinks()
 }
 
-// headroom is the limit of the tar stream: the files, and headers and padding for each entry.
+// headroom returns the limit of the tar stream: the files, and headers and padding for each entry.
 func headroom(l Limits) int64 {
 	const perEntry, blocking = 4 << 10, 1 << 20
 	if l.UnpackedBytes <= 0 || l.Entries <= 0 {
@@ -156,7 +157,7 @@ func headroom(l Limits) int64 {
 }
 
 func (a *reader) entry(h *tar.Header, t *tar.Reader) error {
-	if h.Typeflag == tar.TypeXGlobalHeader { // says something about the others, like git's commit
+	if h.Typeflag == tar.TypeXGlobalHeader { // describes the other entries, like the commit that git writes
 		return a.count(1)
 	}
 	at, refusal := cleanName(h.Name)
@@ -186,7 +187,7 @@ func (a *reader) entry(h *tar.Header, t *tar.Reader) error {
 	return refuse(h.Name, "is of the kind %q: only files, folders and links can be sent", h.Typeflag)
 }
 
-// place puts an entry into the tree and makes the folders that it needs.
+// place adds an entry to the tree and creates the folders that it needs.
 func (a *reader) place(h *tar.Header, at string, n *node) error {
 	made, refusal := a.tree.add(h.Name, at, n)
 	if refusal != nil {
@@ -194,7 +195,7 @@ func (a *reader) place(h *tar.Header, at string, n *node) error {
 	}
 	own := 1
 	if n.kind == kindDir && len(made) > 0 {
-		own = 0 // it is among those made
+		own = 0 // made contains the entry itself
 	}
 	if err := a.count(own + len(made)); err != nil {
 		return err
@@ -215,7 +216,7 @@ func (a *reader) count(entries int) error {
 	return nil
 }
 
-// grow counts bytes before they are written: a size that is only declared is refused, too.
+// grow counts bytes before they are written, so that a size in a header alone is refused too.
 func (a *reader) grow(h *tar.Header, bytes int64) error {
 	if most := a.limits.UnpackedBytes; most > 0 && bytes > most-a.sum.UnpackedBytes {
 		return refuse(h.Name, "makes the archive larger than %d bytes unpacked, which is the limit", most)
@@ -235,7 +236,7 @@ func (a *reader) regular(h *tar.Header, at string, t *tar.Reader) error {
 		return err
 	}
 	a.sum.Files++
-	content := stopped{a.ctx, t} // the zeros of a sparse file come from nowhere
+	content := stopped{a.ctx, t} // checks ctx itself, because the zeros of a sparse file need no read from packed
 	head := &fileHeader{size: h.Size, executable: h.Mode&0o111 != 0, modified: modTime(h.ModTime)}
 	if err := a.to.file(at, head, content); err != nil {
 		return damaged(err)
@@ -252,7 +253,7 @@ func (a *reader) symlink(h *tar.Header, at string) error {
 	return a.place(h, at, &node{kind: kindLink, target: h.Linkname})
 }
 
-// hardLink makes a second name of a file that came before.
+// hardLink creates a further name of a file that came earlier in the archive.
 func (a *reader) hardLink(h *tar.Header, at string) error {
 	old, file, refusal := a.tree.file(h.Name, h.Linkname)
 	if refusal != nil {
@@ -268,7 +269,7 @@ func (a *reader) hardLink(h *tar.Header, at string) error {
 	return a.to.link(old, at)
 }
 
-// symlinks makes the symbolic links, when all of them were found to stay inside.
+// symlinks checks all symbolic links and then creates them.
 func (a *reader) symlinks() error {
 	if refusal := a.tree.checkLinks(); refusal != nil {
 		return refusal
