@@ -11,21 +11,22 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// What a gateway may ask of the API server. A burst of calls is a burst of Jobs, and
-// the server itself sees to it that its clients get their share.
+// The limits of a gateway's requests to the API server. They are high because a burst of
+// calls creates a burst of Jobs, and the API server limits its clients itself.
 const (
 	queriesPerSecond = 500
 	queryBurst       = 1000
 )
 
-// Clients are the ways to one cluster.
+// Clients are the API clients of one cluster.
 type Clients struct {
 	Batch batchv1.BatchV1Interface
 	Core  corev1.CoreV1Interface
 }
 
-// Connect returns clients for the cluster that the kubeconfig file names (or several, as in KUBECONFIG), without
-// one for the cluster that this process runs in. It does not talk to it yet.
+// Connect returns clients for the cluster that kubeconfig names: one file, or a list of
+// files as in KUBECONFIG. If kubeconfig is "", the clients are for the cluster that this
+// process runs in. Connect sends no request to the cluster.
 func Connect(kubeconfig string) (*Clients, error) {
 	config, err := access(kubeconfig)
 	if err != nil {

@@ -2,7 +2,7 @@
 
 package kube
 
-// The suite on a real cluster, beside the fake one of `go test`:
+// The suite on a real cluster, in addition to the fake cluster of TestSuite:
 //
 //	make cluster-up
 //	KUBECONFIG=… go test -tags cluster -run TestCluster ./gateway/kube
@@ -69,7 +69,7 @@ func realRevision(kind, image string) *faas.Revision {
 	return r
 }
 
-// makeNamespace makes one for a test, under the rules that functions are under.
+// makeNamespace makes a namespace for a test, with the pod security of functions.
 func (w *world) makeNamespace(t *testing.T) {
 	t.Helper()
 	made, err := w.clients.Core.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
@@ -91,7 +91,7 @@ func (w *world) makeNamespace(t *testing.T) {
 	must(t, err)
 }
 
-// importStandin builds the stand-in's image and gives it to the test cluster's node.
+// importStandin builds the stand-in's image and imports it into the test cluster's node.
 func importStandin(t *testing.T) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "runner")
@@ -120,7 +120,7 @@ func importStandin(t *testing.T) {
 	}
 }
 
-// file is one in an archive; a name that ends in a slash is a folder.
+// file is a file of an archive, or a folder if its name ends in a slash.
 type file struct {
 	name string
 	data []byte

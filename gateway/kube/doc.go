@@ -1,11 +1,15 @@
-// Package kube brings runners up as pods of a Kubernetes cluster, one Job for each, and tells why they are gone.
+// Package kube is the launcher that starts runners as pods of a Kubernetes cluster, one
+// Job for each runner, and reports why a runner ended.
 //
-// It holds no state that is not in the cluster as well: what runs, and what became of it, is read from one watch per kind, so
-// that a gateway that starts, or another one beside it, sees the same. It does not wait until a Job or pod is ready: runners
-// dial in by themselves, and whoever wants one waits at the hub. It does not build images and never reads a Secret.
+// All state of the package is in the cluster as well: the package reads the Jobs and
+// pods, and how they end, from one watch per kind. A gateway that starts, or another
+// gateway of the same namespace, reads the same state. The package does not wait until a
+// Job or pod is ready: a runner dials in at the hub, and a call waits there. It does not
+// build images and never reads a Secret.
 //
-// Every way of starting is a Job, the reused warm runners too: one that is drained ends for good, where a Deployment would start it
-// again, more slowly each time, and would choose by itself which one ends.
+// A warm runner is a Job too, because a drained runner must end for good. A Deployment
+// would start it again, more slowly each time, and would itself choose which runner ends.
 //
-// Start at [Launcher]. pod.go says what a pod may be, fate.go tells the ends of pods apart, sweep.go removes what nobody needs.
+// Start at [Launcher]. pod.go makes the pods, exit.go finds why a pod ended or does not
+// start, events.go handles the events of the watches, sweep.go deletes orphans.
 package kube

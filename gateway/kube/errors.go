@@ -10,11 +10,12 @@ import (
 	"davit/internal/faas"
 )
 
-// retryAfter is when it is worth another try after the cluster refused something or was away.
+// retryAfter is the delay that a caller is asked to wait after the API server refused a
+// request or did not answer.
 const retryAfter = 5 * time.Second
 
-// refusal is an error of the API server as callers may read it: what the cluster
-// does not allow, or that it is away.
+// refusal turns an error of the API server into a faas.Error of kind Unavailable that
+// callers may read. It returns nil and any faas.Error unchanged.
 func refusal(what string, err error) error {
 	var known *faas.Error
 	if err == nil || errors.As(err, &known) {

@@ -12,14 +12,14 @@ import (
 	"davit/internal/faas"
 )
 
-// aPod is one on a node, as change makes it.
+// aPod returns a pod on a node, modified by change.
 func aPod(change func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "node"}, Status: corev1.PodStatus{Phase: corev1.PodRunning}}
 	change(p)
 	return p
 }
 
-// ended makes the runner's container one that has ended.
+// ended returns a change after which the runner's container has ended.
 func ended(code int32, reason, message string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.Status.Phase = corev1.PodFailed
@@ -95,7 +95,7 @@ func TestEnding(t *testing.T) {
 				change(p)
 			}
 		})
-		got := ending(p, c.job, now)
+		got := podExitCause(p, c.job, now)
 		if got.reason != c.reason || !strings.Contains(got.detail, c.detail) || (got.detail == "") != (c.reason == "") {
 			t.Errorf("%s: %q, %q; want %q, %q", c.name, got.reason, got.detail, c.reason, c.detail)
 		}
@@ -131,7 +131,7 @@ func TestWhyStuck(t *testing.T) {
 		{"no such image", waiting("ErrImagePull", "failed to resolve reference \"x\": x: not found"), faas.ReasonImagePull, atOnce, false},
 		{"wrong platform", waiting("ErrImagePull", "no match for platform in manifest: not found"), faas.ReasonImagePull, atOnce, false},
 		{"no login", waiting("ImagePullBackOff", "pull access denied"), faas.ReasonImagePull, atOnce, false},
-		{"registry away", waiting("ErrImagePull", "dial tcp 10.0.0.1:5000: connect: connection refused"), faas.ReasonImagePull, pullAgain, false},
+		{"registry away", waiting("ErrImagePull", "dial tcp 10.0.0.1:5000: connect: connection refused"), faas.ReasonImagePull, pullRetries, false},
 		{"bad name", waiting("InvalidImageName", ""), faas.ReasonImagePull, atOnce, false},
 		{"secret missing", waiting("CreateContainerConfigError", "secret \"value-x\" not found"), faas.ReasonStartFailed, soon, false},
 		{"cannot be made", waiting("CreateContainerError", "…"), faas.ReasonRunnerLost, soon, false},
@@ -143,7 +143,7 @@ func TestWhyStuck(t *testing.T) {
 		switch {
 		case c.reason == "" && got != nil:
 			t.Errorf("%s: %+v", c.name, got)
-		case c.reason != "" && (got == nil || got.reason != c.reason || got.patience != c.patience || got.shared != c.shared || got.detail == ""):
+		case c.reason != "" && (got == nil || got.reason != c.reason || got.limit != c.patience || got.shared != c.shared || got.detail == ""):
 			t.Errorf("%s: %+v", c.name, got)
 		}
 	}
@@ -172,7 +172,7 @@ func TestClip(t *testing.T) {
 	if got := clip("  a\n\tb.  "); got != "a b" {
 		t.Errorf("%q", got)
 	}
-	if got := clip(strings.Repeat("é", 2*maxSaid)); len(got) > maxSaid+8 || !strings.HasSuffix(got, "é…") {
+	if got := clip(strings.Repeat("é", 2*maxMessage)); len(got) > maxMessage+8 || !strings.HasSuffix(got, "é…") {
 		t.Errorf("%d bytes, ends in %q", len(got), got[len(got)-8:])
 	}
 }

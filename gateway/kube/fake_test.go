@@ -20,8 +20,9 @@ import (
 	clienttest "k8s.io/client-go/testing"
 )
 
-// fakeCluster is client-go's fake API server with just enough behind it: it makes a
-// pod for each Job, lets it be what the Job's function is called after, and removes it with the Job.
+// fakeCluster is client-go's fake API server with a small Job controller: it makes a pod
+// for each Job, gives the pod the status that the Job's function is named after, and
+// deletes the pod with the Job.
 type fakeCluster struct {
 	*clienttest.Fake
 
@@ -31,7 +32,7 @@ type fakeCluster struct {
 	work    sync.WaitGroup
 }
 
-// IsWatchListSemanticsUnSupported tells informers what this server cannot do.
+// IsWatchListSemanticsUnSupported makes informers list before they watch.
 func (*fakeCluster) IsWatchListSemanticsUnSupported() bool { return true }
 
 type fakeBatch struct {
@@ -81,7 +82,7 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 
 var errAway = errors.New("dial tcp 10.0.0.1:6443: connect: connection refused")
 
-// prepare gives what is created a uid, and refuses everything while the server is away.
+// prepare gives created objects a uid, and returns an error while the server is away.
 func (f *fakeCluster) prepare(action clienttest.Action) (bool, runtime.Object, error) {
 	if f.away.Load() {
 		return true, nil, errAway
@@ -95,7 +96,7 @@ func (f *fakeCluster) prepare(action clienttest.Action) (bool, runtime.Object, e
 	return false, nil, nil
 }
 
-// control is the Job controller, the scheduler and the kubelet.
+// control acts as Job controller, scheduler and kubelet.
 func (f *fakeCluster) control(ctx context.Context, t *testing.T, jobs watch.Interface) {
 	for e := range jobs.ResultChan() {
 		job, is := e.Object.(*batchv1.Job)
@@ -154,7 +155,7 @@ func (f *fakeCluster) start(ctx context.Context, job *batchv1.Job) error {
 	return err
 }
 
-// fakeKinds are what becomes of pods, by their function's name.
+// fakeKinds set the status of pods, by the name of the function.
 func fakeKinds() map[string]func(*corev1.Pod) {
 	wait := func(reason, message string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {

@@ -8,16 +8,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// discard has a Job deleted at the next look, and counts without it from now on.
-func (l *Launcher) discard(name string, uid types.UID) {
+// deleteLater marks a Job for deletion by the next periodic check. From now on the Job
+// counts as done.
+func (l *Launcher) deleteLater(name string, uid types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopped[uid] = l.o.Now()
-	l.undone[name] = uid
+	l.toDelete[name] = uid
 }
 
-// isDone reports whether a Job has no runner any more, or is not to have one. Its
-// pods are asked first, for its own status comes later.
+// isDone reports whether a Job's runner has ended, or the Job is to be deleted. The pods
+// of the Job count as well, because the status of the Job changes later than theirs.
 func (l *Launcher) isDone(job *batchv1.Job) bool {
 	l.mu.Lock()
 	_, stopped := l.stopped[job.UID]

@@ -19,7 +19,7 @@ import (
 	"davit/internal/faas"
 )
 
-const viewWithin = 5 * time.Second // for the first view of the cluster
+const viewWithin = 5 * time.Second // for the first lists of Jobs and pods
 
 // The indexes of the views.
 const (
@@ -27,7 +27,7 @@ const (
 	byOwner = "owner" // pods, by the uid of their Job
 )
 
-// failedCreate finds the events that tell why a Job has no pod.
+// failedCreate selects the events of Jobs whose pod the API server refused.
 const failedCreate = "reason=FailedCreate,involvedObject.kind=Job"
 
 func listWatch[L runtime.Object](
@@ -46,7 +46,7 @@ func listWatch[L runtime.Object](
 	}, client)
 }
 
-func follow(view cache.SharedIndexInformer, slim cache.TransformFunc, changed, gone func(any)) error {
+func addHandlers(view cache.SharedIndexInformer, slim cache.TransformFunc, changed, gone func(any)) error {
 	var errs []error
 	if slim != nil {
 		errs = append(errs, view.SetTransform(slim))
@@ -64,7 +64,8 @@ func follow(view cache.SharedIndexInformer, slim cache.TransformFunc, changed, g
 	return errors.Join(append(errs, err)...)
 }
 
-// slimPod keeps of a pod what is asked of it here: there may be thousands.
+// slimPod keeps only the fields of a pod that this package reads, because there may be
+// thousands of pods.
 func slimPod(o any) (any, error) {
 	p, is := o.(*corev1.Pod)
 	if !is {
@@ -73,13 +74,14 @@ func slimPod(o any) (any, error) {
 	slim := &corev1.Pod{ObjectMeta: slimMeta(&p.ObjectMeta), Status: p.Status}
 	slim.Spec.NodeName = p.Spec.NodeName
 	if w := waitingFor(slim); w != nil {
-		w.Message = inUserWords(w.Message, p)
+		w.Message = withUserSecretNames(w.Message, p)
 	}
 	return slim, nil
 }
 
-// inUserWords names secrets as their users do.
-func inUserWords(message string, p *corev1.Pod) string {
+// withUserSecretNames replaces the names of Secrets by the names that users gave to their
+// secrets.
+func withUserSecretNames(message string, p *corev1.Pod) string {
 	for i := range p.Spec.Containers {
 		for _, v := range p.Spec.Containers[i].Env {
 			if v.ValueFrom != nil && v.ValueFrom.SecretKeyRef != nil {
@@ -113,7 +115,7 @@ func keptIndex(o any) ([]string, error) {
 	}
 	who, err := identify(job)
 	if err != nil {
-		return nil, nil //nolint:nilerr // it is none of ours
+		return nil, nil //nolint:nilerr // the Job is of another program
 	}
 	return []string{who.kept()}, nil
 }
@@ -125,7 +127,7 @@ func ownerIndex(o any) ([]string, error) {
 	return nil, nil
 }
 
-// jobOfPod is the uid of the Job that a pod belongs to.
+// jobOfPod returns the uid of the Job that controls a pod; "": none does.
 func jobOfPod(p *corev1.Pod) types.UID {
 	if owner := metav1.GetControllerOf(p); owner != nil {
 		return owner.UID
@@ -133,8 +135,9 @@ func jobOfPod(p *corev1.Pod) types.UID {
 	return ""
 }
 
-// jobsOf returns a revision's Jobs of one start, with those that the watch has not
-// told of. Those are looked at first: they leave that list once they are in view.
+// jobsOf returns a revision's Jobs of one start, including Jobs that this process created
+// and the watch has not reported. It reads l.created before the view: a Job leaves
+// l.created when it enters the view, and would be missed in the other order.
 func (l *Launcher) jobsOf(kept string) []*batchv1.Job {
 	all := map[types.UID]*batchv1.Job{}
 	l.mu.Lock()
@@ -161,7 +164,8 @@ func (l *Launcher) podsOf(job types.UID) []*corev1.Pod {
 	return pods
 }
 
-// viewedJob returns the Job of that name that the watch has told of, if it is that one.
+// viewedJob returns the Job of that name in the view. It reports whether the Job is there
+// and has the given uid; the uid "" matches any Job.
 func (l *Launcher) viewedJob(name string, uid types.UID) (*batchv1.Job, bool) {
 	o, there, err := l.jobs.GetIndexer().GetByKey(l.o.Namespace + "/" + name)
 	if err != nil || !there {
@@ -171,7 +175,7 @@ func (l *Launcher) viewedJob(name string, uid types.UID) (*batchv1.Job, bool) {
 	return job, uid == "" || job.UID == uid
 }
 
-// findJob returns that Job, whether the watch has told of it or not; nil: it is not there.
+// findJob returns the Job from the view or from l.created; nil: it is in neither.
 func (l *Launcher) findJob(name string, uid types.UID) *batchv1.Job {
 	l.mu.Lock()
 	created := l.created[uid].Job
@@ -182,7 +186,7 @@ func (l *Launcher) findJob(name string, uid types.UID) *batchv1.Job {
 	return created
 }
 
-// awaitView waits until the cluster was seen once.
+// awaitView waits until the first lists of Jobs and pods are complete.
 func (l *Launcher) awaitView(ctx context.Context) error {
 	if l.hasView() {
 		return nil
@@ -190,14 +194,15 @@ func (l *Launcher) awaitView(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, viewWithin)
 	defer cancel()
 	if !cache.WaitForCacheSync(ctx.Done(), l.jobs.HasSynced, l.podView.HasSynced) {
-		return errors.New("the cluster has not told what runs yet")
+		return errors.New("the first lists of Jobs and pods are not complete")
 	}
 	return nil
 }
 
 func (l *Launcher) hasView() bool { return l.jobs.HasSynced() && l.podView.HasSynced() }
 
-// Ready is nil once the cluster was seen; what is away after that comes back by itself.
+// Ready returns an error until the first lists of Jobs and pods are complete, and nil
+// after that: a watch that breaks later is started again.
 func (l *Launcher) Ready(context.Context) error {
 	if !l.hasView() {
 		return faas.Errorf(faas.Unavailable, "the Kubernetes API server has not told what runs")

@@ -10,15 +10,15 @@ import (
 	"davit/internal/faas"
 )
 
-// spareTime is what an invocation's Job may take beyond the command's timeout:
-// for a place on a node, the image, a slow upload, and storing the result. The
-// runner keeps to the timeout itself; the Job's deadline ends what does not.
+// spareTime is how long an invocation's Job may run beyond the command's timeout: for
+// scheduling, pulling the image, a slow upload, and storing the result. The runner
+// enforces the timeout; the Job's deadline ends a runner that does not.
 const spareTime = 30 * time.Minute
 
 // maxTTL bounds how long a Job stays after its end.
 const maxTTL = 7 * 24 * time.Hour
 
-// jobOf is the Job of one runner: one pod, one try.
+// jobOf returns the Job of one runner: one pod, which Kubernetes does not retry.
 func (l *Launcher) jobOf(name string, rev *faas.Revision, start faas.Start, id faas.InvocationID, timeout time.Duration) (*batchv1.Job, error) {
 	pod, err := podOf(rev, start, id, &l.pods)
 	if err != nil {

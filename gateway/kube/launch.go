@@ -14,8 +14,9 @@ import (
 	"davit/internal/faas"
 )
 
-// Prepare checks that a revision can be launched, and writes what its pods refer to. It is
-// to be called before the revision goes live; a Launcher that was not asked does it at the first launch.
+// Prepare checks that a revision can be launched, and writes the Secret that its pods
+// refer to. Call it before the revision goes live; without that call, the first launch
+// writes the Secret.
 func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
 	if _, err := podOf(rev, faas.StartWarm, "", &l.pods); err != nil {
 		return fmt.Errorf("describe the pod of %s: %w", rev.Ref(), err)
@@ -23,9 +24,9 @@ func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
 	return refusal(fmt.Sprintf("%s cannot be made ready to be launched", rev.Ref()), l.ensureToken(ctx, rev.Ref()))
 }
 
-// Launch creates the Job of an invocation. While its pod is not over, and Stop was not
-// called, launching the same invocation again, on whichever gateway, creates nothing. The
-// Job ends the command, should the runner not, some time after timeout.
+// Launch creates the Job of an invocation. While the Job's pod is not over, and Stop was
+// not called, launching the same invocation again, on any gateway, creates nothing. If the
+// runner does not end the command after timeout, the Job's deadline ends it later.
 func (l *Launcher) Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID, timeout time.Duration) error {
 	err := l.launch(ctx, rev, id, timeout)
 	return refusal(fmt.Sprintf("no runner of %s could be started", rev.Ref()), err)
@@ -39,11 +40,11 @@ func (l *Launcher) launch(ctx context.Context, rev *faas.Revision, id faas.Invoc
 	if err != nil {
 		return err
 	}
-	l.forgetUndone(job.Name)
+	l.cancelDelete(job.Name)
 	for {
 		made, err := l.create(ctx, job)
 		if err == nil {
-			l.noteLaunched(id, made.UID)
+			l.setLaunched(id, made.UID)
 			return nil
 		}
 		if !apierrors.IsAlreadyExists(err) {
@@ -56,30 +57,30 @@ func (l *Launcher) launch(ctx context.Context, rev *faas.Revision, id faas.Invoc
 		case err != nil:
 			return err
 		case !l.isDone(there):
-			l.noteLaunched(id, there.UID)
+			l.setLaunched(id, there.UID)
 			return nil
 		}
 		if err := l.delete(ctx, there.Name, there.UID); err != nil {
 			return err
 		}
-		if err := backoff.Pause(ctx, againAfter); err != nil {
+		if err := backoff.Pause(ctx, recheckAfter); err != nil {
 			return err
 		}
 	}
 }
 
-func (l *Launcher) noteLaunched(id faas.InvocationID, job types.UID) {
+func (l *Launcher) setLaunched(id faas.InvocationID, job types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ended := l.ended[job]; !ended { // pods can be quick
+	if _, ended := l.ended[job]; !ended { // a pod may end before Create returns
 		l.launched[id] = job
 	}
 }
 
-// againAfter is how long a Job that was deleted may take to be gone before that is looked at again.
-const againAfter = 20 * time.Millisecond
+// recheckAfter is the pause between checks whether a deleted Job is gone.
+const recheckAfter = 20 * time.Millisecond
 
-// create creates a Job, which counts from now on though the watch has not told of it.
+// create creates a Job and adds it to l.created, because the watch reports it later.
 func (l *Launcher) create(ctx context.Context, job *batchv1.Job) (*batchv1.Job, error) {
 	made, err := l.o.Clients.Batch.Jobs(l.o.Namespace).Create(ctx, job, metav1.CreateOptions{})
 	if err != nil {
@@ -87,13 +88,14 @@ func (l *Launcher) create(ctx context.Context, job *batchv1.Job) (*batchv1.Job, 
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, told := l.viewedJob(made.Name, made.UID); !told {
-		l.created[made.UID] = fresh{made, l.o.Now()}
+	if _, viewed := l.viewedJob(made.Name, made.UID); !viewed {
+		l.created[made.UID] = createdJob{made, l.o.Now()}
 	}
 	return made, nil
 }
 
-// delete removes a Job and its pod, if it is still that one; "" means whichever has the name.
+// delete deletes the Job of that name and uid, and its pod. The uid "" matches any Job. A
+// Job that is gone or was replaced is no error.
 func (l *Launcher) delete(ctx context.Context, name string, uid types.UID) error {
 	o := metav1.DeleteOptions{PropagationPolicy: pointer(metav1.DeletePropagationBackground)}
 	if uid != "" {
@@ -106,8 +108,9 @@ func (l *Launcher) delete(ctx context.Context, name string, uid types.UID) error
 	return err
 }
 
-// Stop deletes the Job of an invocation, whose exit is not the invocation's any
-// more. While the API server is away that is tried again until it is done.
+// Stop deletes the Job of an invocation. Run reports the exit of the Job's runner without
+// the invocation. If the API server does not answer, Stop returns an error and Run deletes
+// the Job later.
 func (l *Launcher) Stop(ctx context.Context, id faas.InvocationID) error {
 	name := callJob(id)
 	l.mu.Lock()
@@ -119,39 +122,39 @@ func (l *Launcher) Stop(ctx context.Context, id faas.InvocationID) error {
 	if uid != "" {
 		l.stopped[uid] = l.o.Now()
 	}
-	l.undone[name] = uid
+	l.toDelete[name] = uid
 	l.mu.Unlock()
 	if err := l.delete(ctx, name, uid); err != nil {
 		return refusal(fmt.Sprintf("the runner of invocation %s is ended later", id), err)
 	}
-	l.forgetUndone(name)
+	l.cancelDelete(name)
 	return nil
 }
 
-func (l *Launcher) forgetUndone(name string) {
+func (l *Launcher) cancelDelete(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.undone, name)
+	delete(l.toDelete, name)
 }
 
-// runUndone deletes what could not be deleted when it was asked for.
-func (l *Launcher) runUndone(ctx context.Context) {
+// deletePending deletes the Jobs in l.toDelete, until a deletion fails.
+func (l *Launcher) deletePending(ctx context.Context) {
 	l.mu.Lock()
-	undone := make(map[string]types.UID, len(l.undone))
-	for name, uid := range l.undone {
+	undone := make(map[string]types.UID, len(l.toDelete))
+	for name, uid := range l.toDelete {
 		undone[name] = uid
 	}
 	l.mu.Unlock()
 	for name, uid := range undone {
 		if err := l.delete(ctx, name, uid); err != nil {
 			if ctx.Err() == nil {
-				l.log.Debug("delete a Job; trying again", "job", name, "error", err)
+				l.log.Debug("cannot delete a Job; will try again", "job", name, "error", err)
 			}
 			return
 		}
 		l.mu.Lock()
-		if now, still := l.undone[name]; still && now == uid {
-			delete(l.undone, name)
+		if now, still := l.toDelete[name]; still && now == uid {
+			delete(l.toDelete, name)
 		}
 		l.mu.Unlock()
 	}

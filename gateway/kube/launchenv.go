@@ -9,8 +9,8 @@ import (
 	"davit/internal/task"
 )
 
-// launchText is the task.Launch of a runner, as the value of a variable. Who the
-// runner is and its secrets the pod gets in variables of their own.
+// launchText returns the task.Launch of a runner as the value of an environment variable.
+// The runner's id, its token and users' secrets are in variables of their own.
 func launchText(rev *faas.Revision, start faas.Start, id faas.InvocationID, gateways []string) (string, error) {
 	s := &rev.Spec
 	l := task.Launch{
@@ -29,7 +29,7 @@ func launchText(rev *faas.Revision, start faas.Start, id faas.InvocationID, gate
 	if err != nil {
 		return "", fmt.Errorf("encode the launch: %w", err)
 	}
-	// $(NAME) in a pod's environment would be replaced; JSON can spell it otherwise.
+	// Escape "$", because Kubernetes replaces $(NAME) in a pod's environment.
 	text = bytes.ReplaceAll(text, []byte("$"), []byte(`\u0024`))
 	if len(text) > maxLaunchBytes {
 		return "", faas.Errorf(faas.NotAllowed, "env and start of function %q need %d bytes, and a pod takes %d: put what is long into the source or the image",
@@ -38,7 +38,7 @@ func launchText(rev *faas.Revision, start faas.Start, id faas.InvocationID, gate
 	return string(text), nil
 }
 
-// podSandbox is what confines the commands, for people.
+// podSandbox describes to people how a pod confines its commands.
 const podSandbox = "a pod of its own: seccomp, no capabilities, sized volumes"
 
 // Paths in a pod.
@@ -47,9 +47,9 @@ const (
 	workDir    = "/davit/work"   // workspaces, scratch, shared
 	tempDir    = "/tmp"
 	memoryDir  = "/dev/shm"
-	queueDir   = "/dev/mqueue" // POSIX message queues: every container has it
+	queueDir   = "/dev/mqueue" // POSIX message queues; every container has this folder
 )
 
-// maxLaunchBytes is the most that a pod's environment holds in one variable,
-// less its name (MAX_ARG_STRLEN of the kernel).
+// maxLaunchBytes bounds the launch: one variable has at most MAX_ARG_STRLEN bytes in the
+// kernel, its name included.
 const maxLaunchBytes = 128<<10 - 64

@@ -19,7 +19,7 @@ const (
 	LabelFunction   = "davit.dev/function"
 	LabelRevision   = "davit.dev/revision"
 	LabelStart      = "davit.dev/start"      // job, standby or warm
-	LabelInvocation = "davit.dev/invocation" // that it was launched for; not on standby and warm
+	LabelInvocation = "davit.dev/invocation" // only on the start job
 	LabelEgress     = "davit.dev/egress"     // none or internet
 
 	labelName      = "app.kubernetes.io/name"
@@ -36,7 +36,7 @@ const (
 	selector = labelManagedBy + "=" + managedBy + "," + labelComponent + "=" + component
 )
 
-// labelsOf are the labels of a runner's Job and pod.
+// labelsOf returns the labels of a runner's Job and pod.
 func labelsOf(rev *faas.Revision, start faas.Start, id faas.InvocationID) map[string]string {
 	labels := map[string]string{
 		labelName: nameRunner, labelPartOf: partOf, labelComponent: component, labelManagedBy: managedBy,
@@ -56,21 +56,22 @@ func egressOf(spec *faas.FunctionSpec) string {
 	return faas.EgressNone
 }
 
-// identity is what the labels of a Job or pod tell.
+// identity is the content of the labels of a Job or pod.
 type identity struct {
 	ref        faas.RevisionRef
 	start      faas.Start
 	invocation faas.InvocationID
 }
 
-var errForeign = errors.New("it is not labelled as a runner")
+var errNotRunner = errors.New("it is not labelled as a runner")
 
-// identify reads the labels; others may have written them.
+// identify reads the labels of a Job or pod. It returns an error if they are not those of
+// a runner, because other programs may write the labels that the watches select by.
 func identify(o metav1.Object) (identity, error) {
 	labels := o.GetLabels()
 	number, err := strconv.Atoi(labels[LabelRevision])
 	if err != nil || labels[LabelFunction] == "" {
-		return identity{}, fmt.Errorf("identify %s: %w", o.GetName(), errForeign)
+		return identity{}, fmt.Errorf("identify %s: %w", o.GetName(), errNotRunner)
 	}
 	return identity{
 		ref:        faas.RevisionRef{Function: faas.FunctionName(labels[LabelFunction]), Number: faas.RevisionNumber(number)},
@@ -79,29 +80,30 @@ func identify(o metav1.Object) (identity, error) {
 	}, nil
 }
 
-// kept is which standby or warm runners of a revision are meant.
+// kept returns the key of the index byKept.
 func (i identity) kept() string { return keptKey(i.ref, i.start) }
 
 func keptKey(ref faas.RevisionRef, start faas.Start) string {
 	return string(start) + "/" + ref.String()
 }
 
-// callJob is the name of the Job of an invocation: creating it twice makes one.
+// callJob returns the name of an invocation's Job. The name is fixed, so that gateways
+// that launch the same invocation create one Job.
 func callJob(id faas.InvocationID) string { return "call-" + string(id) }
 
-// keptJob is the name of the nth Job of a revision's standby or warm runners: gateways that
-// want the same one make one.
+// keptJob returns the name of the nth Job of a revision's standby or warm runners. The
+// name is fixed, so that gateways that scale alike create the same Jobs.
 func keptJob(ref faas.RevisionRef, start faas.Start, n int) string {
 	return fmt.Sprintf("%s-%s-%d-%d", start, ref.Function, ref.Number, n)
 }
 
-// tokenSecret is the name of the Secret with the token of a revision's runners.
+// tokenSecret returns the name of the Secret with the token of a revision's runners.
 func tokenSecret(ref faas.RevisionRef) string {
 	return fmt.Sprintf("runner-%s-%d", ref.Function, ref.Number)
 }
 
-// valueSecret is the name of the Secret with a user's value, whose own name may
-// hold capitals and underscores.
+// valueSecret returns the name of the Secret with a user's value. It is not the user's
+// name for it, because that may contain capitals and underscores.
 func valueSecret(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	readable := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
@@ -117,7 +119,7 @@ const (
 
 func pointer[T any](v T) *T { return &v }
 
-// jobName is the name of a pod's Job.
+// jobName returns the name of a pod's Job; "": the pod has none.
 func jobName(p *corev1.Pod) string {
 	for _, owner := range p.OwnerReferences {
 		if owner.Kind == "Job" {

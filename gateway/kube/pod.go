@@ -14,24 +14,21 @@ import (
 	"davit/internal/task"
 )
 
-// What an image holds, and where a pod's volumes are.
-const (
-	gpuResource = "nvidia.com/gpu"
-)
+const gpuResource = "nvidia.com/gpu"
 
-// graceSeconds is how long a runner has between SIGTERM and SIGKILL: longer than
-// it gives running commands (park.Terms.Drain).
+// graceSeconds is how long a runner has between SIGTERM and SIGKILL: longer than the time
+// that the runner gives running commands (park.Terms.Drain).
 const graceSeconds = 40
 
-// podOptions are what pods have in common.
+// podOptions are the settings that all pods have in common.
 type podOptions struct {
 	gateways   []string // host:port each, where runners dial in
 	pullPolicy corev1.PullPolicy
 	pullSecret string // of the nodes, for function images; "": none
 }
 
-// podOf is the pod of a runner. What a function's owner sets goes into it here
-// and nowhere else, field by field.
+// podOf returns the pod of a runner. Only podOf copies settings of a function into a pod,
+// field by field.
 func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOptions) (*corev1.PodTemplateSpec, error) {
 	env, err := environment(rev, start, id, o)
 	if err != nil {
@@ -58,7 +55,7 @@ func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOpt
 			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		}},
 	}
-	if !rev.Spec.WritableRoot { // else there is room in the image's own folders, and no volume for the kubelet to wait for
+	if !rev.Spec.WritableRoot { // with a writable root the image's folders serve, and the kubelet mounts nothing
 		spec.Volumes = volumesOf(rev.Spec.Resources)
 		spec.Containers[0].VolumeMounts = []corev1.VolumeMount{
 			{Name: "work", MountPath: workDir}, {Name: "tmp", MountPath: tempDir}, {Name: "memory", MountPath: memoryDir},
@@ -73,8 +70,9 @@ func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOpt
 	return &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(rev, start, id)}, Spec: spec}, nil
 }
 
-// inUserNamespace reports whether root may be in the pod: that of an image, whose
-// user is not known here, or the one that was asked for. It is nobody outside.
+// inUserNamespace reports whether the pod needs a user namespace, because its user may be
+// root: the function asks for root, or for the image's user, which is not known here.
+// Root in a user namespace has no rights on the node.
 func inUserNamespace(spec *faas.FunctionSpec) bool {
 	return spec.RunAs == faas.RunAsRoot || spec.RunAs == faas.RunAsImage
 }
@@ -87,7 +85,7 @@ func podSecurity(spec *faas.FunctionSpec) *corev1.PodSecurityContext {
 		s.RunAsUser, s.RunAsGroup = pointer(int64(0)), pointer(int64(0))
 	default:
 		uid, err := strconv.ParseInt(string(spec.RunAs), 10, 64)
-		if err != nil || uid <= 0 { // Check lets nothing else through
+		if err != nil || uid <= 0 { // cannot be: Check refuses such a function
 			uid, _ = strconv.ParseInt(string(faas.DefaultUID), 10, 64)
 		}
 		s.RunAsNonRoot, s.RunAsUser, s.RunAsGroup = pointer(true), pointer(uid), pointer(uid)
@@ -105,8 +103,8 @@ func containerSecurity(spec *faas.FunctionSpec) *corev1.SecurityContext {
 	}
 }
 
-// resourcesOf are requests and limits at once: what a runner gets does not
-// depend on its neighbours.
+// resourcesOf returns the resources of a runner's container. Requests and limits are
+// equal, so that the share of a runner does not depend on other pods of its node.
 func resourcesOf(rev *faas.Revision) (corev1.ResourceRequirements, error) {
 	r := rev.Spec.Resources
 	if r == nil {
@@ -129,8 +127,9 @@ func resourcesOf(rev *faas.Revision) (corev1.ResourceRequirements, error) {
 
 func bytesOf(n int64) *resource.Quantity { return resource.NewQuantity(n, resource.BinarySI) }
 
-// volumesOf are the places that can be written where the root cannot. Those on disk share the limit of
-// the pod's disk, that in memory counts as the container's memory.
+// volumesOf returns the writable volumes of a pod with a read-only root. The volumes on
+// disk share the limit of the pod's disk; the volume in memory counts as the container's
+// memory.
 func volumesOf(r *faas.Resources) []corev1.Volume {
 	empty := func(name string, medium corev1.StorageMedium, size int64) corev1.Volume {
 		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
@@ -144,7 +143,8 @@ func volumesOf(r *faas.Resources) []corev1.Volume {
 	}
 }
 
-// environment is the launch, with what must not stand in a pod's description by reference.
+// environment returns the variables of the runner's container. The token and users'
+// secrets are references, because they must not be readable in the pod's description.
 func environment(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOptions) ([]corev1.EnvVar, error) {
 	launch, err := launchText(rev, start, id, o.gateways)
 	if err != nil {

@@ -28,7 +28,7 @@ const (
 	anImage      = "registry.example.com/davit/thumbnail@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
-// revision is a complete one, as it is once it is ready.
+// revision returns a revision with all its fields, as it is once it is ready.
 func revision(change func(*faas.FunctionSpec)) *faas.Revision {
 	fs := faas.FunctionSpec{}
 	if change != nil {
@@ -82,7 +82,8 @@ func (e *example) job(t *testing.T) *batchv1.Job {
 	return job
 }
 
-// TestGolden pins what is created, whole. Run with -update after a change, and read the difference.
+// TestGolden compares whole Jobs with golden files. Run it with -update after a change,
+// and read the difference.
 func TestGolden(t *testing.T) {
 	for _, e := range examples() {
 		got, err := yaml.Marshal(e.job(t))
@@ -105,8 +106,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestPodSecurity: whatever a function asks for, its pod is allowed where only
-// restricted ones are.
+// TestPodSecurity checks that the pod of every example is allowed in a namespace that
+// enforces the restricted pod security standard.
 func TestPodSecurity(t *testing.T) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
@@ -127,7 +128,7 @@ func TestPodSecurity(t *testing.T) {
 	}
 }
 
-// TestPromises: what must hold for each pod, said once more without golden files.
+// TestPromises checks the properties that every pod must have, without golden files.
 func TestPromises(t *testing.T) {
 	for _, e := range examples() {
 		spec := e.job(t).Spec.Template.Spec
@@ -173,7 +174,8 @@ func equalJSON(t *testing.T, a, b any) bool {
 	return bytes.Equal(x, y)
 }
 
-// TestLaunchOfPod: the runner reads what the launcher means, also what Kubernetes would replace.
+// TestLaunchOfPod checks that the runner reads the launch that the launcher wrote, also
+// where Kubernetes would replace a part of it.
 func TestLaunchOfPod(t *testing.T) {
 	for _, e := range examples() {
 		env := e.job(t).Spec.Template.Spec.Containers[0].Env

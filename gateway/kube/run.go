@@ -19,16 +19,16 @@ import (
 	"davit/internal/faas"
 )
 
-// New returns a Launcher; Run must run beside it. It does not talk to the cluster yet.
+// New returns a Launcher, which needs Run to run. New sends no request to the cluster.
 func New(o Options) (*Launcher, error) {
 	if o.Namespace == "" || len(o.Gateways) == 0 || o.Token == nil {
 		return nil, errors.New("make the Kubernetes launcher: namespace, gateways or tokens are missing")
 	}
 	l := &Launcher{
 		o: o, log: o.Log,
-		seen: map[types.UID]*sighting{}, launched: map[faas.InvocationID]types.UID{}, created: map[types.UID]fresh{},
-		stopped: map[types.UID]time.Time{}, ended: map[types.UID]time.Time{}, bare: map[types.UID]bareJob{}, undone: map[string]types.UID{}, tokens: map[faas.RevisionRef]bool{},
-		joined: map[faas.RunnerID]bool{}, known: map[faas.RunnerID]remembered{},
+		podStates: map[types.UID]*podState{}, launched: map[faas.InvocationID]types.UID{}, created: map[types.UID]createdJob{},
+		stopped: map[types.UID]time.Time{}, ended: map[types.UID]time.Time{}, podless: map[types.UID]podlessJob{}, toDelete: map[string]types.UID{}, tokens: map[faas.RevisionRef]bool{},
+		joined: map[faas.RunnerID]bool{}, exits: map[faas.RunnerID]knownExit{},
 	}
 	l.complete()
 	return l, l.watchAll()
@@ -53,7 +53,8 @@ func (l *Launcher) complete() {
 	}
 }
 
-// watchAll makes the views of the cluster, one watch each. A watch that breaks is taken up again.
+// watchAll makes the views of Jobs, pods and events, with one watch each. The informer
+// starts a broken watch again.
 func (l *Launcher) watchAll() error {
 	ns, c := l.o.Namespace, l.o.Clients
 	jobs := func(o *metav1.ListOptions) { o.LabelSelector = selector }
@@ -70,19 +71,20 @@ func (l *Launcher) watchAll() error {
 		changed func(any)
 		gone    func(any)
 	}{
-		{l.jobs, slimJob, func(o any) { l.jobSeen(o.(*batchv1.Job)) }, func(o any) { l.jobGone(o.(*batchv1.Job)) }},
-		{l.podView, slimPod, func(o any) { l.podSeen(o.(*corev1.Pod)) }, func(o any) { l.podGone(o.(*corev1.Pod)) }},
-		{l.events, nil, func(o any) { l.refused(o.(*corev1.Event)) }, func(any) {}},
+		{l.jobs, slimJob, func(o any) { l.onJob(o.(*batchv1.Job)) }, func(o any) { l.onJobDeleted(o.(*batchv1.Job)) }},
+		{l.podView, slimPod, func(o any) { l.onPod(o.(*corev1.Pod)) }, func(o any) { l.onPodDeleted(o.(*corev1.Pod)) }},
+		{l.events, nil, func(o any) { l.onFailedCreate(o.(*corev1.Event)) }, func(any) {}},
 	} {
-		if err := follow(view.of, view.slim, view.changed, view.gone); err != nil {
+		if err := addHandlers(view.of, view.slim, view.changed, view.gone); err != nil {
 			return fmt.Errorf("watch the cluster: %w", err)
 		}
 	}
 	return nil
 }
 
-// Run watches the cluster until ctx ends, and reports the end of each pod to exited, once, in no order; exited must not block
-// long. It sweeps what wanted does not want; nil: nothing is swept. Runners go on; the next gateway sees them.
+// Run watches the cluster until ctx ends. It calls exited once for the end of each pod, in
+// no order; exited must not block long. Run deletes the Jobs that wanted does not need; if
+// wanted is nil, it sweeps nothing. Runners go on when Run returns.
 func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wanted) error {
 	l.exited, l.wanted = exited, wanted
 	ctx = klog.NewContext(ctx, logr.FromSlogHandler(l.log.Handler()))
@@ -93,7 +95,7 @@ func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wante
 	if wanted != nil {
 		work.Go(func() { l.runSweep(ctx) })
 	}
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -101,7 +103,7 @@ func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wante
 			work.Wait()
 			return nil
 		case <-tick.C:
-			l.look(ctx)
+			l.checkPeriodically(ctx)
 		}
 	}
 }

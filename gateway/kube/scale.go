@@ -16,9 +16,9 @@ const (
 	createAtOnce = 16 // Jobs
 )
 
-// Scale creates Jobs of standby or warm runners of a revision until n are there. It
-// never ends one: to scale down, runners are drained through the hub, and end for good. Gateways that do the
-// same at the same time create the same.
+// Scale creates Jobs of standby or warm runners of a revision until n are running. It
+// never ends a runner: to scale down, drain runners through the hub. Gateways that call
+// Scale alike at the same time create the same Jobs.
 func (l *Launcher) Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error {
 	err := l.scale(ctx, rev, start, n)
 	return refusal(fmt.Sprintf("no %s runner of %s could be started", start, rev.Ref()), err)
@@ -54,8 +54,8 @@ func (l *Launcher) scale(ctx context.Context, rev *faas.Revision, start faas.Sta
 	return group.Wait()
 }
 
-// missing returns the names of the Jobs that are to be created so that n are there:
-// the lowest that are free, so that gateways choose the same.
+// missing returns the names of the Jobs to create so that n are running: the lowest free
+// numbers, so that all gateways choose the same names.
 func (l *Launcher) missing(ref faas.RevisionRef, start faas.Start, n int) []string {
 	taken, running := map[string]bool{}, 0
 	for _, job := range l.jobsOf(keptKey(ref, start)) {
@@ -85,12 +85,12 @@ func (l *Launcher) Running(ref faas.RevisionRef, start faas.Start) int {
 	return n
 }
 
-// Counts reports whether Running counts a runner that has dialled in: all of them,
-// whichever gateway had them started.
+// Counts reports true: Running counts every runner that dials in, whichever gateway
+// started it.
 func (l *Launcher) Counts(faas.RunnerID) bool { return true }
 
-// End has the Job of a standby or warm runner deleted as soon as that can be done,
-// whatever the runner does.
+// End marks the Job of a standby or warm runner for deletion, even if the runner is busy;
+// Run deletes the Job.
 func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
 	o, there, err := l.podView.GetStore().GetByKey(l.o.Namespace + "/" + string(runner))
 	if err != nil || !there {
@@ -98,18 +98,19 @@ func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
 	}
 	p := o.(*corev1.Pod)
 	if who, err := identify(p); err == nil && who.start != faas.StartJob {
-		l.discard(jobName(p), jobOfPod(p))
+		l.deleteLater(jobName(p), jobOfPod(p))
 	}
 	return nil
 }
 
-// Retire ends the standby and warm runners of a revision that have not dialled in
-// here yet, as soon as that can be done; the others are drained through the hub.
+// Retire marks the Jobs of a revision's standby and warm runners for deletion, unless the
+// runner has dialled in at this gateway; Run deletes the Jobs. The hub drains runners that
+// have dialled in.
 func (l *Launcher) Retire(ref faas.RevisionRef) {
 	for _, start := range []faas.Start{faas.StartStandby, faas.StartWarm} {
 		for _, job := range l.jobsOf(keptKey(ref, start)) {
 			if !l.isDone(job) && !l.hasJoined(job.UID) {
-				l.discard(job.Name, job.UID)
+				l.deleteLater(job.Name, job.UID)
 			}
 		}
 	}

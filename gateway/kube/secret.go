@@ -14,10 +14,10 @@ import (
 	"davit/internal/faas"
 )
 
-// Secrets are written and removed here, and never read: what is in them is known
-// elsewhere, and a gateway needs no right to see what else a namespace holds.
+// This package writes and deletes Secrets and never reads them, so that a gateway needs no
+// right to read the other Secrets of the namespace.
 
-// ensureToken writes the Secret that a revision's pods take their token from, once a process.
+// ensureToken writes the Secret with the token of a revision's runners, once in a process.
 func (l *Launcher) ensureToken(ctx context.Context, ref faas.RevisionRef) error {
 	l.mu.Lock()
 	written := l.tokens[ref]
@@ -38,9 +38,9 @@ func (l *Launcher) ensureToken(ctx context.Context, ref faas.RevisionRef) error 
 	return nil
 }
 
-// Forget removes what the cluster holds for a revision that is deleted: the Secret
-// of its token, and the Jobs that are done, which nobody will ask about. While it has
-// runners, that is done later, by the sweep.
+// Forget deletes the objects of a deleted revision: the Secret of its token, and its Jobs.
+// While a Job of the revision is not done, Forget deletes nothing, and the sweep calls it
+// again later.
 func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
 	l.mu.Lock()
 	l.tokens[ref] = true
@@ -52,7 +52,7 @@ func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
 	delete(l.tokens, ref)
 	l.mu.Unlock()
 	for _, job := range l.jobsOfRevision(ref) {
-		l.discard(job.Name, job.UID)
+		l.deleteLater(job.Name, job.UID)
 	}
 	if err := remove(ctx, l.secrets(), tokenSecret(ref)); err != nil {
 		return refusal(fmt.Sprintf("the token of %s is not removed", ref), err)
@@ -77,19 +77,19 @@ func (l *Launcher) jobsOfRevision(ref faas.RevisionRef) (found []*batchv1.Job) {
 
 func (l *Launcher) secrets() typedv1.SecretInterface { return l.o.Clients.Core.Secrets(l.o.Namespace) }
 
-// PutValue writes the Secret that pods take a user's secret from; runners that start
-// after it get the new value.
+// PutValue writes the Secret with the value of a user's secret. Runners that start later
+// get the new value.
 func (l *Launcher) PutValue(ctx context.Context, name, value string) error {
 	labels := map[string]string{labelPartOf: partOf, labelManagedBy: managedBy, labelComponent: "value"}
 	return refusal(fmt.Sprintf("secret %q is not kept", name), write(ctx, l.secrets(), valueSecret(name), labels, valueKey, value))
 }
 
-// RemoveValue removes it. Removing what is not there is no error.
+// RemoveValue deletes the Secret of a user's secret. A missing Secret is no error.
 func (l *Launcher) RemoveValue(ctx context.Context, name string) error {
 	return refusal(fmt.Sprintf("secret %q is not removed", name), remove(ctx, l.secrets(), valueSecret(name)))
 }
 
-// write creates a Secret, or replaces all of it.
+// write creates a Secret, or replaces all of its content.
 func write(ctx context.Context, secrets typedv1.SecretInterface, name string, labels map[string]string, key, value string) error {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},

@@ -18,7 +18,7 @@ import (
 	"davit/internal/faas"
 )
 
-// The functions of the suite are named after what becomes of their runners.
+// The functions of the suite are named after the end of their runners.
 const (
 	kindRuns        = "runs"
 	kindEnds        = "ends"
@@ -33,13 +33,13 @@ const (
 
 const testNamespace = "davit-kube-test"
 
-// world is a cluster that the suite runs on: client-go's fake one, or a real one.
+// world is a cluster that the suite runs on: client-go's fake cluster, or a real one.
 type world struct {
 	clients   *Clients
 	namespace string
-	within    time.Duration // what may take how long here
+	within    time.Duration // how long an operation of the cluster may take
 	now       func() time.Time
-	// revision is ready, and becomes what its function is called after.
+	// revision returns a ready revision whose runners end as kind says.
 	revision func(kind string) *faas.Revision
 }
 
@@ -79,7 +79,7 @@ func suite(t *testing.T, begin func(*testing.T) *world) {
 	}
 }
 
-// gateway is one with a Launcher that runs.
+// gateway is a gateway whose Launcher runs.
 type gateway struct {
 	*Launcher
 
@@ -94,7 +94,7 @@ func (w *world) gateway(t *testing.T, change func(*Options)) *gateway {
 	return w.gatewayThat(t, nil, change)
 }
 
-// gatewayThat is gateway, with what it wants.
+// gatewayThat starts a gateway that sweeps by wants.
 func (w *world) gatewayThat(t *testing.T, wants Wanted, change func(*Options)) *gateway {
 	t.Helper()
 	g := &gateway{wants: wants}
@@ -130,7 +130,7 @@ func (w *world) gatewayThat(t *testing.T, wants Wanted, change func(*Options)) *
 	return g
 }
 
-// logged writes a log to a test that may have ended.
+// logged writes a log to a test, and discards it once the test has ended.
 type logged struct{ t *testing.T }
 
 func (l logged) Write(p []byte) (int, error) {
@@ -156,7 +156,7 @@ func (w *world) until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// exit waits for the exit of a runner of a function.
+// exit waits for the exit of a runner of the function that kind names.
 func (w *world) exit(t *testing.T, g *gateway, kind string) (exit faas.Exit) {
 	t.Helper()
 	w.until(t, "the exit of "+kind, func() bool {
@@ -181,7 +181,7 @@ func (w *world) jobs(t *testing.T) []batchv1.Job {
 	return list.Items
 }
 
-// pods returns those that are not over.
+// pods returns the pods that are not over.
 func (w *world) pods(t *testing.T) []corev1.Pod {
 	t.Helper()
 	list, err := w.clients.Core.Pods(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
@@ -191,7 +191,7 @@ func (w *world) pods(t *testing.T) []corev1.Pod {
 	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return isOver(&p) || p.DeletionTimestamp != nil })
 }
 
-// running waits for so many pods that run.
+// running waits until n pods run, and returns them.
 func (w *world) running(t *testing.T, n int) (pods []corev1.Pod) {
 	t.Helper()
 	w.until(t, "pods that run", func() bool {
@@ -219,7 +219,8 @@ func must(t *testing.T, err error) {
 
 const usualTimeout = time.Minute
 
-// testLaunch: launching an invocation twice, here or elsewhere, starts one runner.
+// testLaunch checks that launching an invocation twice, on one gateway or two, starts one
+// runner.
 func testLaunch(t *testing.T, w *world) {
 	g, other := w.gateway(t, nil), w.gateway(t, nil)
 	rev, id := w.revision(kindRuns), newID(t)
@@ -235,7 +236,8 @@ func testLaunch(t *testing.T, w *world) {
 	}
 }
 
-// testStop: what is stopped is gone, is not its invocation's any more, and can be launched anew at once.
+// testStop checks that a stopped runner ends, that its exit names no invocation, and that
+// the invocation can be launched again at once.
 func testStop(t *testing.T, w *world) {
 	g := w.gateway(t, nil)
 	rev, id := w.revision(kindRuns), newID(t)
@@ -256,7 +258,8 @@ func testStop(t *testing.T, w *world) {
 	w.until(t, "no Job", func() bool { return len(w.jobs(t)) == 0 })
 }
 
-// testEndings: each way to end has its reason, and one that never starts does not stay.
+// testEndings checks the reason of each kind of end, and that the Job of a pod that never
+// starts is deleted.
 func testEndings(t *testing.T, w *world) {
 	g := w.gateway(t, nil)
 	for kind, want := range map[string]faas.Reason{
@@ -298,7 +301,7 @@ func testEndings(t *testing.T, w *world) {
 	}
 }
 
-// testDeletedByHand: whoever deletes a Job or a pod makes a runner that is lost.
+// testDeletedByHand checks that a runner whose Job or pod is deleted is reported as lost.
 func testDeletedByHand(t *testing.T, w *world) {
 	g := w.gateway(t, nil)
 	rev := w.revision(kindRuns)
@@ -322,7 +325,8 @@ func testDeletedByHand(t *testing.T, w *world) {
 	}
 }
 
-// testScale: gateways that want the same make the same, and what ended is replaced.
+// testScale checks that gateways that scale alike create the same Jobs, and that a runner
+// that ended is replaced.
 func testScale(t *testing.T, w *world) {
 	g, other := w.gateway(t, nil), w.gateway(t, nil)
 	for _, start := range []faas.Start{faas.StartStandby, faas.StartWarm} {
@@ -354,7 +358,7 @@ func testScale(t *testing.T, w *world) {
 	}
 }
 
-// testRetire: runners that have dialled in are left to the hub.
+// testRetire checks that Retire does not end runners that have dialled in.
 func testRetire(t *testing.T, w *world) {
 	g := w.gateway(t, nil)
 	rev := w.revision(kindRuns)
@@ -374,7 +378,8 @@ func testRetire(t *testing.T, w *world) {
 	}
 }
 
-// testRestart: a gateway that starts sees what runs, and hears how it ends.
+// testRestart checks that a gateway that starts counts the running runners, and reports
+// their ends.
 func testRestart(t *testing.T, w *world) {
 	first := w.gateway(t, nil)
 	rev, id := w.revision(kindRuns), newID(t)

@@ -12,7 +12,8 @@ import (
 
 const (
 	sweepEvery = time.Minute
-	// sweepAfter is how long a Job is left alone: whoever created it may not have noted it yet.
+	// sweepAfter is the least age of a Job that the sweep deletes, because the gateway that
+	// created the Job may not have recorded its invocation yet.
 	sweepAfter = 2 * time.Minute
 )
 
@@ -33,15 +34,15 @@ func (l *Launcher) runSweep(ctx context.Context) {
 	}
 }
 
-// sweepIfLeading leaves sweeping to the gateway that leads.
+// sweepIfLeading sweeps Jobs if this gateway leads the fleet.
 func (l *Launcher) sweepIfLeading(ctx context.Context) {
 	if l.wanted.Leads() {
 		l.sweep(ctx)
 	}
 }
 
-// sweepTokens removes the Secrets that this gateway wrote, or was to remove, of
-// revisions that are deleted and have no runner any more.
+// sweepTokens calls Forget for each deleted revision whose token this gateway wrote, or
+// that Forget could not delete before because it had runners.
 func (l *Launcher) sweepTokens(ctx context.Context) {
 	l.mu.Lock()
 	refs := slices.Collect(maps.Keys(l.tokens))
@@ -52,13 +53,13 @@ func (l *Launcher) sweepTokens(ctx context.Context) {
 			err = l.Forget(ctx, ref)
 		}
 		if err != nil {
-			l.log.Warn("remove the token of a revision that is deleted; again later", "revision", ref.String(), "error", err)
+			l.log.Warn("cannot remove the token of a deleted revision; will try again", "revision", ref.String(), "error", err)
 			return
 		}
 	}
 }
 
-// sweep looks at each Job that is not done.
+// sweep marks the orphaned Jobs for deletion.
 func (l *Launcher) sweep(ctx context.Context) {
 	for _, o := range l.jobs.GetStore().List() {
 		job := o.(*batchv1.Job)
@@ -72,21 +73,21 @@ func (l *Launcher) sweep(ctx context.Context) {
 		if err != nil {
 			continue
 		}
-		useless, err := l.useless(ctx, job, who)
+		useless, err := l.isUnneeded(ctx, job, who)
 		if err != nil {
-			l.log.Warn("look for runners that nobody needs; again later", "error", err)
+			l.log.Warn("cannot find orphaned Jobs; will try again", "error", err)
 			return
 		}
 		if useless {
-			l.log.Info("a runner that nobody needs is ended", "job", job.Name)
-			l.discard(job.Name, job.UID)
+			l.log.Info("deleting an orphaned Job", "job", job.Name)
+			l.deleteLater(job.Name, job.UID)
 		}
 	}
 }
 
-// useless reports whether nobody needs a Job's runner. A standby or warm one that
-// runs is the scaler's: it may be busy, and is drained.
-func (l *Launcher) useless(ctx context.Context, job *batchv1.Job, who identity) (bool, error) {
+// isUnneeded reports whether no invocation or revision needs a Job's runner. A standby or
+// warm runner whose pod runs is never unneeded: it may be busy, and the fleet drains it.
+func (l *Launcher) isUnneeded(ctx context.Context, job *batchv1.Job, who identity) (bool, error) {
 	if who.invocation != "" {
 		wanted, err := l.wanted.WantsRunner(ctx, who.invocation)
 		return !wanted && err == nil, err

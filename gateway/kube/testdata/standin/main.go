@@ -1,4 +1,5 @@
-// Command standin is in the place of a runner in the tests of package kube: it does what the function is called after.
+// Command standin replaces the runner in the tests of package kube: it ends as the name of
+// the function says.
 package main
 
 import (

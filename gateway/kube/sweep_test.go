@@ -11,11 +11,11 @@ import (
 	"davit/internal/faas"
 )
 
-// known are the invocations and revisions that are of use.
+// known is a Wanted that needs one invocation and one revision.
 type known struct {
 	invocation faas.InvocationID
 	revision   faas.RevisionRef
-	leads      bool // the gateway that asks
+	leads      bool // whether the gateway leads the fleet
 }
 
 func (k known) WantsRunner(_ context.Context, id faas.InvocationID) (bool, error) {
@@ -28,7 +28,8 @@ func (k known) HasRevision(_ context.Context, ref faas.RevisionRef) (bool, error
 	return ref == k.revision, nil
 }
 
-// testSweep: what nobody needs is removed, by the gateway that leads, and nothing else.
+// testSweep checks that the leader, and no other gateway, deletes the orphaned Jobs and
+// no other Jobs.
 func testSweep(t *testing.T, w *world) {
 	id, rev, gone := newID(t), w.revision(kindRuns), w.revision(kindHuge)
 	g := w.gateway(t, func(o *Options) { o.Unschedulable = time.Hour })
@@ -43,7 +44,7 @@ func testSweep(t *testing.T, w *world) {
 	follower := w.gatewayThat(t, known{id, rev.Ref(), false}, late)
 	w.until(t, "the Jobs in view", func() bool { return len(follower.jobs.GetStore().List()) == 4 })
 	follower.sweepIfLeading(t.Context())
-	follower.runUndone(t.Context())
+	follower.deletePending(t.Context())
 	if n := len(w.jobs(t)); n != 4 {
 		t.Errorf("a gateway that does not lead left %d Jobs of 4", n)
 	}
@@ -58,7 +59,8 @@ func testSweep(t *testing.T, w *world) {
 	}
 }
 
-// testSecrets: a revision's token and users' values are written, replaced and removed.
+// testSecrets checks that the Secrets of tokens and of users' values are written, replaced
+// and deleted.
 func testSecrets(t *testing.T, w *world) {
 	g, restarted := w.gateway(t, nil), w.gateway(t, func(o *Options) { o.Token = func(faas.RevisionRef) string { return "another" } })
 	rev := w.revision(kindRuns)
@@ -93,7 +95,7 @@ func testSecrets(t *testing.T, w *world) {
 	}
 }
 
-// testForget: of a revision that is deleted the finished Jobs go, and not before all are finished.
+// testForget checks that Forget deletes the Jobs of a revision once all of them are done.
 func testForget(t *testing.T, w *world) {
 	g, other := w.gateway(t, nil), w.gateway(t, nil)
 	rev, id := w.revision(kindRuns), newID(t)
@@ -103,7 +105,7 @@ func testForget(t *testing.T, w *world) {
 	must(t, g.Launch(t.Context(), rev, id, usualTimeout))
 	w.running(t, 1)
 	must(t, g.Forget(t.Context(), rev.Ref()))
-	g.look(t.Context())
+	g.checkPeriodically(t.Context())
 	if n := len(w.jobs(t)); n != 2 {
 		t.Errorf("while one runs, %d Jobs are left", n)
 	}

@@ -14,8 +14,8 @@ import (
 	"davit/internal/faas"
 )
 
-// still is a Launcher that nobody runs: tests say what its watches tell.
-func still(t *testing.T, now *time.Time) (l *Launcher, exits *[]faas.Exit) {
+// idleLauncher returns a Launcher without Run: tests call the handlers of its watches.
+func idleLauncher(t *testing.T, now *time.Time) (l *Launcher, exits *[]faas.Exit) {
 	t.Helper()
 	exits = &[]faas.Exit{}
 	l, err := New(Options{
@@ -36,74 +36,77 @@ func labelled(name string, change func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
-// TestRoom: a pod waits for others to make room as long as they do.
-func TestRoom(t *testing.T) {
+// TestUnschedulable checks that the time limit of an unschedulable pod starts anew when
+// another pod ends.
+func TestUnschedulable(t *testing.T) {
 	now := time.Now()
-	l, exits := still(t, &now)
+	l, exits := idleLauncher(t, &now)
 	waiting := labelled("waiting", func(p *corev1.Pod) {
 		p.Spec.NodeName, p.Status.Phase = "", corev1.PodPending
 		p.Status.Conditions = []corev1.PodCondition{{
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "1 No preemption victims found",
 		}}
 	})
-	l.podSeen(waiting)
+	l.onPod(waiting)
 	for i := range 3 {
 		now = now.Add(40 * time.Second)
 		other := labelled(fmt.Sprint("other-", i), ended(0, "Completed", ""))
 		terminated(other).FinishedAt = metav1.NewTime(now)
 		other.Labels = labelsOf(revision(nil), faas.StartStandby, "")
-		l.podSeen(other)
+		l.onPod(other)
 		now = now.Add(40 * time.Second)
-		l.podSeen(waiting)
+		l.onPod(waiting)
 	}
 	if n := len(*exits); n != 3 {
 		t.Fatalf("%d exits, want those of the three others: %+v", n, *exits)
 	}
 	now = now.Add(10 * time.Second)
-	l.podSeen(waiting)
-	l.podSeen(waiting)
+	l.onPod(waiting)
+	l.onPod(waiting)
 	if n := len(*exits); n != 4 || (*exits)[3].Reason != faas.ReasonUnschedulable {
 		t.Fatalf("%d exits: %+v", n, *exits)
 	}
 }
 
-// TestOldNews: what was over long before this gateway is not told, and can be asked for.
-func TestOldNews(t *testing.T) {
+// TestOldExit checks that an end from long before this gateway started is not reported,
+// and that Explain returns it.
+func TestOldExit(t *testing.T) {
 	now := time.Now()
-	l, exits := still(t, &now)
+	l, exits := idleLauncher(t, &now)
 	old := labelled("old", ended(137, "OOMKilled", ""))
-	old.Status.ContainerStatuses[0].State.Terminated.FinishedAt = metav1.NewTime(now.Add(-2 * newsFor))
-	l.podSeen(old)
+	old.Status.ContainerStatuses[0].State.Terminated.FinishedAt = metav1.NewTime(now.Add(-2 * reportWithin))
+	l.onPod(old)
 	if reason, _, known := l.Explain("old"); len(*exits) > 0 || !known || reason != faas.ReasonOutOfMemory {
 		t.Errorf("exits %+v; explained %q, %v", *exits, reason, known)
 	}
-	now = now.Add(rememberFor + time.Second)
-	l.forgetOld()
+	now = now.Add(keepExitsFor + time.Second)
+	l.removeExpired()
 	if _, _, known := l.Explain("old"); known {
 		t.Error("it is remembered for ever")
 	}
 }
 
-// TestBareJob: a Job that is deleted before it has a pod is lost, once that is sure.
-func TestBareJob(t *testing.T) {
+// TestPodlessJob checks that a Job deleted before it has a pod is reported as lost, after
+// podWait.
+func TestPodlessJob(t *testing.T) {
 	now := time.Now()
-	l, exits := still(t, &now)
+	l, exits := idleLauncher(t, &now)
 	rev := revision(nil)
 	job, err := l.jobOf(callJob(anInvocation), rev, faas.StartJob, anInvocation, time.Minute)
 	must(t, err)
 	done := job.DeepCopy()
 	done.UID, done.Status.Conditions = "uid-of-another", []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
-	l.jobGone(done) // its time after its end was over
+	l.onJobDeleted(done) // the Job had ended before, and its TTL was over
 	job.UID = "uid-of-job"
-	l.noteLaunched(anInvocation, job.UID)
-	l.jobGone(job)
-	l.lookAtBare()
+	l.setLaunched(anInvocation, job.UID)
+	l.onJobDeleted(job)
+	l.reportPodless()
 	if len(*exits) > 0 {
-		t.Fatalf("told at once: %+v", *exits)
+		t.Fatalf("reported at once: %+v", *exits)
 	}
-	now = now.Add(bareFor)
-	l.lookAtBare()
-	l.lookAtBare()
+	now = now.Add(podWait)
+	l.reportPodless()
+	l.reportPodless()
 	if len(*exits) != 1 || (*exits)[0].Reason != faas.ReasonRunnerLost || (*exits)[0].Invocation != anInvocation || !strings.Contains((*exits)[0].Detail, "Job") {
 		t.Fatalf("%+v", *exits)
 	}
