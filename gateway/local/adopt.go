@@ -13,9 +13,9 @@ import (
 
 const lockFile = "lock"
 
-// prepare makes the folders, locks this launcher's own one, and takes over
-// those whose gateway is gone. A gateway holds the lock of its folder as long
-// as it lives, however it ends; another one's live folder is left alone.
+// prepare makes the folders, locks this launcher's own folder, and takes over the folders
+// of gateways that have ended. A gateway keeps the lock of its folder until its process
+// ends; prepare leaves locked folders alone.
 func (l *Launcher) prepare() error {
 	root, err := makeRoot(l.o.Dir, l.asRoot)
 	if err != nil {
@@ -36,7 +36,7 @@ func (l *Launcher) prepare() error {
 	}
 	l.locks = append(l.locks, own)
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("become the reaper of what runners leave behind: %w", err)
+		return fmt.Errorf("become the reaper of orphaned processes: %w", err)
 	}
 	alone, err := l.takeOver(filepath.Dir(l.layout.run))
 	if err != nil {
@@ -46,7 +46,7 @@ func (l *Launcher) prepare() error {
 	return err
 }
 
-// lock opens and locks a file; closing it, or the end of the process, gives it back.
+// lock opens and locks a file. Closing the file, or the end of the process, unlocks it.
 func lock(path string, how int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // below the launcher's own folder
 	if err != nil {
@@ -58,7 +58,8 @@ func lock(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// takeOver goes through the folders of other gateways. It reports whether none of them lives.
+// takeOver takes over the folders of gateways that have ended. It reports whether no other
+// gateway lives.
 func (l *Launcher) takeOver(run string) (alone bool, err error) {
 	folders, err := os.ReadDir(run)
 	if err != nil {
@@ -84,11 +85,12 @@ func (l *Launcher) takeOver(run string) (alone bool, err error) {
 	return alone, nil
 }
 
-// takeOverFolder tracks the live runners of a gateway that is gone and removes the rest.
+// takeOverFolder tracks the live runners of a gateway that has ended, and removes the
+// other directories of its folder.
 func (l *Launcher) takeOverFolder(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		l.log.Warn("cannot read what an earlier gateway left", "dir", dir, "error", err)
+		l.log.Warn("cannot read the folder of an earlier gateway", "dir", dir, "error", err)
 		return
 	}
 	for _, e := range entries {
@@ -98,7 +100,7 @@ func (l *Launcher) takeOverFolder(dir string) {
 		p := &process{dir: filepath.Join(dir, e.Name()), begun: make(chan struct{}), joined: true}
 		close(p.begun)
 		p.record, err = readRecord(p.dir + recordSuffix)
-		if err != nil { // killed before it told the runner anything
+		if err != nil { // the gateway was killed before it sent the runner its launch
 			clean(p, l.log)
 			continue
 		}
@@ -107,7 +109,7 @@ func (l *Launcher) takeOverFolder(dir string) {
 	l.removeRecords(dir, entries)
 }
 
-// removeRecords removes records whose directory is gone already.
+// removeRecords removes the records whose directory is gone.
 func (l *Launcher) removeRecords(dir string, entries []os.DirEntry) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
@@ -120,13 +122,13 @@ func (l *Launcher) removeRecords(dir string, entries []os.DirEntry) {
 }
 
 func (l *Launcher) takeOverRunner(p *process) {
-	body, err := openForeign(&p.record)
+	body, err := openEarlier(&p.record)
 	if err != nil {
-		l.killLeftBehind(p)
+		l.killOrphans(p)
 		clean(p, l.log)
 		return
 	}
-	p.body = body
+	p.handle = body
 	p.pid.Store(int64(p.record.PID))
 	l.log.Info("took over a runner of an earlier gateway", "runner", string(p.record.Runner), "pid", p.record.PID)
 	l.mu.Lock()
@@ -142,16 +144,17 @@ func (l *Launcher) takeOverRunner(p *process) {
 	}()
 }
 
-// foreign is a runner that an earlier gateway started.
-type foreign struct {
+// earlierProcess is a runner process that an earlier gateway started.
+type earlierProcess struct {
 	pid int
-	fd  int // of the process, so that no other one is meant
+	fd  int // pidfd, because the kernel may give the pid to another process
 }
 
 var errProcessGone = errors.New("the process is gone")
 
-// openForeign finds the very process that was noted.
-func openForeign(r *record) (*foreign, error) {
+// openEarlier opens the process of a record. It returns an error if the process is gone,
+// even if another process has its pid.
+func openEarlier(r *processRecord) (*earlierProcess, error) {
 	if r.PID <= 0 {
 		return nil, errProcessGone
 	}
@@ -159,24 +162,24 @@ func openForeign(r *record) (*foreign, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !r.alive(bootID()) { // looked at after the open: now the descriptor and the record mean the same
+	if !r.alive(bootID()) { // after the open, so that descriptor and record are the same process
 		_ = unix.Close(fd)
 		return nil, errProcessGone
 	}
-	return &foreign{pid: r.PID, fd: fd}, nil
+	return &earlierProcess{pid: r.PID, fd: fd}, nil
 }
 
-func (f *foreign) Signal(sig syscall.Signal) error {
+func (f *earlierProcess) Signal(sig syscall.Signal) error {
 	return unix.PidfdSendSignal(f.fd, sig, nil, 0)
 }
 
-func (f *foreign) Wait() ending {
+func (f *earlierProcess) Wait() ending {
 	for {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}}, -1) //nolint:gosec // a descriptor fits
 		if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
-	_, _ = unix.Wait4(f.pid, nil, unix.WNOHANG, nil) // it may have become our child
+	_, _ = unix.Wait4(f.pid, nil, unix.WNOHANG, nil) // this process may be its reaper
 	return ending{text: "a runner of an earlier gateway ended, its exit status is not known", code: -1}
 }

@@ -12,7 +12,7 @@ import (
 	"davit/internal/faas"
 )
 
-// killedGateway starts runners in a process of its own, which is then killed.
+// killedGateway starts runners in a gateway process of its own, and kills that process.
 func killedGateway(t *testing.T, dir, runner, addr string) {
 	t.Helper()
 	killedGatewayOf(t, os.Getuid(), dir, runner, addr)
@@ -50,7 +50,7 @@ func TestRunnersOfAKilledGatewayAreTakenOver(t *testing.T) {
 	if err := os.MkdirAll(dead, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	gone := record{Runner: "local-job-x", PID: os.Getpid(), StartTime: 1, Boot: bootID()} // a pid that is another's now
+	gone := processRecord{Runner: "local-job-x", PID: os.Getpid(), StartTime: 1, Boot: bootID()} // a pid that is another's now
 	if err := gone.write(dead + recordSuffix); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,8 @@ func TestRunnersOfAKilledGatewayAreTakenOver(t *testing.T) {
 	}
 }
 
-// A gateway that is not root runs them as itself; whoever comes next takes them over all the same.
+// A gateway that is not root runs runners as its own user; the next gateway takes them
+// over, even as another user.
 func TestAGatewayThatIsNotRoot(t *testing.T) {
 	const uid = 12345
 	dir := filepath.Join(openDir(t), "own")

@@ -17,9 +17,9 @@ import (
 	"davit/internal/faas"
 )
 
-// Build unpacks a revision's source, where runners can read and not write it,
-// and returns "sha256:" and its checksum as the image. The log says what was
-// unpacked. It may be repeated.
+// Build unpacks a revision's source where runners can read but not write it, and returns
+// "sha256:" and the source's checksum as the image. It writes a summary to log. Building
+// the same source again is no error.
 func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
 	if source == nil {
 		return faas.Built{}, faas.Errorf(faas.BuildFailed, "running an image needs a cluster; this installation runs functions as local processes")
@@ -31,18 +31,19 @@ func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Read
 	return faas.Built{Image: imagePrefix + sum}, nil
 }
 
-// unpack fills a folder beside the others and gives it its name when it is whole.
+// unpack unpacks a source into a temporary folder, and renames the folder to the checksum
+// of the source.
 func (l *Launcher) unpack(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (sum string, err error) {
 	fresh := l.sources.dir(freshPrefix + uuid.NewString())
 	held, err := archive.Unpack(ctx, source, fresh, l.o.Limits)
 	if err != nil {
-		return "", fault(err)
+		return "", asBuildFailure(err)
 	}
 	defer func() { err = errors.Join(err, removeAll(fresh)) }() // nothing is there after the rename
 	if rev.SourceSum != "" && rev.SourceSum != held.SHA256 {
 		return "", faas.Errorf(faas.BuildFailed, "the stored source is not what was uploaded: its checksum is %s instead of %s", held.SHA256, rev.SourceSum)
 	}
-	tell(log, held)
+	logSummary(log, held)
 	l.sources.has(held.SHA256)
 	if err := os.Rename(fresh, l.sources.dir(held.SHA256)); err != nil && !errors.Is(err, fs.ErrExist) { // the same source of another revision
 		return "", err
@@ -50,8 +51,8 @@ func (l *Launcher) unpack(ctx context.Context, rev *faas.Revision, source io.Rea
 	return held.SHA256, nil
 }
 
-// fault makes a refused archive a failed build.
-func fault(err error) error {
+// asBuildFailure makes a refused archive a failed build.
+func asBuildFailure(err error) error {
 	var refusal *archive.Refusal
 	if errors.As(err, &refusal) {
 		return &faas.Error{Kind: faas.BuildFailed, Detail: refusal.Error(), Err: err}
@@ -59,13 +60,13 @@ func fault(err error) error {
 	return err
 }
 
-// tell says in the log what was unpacked.
-func tell(log io.Writer, s archive.Summary) {
+// logSummary says in the log what was unpacked.
+func logSummary(log io.Writer, s archive.Summary) {
 	_, _ = fmt.Fprintf(log, "unpacked %d bytes: %d files, %d folders, %d links, together %d bytes\n",
 		s.PackedBytes, s.Files, s.Dirs, s.Links, s.UnpackedBytes)
 	top := s.Top
-	if more := len(top) - mostTopNames; more > 0 {
-		top = append(slices.Clone(top[:mostTopNames]), fmt.Sprintf("and %d more", more))
+	if more := len(top) - maxTopNames; more > 0 {
+		top = append(slices.Clone(top[:maxTopNames]), fmt.Sprintf("and %d more", more))
 	}
 	_, _ = fmt.Fprintf(log, "at the top: %s\n", strings.Join(top, ", "))
 	if s.Dropped > 0 {
@@ -73,8 +74,7 @@ func tell(log io.Writer, s archive.Summary) {
 	}
 }
 
-// Prepare sees to it that a revision's source is unpacked here. It is quick when
-// it is; else the source comes from the store.
+// Prepare unpacks a revision's source from the store, unless it is unpacked here already.
 func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
 	sum := rev.SourceSum
 	if sum == "" {
@@ -107,9 +107,9 @@ func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
 	return f.err
 }
 
-// fill unpacks a source from the store again.
+// fill unpacks a source from the store.
 func (l *Launcher) fill(ctx context.Context, rev *faas.Revision) error {
-	if l.sources.has(rev.SourceSum) { // since the first look
+	if l.sources.has(rev.SourceSum) { // unpacked since the check in Prepare
 		return nil
 	}
 	source, err := l.o.Source(ctx, rev)
@@ -123,7 +123,7 @@ func (l *Launcher) fill(ctx context.Context, rev *faas.Revision) error {
 	return nil
 }
 
-// runCollector collects until ctx ends.
+// runCollector calls Collect once in collectAfter until ctx ends.
 func (l *Launcher) runCollector(ctx context.Context) {
 	tick := time.NewTicker(collectAfter)
 	defer tick.Stop()
@@ -137,14 +137,13 @@ func (l *Launcher) runCollector(ctx context.Context) {
 			continue
 		}
 		if err := l.Collect(ctx, l.o.Keep); err != nil {
-			l.log.Warn("sources that nobody needs could not be removed", "error", err)
+			l.log.Warn("cannot remove unused sources", "error", err)
 		}
 	}
 }
 
-// Collect removes the unpacked sources that keep does not want, that no runner
-// here uses and that nobody asked for within the last hour. Should one be wanted
-// later, Prepare brings it back.
+// Collect removes an unpacked source if keep returns false, no runner here uses it, and it
+// was not requested within the last hour. Prepare unpacks a removed source again.
 func (l *Launcher) Collect(ctx context.Context, keep func(sum string) bool) error {
 	entries, err := os.ReadDir(l.sources.path)
 	if err != nil {
@@ -168,7 +167,7 @@ func (l *Launcher) Collect(ctx context.Context, keep func(sum string) bool) erro
 	return errors.Join(errs...)
 }
 
-// used are the sources of the runners that live.
+// used returns the sources of the live runners.
 func (l *Launcher) used() map[string]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

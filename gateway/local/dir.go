@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	passable = 0o711 // others may go through, not look around
+	passable = 0o711 // others may enter the folder, but not list it
 	readable = 0o755
-	// binaryPrefix and its checksum name a copy of the program.
+	// binaryPrefix starts the name of a copy of the runner program; its checksum follows.
 	binaryPrefix = "davit-runner-"
 )
 
-// ChooseDir returns the folder for a Launcher: dataDir/run, unless this
-// process is root and runners, as another user, could not get there; then it is
-// /var/tmp/davit-<hash of dataDir>, which must be root's own.
+// ChooseDir returns the folder for a Launcher: dataDir/run, or, if this process is root
+// and RunnerUID cannot reach dataDir, /var/tmp/davit-<hash of dataDir>. ChooseDir makes
+// the latter, and returns an error if it exists and is not a folder owned by root.
 func ChooseDir(dataDir string) (string, error) {
 	dataDir, err := filepath.Abs(dataDir)
 	if err != nil {
@@ -42,7 +42,8 @@ func ChooseDir(dataDir string) (string, error) {
 	return outside, nil
 }
 
-// reachable reports whether uid, in no other group, can go through dir and all above it.
+// reachable reports whether uid, with only the group of the same number, may enter dir and
+// all folders above it.
 func reachable(dir string, uid uint32) bool {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -70,7 +71,7 @@ func reachable(dir string, uid uint32) bool {
 	}
 }
 
-// claimDir makes dir, or checks that the one that is there is root's own.
+// claimDir makes dir, or checks that an existing dir is a folder owned by root.
 func claimDir(dir string) error {
 	err := os.Mkdir(dir, passable)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
@@ -78,15 +79,16 @@ func claimDir(dir string) error {
 	}
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
-		return fmt.Errorf("look at %s: %w", dir, err)
+		return fmt.Errorf("check %s: %w", dir, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 {
 		return fmt.Errorf("%s is there and is no folder of root's: remove it, or let user %d reach the data folder", dir, RunnerUID)
 	}
-	return os.Chmod(dir, passable) // whatever the umask or an earlier gateway made of it
+	return os.Chmod(dir, passable) // because of the umask, and of earlier gateways
 }
 
-// makeRoot makes Options.Dir and returns it absolute and without links, as the kernel will name it.
+// makeRoot makes Options.Dir and returns it as an absolute path without links, which is
+// the path in /proc/<pid>/cwd.
 func makeRoot(dir string, asRoot bool) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -109,7 +111,7 @@ func makeLayout(root string, asRoot bool) (layout, error) {
 		bin: filepath.Join(root, "bin"), sources: filepath.Join(root, "sources"),
 		run: filepath.Join(root, "runners", uuid.NewString()),
 	}
-	if err := forgetOtherBoot(root, made.sources); err != nil {
+	if err := removeSourcesOfOtherBoot(root, made.sources); err != nil {
 		return made, err
 	}
 	for _, dir := range []string{made.bin, made.sources, filepath.Dir(made.run), made.run} {
@@ -126,9 +128,9 @@ func makeLayout(root string, asRoot bool) (layout, error) {
 	return made, errors.Join(os.Chown(made.sources, 0, RunnerUID), os.Chmod(made.sources, groupOnly))
 }
 
-// forgetOtherBoot removes sources that were unpacked before the machine last
+// removeSourcesOfOtherBoot removes sources that were unpacked before the machine last
 // started: they were not synced, so a loss of power may have emptied them.
-func forgetOtherBoot(root, sources string) error {
+func removeSourcesOfOtherBoot(root, sources string) error {
 	const name = "boot"
 	path, now := filepath.Join(root, name), bootID()
 	if b, err := os.ReadFile(path); err == nil && string(b) == now && now != "" {
@@ -140,8 +142,9 @@ func forgetOtherBoot(root, sources string) error {
 	return os.WriteFile(path, []byte(now), 0o600)
 }
 
-// installBinary copies the runner program into the layout, and returns the path of the copy. alone says that no other gateway
-// uses the folder: then everything else there is removed.
+// installBinary copies the runner program into the layout, and returns the path of the
+// copy. If alone is true, no other gateway uses the folder, and installBinary removes the
+// other copies and the incomplete sources.
 func installBinary(in layout, program string, alone bool) (binary string, err error) {
 	src, err := os.Open(program)
 	if err != nil {
@@ -163,13 +166,14 @@ func installBinary(in layout, program string, alone bool) (binary string, err er
 		return "", err
 	}
 	if alone {
-		tidy(in, binary)
+		removeStale(in, binary)
 	}
 	return binary, nil
 }
 
-// tidy removes other copies of the program, and sources whose unpacking was cut off.
-func tidy(in layout, binary string) {
+// removeStale removes other copies of the program, and sources whose unpacking was
+// interrupted.
+func removeStale(in layout, binary string) {
 	entries, _ := os.ReadDir(in.bin)
 	for _, e := range entries {
 		if path := filepath.Join(in.bin, e.Name()); path != binary {

@@ -6,14 +6,14 @@ import (
 	"davit/internal/faas"
 )
 
-// exits reports the ends of processes, and keeps those of before Run.
+// exits reports the ends of processes, and keeps the exits from before Run.
 type exits struct {
 	mu     sync.Mutex
 	exited func(faas.Exit) // given to Run; nil before
 	early  []faas.Exit     // of processes that ended before Run
 }
 
-// reportTo reports exits to exited from now on, those of before Run first.
+// reportTo reports the kept exits to exited, and then all later exits.
 func (e *exits) reportTo(exited func(faas.Exit)) {
 	for {
 		e.mu.Lock()

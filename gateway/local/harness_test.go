@@ -30,7 +30,7 @@ import (
 	"davit/internal/task"
 )
 
-// The test binary is also the runner, and a gateway to be killed.
+// TestMain runs the test binary as a runner, as a gateway to be killed, or as the tests.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "--launch=-":
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// actAsRunner does what the variable ACT of the function asks for.
+// actAsRunner acts as the variable ACT of the function says.
 func actAsRunner() int {
 	var l task.Launch
 	if err := json.NewDecoder(os.Stdin).Decode(&l); err != nil {
@@ -75,7 +75,7 @@ func actAsRunner() int {
 		signal.Ignore(syscall.SIGTERM)
 		select {}
 	}
-	for range 1000 { // it talks, whoever listens
+	for range 1000 { // it writes even if no gateway reads
 		select {
 		case <-terminated:
 			return task.ExitDone
@@ -86,7 +86,7 @@ func actAsRunner() int {
 	return 1
 }
 
-// report writes down what the runner is, in its own directory.
+// report writes the properties of the runner process to its directory.
 func report(l *task.Launch) {
 	status, _ := os.ReadFile("/proc/self/status")
 	b, _ := json.Marshal(l)
@@ -100,7 +100,7 @@ func report(l *task.Launch) {
 	_ = os.Rename(filepath.Join(l.Dir, "report.tmp"), filepath.Join(l.Dir, "report"))
 }
 
-// leave starts processes that hide from their parent, and dies without a word.
+// leave starts processes that leave their parent's session, and kills itself.
 func leave(l *task.Launch) int {
 	for _, env := range [][]string{{"TMPDIR=" + l.Dir + "/tmp"}, {}} { // the second one names nothing
 		cmd := exec.Command("/bin/sh", "-c", "(sleep 1000 & echo $! >>"+l.Dir+"/left; sleep 1000) & sleep 0.2")
@@ -164,7 +164,7 @@ func sumOf(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// bench is a launcher at work, with all that it said.
+// bench is a running launcher, with the exits that it reported.
 type bench struct {
 	*Launcher
 	t     *testing.T
@@ -174,7 +174,8 @@ type bench struct {
 	exits []faas.Exit
 }
 
-// newBench runs a launcher until the test ends or stop is called; nothing may be left then.
+// newBench runs a launcher until the test ends or stop is called, and checks that it
+// leaves no processes and no folders.
 func newBench(t *testing.T, dir string) *bench {
 	t.Helper()
 	return newBenchOf(t, dir, "/proc/self/exe", "127.0.0.1:1")
@@ -196,7 +197,7 @@ func newBenchOf(t *testing.T, dir, runner, addr string) *bench {
 	return b
 }
 
-// newBenchBeside is a bench in a folder that others use, too.
+// newBenchBeside is newBench in a folder that other launchers use, too.
 func newBenchBeside(t *testing.T, dir, runner, addr string) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: dir}
@@ -232,7 +233,7 @@ func newBenchBeside(t *testing.T, dir, runner, addr string) *bench {
 	return b
 }
 
-// openDir is a temporary folder that every user can reach; the usual ones are closed.
+// openDir returns a temporary folder that every user can reach, unlike t.TempDir.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "davit-local-") //nolint:usetesting // t.TempDir is closed to others
@@ -254,7 +255,7 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// revision is one whose runners act in a certain way.
+// revision returns a revision whose runners act as act says.
 func revision(act string) *faas.Revision {
 	fs := spec.CompleteFunction(faas.FunctionSpec{Env: map[string]string{"ACT": act}}, faas.Defaults{})
 	return &faas.Revision{Function: "f", Number: 3, Spec: fs, SourceSum: sumOf(mustTGZ())}
@@ -288,7 +289,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// reports waits for what so many runners say of themselves.
+// reports waits for the reports of n runners, and returns them.
 func (b *bench) reports(n int) []string {
 	b.t.Helper()
 	var files []string

@@ -15,13 +15,13 @@ import (
 	"davit/internal/faas"
 )
 
-// RunnerUID is the user and group that runners get from a gateway that is root.
+// RunnerUID is the user and group of runners if the gateway is root.
 const RunnerUID = 65532
 
 // stopGrace is how long a runner has between SIGTERM and SIGKILL.
 const stopGrace = 10 * time.Second
 
-// Options are what a Launcher needs.
+// Options configure a Launcher.
 type Options struct {
 	RunnerBinary string                                                       // the davit-runner program
 	Dir          string                                                       // the launcher's own folder, see ChooseDir
@@ -36,8 +36,8 @@ type Options struct {
 	Keep         func(sum string) bool // which sources are to stay; nil: all
 }
 
-// Launcher owns the runner processes of one gateway on this machine. Its
-// methods may be called from many goroutines.
+// Launcher starts and ends the runner processes of one gateway on this machine. Its
+// methods are safe for concurrent use.
 type Launcher struct {
 	o        Options
 	log      *slog.Logger
@@ -58,8 +58,8 @@ type Launcher struct {
 	locks   []*os.File // of this launcher's folder and of those it took over
 }
 
-// forget takes a process out of the books.
-func (l *Launcher) forget(p *process) {
+// removeProcess removes a process from l.runners and l.jobs.
+func (l *Launcher) removeProcess(p *process) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.runners, p.record.Runner)
@@ -68,25 +68,25 @@ func (l *Launcher) forget(p *process) {
 	}
 }
 
-// layout is where things are below Options.Dir.
+// layout is the folders below Options.Dir.
 type layout struct {
 	bin     string // copies of the runner program
 	sources string // unpacked sources by checksum
 	run     string // this launcher's runners; beside it those of others
 }
 
-// process is one runner, starting, running or just gone.
+// process is one runner process: starting, running or just ended.
 type process struct {
-	record   record
+	record   processRecord
 	dir      string // its own, with the record beside it as dir + ".json"
 	stderr   *lines // nil for one that an earlier gateway started
 	joined   bool   // it dialled in, or may have before it was taken over; guarded by Launcher.mu
 	unwanted bool   // its invocation does without it; guarded by Launcher.mu
 
-	begun chan struct{} // closed when the start succeeded or failed
-	err   error         // of the start; read after begun
-	pid   atomic.Int64  // 0 before it is forked
-	body  handle        // set before begun is closed, when err is nil
+	begun  chan struct{} // closed when the start succeeded or failed
+	err    error         // of the start; read after begun
+	pid    atomic.Int64  // 0 before it is forked
+	handle handle        // set before begun is closed, when err is nil
 
 	mu      sync.Mutex
 	stopped bool
@@ -94,11 +94,11 @@ type process struct {
 	gone    bool
 }
 
-// handle is a process of this machine, whoever its parent is.
+// handle is a process of this machine, a child or not.
 type handle interface {
-	// Signal never reaches another process that has taken the pid since.
+	// Signal sends sig to the process, never to another process that got its pid.
 	Signal(sig syscall.Signal) error
-	// Wait returns once the process is gone, with what is known of its end.
+	// Wait returns how the process ended, once it is gone.
 	Wait() ending
 }
 
@@ -112,9 +112,9 @@ type ending struct {
 // child is a process that this gateway started.
 type child struct{ cmd *exec.Cmd }
 
-// record is what a later gateway must know of a runner that outlived this one.
-// The pid alone is not enough: the kernel gives it to others.
-type record struct {
+// processRecord is the data that a later gateway needs of a runner that outlives this
+// gateway. The pid alone is not enough, because the kernel gives a pid again.
+type processRecord struct {
 	Runner     faas.RunnerID       `json:"runner"`
 	Function   faas.FunctionName   `json:"function"`
 	Revision   faas.RevisionNumber `json:"revision"`
@@ -135,7 +135,7 @@ type sources struct {
 	filling map[string]*filling
 }
 
-// filling is a source that is being unpacked again, for all who want it.
+// filling is a source that one call of Prepare unpacks; other calls wait for done.
 type filling struct {
 	done chan struct{}
 	err  error

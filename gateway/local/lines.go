@@ -11,7 +11,7 @@ const (
 	maxTail = 512     // of the last line, in an exit's detail
 )
 
-// lines logs what is written to it line by line and remembers the last one.
+// lines is a writer that logs each line written to it and keeps the last line.
 type lines struct {
 	log *slog.Logger
 
@@ -41,7 +41,7 @@ func (w *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// flush logs a last line without an end.
+// flush logs the last line if it has no line end.
 func (w *lines) flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -54,11 +54,11 @@ func (w *lines) emit() {
 	if line == "" {
 		return
 	}
-	w.log.Debug("runner says", "line", line)
+	w.log.Debug("output of a runner", "line", line)
 	w.tail = line
 }
 
-// last returns the last line that was not empty, cut to a bound; "" for nil.
+// last returns the last line that is not empty, cut to maxTail bytes; "" if w is nil.
 func (w *lines) last() string {
 	if w == nil {
 		return ""

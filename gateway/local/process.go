@@ -24,7 +24,7 @@ const pipeGrace = time.Second
 func newProcess(l layout, rev *faas.Revision, start faas.Start, id faas.InvocationID) *process {
 	runner := faas.RunnerID("local-" + string(start) + "-" + uuid.NewString())
 	return &process{
-		record: record{
+		record: processRecord{
 			Runner: runner, Function: rev.Function, Revision: rev.Number, Start: start,
 			Invocation: id, Source: rev.SourceSum,
 		},
@@ -33,12 +33,13 @@ func newProcess(l layout, rev *faas.Revision, start faas.Start, id faas.Invocati
 	}
 }
 
-// begin starts a reserved process and the goroutine that owns it.
+// begin starts a reserved process, and a goroutine that sends its launch and waits for
+// its end.
 func (l *Launcher) begin(p *process, rev *faas.Revision) {
 	stdin, err := l.start(p)
 	if err != nil {
 		p.err = fmt.Errorf("start a %s runner of %s: %w", p.record.Start, rev.Ref(), err)
-		l.forget(p)
+		l.removeProcess(p)
 		clean(p, l.log)
 		close(p.begun)
 		l.alive.Done()
@@ -48,13 +49,13 @@ func (l *Launcher) begin(p *process, rev *faas.Revision) {
 	close(p.begun)
 	go func() {
 		defer l.alive.Done()
-		p.tell(stdin, launch, l)
+		p.sendLaunch(stdin, launch, l)
 		l.watch(p)
 	}()
 }
 
-// start makes the directory, forks, and notes the pid, in that order: a runner
-// that was never noted never got its launch, so it ends by itself.
+// start makes the directory, forks, and writes the record, in that order. A runner without
+// a record never got its launch, and so ends by itself.
 func (l *Launcher) start(p *process) (io.WriteCloser, error) {
 	if err := makeRunnerDir(p.dir, l.asRoot); err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (l *Launcher) start(p *process) (io.WriteCloser, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p.body = &child{cmd}
+	p.handle = &child{cmd}
 	p.setPID(cmd.Process.Pid)
 	if err := p.record.write(p.dir + recordSuffix); err != nil {
 		_ = stdin.Close()
@@ -85,8 +86,8 @@ func (l *Launcher) start(p *process) (io.WriteCloser, error) {
 	return stdin, nil
 }
 
-// attributes give the runner a session of its own and, from root, another user
-// without capabilities and supplementary groups.
+// attributes returns the attributes of a runner process: a session of its own and, if the
+// gateway is root, another user without capabilities and supplementary groups.
 func (l *Launcher) attributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setsid: true}
 	if l.asRoot {
@@ -104,7 +105,7 @@ func (l *Launcher) path() string {
 	return usualPath
 }
 
-// launch is what the runner is told on standard input.
+// launch returns the task.Launch that the gateway writes to the runner's standard input.
 func (l *Launcher) launch(p *process, rev *faas.Revision) *task.Launch {
 	s := rev.Spec
 	t := &task.Launch{
@@ -125,13 +126,14 @@ func (l *Launcher) launch(p *process, rev *faas.Revision) *task.Launch {
 	return t
 }
 
-// hidden are the folders that runners may not read: all of them are one user.
+// hidden returns the folders that runners may not read. File permissions do not hide them,
+// because all runners are the same user.
 func (l *Launcher) hidden() []string {
 	return append(slices.Clone(l.o.Hide), filepath.Dir(l.layout.run), l.layout.sources)
 }
 
-// tell writes the launch and closes the pipe.
-func (p *process) tell(stdin io.WriteCloser, launch *task.Launch, l *Launcher) {
+// sendLaunch writes the launch and closes the pipe.
+func (p *process) sendLaunch(stdin io.WriteCloser, launch *task.Launch, l *Launcher) {
 	b, err := json.Marshal(launch)
 	if err == nil {
 		_, err = stdin.Write(b)
@@ -141,18 +143,18 @@ func (p *process) tell(stdin io.WriteCloser, launch *task.Launch, l *Launcher) {
 	}
 }
 
-// watch waits for the end of a process and cleans up after it.
+// watch waits for the end of a process, cleans up after it, and reports its exit.
 func (l *Launcher) watch(p *process) {
-	end := p.body.Wait()
-	p.end()
+	end := p.handle.Wait()
+	p.markGone()
 	if p.stderr != nil {
 		p.stderr.flush()
 	}
 	if !end.orderly {
-		l.killLeftBehind(p)
+		l.killOrphans(p)
 	}
 	exit := l.exit(p, end)
-	l.forget(p)
+	l.removeProcess(p)
 	l.exits.report(exit)
 	clean(p, l.log)
 }
@@ -167,11 +169,11 @@ func (p *process) stop(grace time.Duration) {
 		return
 	}
 	p.stopped = true
-	_ = p.body.Signal(syscall.SIGTERM)
-	p.killer = time.AfterFunc(grace, func() { _ = p.body.Signal(syscall.SIGKILL) })
+	_ = p.handle.Signal(syscall.SIGTERM)
+	p.killer = time.AfterFunc(grace, func() { _ = p.handle.Signal(syscall.SIGKILL) })
 }
 
-// kill ends the process without asking it.
+// kill sends SIGKILL to the process.
 func (p *process) kill() error {
 	<-p.begun
 	p.mu.Lock()
@@ -179,14 +181,14 @@ func (p *process) kill() error {
 	if p.err != nil || p.gone {
 		return nil
 	}
-	if err := p.body.Signal(syscall.SIGKILL); err != nil {
+	if err := p.handle.Signal(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill runner %q: %w", p.record.Runner, err)
 	}
 	return nil
 }
 
-// end notes that the process is reaped.
-func (p *process) end() {
+// markGone notes that the process is reaped.
+func (p *process) markGone() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gone = true
@@ -212,7 +214,7 @@ func (c *child) Wait() ending {
 	return ending{text: s.String(), orderly: s.Success(), code: s.ExitCode()}
 }
 
-// exit describes the end of a process.
+// exit returns the faas.Exit of a process that ended.
 func (l *Launcher) exit(p *process, end ending) faas.Exit {
 	l.mu.Lock()
 	joined, unwanted := p.joined, p.unwanted

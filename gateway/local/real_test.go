@@ -21,7 +21,7 @@ import (
 
 const runnerVariable = "DAVIT_TEST_RUNNER"
 
-// buildRunner builds the real program for all tests, and says where in the environment.
+// buildRunner builds the real program for all tests, and sets runnerVariable to its path.
 func buildRunner() (remove func(), err error) {
 	dir, err := os.MkdirTemp("", "davit-local-runner-")
 	if err != nil {
@@ -37,15 +37,15 @@ func buildRunner() (remove func(), err error) {
 
 func realRunner() string { return os.Getenv(runnerVariable) }
 
-// quiet hears what runners do and says nothing.
-type quiet struct{}
+// discardEvents hears what runners do and says nothing.
+type discardEvents struct{}
 
-func (quiet) Joined(task.Hello)                    {}
-func (quiet) Left(task.Hello, []faas.InvocationID) {}
-func (quiet) Parked(task.Hello)                    {}
-func (quiet) Happened(faas.RunnerID, task.Event)   {}
+func (discardEvents) Joined(task.Hello)                    {}
+func (discardEvents) Left(task.Hello, []faas.InvocationID) {}
+func (discardEvents) Parked(task.Hello)                    {}
+func (discardEvents) Happened(faas.RunnerID, task.Event)   {}
 
-// serveHub lets runners in at an address, until stop is called or the test ends.
+// serveHub serves a hub at an address, until stop is called or the test ends.
 func serveHub(t *testing.T, addr string) (h *hub.Hub, at string, stop func()) {
 	t.Helper()
 	h = hub.New(hub.Options{
@@ -60,7 +60,7 @@ func serveHub(t *testing.T, addr string) (h *hub.Hub, at string, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(ln) })
-	wg.Go(func() { _ = h.Run(ctx, quiet{}) })
+	wg.Go(func() { _ = h.Run(ctx, discardEvents{}) })
 	stop = sync.OnceFunc(func() {
 		_ = server.Close()
 		cancel()
@@ -115,8 +115,8 @@ func TestRealRunnerWhoseStartProcessFails(t *testing.T) {
 	}
 }
 
-// A runner goes on when its gateway is killed: nobody reads its standard error
-// any more, and it has something to say when its connections break.
+// A runner goes on when its gateway is killed, though it logs its broken connections and
+// no process reads its standard error.
 func TestRealRunnersOutliveTheirGateway(t *testing.T) {
 	h, addr, stopHub := serveHub(t, "127.0.0.1:0")
 	dir := openDir(t)

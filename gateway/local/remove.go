@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 )
 
-// removeAll removes a folder in which a command, or an archive, may have taken rights away.
+// removeAll removes a folder, even if a command or an archive has removed the owner's
+// rights to folders in it.
 func removeAll(dir string) error {
 	err := os.RemoveAll(dir)
 	if errors.Is(err, fs.ErrPermission) {
@@ -17,7 +18,7 @@ func removeAll(dir string) error {
 	return err
 }
 
-// openUp gives the owner all rights to the folders below dir: a command may have taken them away.
+// openUp gives the owner all rights to dir and the folders below.
 func openUp(dir string) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -5,10 +5,10 @@ import (
 	"os"
 )
 
-// groupOnly is for sources: code is for runners, not for everybody.
+// groupOnly is the mode of the folder of sources: only runners may read code.
 const groupOnly = 0o750
 
-// makeRunnerDir makes a runner's own directory, which nobody else may enter.
+// makeRunnerDir makes the directory of a runner, which only the runner's user may enter.
 func makeRunnerDir(dir string, asRoot bool) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -19,10 +19,10 @@ func makeRunnerDir(dir string, asRoot bool) error {
 	return nil
 }
 
-// clean removes what is left of a runner on disk; the record last.
+// clean removes the directory of a runner, and then its record.
 func clean(p *process, log *slog.Logger) {
 	if err := removeAll(p.dir); err != nil {
-		log.Warn("cannot remove the directory of a runner that is gone", "runner", string(p.record.Runner), "error", err)
+		log.Warn("cannot remove the directory of a runner that ended", "runner", string(p.record.Runner), "error", err)
 		return
 	}
 	_ = os.Remove(p.dir + recordSuffix)

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// landlockABI asks the kernel which Landlock it has; 0 is none, or unwanted.
+// landlockABI returns the version of the kernel's Landlock; 0: none, or unwanted.
 func landlockABI(unwanted bool) int {
 	if unwanted {
 		return 0
@@ -18,8 +18,8 @@ func landlockABI(unwanted bool) int {
 	return int(v) //nolint:gosec // a small number
 }
 
-// Sandbox says in a few words what confines the commands of this launcher's
-// runners, e.g. "landlock v7, uid 65532". What each one reached its hello says.
+// Sandbox returns a short description of how commands are confined, e.g. "landlock v7,
+// uid 65532". The hello of each runner has the confinement that the runner achieved.
 func (l *Launcher) Sandbox() string {
 	lock, user := "no landlock", "the gateway's own user"
 	if l.landlock > 0 {
@@ -31,7 +31,8 @@ func (l *Launcher) Sandbox() string {
 	return lock + ", " + user
 }
 
-// Caveats says in sentences what functions ask for and this launcher does not enforce.
+// Caveats returns sentences about settings of functions that this launcher does not
+// enforce.
 func (l *Launcher) Caveats() []string {
 	out := []string{
 		"resources.cpu is not enforced: commands share this machine's cores",

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	// imagePrefix and the checksum of the source are what this launcher calls an image.
+	// imagePrefix and the checksum of the source are the image of a revision.
 	imagePrefix = "sha256:"
-	// collectAfter is how long a source stays that nobody asked for.
+	// collectAfter is how long a source stays after its last request.
 	collectAfter = time.Hour
-	freshPrefix  = ".new-" // of folders that are about to get their name, or to go
-	mostTopNames = 20
+	freshPrefix  = ".new-" // of folders that are being filled or removed
+	maxTopNames  = 20
 )
 
 func newSources(path string) *sources {
@@ -25,7 +25,7 @@ func newSources(path string) *sources {
 
 func (s *sources) dir(sum string) string { return filepath.Join(s.path, sum) }
 
-// has reports whether a source is unpacked, and notes that it is wanted.
+// has reports whether a source is unpacked, and stores the time of this request.
 func (s *sources) has(sum string) bool {
 	s.mu.Lock()
 	s.asked[sum] = time.Now()
@@ -34,7 +34,7 @@ func (s *sources) has(sum string) bool {
 	return err == nil
 }
 
-// recent reports whether a folder was made or wanted lately.
+// recent reports whether a folder was made or requested within collectAfter.
 func (s *sources) recent(e fs.DirEntry) bool {
 	s.mu.Lock()
 	at := s.asked[e.Name()]
@@ -45,7 +45,8 @@ func (s *sources) recent(e fs.DirEntry) bool {
 	return time.Since(at) < collectAfter
 }
 
-// remove takes a source's name away first, so that nobody finds half of it.
+// remove renames the folder of a source and then removes it, so that no runner finds a
+// part of the source.
 func (s *sources) remove(sum string) error {
 	gone := s.dir(freshPrefix + uuid.NewString())
 	if err := os.Rename(s.dir(sum), gone); err != nil {

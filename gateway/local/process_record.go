@@ -14,11 +14,11 @@ import (
 const recordSuffix = ".json"
 
 // Ref returns the runner's revision.
-func (r *record) Ref() faas.RevisionRef {
+func (r *processRecord) Ref() faas.RevisionRef {
 	return faas.RevisionRef{Function: r.Function, Number: r.Revision}
 }
 
-func (r *record) write(path string) error {
+func (r *processRecord) write(path string) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode the record of runner %s: %w", r.Runner, err)
@@ -26,8 +26,8 @@ func (r *record) write(path string) error {
 	return os.WriteFile(path, b, 0o600)
 }
 
-func readRecord(path string) (record, error) {
-	var r record
+func readRecord(path string) (processRecord, error) {
+	var r processRecord
 	b, err := os.ReadFile(path) //nolint:gosec // below the launcher's own folder
 	if err != nil {
 		return r, err
@@ -35,8 +35,9 @@ func readRecord(path string) (record, error) {
 	return r, json.Unmarshal(b, &r)
 }
 
-// alive reports whether the very process that was noted still runs.
-func (r *record) alive(boot string) bool {
+// alive reports whether the recorded process still runs. Boot and start time distinguish
+// it from a later process with the same pid.
+func (r *processRecord) alive(boot string) bool {
 	if r.PID <= 0 || r.Boot != boot {
 		return false
 	}
@@ -44,7 +45,7 @@ func (r *record) alive(boot string) bool {
 	return err == nil && s.startTime == r.StartTime && s.state != 'Z' && s.state != 'X'
 }
 
-// setPID notes a process that was just started.
+// setPID records a process that was just started.
 func (p *process) setPID(pid int) {
 	p.pid.Store(int64(pid))
 	p.record.PID = pid
@@ -54,15 +55,15 @@ func (p *process) setPID(pid int) {
 	}
 }
 
-// stat is what the kernel says of a process.
+// stat is a part of /proc/<pid>/stat.
 type stat struct {
 	state     byte
 	parent    int
 	startTime uint64
 }
 
-// readStat reads /proc/<pid>/stat, see proc(5). The program's name, in
-// parentheses, may hold anything.
+// readStat reads /proc/<pid>/stat, see proc(5). The program's name, in parentheses, may
+// contain any bytes.
 func readStat(pid int) (stat, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -79,7 +80,7 @@ func readStat(pid int) (stat, error) {
 	return s, err
 }
 
-// bootID tells one boot of this machine from another.
+// bootID returns the kernel's id of the current boot; "": it cannot be read.
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -12,29 +12,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A runner kills what its commands leave in the background. One that was killed
-// itself cannot: its processes are found by where they work and what their
-// environment names, or, when they hide that, because the kernel gave them to
-// this process as the nearest reaper.
+// A runner kills the background processes of its commands. If a runner is itself killed,
+// the launcher kills them. It finds them by their working directory and environment. A
+// process that hides both is found because its parent is this process: the kernel gives
+// orphans to the nearest reaper.
 
 const (
 	killRounds = 20
 	killPause  = 5 * time.Millisecond
 )
 
-// killLeftBehind kills the processes that a runner left, until none is found.
-func (l *Launcher) killLeftBehind(p *process) {
+// killOrphans kills the processes that a runner left, in up to killRounds rounds, until a
+// round finds none.
+func (l *Launcher) killOrphans(p *process) {
 	for round := range killRounds {
-		if l.killRound(p.dir) == 0 {
+		if l.killOrphansOnce(p.dir) == 0 {
 			return
 		}
-		<-time.After(killPause << min(round, 4)) // they are dead at once, but gone only when the kernel gets to it
+		<-time.After(killPause << min(round, 4)) // a killed process stays in /proc until the kernel removes it
 	}
-	l.log.Warn("processes of a runner that is gone cannot be killed", "runner", string(p.record.Runner))
+	l.log.Warn("cannot kill the orphaned processes of a runner", "runner", string(p.record.Runner))
 }
 
-// killRound kills what it finds, while no runner is being started.
-func (l *Launcher) killRound(dir string) int {
+// killOrphansOnce kills the orphans of a runner and returns how many it found. It keeps
+// runners from starting meanwhile, because a runner whose pid is not set looks like an
+// orphan.
+func (l *Launcher) killOrphansOnce(dir string) int {
 	l.forking.Lock()
 	defer l.forking.Unlock()
 	known := l.pids()
@@ -66,7 +69,7 @@ func (l *Launcher) killRound(dir string) int {
 	return found
 }
 
-// pids are of the runners that live.
+// pids returns the pids of the live runners.
 func (l *Launcher) pids() map[int]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,13 +80,14 @@ func (l *Launcher) pids() map[int]bool {
 	return out
 }
 
-// isRunner reports whether a process is a runner, of whichever launcher.
+// isRunner reports whether a process is a runner of any launcher.
 func isRunner(pid int) bool {
 	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
 	return err == nil && strings.HasPrefix(filepath.Base(exe), binaryPrefix)
 }
 
-// usesDir reports whether a process works in dir or names it in its environment.
+// usesDir reports whether the working directory of a process is dir or below, or its
+// environment names dir.
 func usesDir(pid int, dir string) bool {
 	proc := "/proc/" + strconv.Itoa(pid)
 	if cwd, err := os.Readlink(proc + "/cwd"); err == nil && (cwd == dir || strings.HasPrefix(cwd, dir+"/")) {
