@@ -35,23 +35,24 @@ func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Read
 // of the source.
 func (l *Launcher) unpack(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (sum string, err error) {
 	fresh := l.sources.dir(freshPrefix + uuid.NewString())
-	held, err := archive.Unpack(ctx, source, fresh, l.o.Limits)
+	unpacked, err := archive.Unpack(ctx, source, fresh, l.o.Limits)
 	if err != nil {
 		return "", asBuildFailure(err)
 	}
 	defer func() { err = errors.Join(err, removeAll(fresh)) }() // nothing is there after the rename
-	if rev.SourceSum != "" && rev.SourceSum != held.SHA256 {
-		return "", faas.Errorf(faas.BuildFailed, "the stored source is not what was uploaded: its checksum is %s instead of %s", held.SHA256, rev.SourceSum)
+	if rev.SourceSum != "" && rev.SourceSum != unpacked.SHA256 {
+		return "", faas.Errorf(faas.BuildFailed, "the stored source is not what was uploaded: its checksum is %s instead of %s", unpacked.SHA256, rev.SourceSum)
 	}
-	logSummary(log, held)
-	l.sources.has(held.SHA256)
-	if err := os.Rename(fresh, l.sources.dir(held.SHA256)); err != nil && !errors.Is(err, fs.ErrExist) { // the same source of another revision
+	logSummary(log, unpacked)
+	l.sources.has(unpacked.SHA256)
+	if err := os.Rename(fresh, l.sources.dir(unpacked.SHA256)); err != nil && !errors.Is(err, fs.ErrExist) { // the same source of another revision
 		return "", err
 	}
-	return held.SHA256, nil
+	return unpacked.SHA256, nil
 }
 
-// asBuildFailure makes a refused archive a failed build.
+// asBuildFailure turns an archive.Refusal into a faas.Error of kind BuildFailed, and
+// returns other errors unchanged.
 func asBuildFailure(err error) error {
 	var refusal *archive.Refusal
 	if errors.As(err, &refusal) {
@@ -60,7 +61,7 @@ func asBuildFailure(err error) error {
 	return err
 }
 
-// logSummary says in the log what was unpacked.
+// logSummary writes a summary of the unpacked source to the build log.
 func logSummary(log io.Writer, s archive.Summary) {
 	_, _ = fmt.Fprintf(log, "unpacked %d bytes: %d files, %d folders, %d links, together %d bytes\n",
 		s.PackedBytes, s.Files, s.Dirs, s.Links, s.UnpackedBytes)

@@ -42,20 +42,20 @@ type Launcher struct {
 	o        Options
 	log      *slog.Logger
 	layout   layout
-	binary   string // the copy that runs
+	binary   string // path of the copy of the runner program
 	asRoot   bool
 	landlock int // ABI version; 0: the kernel has none, or it is not wanted
 	sources  *sources
 	exits    exits
 
-	forking sync.RWMutex // read: between fork and the note of the pid; write: while orphans are looked for
+	forking sync.RWMutex // read: from the fork until the pid is set; write: during a search for orphans
 
 	mu      sync.Mutex
 	closing bool
 	runners map[faas.RunnerID]*process
 	jobs    map[faas.InvocationID]*process
 	alive   sync.WaitGroup
-	locks   []*os.File // of this launcher's folder and of those it took over
+	locks   []*os.File // of this launcher's folder and of the folders it took over
 }
 
 // removeProcess removes a process from l.runners and l.jobs.
@@ -80,8 +80,8 @@ type process struct {
 	record   processRecord
 	dir      string // its own, with the record beside it as dir + ".json"
 	stderr   *lines // nil for one that an earlier gateway started
-	joined   bool   // it dialled in, or may have before it was taken over; guarded by Launcher.mu
-	unwanted bool   // its invocation does without it; guarded by Launcher.mu
+	joined   bool   // it dialled in, or may have done so before it was taken over; guarded by Launcher.mu
+	unwanted bool   // Stop was called for its invocation; guarded by Launcher.mu
 
 	begun  chan struct{} // closed when the start succeeded or failed
 	err    error         // of the start; read after begun
@@ -131,7 +131,7 @@ type sources struct {
 	path string
 
 	mu      sync.Mutex
-	asked   map[string]time.Time // when a source was last wanted
+	asked   map[string]time.Time // when a source was last requested
 	filling map[string]*filling
 }
 

@@ -143,7 +143,8 @@ func (p *process) sendLaunch(stdin io.WriteCloser, launch *task.Launch, l *Launc
 	}
 }
 
-// watch waits for the end of a process, cleans up after it, and reports its exit.
+// watch waits for the end of a process, kills its orphans, reports its exit, and removes
+// its directory.
 func (l *Launcher) watch(p *process) {
 	end := p.handle.Wait()
 	p.markGone()
@@ -187,7 +188,7 @@ func (p *process) kill() error {
 	return nil
 }
 
-// markGone notes that the process is reaped.
+// markGone marks the process as reaped: nothing signals it any more.
 func (p *process) markGone() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

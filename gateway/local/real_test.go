@@ -37,7 +37,7 @@ func buildRunner() (remove func(), err error) {
 
 func realRunner() string { return os.Getenv(runnerVariable) }
 
-// discardEvents hears what runners do and says nothing.
+// discardEvents is an observer of the hub that ignores all events.
 type discardEvents struct{}
 
 func (discardEvents) Joined(task.Hello)                    {}
