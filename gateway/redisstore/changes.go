@@ -12,12 +12,12 @@ import (
 	"davit/internal/faas"
 )
 
-// changesLua reads what changed.
+// changesLua reads the changes after a version.
 //
 //	KEYS[1] version, KEYS[2] changes; ARGV[1] since
 //
-// Returns {} if the registry was not opened, {VERSION} if the log of changes does not go back to since, else
-// {VERSION, {the names of each later version…}}.
+// Returns {} if the registry was not opened, {VERSION} if the log of changes does not go
+// back to since, else {VERSION, {the names of each later version…}}.
 const changesLua = `
 local version = redis.call('GET', KEYS[1])
 if not version then return {} end
@@ -27,8 +27,9 @@ if behind == 0 then return {version, {}} end
 return {version, redis.call('LRANGE', KEYS[2], -behind, -1)}
 `
 
-// Changes returns what changed after version since. The error is faas.ErrEmpty if the registry lost its contents; the caller then
-// goes on with the registrations that it has.
+// Changes returns the names of the registrations that changed after version since. The
+// error is faas.ErrEmpty if the registry lost its contents; the caller then keeps the
+// registrations that it has.
 func (s Registry) Changes(ctx context.Context, since int64) (faas.Changes, error) {
 	parts, err := s.eval(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
 	if err != nil {
@@ -49,7 +50,7 @@ func (s Registry) Changes(ctx context.Context, since int64) (faas.Changes, error
 	return collect(version, lines), nil
 }
 
-// collect returns the names in lines of the log of changes, each once.
+// collect returns the names in lines of the log of changes, without duplicates.
 func collect(version int64, lines []any) faas.Changes {
 	changes := faas.Changes{Version: version}
 	seen := map[string]bool{}
@@ -70,8 +71,9 @@ func collect(version int64, lines []any) faas.Changes {
 	return changes
 }
 
-// Snapshot returns all functions, live revisions and triggers. It may or may not contain a change that is made while it reads, but
-// Changes since its Version returns every such change. The error is faas.ErrEmpty if the registry lost its contents.
+// Snapshot returns all functions, live revisions and triggers. The result may or may not
+// contain a change that is made during the call, but Changes since its Version returns
+// every such change. The error is faas.ErrEmpty if the registry lost its contents.
 func (s Registry) Snapshot(ctx context.Context) (*faas.Snapshot, error) {
 	all := &faas.Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
 	version, err := s.client.Get(ctx, s.keys.version()).Int64()
@@ -121,7 +123,8 @@ func (s Registry) fill(ctx context.Context, all *faas.Snapshot) error {
 	return err
 }
 
-// liveRevisions returns the live revisions of functions, of those that have one.
+// liveRevisions returns the live revisions of functions. It skips functions without a
+// live revision.
 func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function) ([]*faas.Revision, error) {
 	pipe := s.client.Pipeline()
 	cmds := map[*faas.Function]*redis.StringCmd{}
@@ -130,7 +133,7 @@ func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function)
 			cmds[f] = pipe.HGet(ctx, s.keys.revisions(f.Name), strconv.Itoa(int(f.Live)))
 		}
 	}
-	_, _ = pipe.Exec(ctx) // each command holds its own error
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	var items []*faas.Revision
 	for _, f := range functions {
 		cmd := cmds[f]
@@ -153,7 +156,8 @@ func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function)
 // readBatch is the number of triggers that one command reads.
 const readBatch = 1000
 
-// allTriggers returns all triggers. A trigger that is replaced meanwhile is returned in its old or its new form.
+// allTriggers returns all triggers. A trigger that is replaced during the call is
+// returned in its old or its new form.
 func (s Registry) allTriggers(ctx context.Context) ([]*faas.Trigger, error) {
 	names, err := s.client.HKeys(ctx, s.keys.triggers()).Result()
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Gateways on several machines compare instants, of heartbeats and leases. All of them count in the server's time, because no two
-// machines' clocks agree.
+// Gateways on several machines compare the times of heartbeats and leases. All gateways
+// use the time of the Redis server, because the machines' clocks differ.
 
-// clockTolerance is the difference from the server's clock that is ignored, and the longest round trip that counts as a
-// measurement.
+// clockTolerance is the largest difference from the server's clock that is ignored, and
+// the longest round trip of a valid measurement.
 const clockTolerance = 250 * time.Millisecond
 
-// setClock measures how far the server's clock is ahead of this machine's.
+// setClock measures by how much the server's clock is ahead of this machine's.
 func (s *conn) setClock(ctx context.Context) error {
 	before := s.now()
 	there, err := s.client.Time(ctx).Result()

@@ -11,10 +11,11 @@ import (
 	"davit/internal/faas"
 )
 
-// retryAfter is when a caller should try again if Redis is unavailable.
+// retryAfter is how long a caller should wait before it tries again if Redis is unavailable.
 const retryAfter = 2 * time.Second
 
-// unavailableReplies are the beginnings of the replies of a Redis that answers but cannot serve now.
+// unavailableReplies are the beginnings of the replies of a Redis that answers but cannot
+// serve now.
 func unavailableReplies() []string {
 	return []string{
 		"OOM ", "READONLY ", "LOADING ", "MISCONF ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ", "BUSY ",
@@ -55,7 +56,7 @@ func redact(err error, password string) error {
 	return errors.New(strings.ReplaceAll(err.Error(), password, "***"))
 }
 
-// errEmpty returns the error of a change of a registry that is not open yet.
+// errEmpty returns the error of an operation on a registry that is not open yet.
 func errEmpty() error {
 	return &faas.Error{
 		Kind: faas.Unavailable, RetryAfter: retryAfter, Err: faas.ErrEmpty,
@@ -63,7 +64,7 @@ func errEmpty() error {
 	}
 }
 
-// errReply returns the error for an answer that no script gives.
+// errReply returns the error for a reply that does not have the documented form.
 func errReply(got any) error {
 	return &faas.Error{Kind: faas.Internal, Detail: "Redis gave an answer that cannot be read", Err: fmt.Errorf("got %v", got)}
 }

@@ -9,7 +9,8 @@ import (
 	"davit/internal/faas"
 )
 
-// TestFunctionsTakeTurns: when the limit of all runners is reached, a function with fewer runners comes before one with more.
+// TestFunctionsTakeTurns: when the limit of all runners is reached, a function with fewer
+// runners comes before one with more.
 func TestFunctionsTakeTurns(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		const all = 4

@@ -2,7 +2,7 @@ package redisstore
 
 import "davit/internal/faas"
 
-// keys makes every key and channel name that this package uses.
+// keys returns every key and channel name that this package uses.
 type keys struct{ prefix string }
 
 // The installation.

@@ -10,11 +10,12 @@ import (
 	"davit/internal/faas"
 )
 
-// Permits keeps the permits to run jobs.
+// Permits stores the permits to run jobs.
 type Permits struct{ *conn }
 
-// A job needs a permit to run. Each function has a limit of permits, and all functions together may have a limit of runners, which
-// includes the kept ones. When that limit is reached functions take turns: a waiting function with fewer runners comes first.
+// A job needs a permit to run. Each function has a limit of permits, and all functions
+// together may have a limit of runners, which includes the kept ones. When that limit is
+// reached functions take turns: a waiting function with fewer runners comes first.
 
 // admitLua decides how many of n runners a function may start.
 //
@@ -79,10 +80,11 @@ return 1
 `
 
 const (
-	// permitsLife is how long the key of a function's permits exists after the last one was acquired or renewed: longer than any
-	// lease.
+	// permitsLife is how long the key of a function's permits exists after the last one
+	// was acquired or renewed: longer than any lease.
 	permitsLife = time.Hour
-	// wishLife is how long a refused function comes before functions with more runners. It asks again sooner than that.
+	// wishLife is how long a refused function comes before functions with more runners.
+	// The refused function tries again sooner.
 	wishLife = 1500 * time.Millisecond
 )
 
@@ -97,9 +99,10 @@ func (s Permits) admitArgs(fn faas.FunctionName, all int) []any {
 	return []any{string(fn), s.stamp(now), all, s.stamp(now.Add(wishLife))}
 }
 
-// AcquirePermit acquires one of limit permits of a function, and one of all runners of all functions (0: no limit), until it is
-// released or until ends. It returns false if there is none. The limits hold for all gateways together. Acquiring a permit again
-// for the same ID renews it.
+// AcquirePermit acquires one of limit permits of a function, and one of all runners of
+// all functions (0: no limit), until it is released or until ends. It returns false if
+// there is none. The limits hold for all gateways together. Acquiring a permit again for
+// the same ID renews it.
 func (s Permits) AcquirePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, limit, all int, until time.Time) (bool, error) {
 	args := append(s.admitArgs(fn, all), string(id), limit, s.stamp(until), s.stamp(until.Add(permitsLife)))
 	got, err := s.eval(ctx, acquireLua, append(s.admitKeys(), s.keys.permits(fn)), args...).Int()
@@ -109,7 +112,8 @@ func (s Permits) AcquirePermit(ctx context.Context, fn faas.FunctionName, id faa
 	return got == 1, nil
 }
 
-// RenewPermits renews permits. A permit that has ended is acquired again, even beyond the limit, because its job is running.
+// RenewPermits renews permits. A permit that has ended is acquired again, even beyond the
+// limit, because its job is running.
 func (s Permits) RenewPermits(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error {
 	if len(ids) == 0 {
 		return nil
@@ -134,7 +138,7 @@ func (s Permits) RenewPermits(ctx context.Context, fn faas.FunctionName, ids []f
 	return nil
 }
 
-// releasePermitLua releases a permit and publishes that.
+// releasePermitLua releases a permit and publishes the release.
 //
 //	KEYS[1] permits of the function, KEYS[2] permits of all functions; ARGV[1] channel, ARGV[2] ID, ARGV[3] function
 const releasePermitLua = `
@@ -143,7 +147,8 @@ if redis.call('ZREM', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1],
 return 1
 `
 
-// ReleasePermit releases a permit and publishes that. A permit that was not acquired is no error.
+// ReleasePermit releases a permit and publishes the release. A permit that was not
+// acquired is no error.
 func (s Permits) ReleasePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
 	err := s.eval(ctx, releasePermitLua, []string{s.keys.permits(fn), s.keys.allPermits()}, s.keys.messages(), string(id), string(fn)).Err()
 	if err != nil {

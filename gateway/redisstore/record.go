@@ -9,7 +9,7 @@ import (
 	"davit/internal/faas"
 )
 
-// Invocations keeps the records of invocations and the durable queue.
+// Invocations stores the records of invocations and the durable queue.
 type Invocations struct{ *conn }
 
 // An invocation is a hash of these columns:
@@ -97,7 +97,7 @@ end
 // columns are the columns that a record is read from, in this order.
 func columns() []string { return []string{"r", "s", "v", "b", "c", "o"} }
 
-// stored is a record as Redis holds it.
+// stored is a record as it is stored in Redis.
 type stored struct {
 	invocation *faas.Invocation
 	version    string
@@ -188,7 +188,8 @@ const (
 	sweepWithin      = 24 * time.Hour // from the expiry of a record until Redis deletes it
 )
 
-// expiry returns when a final record expires, and when Redis deletes it if no gateway has; "" unless the record is final.
+// expiry returns when a final record expires, and when Redis deletes it if no gateway
+// has; "" unless the record is final.
 func (s Invocations) expiry(inv *faas.Invocation) (due, last string) {
 	if !inv.State.Final() {
 		return "", ""
