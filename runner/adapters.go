@@ -10,7 +10,7 @@ import (
 	"davit/runner/work"
 )
 
-// worker is work.Worker as park sees it.
+// worker adapts a work.Worker to park.Worker.
 type worker struct{ *work.Worker }
 
 // Take takes a slot.
@@ -22,16 +22,16 @@ func (w worker) Take(id faas.InvocationID) (park.Call, error) {
 	return call{c}, nil
 }
 
-// Find returns a call that is held.
+// Find returns the call of an invocation that the worker has accepted.
 func (w worker) Find(id faas.InvocationID) (park.Call, bool) {
 	c, held := w.Worker.Find(id)
 	return call{c}, held
 }
 
-// call is work.Call as park sees it.
+// call adapts a work.Call to park.Call.
 type call struct{ *work.Call }
 
-// Accept reads task and input.
+// Accept reads task and input. It returns park.ErrTooLarge for work.ErrTooLarge.
 func (c call) Accept(ctx context.Context, body io.Reader) error {
 	err := c.Call.Accept(ctx, body)
 	if errors.Is(err, work.ErrTooLarge) {
@@ -47,7 +47,7 @@ func (c call) Answer(ctx context.Context) (*park.Answer, error) {
 		return nil, err
 	}
 	answer := &park.Answer{Outcome: a.Outcome, Kind: a.Kind, Filename: a.Filename}
-	if a.Body != nil { // a nil *work.Body is no nil park.Result
+	if a.Body != nil { // a nil *work.Body in a park.Result is not nil
 		answer.Body = a.Body
 	}
 	return answer, nil

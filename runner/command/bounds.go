@@ -1,4 +1,4 @@
 package command
 
-// bufferBytes is how much is read at a time.
+// bufferBytes is the size of a read.
 const bufferBytes = 32 << 10

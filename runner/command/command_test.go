@@ -37,7 +37,7 @@ func newHost(t testing.TB, o Options) *Host {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
-		if left := h.strays(); len(left) > 0 {
+		if left := h.orphans(); len(left) > 0 {
 			t.Errorf("left %v", left)
 		}
 	})

@@ -9,20 +9,21 @@ import (
 )
 
 const (
-	// headStart is how long a command may run before its output is looked at: one
-	// that ends sooner wakes its follower once, not for each pipe that it closes.
+	// headStart is how long a command may run before its output is read: a command that
+	// ends sooner wakes follow once, not for each pipe that it closes.
 	headStart = 2 // ms
-	// watchEvery is how often the memory of a command is looked at.
+	// watchEvery is the time between two readings of a command's memory.
 	watchEvery = 100 * time.Millisecond
-	// blindEvery is how often an end is looked for where there are no pidfds.
-	blindEvery = 5 * time.Millisecond
-	// maxDrain is how much output is still read when the command has ended: more
-	// than a pipe holds comes from what could not be killed.
+	// checkEvery is the time between two checks for a command's end without pidfds.
+	checkEvery = 5 * time.Millisecond
+	// maxDrain is how many bytes of output are read after the command has ended: more
+	// than a pipe's buffer comes from a process that could not be killed.
 	maxDrain = 4 << 20
 )
 
-// follow reads output until the main process has ended, and ends it at its timeout.
-// One thread waits for all of it: there is nothing to hand over between goroutines.
+// follow reads output until the main process has ended, and ends the process at its
+// timeout. One thread waits for both pipes and the process, because passing data between
+// goroutines would cost wake-ups.
 func (p *Process) follow() {
 	if p.pidfd >= 0 {
 		fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}} //nolint:gosec // descriptors are small
@@ -55,7 +56,7 @@ func (p *Process) follow() {
 	}
 }
 
-// pass reads the output that is there.
+// pass reads the output that is available.
 func (p *Process) pass(fds *[3]unix.PollFd) {
 	if fds[1].Revents != 0 {
 		p.readOnce(&p.log, p.spec.Log, nil)
@@ -65,7 +66,7 @@ func (p *Process) pass(fds *[3]unix.PollFd) {
 	}
 }
 
-// pollTime is how long to wait for anything to happen, in ms; -1: for ever.
+// pollTime returns the timeout for poll in milliseconds; -1: none.
 func (p *Process) pollTime(deadline time.Time) int {
 	wait := time.Duration(-1)
 	if !deadline.IsZero() {
@@ -80,7 +81,7 @@ func (p *Process) pollTime(deadline time.Time) int {
 		shorten(watchEvery)
 	}
 	if p.pidfd < 0 {
-		shorten(blindEvery)
+		shorten(checkEvery)
 	}
 	if wait < 0 {
 		return -1
@@ -89,7 +90,7 @@ func (p *Process) pollTime(deadline time.Time) int {
 	return int(min(wait, most) / time.Millisecond)
 }
 
-// check ends a command that is out of time or memory.
+// check ends a command that exceeds its timeout or its memory.
 func (p *Process) check(deadline time.Time) {
 	if !deadline.IsZero() && !time.Now().Before(deadline) {
 		p.Stop(CauseTimeout)
@@ -99,14 +100,15 @@ func (p *Process) check(deadline time.Time) {
 	}
 }
 
-// exited looks for the end of the main process without reaping it.
+// exited reports whether the main process has ended, without reaping it.
 func (p *Process) exited() bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
 	return err == nil && info.Signo != 0
 }
 
-// readOnce reads what a pipe has and passes it on; it reports whether there was anything.
+// readOnce reads once from a pipe, writes the bytes to out and log, and returns their
+// number. At the pipe's end it closes the pipe.
 func (p *Process) readOnce(fd *int, log, out io.Writer) int {
 	buf, _ := p.host.buffers.Get().(*[bufferBytes]byte)
 	defer p.host.buffers.Put(buf)
@@ -124,13 +126,13 @@ func (p *Process) readOnce(fd *int, log, out io.Writer) int {
 			p.stop(CauseOutput, 0)
 		}
 	}
-	_, _ = log.Write(buf[:n]) // a log that cannot be written is lost, not the call
+	_, _ = log.Write(buf[:n]) // a log that cannot be written must not fail the call
 	return n
 }
 
-// followStrays reads the output of what the service left in the background, until
-// nothing holds it open or the service is stopped.
-func (p *Process) followStrays() {
+// followOrphans reads the output of the processes that the service left, until none of
+// them has it open or the service is stopped.
+func (p *Process) followOrphans() {
 	for p.log >= 0 && !p.stopped() {
 		fds := []unix.PollFd{{Fd: int32(p.log), Events: unix.POLLIN}} //nolint:gosec // descriptors are small
 		if n, _ := unix.Poll(fds, int(watchEvery/time.Millisecond)); n > 0 {
@@ -145,7 +147,7 @@ func (p *Process) stopped() bool {
 	return p.cause != ""
 }
 
-// drain reads what the pipes still hold when the command has ended.
+// drain reads the rest of the pipes after the command has ended.
 func (p *Process) drain() {
 	for total := 0; total < maxDrain && (p.log >= 0 || p.out >= 0); {
 		fds := [3]unix.PollFd{

@@ -21,7 +21,7 @@ type Host struct {
 	now     func() time.Time
 	null    *os.File
 	list    childList
-	blind   bool // do without pidfds, as on kernels before 5.4
+	noPidfd bool // do not use pidfds, as on kernels before 5.4
 	session int  // of this process
 	oom     oomCounter
 
@@ -30,15 +30,15 @@ type Host struct {
 	mu      sync.Mutex
 	running map[int]*Process // by pid, until reaped
 	service *Process         // also after its end; nil: no service was started
-	kept    map[int]uint64   // the service's strays: pid → start time
+	kept    map[int]uint64   // the service's orphans: pid → start time
 	dirty   bool
 
 	found   sync.Map // programs: name and PATH → path
 	buffers sync.Pool
 }
 
-// note records a process that was just started. h.forking is read-locked.
-func (h *Host) note(p *Process) {
+// record records a process that was just started. The caller has read-locked h.forking.
+func (h *Host) record(p *Process) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.running[p.pid] = p
@@ -85,7 +85,7 @@ type Spec struct {
 	Log     io.Writer     // stdout and stderr, in order
 	Stdout  io.Writer     // nil, or a second writer for stdout; the order of lines in Log is then approximate
 	Timeout time.Duration // 0: none
-	Mark    string        // the variable in Env that identifies its strays, "NAME=value"
+	Mark    string        // the variable in Env that identifies its orphans, "NAME=value"
 
 	// Service makes the command the service: after the end of its main process, Exited is called, the processes that it left
 	// in the background keep running, and their output is still read.
@@ -121,7 +121,7 @@ type Process struct {
 	killer *time.Timer
 }
 
-// traces are the properties of a stray that show which command started it.
+// traces are the properties of an orphan that show which command started it.
 type traces struct {
 	stat
 	environ string

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// Capped passes so many bytes on to a writer, then a mark, and takes the rest
-// without passing it on. It is for one goroutine.
+// Capped writes a given number of bytes to a writer, then a mark, and discards the rest.
+// It must not be used concurrently.
 type Capped struct {
 	to   io.Writer
 	most int64
@@ -14,10 +14,11 @@ type Capped struct {
 	cut  bool
 }
 
-// NewCapped returns a writer that passes most bytes on to to.
+// NewCapped returns a writer that writes at most the first most bytes to to.
 func NewCapped(to io.Writer, most int64) *Capped { return &Capped{to: to, most: most, left: most} }
 
-// Write implements io.Writer; it takes all of b.
+// Write implements io.Writer. Without an error it returns len(b), also for bytes that it
+// discards.
 func (c *Capped) Write(b []byte) (int, error) {
 	pass := b[:min(int64(len(b)), c.left)]
 	c.left -= int64(len(pass))

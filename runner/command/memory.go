@@ -16,8 +16,8 @@ type oomCounter struct {
 	fd int // -1: not readable
 }
 
-// openOOMCounter finds the counter, of version 2 or 1. A container may see its
-// cgroup at the root of the mount.
+// openOOMCounter opens the counter of cgroup version 2 or 1. In a container, the cgroup
+// may be at the root of the mount.
 func openOOMCounter() oomCounter {
 	for _, path := range oomPaths() {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -62,7 +62,7 @@ func (c oomCounter) close() error {
 	return unix.Close(c.fd)
 }
 
-// read returns the counter, -1 when there is none.
+// read returns the counter, or -1 if it cannot be read.
 func (c oomCounter) read() int64 {
 	if c.fd < 0 {
 		return -1

@@ -10,27 +10,31 @@ import (
 )
 
 const (
-	// clearTime is how long to kill what a command left before giving up.
+	// clearTime bounds the killing of a command's orphans.
 	clearTime = 5 * time.Second
-	// doubtTime is how long a stray may be nobody's: programs change in less.
-	doubtTime = 500 * time.Millisecond
-	// desperateTime is when the init of a container kills all that it can see.
-	desperateTime = time.Second
+	// unknownTime is how long an orphan may have no known owner: an execve, during which
+	// its environment is empty, takes less.
+	unknownTime = 500 * time.Millisecond
+	// killAllAfter is when the Host kills every process of its container, if it is the
+	// container's init.
+	killAllAfter = time.Second
 )
 
-// sharedVariable is what the service's environment has; a command's has a mark beside it.
+// sharedVariable is in the environment of the service and of commands. A command's
+// environment also has a mark.
 const sharedVariable = "DAVIT_SHARED="
 
-// claim notes what the service left in the background, while no command could have:
-// before a command is started.
-func (h *Host) claim() {
+// recordService records the orphans of the service. It is called before a command is
+// started, and only records while no command runs, because all orphans are the service's
+// then.
+func (h *Host) recordService() {
 	h.mu.Lock()
 	wanted := h.service != nil && !h.dirty && h.others(nil) == 0
 	h.mu.Unlock()
-	if !wanted || !h.anyStray() {
+	if !wanted || !h.anyOrphan() {
 		return
 	}
-	for _, pid := range h.strays() {
+	for _, pid := range h.orphans() {
 		if st, ok := readStat(pid); ok && st.session != h.session {
 			h.mu.Lock()
 			h.kept[pid] = st.started
@@ -39,60 +43,61 @@ func (h *Host) claim() {
 	}
 }
 
-// clear kills what p left behind, or, when p is nil, all that was ever left. It gives
-// up after a while, and the Host is dirty then.
+// clear kills the orphans of p or, if p is nil, all orphans. If orphans are left after
+// clearTime, or orphans without a known owner after unknownTime, the Host becomes dirty.
 func (h *Host) clear(p *Process) {
 	begun := time.Now()
-	for pause := 50 * time.Microsecond; h.anyStray(); pause = min(2*pause, 5*time.Millisecond) {
-		mine, nobodys := h.killStrays(p)
+	for pause := 50 * time.Microsecond; h.anyOrphan(); pause = min(2*pause, 5*time.Millisecond) {
+		mine, nobodys := h.killOrphans(p)
 		spent := time.Since(begun)
 		switch {
 		case !mine && !nobodys:
-			h.settle(p)
+			h.markClean(p)
 			return
-		case spent > clearTime, !mine && spent > doubtTime:
-			h.soil(true)
+		case spent > clearTime, !mine && spent > unknownTime:
+			h.setDirty(true)
 			return
-		case spent > desperateTime && h.onlyOne(p) && os.Getpid() == 1:
+		case spent > killAllAfter && h.onlyOne(p) && os.Getpid() == 1:
 			_ = unix.Kill(-1, unix.SIGKILL)
 		}
 		time.Sleep(pause)
 	}
-	h.settle(p)
+	h.markClean(p)
 }
 
-// settle says that the Host is not dirty any more, if nothing else runs that could be.
-func (h *Host) settle(p *Process) {
+// markClean marks the Host as not dirty, if p is the only process that runs.
+func (h *Host) markClean(p *Process) {
 	if h.Dirty() && h.onlyOne(p) {
-		h.soil(false)
+		h.setDirty(false)
 	}
 }
 
-// soil says whether the Host is dirty.
-func (h *Host) soil(dirty bool) {
+// setDirty sets whether the Host is dirty.
+func (h *Host) setDirty(dirty bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.dirty = dirty
 }
 
-// onlyOne reports whether p is the only process that runs, and there never was a service.
+// onlyOne reports whether p is the only process that runs and no service was started.
 func (h *Host) onlyOne(p *Process) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.service == nil && h.others(p) == 0
 }
 
-// anyStray reports whether this process has children that nobody waits for. It is
-// the one cost of each call. Orphans are always given to the first thread.
-func (h *Host) anyStray() bool {
+// anyOrphan reports whether this process has orphans. Each call costs this one read: the
+// kernel makes orphans children of the first thread.
+func (h *Host) anyOrphan() bool {
 	buf, _ := h.buffers.Get().(*[bufferBytes]byte)
 	defer h.buffers.Put(buf)
 	pids, ok := h.list.first(buf[:])
 	return !ok || len(h.unknown(pids)) > 0
 }
 
-// strays returns the children that nobody waits for. No process is being started meanwhile.
-func (h *Host) strays() []int {
+// orphans returns the children that are no command's main process. It locks forking, so
+// that a child that is being started is not among them.
+func (h *Host) orphans() []int {
 	h.forking.Lock()
 	defer h.forking.Unlock()
 	return h.unknown(h.list.all())
@@ -113,16 +118,16 @@ func (h *Host) unknown(pids []int) []int {
 	return out
 }
 
-// killStrays kills the strays that p left. It reports whether there were any, and
-// whether there were some that no command can be found for.
-func (h *Host) killStrays(p *Process) (mine, nobodys bool) {
-	for _, pid := range h.strays() {
+// killOrphans kills the orphans of p. It reports whether there were any, and whether
+// there were orphans without a known owner.
+func (h *Host) killOrphans(p *Process) (mine, nobodys bool) {
+	for _, pid := range h.orphans() {
 		st, ok := readStat(pid)
 		if !ok || st.session == h.session {
 			continue
 		}
 		if h.reap(pid) {
-			mine = true // its own children may have become ours
+			mine = true // its children may have become children of this process
 			continue
 		}
 		switch h.ownerOf(p, pid, st) {
@@ -141,17 +146,17 @@ func (h *Host) killStrays(p *Process) (mine, nobodys bool) {
 	return mine, nobodys
 }
 
-// owner is whose a stray is.
+// owner says which command an orphan belongs to.
 type owner int
 
 const (
 	another owner = iota // another command's, or the service's
-	itself               // that of the command that was asked about, or of one that has ended
-	nobody               // it cannot be told
+	itself               // the command that is being cleared, or one that has ended
+	nobody               // unknown
 )
 
-// ownerOf tells whose a stray is. While a process changes its program its environment
-// is empty for a moment: nobody's may be somebody's a little later.
+// ownerOf returns the owner of an orphan. During an execve the environment of a process
+// is empty: an owner that is unknown may be known a moment later.
 func (h *Host) ownerOf(p *Process, pid int, st stat) owner {
 	t := traces{stat: st, environ: readEnviron(pid), dir: readDir(pid)}
 	h.mu.Lock()
@@ -174,7 +179,7 @@ func (h *Host) ownerOf(p *Process, pid int, st stat) owner {
 	return nobody
 }
 
-// byService reports whether the service made a stray; h.mu is held.
+// byService reports whether the service started an orphan. The caller holds h.mu.
 func (h *Host) byService(pid int, t *traces) bool {
 	if h.service == nil {
 		return false
@@ -184,7 +189,7 @@ func (h *Host) byService(pid int, t *traces) bool {
 		hasVariable(t.environ, sharedVariable) && !hasVariable(t.environ, markName)
 }
 
-// made reports whether a stray shows that the command made it.
+// made reports whether an orphan's traces show that the command started it.
 func (p *Process) made(t *traces) bool {
 	return t.session == p.pid || t.group == p.pid || hasVariable(t.environ, p.spec.Mark) ||
 		t.dir == p.spec.Dir || strings.HasPrefix(t.dir, p.spec.Dir+"/") || t.dir == p.spec.Dir+" (deleted)"
@@ -193,8 +198,8 @@ func (p *Process) made(t *traces) bool {
 // markName begins every mark.
 const markName = "DAVIT_INVOCATION_ID="
 
-// hasVariable reports whether an environment, as /proc has it, has a variable that
-// begins so; a mark must be the whole of it.
+// hasVariable reports whether an environment in the form of /proc/PID/environ has the
+// variable begin. If begin ends in "=", any value matches.
 func hasVariable(environ, begin string) bool {
 	if begin == "" {
 		return false
@@ -205,7 +210,7 @@ func hasVariable(environ, begin string) bool {
 	return strings.HasPrefix(environ, begin) || strings.Contains(environ, "\x00"+begin)
 }
 
-// reap reaps a stray that has ended.
+// reap reaps an orphan and reports whether it had ended.
 func (h *Host) reap(pid int) bool {
 	for {
 		got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
@@ -222,15 +227,15 @@ func (h *Host) reap(pid int) bool {
 	}
 }
 
-// Dirty reports whether a stray is left that no command could be found for. No
-// more commands should be started then.
+// Dirty reports whether orphans are left that could not be killed or have no known
+// owner. No more commands should be started then.
 func (h *Host) Dirty() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.dirty
 }
 
-// others counts the commands that run beside p; h.mu is held.
+// others counts the commands that run beside p. The caller holds h.mu.
 func (h *Host) others(p *Process) int {
 	n := 0
 	for _, other := range h.running {

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// strays are scripts that leave processes in the background; their pids go to the
+// orphanScripts are scripts that leave processes in the background; their pids go to the
 // file pids.
-var strays = map[string]string{ //nolint:gochecknoglobals // a table of cases
+var orphanScripts = map[string]string{ //nolint:gochecknoglobals // a table of cases
 	"background":          `sleep 300 & echo $! > pids`,
 	"two generations":     `sh -c 'sleep 300 & echo $! >> pids; sleep 300' & echo $! >> pids; wait_for() { while ! [ -s pids ] || [ $(wc -l < pids) -lt 2 ]; do :; done; }; wait_for`,
 	"session":             `setsid sleep 300 & echo $! > pids; sleep 0.05`,
@@ -25,7 +25,7 @@ var strays = map[string]string{ //nolint:gochecknoglobals // a table of cases
 }
 
 func TestNothingIsLeftBehind(t *testing.T) {
-	for name, script := range strays {
+	for name, script := range orphanScripts {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, Options{})
 			dir := t.TempDir()
@@ -44,14 +44,14 @@ func TestNothingIsLeftBehind(t *testing.T) {
 					t.Errorf("%d is alive", pid)
 				}
 			}
-			if left := h.strays(); len(left) > 0 {
+			if left := h.orphans(); len(left) > 0 {
 				t.Errorf("children %v are left", left)
 			}
 		})
 	}
 }
 
-func TestAStrayDoesNotDelayTheEnd(t *testing.T) {
+func TestAnOrphanDoesNotDelayTheEnd(t *testing.T) {
 	h := newHost(t, Options{})
 	var log buffer
 	begun := time.Now()
@@ -78,7 +78,7 @@ func TestServiceGoesOnBesideCommands(t *testing.T) {
 	}
 	for range 3 {
 		var log buffer
-		if end := h.New(shell(dir, strays["double fork"], &log)).Run(); end.Exit != 0 {
+		if end := h.New(shell(dir, orphanScripts["double fork"], &log)).Run(); end.Exit != 0 {
 			t.Fatalf("%+v %s", end, log.String())
 		}
 		if pid := pids(t, dir+"/pids")[0]; alive(pid) {
@@ -129,7 +129,7 @@ func TestCommandsAtTheSameTimeKeepTheirOwn(t *testing.T) {
 	all.Wait()
 }
 
-func TestAStrayThatHidesMakesTheHostDirtyUntilItIsIdle(t *testing.T) {
+func TestAnOrphanThatHidesMakesTheHostDirtyUntilItIsIdle(t *testing.T) {
 	h := newHost(t, Options{})
 	dir := t.TempDir()
 	if err := os.Mkdir(dir+"/other", 0o700); err != nil {
@@ -150,14 +150,14 @@ func TestAStrayThatHidesMakesTheHostDirtyUntilItIsIdle(t *testing.T) {
 	}
 	pid := pids(t, dir+"/pids")[0]
 	if !h.Dirty() || !alive(pid) {
-		t.Fatalf("dirty %v, the stray alive %v", h.Dirty(), alive(pid))
+		t.Fatalf("dirty %v, the orphan alive %v", h.Dirty(), alive(pid))
 	}
 	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
 	if h.Dirty() || alive(pid) {
-		t.Fatalf("when idle: dirty %v, the stray alive %v", h.Dirty(), alive(pid))
+		t.Fatalf("when idle: dirty %v, the orphan alive %v", h.Dirty(), alive(pid))
 	}
 }
 
@@ -183,7 +183,7 @@ func TestOthersUseOsExecUndisturbed(t *testing.T) {
 	dir := t.TempDir()
 	for range 40 {
 		h.Reap()
-		if end := h.New(shell(dir, strays["background"], &buffer{})).Run(); end.Exit != 0 {
+		if end := h.New(shell(dir, orphanScripts["background"], &buffer{})).Run(); end.Exit != 0 {
 			t.Errorf("%+v", end)
 		}
 	}
@@ -198,7 +198,7 @@ func TestReapTakesOrphansThatEnd(t *testing.T) {
 	ended := make(chan End)
 	go func() { ended <- p.Run() }()
 	wait(t, "the orphans", func() bool { _, err := os.Stat(dir + "/made"); return err == nil })
-	wait(t, "all to be reaped", func() bool { h.Reap(); return len(h.strays()) == 0 })
+	wait(t, "all to be reaped", func() bool { h.Reap(); return len(h.orphans()) == 0 })
 	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -211,11 +211,11 @@ func TestReapTakesOrphansThatEnd(t *testing.T) {
 func TestKernelsThatHaveLess(t *testing.T) {
 	h := newHost(t, Options{})
 	_ = h.list.close()
-	h.blind, h.list = true, childList{fd: -1}
+	h.noPidfd, h.list = true, childList{fd: -1}
 	dir := t.TempDir()
 	for _, name := range []string{"background", "double fork", "session"} {
 		var log buffer
-		if end := h.New(shell(dir, strays[name]+"; exit 3", &log)).Run(); end.Exit != 3 {
+		if end := h.New(shell(dir, orphanScripts[name]+"; exit 3", &log)).Run(); end.Exit != 3 {
 			t.Fatalf("%s: %+v %s", name, end, log.String())
 		}
 		for _, pid := range pids(t, filepath.Join(dir, "pids")) {

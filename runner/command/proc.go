@@ -32,8 +32,8 @@ func (l childList) close() error {
 	return unix.Close(l.fd)
 }
 
-// first returns the children of the first thread; buf is for its use. Not ok means
-// that it cannot tell.
+// first returns the children of the first thread. It reads into buf. ok is false if the
+// list cannot be read or does not fit.
 func (l childList) first(buf []byte) (pids []int, ok bool) {
 	n, err := unix.Pread(l.fd, buf, 0)
 	if l.fd < 0 || err != nil || n == len(buf) {
@@ -69,7 +69,7 @@ func childrenOf(pid int) []int {
 	return pids
 }
 
-// childrenByScan looks at every process there is.
+// childrenByScan finds the children of parent among all processes.
 func childrenByScan(parent int) []int {
 	names, err := os.ReadDir("/proc")
 	if err != nil {
@@ -98,7 +98,7 @@ func parsePids(b []byte) []int {
 	return pids
 }
 
-// stat is what /proc/PID/stat says, see proc_pid_stat(5).
+// stat has fields of /proc/PID/stat, see proc_pid_stat(5).
 type stat struct {
 	state                  byte
 	parent, group, session int
@@ -113,7 +113,7 @@ func readStat(pid int) (stat, bool) {
 	return parseStat(string(b))
 }
 
-// parseStat reads from behind the name, which may hold anything.
+// parseStat reads the fields after the name, because the name may contain any byte.
 func parseStat(line string) (s stat, ok bool) {
 	words := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
 	if len(words) < 20 {
@@ -128,7 +128,7 @@ func parseStat(line string) (s stat, ok bool) {
 	return s, errs == [4]error{}
 }
 
-// readEnviron returns a process's environment, "" when it cannot be read.
+// readEnviron returns a process's environment, or "" if it cannot be read.
 func readEnviron(pid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
@@ -137,7 +137,7 @@ func readEnviron(pid int) string {
 	return string(b)
 }
 
-// readDir returns the folder that a process works in, "" when it cannot be read.
+// readDir returns a process's working directory, or "" if it cannot be read.
 func readDir(pid int) string {
 	dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
 	if err != nil {

@@ -9,14 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Run starts the command, follows it to its end and kills what it leaves behind.
-// Once.
+// Run starts the command, reads its output until it ends, and kills the processes that
+// it leaves. Run must be called only once.
 func (p *Process) Run() End {
-	// A command dies with the thread that started it (Pdeathsig): hold on to that.
+	// Keep this thread, because the kernel kills the command when the thread that
+	// started it ends (Pdeathsig).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var end End
-	p.host.claim()
+	p.host.recordService()
 	end.StartedAt = p.host.now()
 	if err := p.start(); err != nil {
 		end.Err, end.EndedAt, end.Cause = err, p.host.now(), p.finish()
@@ -27,21 +28,21 @@ func (p *Process) Run() End {
 	end.EndedAt = p.host.now()
 	end.Cause = p.finish()
 	if p.spec.Service {
-		p.judge(&end, p.reap())
+		p.describeEnd(&end, p.reap())
 		p.drain()
 		p.spec.Exited(end)
-		p.followStrays()
+		p.followOrphans()
 		return end
 	}
-	_ = unix.Kill(-p.pid, unix.SIGKILL) // while its pid is still held
+	_ = unix.Kill(-p.pid, unix.SIGKILL) // before reap, because the pid is not used again until then
 	status := p.reap()
 	p.host.clear(p)
 	p.drain()
-	p.judge(&end, status)
+	p.describeEnd(&end, status)
 	return end
 }
 
-// finish says that the command has ended, and why it was ended.
+// finish records that the command has ended, and returns why the Host ended it.
 func (p *Process) finish() Cause {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -52,7 +53,7 @@ func (p *Process) finish() Cause {
 	return p.cause
 }
 
-// start makes the pipes and the process.
+// start creates the pipes and the process.
 func (p *Process) start() *StartError {
 	path, fail := p.host.lookPath(p.spec.Argv, p.spec.Env)
 	if fail != nil {
@@ -82,14 +83,14 @@ func (p *Process) start() *StartError {
 	return nil
 }
 
-// fork starts the process and notes it, unless the command was stopped before.
+// fork starts and records the process, unless the command was stopped before.
 func (p *Process) fork(path string, stdout, stderr uintptr) error {
 	attr := &syscall.ProcAttr{
 		Dir: p.spec.Dir, Env: p.spec.Env,
 		Files: []uintptr{p.host.null.Fd(), stdout, stderr},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
 	}
-	if p.host.blind {
+	if p.host.noPidfd {
 		attr.Sys.PidFD = nil
 	}
 	p.host.forking.RLock()
@@ -104,12 +105,12 @@ func (p *Process) fork(path string, stdout, stderr uintptr) error {
 		return err
 	}
 	p.pid, p.alive = pid, true
-	p.host.note(p)
+	p.host.record(p)
 	return nil
 }
 
-// forkExec tries again when another fork, at the same time, still held the program
-// open for writing, or the system is short of processes for a moment.
+// forkExec tries again for a while if a concurrent fork still has the program open for
+// writing, or the system is out of processes.
 func forkExec(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
 	for pause := time.Millisecond; ; pause *= 2 {
 		pid, err = syscall.ForkExec(path, argv, attr)
@@ -134,8 +135,8 @@ func (p *Process) reap() syscall.WaitStatus {
 	return status
 }
 
-// judge tells how the command ended from its status.
-func (p *Process) judge(end *End, status syscall.WaitStatus) {
+// describeEnd fills in how the command ended.
+func (p *Process) describeEnd(end *End, status syscall.WaitStatus) {
 	end.Exit = status.ExitStatus()
 	if status.Signaled() {
 		end.Signal = unix.SignalName(status.Signal())

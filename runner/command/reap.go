@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewHost returns a Host. Close it.
+// NewHost returns a Host. The caller must close it.
 func NewHost(o Options) (*Host, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -35,17 +35,17 @@ func NewHost(o Options) (*Host, error) {
 	return h, nil
 }
 
-// Reap reaps strays that have ended by themselves. It is for a slow loop.
+// Reap reaps orphans that have ended by themselves. The caller should call it every
+// second or so.
 func (h *Host) Reap() {
-	for _, pid := range h.strays() {
+	for _, pid := range h.orphans() {
 		if st, ok := readStat(pid); ok && st.session != h.session && st.state == 'Z' {
 			h.reap(pid)
 		}
 	}
 }
 
-// Close kills everything that is left, the service's strays too. Commands must
-// have ended: their Run has returned.
+// Close kills all orphans, also the service's. Run must have returned for every command.
 func (h *Host) Close() error {
 	h.mu.Lock()
 	h.service, h.kept = nil, map[int]uint64{}

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stop ends the command: SIGTERM now, SIGKILL after the grace. One that has not been
-// started yet never is.
+// Stop ends the command: SIGTERM at once, SIGKILL after the grace. A command that has
+// not been started will not start: Run returns an error.
 func (p *Process) Stop(cause Cause) { p.stop(cause, p.host.grace) }
 
-// Kill ends the command at once.
+// Kill ends the command with SIGKILL.
 func (p *Process) Kill(cause Cause) { p.stop(cause, 0) }
 
 func (p *Process) stop(cause Cause, grace time.Duration) {

@@ -1,7 +1,7 @@
-// Package confine restricts this process and all that it starts with Landlock: they
-// write nothing outside the runner's folder, read nothing of the folders that are
-// hidden, and, from Landlock 8 on, send no signals to processes outside. What the
-// kernel does not offer is left out, and said. Start at Apply.
+// Package confine restricts this process and all processes that it starts with Landlock:
+// they cannot write outside the runner's folder, cannot read the hidden folders and, from
+// Landlock 8 on, cannot send signals to processes outside. A restriction that the kernel
+// does not support is left out, and the level that Apply returns says so. Start at Apply.
 package confine
 
 import (
@@ -18,25 +18,26 @@ import (
 	"davit/internal/task"
 )
 
-// noLevel begins what Apply says where nothing is confined.
+// noLevel begins the level that Apply returns if nothing is confined.
 const noLevel = "none: "
 
-// Apply confines all threads of this process for good and returns the level reached,
-// such as "landlock v5", or "none: " and why. When the launch does not ask for it,
-// nothing is done. An error means that it should have been possible.
+// Apply confines all threads of this process for good. It returns the level reached, for
+// example "landlock v5", or "none: " and the reason. If the launch does not ask for
+// Landlock, Apply does nothing. It returns an error if the kernel has Landlock and
+// confining failed.
 func Apply(l *task.Launch) (level string, err error) {
 	if !l.Landlock {
 		return cmp.Or(l.Sandbox, noLevel+"not asked for"), nil
 	}
 	version, err := ll.LandlockGetABIVersion()
 	if err != nil || version < 1 {
-		return noLevel + "this kernel has no Landlock", nil //nolint:nilerr // that it has none is no error
+		return noLevel + "this kernel has no Landlock", nil //nolint:nilerr // a kernel without Landlock is no error
 	}
 	rules, err := rules(l)
 	if err != nil {
 		return "", fmt.Errorf("confine: %w", err)
 	}
-	// Both at once: a layer without paths would forbid links between folders.
+	// Files and scopes in one layer, because a layer without paths forbids links between folders.
 	want, err := landlock.NewConfig(landlock.V7.HandledAccessFS, scopes(version))
 	if err != nil {
 		return "", fmt.Errorf("confine: %w", err)
@@ -47,12 +48,12 @@ func Apply(l *task.Launch) (level string, err error) {
 	return fmt.Sprintf("landlock v%d", min(version, 7)), nil
 }
 
-// oneDomain is the first version of Landlock that confines all threads of a process
-// as one. Before, each has a domain of its own, and where signals are scoped one
-// thread cannot kill the command that another one started.
+// oneDomain is the first version of Landlock that confines all threads of a process in
+// one domain. In earlier versions each thread has a domain of its own, so that with
+// scoped signals one thread cannot kill the command that another thread started.
 const oneDomain = 8
 
-// scopes are what processes outside are closed to, beside files.
+// scopes returns the restrictions other than those on files.
 func scopes(version int) landlock.ScopedSet {
 	if version < oneDomain {
 		return 0
@@ -60,7 +61,7 @@ func scopes(version int) landlock.ScopedSet {
 	return landlock.V7.Scoped
 }
 
-// rules returns what stays allowed.
+// rules returns the accesses that stay allowed.
 func rules(l *task.Launch) ([]landlock.Rule, error) {
 	hidden, err := resolve(l.Hide)
 	if err != nil {
@@ -78,12 +79,12 @@ func rules(l *task.Launch) ([]landlock.Rule, error) {
 	}, nil
 }
 
-// devices are written by programs that write nothing.
+// devices returns device files that programs write to even if they write no other file.
 func devices() []string {
 	return []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
 }
 
-// resolve returns the real paths of folders; those that are not there hide nothing.
+// resolve returns the real paths of folders. It omits folders that do not exist.
 func resolve(paths []string) ([]string, error) {
 	var out []string
 	for _, path := range paths {
@@ -94,7 +95,7 @@ func resolve(paths []string) ([]string, error) {
 		target, err := filepath.EvalSymlinks(abs)
 		switch {
 		case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
-			continue // not there, or closed already
+			continue // does not exist, or cannot be read anyway
 		case err != nil:
 			return nil, fmt.Errorf("hide %s: %w", path, err)
 		}
@@ -103,9 +104,10 @@ func resolve(paths []string) ([]string, error) {
 	return out, nil
 }
 
-// readable returns the folders and files that may be read. Landlock allows and never
-// denies: where something below a folder is hidden, its other entries are named one by
-// one. What is made in such a folder later cannot be read.
+// readable returns the folders and files that may be read. Landlock has rules that allow
+// and none that deny: for a folder with a hidden folder below it, readable returns the
+// other entries one by one. An entry that is created in such a folder later cannot be
+// read.
 func readable(hidden []string) (dirs, files []string) {
 	if len(hidden) == 0 {
 		return []string{"/"}, nil
@@ -123,7 +125,7 @@ type siblings struct {
 func (w *siblings) folder(path string) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return // what cannot be listed stays closed
+		return // a folder that cannot be listed cannot be read
 	}
 	for _, e := range entries {
 		child := filepath.Join(path, e.Name())
@@ -133,7 +135,7 @@ func (w *siblings) folder(path string) {
 			w.folder(child)
 		case e.IsDir():
 			w.dirs = append(w.dirs, child)
-		case e.Type()&os.ModeSymlink == 0: // a link's target has a rule of its own, or is hidden
+		case e.Type()&os.ModeSymlink == 0: // a link needs no rule: its target has one, or is hidden
 			w.files = append(w.files, child)
 		}
 	}

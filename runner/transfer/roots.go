@@ -7,17 +7,18 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// roots are the authorities that stores are believed by: the system's, or, in an image that has none, those that this
-// program brings along. Reading these takes milliseconds, which a runner that needs none should not spend.
+// roots returns the certificate authorities for the store: the system's or, in an image
+// without any, the ones in this program. Reading them takes milliseconds, so only a
+// runner that uses TLS should call roots.
 func roots() (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err == nil && !pool.Equal(x509.NewCertPool()) {
 		return pool, nil
 	}
-	return brought()
+	return bundled()
 }
 
-func brought() (*x509.CertPool, error) {
+func bundled() (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	for root := range bundle.Roots() {
 		c, err := x509.ParseCertificate(root.Certificate)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestBroughtRootsHoldWellKnownOnes(t *testing.T) {
-	pool, err := brought()
+	pool, err := bundled()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package transfer moves bytes between a runner and the store through signed URLs,
-// trying again while the store is away. It knows no keys and signs nothing. Start at
+// Package transfer uploads and downloads objects of the store through signed URLs, and
+// tries again while the store is unavailable. It has no keys and signs nothing. Start at
 // Client.
 package transfer
 
@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// ErrRefused says that the store answered and will not take or give the object.
+// ErrRefused says that trying again is no use, because the store refused the request.
 var ErrRefused = errors.New("the store refuses")
 
-// ErrStalled says that nothing moved for too long.
+// ErrStalled says that no byte was sent or received for Client.Stall.
 var ErrStalled = errors.New("the store is stuck")
 
 const (
@@ -31,13 +31,13 @@ const (
 	maxRefusal = 512 // bytes of a refusal's body that are read
 )
 
-// Client moves objects. Its methods try again until their context ends.
+// Client uploads and downloads objects. Its methods try again until their context ends.
 type Client struct {
 	HTTP  *http.Client
-	Stall time.Duration // how long nothing may move; 0: a minute
+	Stall time.Duration // how long no byte may be sent or received; 0: a minute
 }
 
-// New returns a Client with an HTTP client of its own; Close it.
+// New returns a Client with an HTTP client of its own. The caller should close it.
 func New() *Client { return newClient(roots) }
 
 func newClient(roots func() (*x509.CertPool, error)) *Client {
@@ -51,7 +51,7 @@ func newClient(roots func() (*x509.CertPool, error)) *Client {
 				if err != nil {
 					return nil, err
 				}
-				ctx, cancel := context.WithTimeout(ctx, 2*dialTime) // and the handshake
+				ctx, cancel := context.WithTimeout(ctx, 2*dialTime) // for dialling and the handshake
 				defer cancel()
 				d := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: known, MinVersion: tls.VersionTLS12}}
 				return d.DialContext(ctx, network, addr)
@@ -69,20 +69,20 @@ func newClient(roots func() (*x509.CertPool, error)) *Client {
 // Close closes idle connections.
 func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
 
-// Object is what Put stores.
+// Object is the content that Put stores.
 type Object struct {
 	Size        int64
 	ContentType string
-	Open        func() io.ReadCloser // from the first byte; asked for again for each try
+	Open        func() io.ReadCloser // returns a reader from the first byte; called for each try
 }
 
-// Put stores an object. Its error wraps ErrRefused when trying again is no use.
+// Put stores an object. Its error wraps ErrRefused if trying again is no use.
 func (c *Client) Put(ctx context.Context, to string, o Object) error {
 	_, err := c.PutPart(ctx, to, o)
 	return err
 }
 
-// PutPart is Put, and returns the ETag that the store answered.
+// PutPart is Put and returns the ETag of the store's answer.
 func (c *Client) PutPart(ctx context.Context, to string, o Object) (etag string, err error) {
 	err = c.try(ctx, "put", func(ctx context.Context, alive func()) error {
 		content := o.Open()
@@ -105,13 +105,13 @@ func (c *Client) PutPart(ctx context.Context, to string, o Object) (etag string,
 		}
 		defer func() { _ = answer.Body.Close() }()
 		etag = answer.Header.Get("ETag")
-		return judge(answer)
+		return checkStatus(answer)
 	})
 	return etag, err
 }
 
-// Get fetches an object. Each try calls begin for a place to write to; what a broken
-// try wrote is the caller's to throw away. Errors of the place are not tried again.
+// Get downloads an object. Each try calls begin and writes to its writer; the caller
+// discards the bytes of a failed try. After an error of the writer Get does not try again.
 func (c *Client) Get(ctx context.Context, from string, begin func() io.Writer) error {
 	return c.try(ctx, "get", func(ctx context.Context, alive func()) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
@@ -123,10 +123,10 @@ func (c *Client) Get(ctx context.Context, from string, begin func() io.Writer) e
 			return withoutURL(err)
 		}
 		defer func() { _ = answer.Body.Close() }()
-		if err := judge(answer); err != nil {
+		if err := checkStatus(answer); err != nil {
 			return err
 		}
-		to := &place{to: begin()}
+		to := &target{to: begin()}
 		n, err := io.Copy(to, &moving{from: answer.Body, alive: alive})
 		switch {
 		case to.err != nil:
@@ -161,7 +161,7 @@ func (c *Client) try(ctx context.Context, what string, once func(ctx context.Con
 	}
 }
 
-// watched ends a try in which nothing moves.
+// watched runs a try and ends it if no byte is sent or received for c.Stall.
 func (c *Client) watched(ctx context.Context, once func(ctx context.Context, alive func()) error) error {
 	stall := c.Stall
 	if stall == 0 {
@@ -178,8 +178,9 @@ func (c *Client) watched(ctx context.Context, once func(ctx context.Context, ali
 	return err
 }
 
-// judge sorts answers: what a store says while it is in trouble is worth another try.
-func judge(answer *http.Response) error {
+// checkStatus returns the error of an answer. It wraps ErrRefused unless the status is
+// one of an unavailable store, after which another try may succeed.
+func checkStatus(answer *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, min(maxRefusal, refusalBytes(answer))))
 	switch code := answer.StatusCode; {
 	case code/100 == 2:
@@ -191,7 +192,8 @@ func judge(answer *http.Response) error {
 	}
 }
 
-// refusalBytes is 0 for good answers: their body is the object.
+// refusalBytes returns how much of an answer's body is read for the error: 0 after
+// success, because the body is the object.
 func refusalBytes(answer *http.Response) int64 {
 	if answer.StatusCode/100 == 2 {
 		return 0
@@ -199,7 +201,7 @@ func refusalBytes(answer *http.Response) int64 {
 	return maxRefusal
 }
 
-// withoutURL leaves the signature out of an error.
+// withoutURL removes the URL from an error, because the URL has the signature.
 func withoutURL(err error) error {
 	if e, is := errors.AsType[*url.Error](err); is {
 		return e.Err
@@ -207,7 +209,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// moving says whenever bytes move.
+// moving calls alive whenever bytes were read.
 type moving struct {
 	from  io.Reader
 	alive func()
@@ -222,14 +224,14 @@ func (m *moving) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// place remembers whether it was the writing that failed.
-type place struct {
+// target is a writer that keeps its error.
+type target struct {
 	to  io.Writer
 	err error
 }
 
 // Write implements io.Writer.
-func (p *place) Write(b []byte) (int, error) {
+func (p *target) Write(b []byte) (int, error) {
 	n, err := p.to.Write(b)
 	if err != nil {
 		p.err = err
