@@ -1,10 +1,10 @@
-// Package result finds the files that a trigger's results name and zips them. It
-// never follows a link, and opens nothing outside the workspace. It neither keeps nor
-// sends the zip. Start at Collect.
+// Package result finds the files that a trigger's results name and zips them. It never
+// follows a link, and opens no file outside the workspace. It neither stores nor sends
+// the zip. Start at Collect.
 //
-// Names in a zip: relative paths with "/". Control characters, backslashes and bytes
-// that are no UTF-8 are written as %XX; two files that come to one name so are an
-// error. Entries are sorted, with the files' times and permissions.
+// Names in a zip are relative paths with "/". Control characters, backslashes and bytes
+// that are not UTF-8 are written as %XX; it is an error if two files get the same name.
+// Entries are sorted, and have the files' times and permissions.
 package result
 
 import (
@@ -38,7 +38,7 @@ type File struct {
 
 // Error says why there is no result.
 type Error struct {
-	TooLarge bool // else something is missing
+	TooLarge bool // false: a file is missing
 	Detail   string
 }
 
@@ -53,9 +53,9 @@ func tooLarge(format string, args ...any) *Error {
 	return &Error{TooLarge: true, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Collect returns the regular files that match the patterns, sorted and each once. A
-// pattern that matches none, and files of more than most bytes together (0: any
-// number), are an *Error.
+// Collect returns the regular files that match the patterns, sorted and without
+// duplicates. It returns an *Error if a pattern matches no file, or if the files have
+// more than most bytes together (0: no limit).
 func Collect(root *os.Root, patterns []string, most int64) ([]File, error) {
 	s := search{root: root, most: most, found: map[string]bool{}}
 	for _, pattern := range patterns {
@@ -76,7 +76,7 @@ type search struct {
 	found map[string]bool
 }
 
-// match adds what a pattern matches.
+// match adds the files that a pattern matches.
 func (s *search) match(pattern string) error {
 	clean := path.Clean(pattern)
 	if !doublestar.ValidatePattern(clean) || !fs.ValidPath(clean) {
@@ -115,7 +115,7 @@ func hint(pattern, rest string, info fs.FileInfo) string {
 	return "; it is no regular file"
 }
 
-// single adds one file that is named as it is.
+// single adds the file of a pattern without wildcards.
 func (s *search) single(name string, info fs.FileInfo) (int, error) {
 	if !info.Mode().IsRegular() {
 		return 0, nil
@@ -123,7 +123,8 @@ func (s *search) single(name string, info fs.FileInfo) (int, error) {
 	return 1, s.add(name, info)
 }
 
-// lstat looks at a path without following a link anywhere in it; nil: not there.
+// lstat is os.Lstat, but follows no link anywhere in the path. It returns nil if the
+// path does not exist.
 func (s *search) lstat(name string) (fs.FileInfo, error) {
 	for end := 0; end < len(name); end++ {
 		next := strings.IndexByte(name[end:], '/')
@@ -151,10 +152,10 @@ func ignoreMissing(err error) error {
 	return missing("results: %v", err)
 }
 
-// unlock gives the runner, as the owner, rights that the command took away.
+// unlock restores the owner's rights, which the command may have removed.
 func (s *search) unlock(name string, info fs.FileInfo, rights fs.FileMode) {
 	if info.Mode().Perm()&rights != rights {
-		_ = s.root.Chmod(name, info.Mode().Perm()|rights) // opening it will tell
+		_ = s.root.Chmod(name, info.Mode().Perm()|rights) // opening the file returns the error
 	}
 }
 
@@ -229,8 +230,8 @@ func (w *walk) read(name string) ([]fs.DirEntry, error) {
 	return folder.ReadDir(-1)
 }
 
-// split cuts a pattern into the folder that it begins with and the rest, which is ""
-// when nothing in it is special.
+// split cuts a pattern into its leading path without wildcards and the rest. The rest is
+// "" if the pattern has no wildcard.
 func split(pattern string) (base, rest string) {
 	base, rest = ".", pattern
 	for rest != "" {
@@ -246,7 +247,7 @@ func split(pattern string) (base, rest string) {
 	return base, ""
 }
 
-// levels counts the names of what a pattern's rest matches; -1: any number.
+// levels returns how many names a path has that a pattern's rest matches; -1: any number.
 func levels(rest string) int {
 	if strings.Contains(rest, "**") || strings.Contains(rest, "{") {
 		return -1

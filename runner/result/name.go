@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// EntryName returns the name that a path has in a zip.
+// EntryName returns the name of a path's entry in a zip.
 func EntryName(path string) string {
 	if plain(path) {
 		return path
@@ -41,7 +41,7 @@ func plain(path string) bool {
 	return true
 }
 
-// special reports whether a rune of n bytes is one that unpackers stumble over.
+// special reports whether a rune of n bytes is escaped, because some unpackers fail on it.
 func special(r rune, n int) bool {
 	return r == '\\' || unicode.IsControl(r) || r == utf8.RuneError && n == 1
 }

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	tinyBytes    = 256       // stored as they are
-	wholeBytes   = 64 << 10  // compressed in memory, so that the header can say the sizes
-	sampleBytes  = 16 << 10  // of a larger file, compressed to see whether it is worth it
-	worthPercent = 95        // of its size that a file must shrink to
-	copyBytes    = 128 << 10 // at a time
+	tinyBytes    = 256       // files up to this size are stored as they are
+	wholeBytes   = 64 << 10  // up to this size, files are compressed in memory, so that the header has the sizes
+	sampleBytes  = 16 << 10  // of a larger file, compressed to decide whether the file is compressed
+	worthPercent = 95        // of its size: a file that stays larger is not compressed
+	copyBytes    = 128 << 10 // the size of a copy's buffer
 	level        = 1         // fastest: results are zipped while a caller waits
-	maxStored    = 1<<32 - 1 // a header without descriptor has no room for more
+	maxStored    = 1<<32 - 1 // a header without descriptor has sizes below this
 )
 
-// Zipper makes zips. It may be used by several goroutines.
+// Zipper writes zips. Its methods may be called concurrently.
 type Zipper struct {
 	compressors sync.Pool
 	buffers     sync.Pool
@@ -41,8 +41,8 @@ func NewZipper() *Zipper {
 	return z
 }
 
-// Zip writes the files as a zip to w. A file that cannot be read, or is not as
-// Collect found it, is an *Error; then w has no whole zip.
+// Zip writes the files as a zip to w. It returns an *Error if a file cannot be read or
+// has changed since Collect; the zip in w is then incomplete.
 func (z *Zipper) Zip(w io.Writer, root *os.Root, files []File) error {
 	out := z.archive(w)
 	names := make(map[string]string, len(files))
@@ -60,8 +60,7 @@ func (z *Zipper) Zip(w io.Writer, root *os.Root, files []File) error {
 	return finish(out)
 }
 
-// Stream writes a zip with one entry of so many bytes to w: what a command wrote to
-// its output.
+// Stream writes a zip with one entry of size bytes to w, for a command's output.
 func (z *Zipper) Stream(w io.Writer, name string, size int64, at time.Time, from io.Reader) error {
 	out := z.archive(w)
 	f := &File{Path: name, Size: size, ModTime: at, Mode: 0o644}
@@ -84,7 +83,8 @@ func finish(out *zip.Writer) error {
 	return nil
 }
 
-// Open opens a file as Collect found it. Its error is an *Error.
+// Open opens a file. It returns an *Error if the file has changed since Collect or cannot
+// be opened.
 func Open(root *os.Root, f *File) (*os.File, error) {
 	file, err := root.OpenFile(f.Path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -111,8 +111,8 @@ func (z *Zipper) file(out *zip.Writer, root *os.Root, f *File, name string) erro
 	return z.entry(out, f, name, file, file)
 }
 
-// entry writes one file, in the way that its size and content ask for. At, if not nil,
-// reads the same bytes again.
+// entry writes one file and chooses the method by its size and content. at, if not nil,
+// reads the same bytes as from.
 func (z *Zipper) entry(out *zip.Writer, f *File, name string, from io.Reader, at io.ReaderAt) error {
 	header := &zip.FileHeader{Name: name, Modified: f.ModTime.UTC()}
 	header.SetMode(f.Mode & fs.ModePerm)
@@ -140,7 +140,7 @@ func (z *Zipper) entry(out *zip.Writer, f *File, name string, from io.Reader, at
 	return z.copy(w, rest)
 }
 
-// small writes a file that fits in memory, with its sizes before it.
+// small writes a file that fits in memory. The sizes are in its header.
 func (z *Zipper) small(out *zip.Writer, f *File, header *zip.FileHeader, from io.Reader) error {
 	content := make([]byte, f.Size+1)
 	n, err := io.ReadFull(from, content)
@@ -166,8 +166,9 @@ func (z *Zipper) small(out *zip.Writer, f *File, header *zip.FileHeader, from io
 	return nil
 }
 
-// stored writes a file as it is, with its sum before it, so that unpackers that
-// stream can tell where it ends. It is read twice, and must be the same both times.
+// stored writes a file uncompressed, with sum and size in its header, because an unpacker
+// of a stream needs the size to find the end. It reads the file twice, and fails if the
+// two differ.
 func (z *Zipper) stored(out *zip.Writer, f *File, header *zip.FileHeader, first *exactly, at io.ReaderAt) error {
 	sum := crc32.NewIEEE()
 	if err := z.copy(sum, first); err != nil {
@@ -191,7 +192,7 @@ func (z *Zipper) stored(out *zip.Writer, f *File, header *zip.FileHeader, first 
 	return nil
 }
 
-// raw begins an entry whose sums and sizes are known.
+// raw begins an entry whose sum and sizes are known.
 func raw(out *zip.Writer, header *zip.FileHeader) (io.Writer, error) {
 	if !isASCII(header.Name) {
 		header.Flags |= 0x800 // the name is UTF-8
@@ -208,8 +209,8 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0
 }
 
-// timeExtra sets the time in MS-DOS form and returns it as the extended timestamp
-// that unpackers of Unix read. CreateRaw, unlike CreateHeader, does not.
+// timeExtra sets the time in MS-DOS form and returns the extended timestamp that Unix
+// unpackers read. CreateHeader adds this timestamp, CreateRaw does not.
 func timeExtra(h *zip.FileHeader) []byte {
 	h.CreatorVersion = h.CreatorVersion&0xff00 | 20
 	h.ReaderVersion = 20
@@ -238,8 +239,8 @@ func (z *Zipper) copy(w io.Writer, from io.Reader) error {
 	}
 }
 
-// exactly reads head and then from, and fails unless they have as many bytes as the
-// file had when it was found.
+// exactly reads head and then from. It fails unless they have as many bytes together as
+// the file had in Collect.
 type exactly struct {
 	head []byte
 	from io.Reader
@@ -265,7 +266,7 @@ func (e *exactly) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// worth tells by a sample whether a file is worth compressing.
+// worth reports whether a sample of a file shrinks enough to compress the file.
 func (z *Zipper) worth(sample []byte) bool {
 	return len(z.deflate(sample)) < len(sample)*worthPercent/100
 }
@@ -274,18 +275,18 @@ func (z *Zipper) deflate(b []byte) []byte {
 	var out bytes.Buffer
 	out.Grow(len(b)/2 + 64)
 	c := z.compressor(&out)
-	_, _ = c.Write(b) // a bytes.Buffer takes all
+	_, _ = c.Write(b) // a bytes.Buffer returns no error
 	_ = c.Close()
 	return out.Bytes()
 }
 
-// compressor returns a compressor that goes back to the pool when it is closed.
+// compressor returns a compressor, which Close puts back into the pool.
 func (z *Zipper) compressor(w io.Writer) io.WriteCloser {
 	if c, ok := z.compressors.Get().(*compressor); ok {
 		c.Reset(w)
 		return c
 	}
-	c, _ := flate.NewWriter(w, level) // the level is good
+	c, _ := flate.NewWriter(w, level) // the level is valid, so there is no error
 	return &compressor{Writer: c, pool: &z.compressors}
 }
 
@@ -301,7 +302,7 @@ func (c *compressor) Close() error {
 	return err
 }
 
-// isCompressed tells by its name whether a file is compressed already.
+// isCompressed reports whether a file's name has the extension of a compressed format.
 func isCompressed(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".7z", ".avi", ".avif", ".br", ".bz2", ".docx", ".epub", ".flac", ".gif", ".gz", ".heic", ".jar", ".jpeg", ".jpg",

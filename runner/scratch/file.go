@@ -1,7 +1,6 @@
-// Package scratch keeps bytes that grow while others read them: an input as it
-// arrives, a log, a result as it is zipped. Up to 64 KiB stay in memory; more goes
-// to a file that has no name, so that a command finds no path to it. It knows
-// nothing of what the bytes mean. Start at File.
+// Package scratch has files that may be read while they are written: an input as it
+// arrives, a log, a result as it is zipped. Up to 64 KiB stay in memory; a larger File is
+// written to a file without a name, so that a command has no path to it. Start at File.
 package scratch
 
 import (
@@ -17,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MemoryBytes is how much of a File stays in memory.
+// MemoryBytes is the size up to which a File stays in memory.
 const MemoryBytes = 64 << 10
 
 // File is a sequence of bytes with one writer and any number of readers, which
@@ -28,24 +27,24 @@ type File struct {
 	lost  bool
 
 	mu    sync.Mutex
-	mem   []byte // everything, until disk is there
+	mem   []byte // all bytes, until disk is set
 	disk  *os.File
 	size  int64
-	sum   hash.Hash // of what is on disk
-	end   error     // nil while it grows, io.EOF once it is whole, else why it never will be
+	sum   hash.Hash // of the bytes on disk
+	end   error     // nil while the File grows, io.EOF after Finish, else why the File failed
 	wake  chan struct{}
 	users int // the owner and the readers
 }
 
-// New returns an empty File that spills into the folder dir. Its owner calls Release.
+// New returns an empty File that spills into the folder dir. The owner must call Release.
 func New(dir string) *File { return &File{dir: dir, users: 1} }
 
-// NewLossy returns a File that drops what cannot be written, and all after it, and
-// does not fail: for a log, whose loss is no reason to lose more.
+// NewLossy returns a File that does not fail: after an error of the disk it drops all
+// further bytes. It is for a log, because a lost log must not fail the call.
 func NewLossy(dir string) *File { return &File{dir: dir, users: 1, lossy: true} }
 
-// Write appends p. It is for one goroutine at a time. After an error, which may be
-// that the disk is full, the File has failed.
+// Write appends p. It must not be called concurrently. After an error, for example
+// because the disk is full, the File has failed.
 func (f *File) Write(p []byte) (int, error) {
 	if len(p) == 0 || f.lost {
 		return len(p), nil
@@ -104,8 +103,8 @@ func (f *File) spill() error {
 	return nil
 }
 
-// openUnnamed opens a file that never has a name, or, where the file system
-// cannot do that, one that loses its name at once.
+// openUnnamed opens a file without a name. If the file system does not support that, it
+// creates a file and removes its name at once.
 func openUnnamed(dir string) (*os.File, error) {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == nil {
@@ -122,7 +121,7 @@ func openUnnamed(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// grown counts n new bytes and wakes the readers; f.mu is held.
+// grown counts n new bytes and wakes the readers. The caller holds f.mu.
 func (f *File) grown(n int) {
 	f.size += int64(n)
 	f.wakeAll()
@@ -135,10 +134,10 @@ func (f *File) wakeAll() {
 	}
 }
 
-// Finish says that nothing more comes: readers get io.EOF at the end.
+// Finish ends the File: readers get io.EOF at its end.
 func (f *File) Finish() { f.finish(io.EOF) }
 
-// Fail says that the rest will never come: readers get err after what there is.
+// Fail ends the File with an error: readers get err after the bytes so far.
 func (f *File) Fail(err error) { f.finish(err) }
 
 func (f *File) finish(err error) {
@@ -150,7 +149,7 @@ func (f *File) finish(err error) {
 	}
 }
 
-// Err returns why the File failed; nil while it grows and when it is whole.
+// Err returns why the File failed; nil while it grows and after Finish.
 func (f *File) Err() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -160,14 +159,14 @@ func (f *File) Err() error {
 	return f.end
 }
 
-// Size returns how many bytes there are.
+// Size returns the number of bytes written so far.
 func (f *File) Size() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.size
 }
 
-// SHA256 returns the hex sum of the bytes. It is for after Finish.
+// SHA256 returns the hex SHA-256 of the bytes. It may be called only after Finish.
 func (f *File) SHA256() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -178,7 +177,7 @@ func (f *File) SHA256() string {
 	return hex.EncodeToString(f.sum.Sum(nil))
 }
 
-// Tail returns the last n bytes, or fewer if there are not so many.
+// Tail returns the last n bytes, or all if there are fewer.
 func (f *File) Tail(n int) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,7 +187,7 @@ func (f *File) Tail(n int) []byte {
 	return b[:k]
 }
 
-// readAt reads what is there at off; f.mu is held.
+// readAt reads the bytes at off that were written so far. The caller holds f.mu.
 func (f *File) readAt(p []byte, off int64) (int, error) {
 	if f.disk == nil {
 		return copy(p, f.mem[off:]), nil
@@ -203,7 +202,7 @@ func (f *File) readAt(p []byte, off int64) (int, error) {
 	return 0, fmt.Errorf("read scratch file: %w", err)
 }
 
-// Release gives the owner's hold up. The bytes are gone when the readers have closed, too.
+// Release ends the owner's use. The bytes are freed when all readers have closed, too.
 func (f *File) Release() { f.leave() }
 
 func (f *File) leave() {
@@ -219,9 +218,9 @@ func (f *File) leave() {
 	}
 }
 
-// Reader returns a reader of the bytes from off on. At the end it waits for more
-// until the File is finished, ctx ends or the reader is closed. Beyond the end of
-// a finished File is io.EOF. It is not for use after Release.
+// Reader returns a reader of the bytes from off on. At the end of the bytes it waits for
+// more until the File is finished, ctx ends or the reader is closed. If off is beyond the
+// end of a finished File, Read returns io.EOF. Reader must not be called after Release.
 func (f *File) Reader(ctx context.Context, off int64) *Reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -229,7 +228,8 @@ func (f *File) Reader(ctx context.Context, off int64) *Reader {
 	return &Reader{ctx: ctx, file: f, off: max(off, 0), closed: make(chan struct{})}
 }
 
-// Reader follows a File. Read is for one goroutine; Close may come from any.
+// Reader reads a File, also while it is written. Read must not be called concurrently;
+// Close may be called at any time.
 type Reader struct {
 	ctx    context.Context //nolint:containedctx // an io.Reader has no other way to be given one
 	file   *File
@@ -238,7 +238,7 @@ type Reader struct {
 	closed chan struct{}
 }
 
-// Read returns the next bytes, waiting for them if need be.
+// Read returns the next bytes, and waits until there are any.
 func (r *Reader) Read(p []byte) (int, error) {
 	for {
 		n, wake, err := r.next(p)
@@ -255,7 +255,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 }
 
-// next reads what is there, or returns a channel that is closed when there is more.
+// next reads bytes that were written already, or returns a channel that is closed when
+// there are more.
 func (r *Reader) next(p []byte) (int, <-chan struct{}, error) {
 	f := r.file
 	f.mu.Lock()
@@ -277,7 +278,7 @@ func (r *Reader) next(p []byte) (int, <-chan struct{}, error) {
 	return 0, f.wake, nil
 }
 
-// AtEnd reports whether the File is whole and all of it was read.
+// AtEnd reports whether the File is finished and all of its bytes were read.
 func (r *Reader) AtEnd() bool {
 	f := r.file
 	f.mu.Lock()
@@ -294,7 +295,7 @@ func (r *Reader) isClosed() bool {
 	}
 }
 
-// Close ends the reader; a Read that waits returns os.ErrClosed.
+// Close closes the reader. A Read that waits returns os.ErrClosed.
 func (r *Reader) Close() error {
 	r.once.Do(func() {
 		close(r.closed)
