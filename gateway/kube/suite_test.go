@@ -18,19 +18,6 @@ import (
 	"davit/internal/faas"
 )
 
-// The functions of the suite are named after the end of their runners.
-const (
-	kindRuns        = "runs"
-	kindEnds        = "ends"
-	kindLost        = "lost"
-	kindStartFailed = "start-failed"
-	kindMemory      = "memory"
-	kindNoImage     = "no-image"
-	kindNoSecret    = "no-secret"
-	kindHuge        = "huge"
-	kindRefused     = "refused"
-)
-
 const testNamespace = "davit-kube-test"
 
 // world is a cluster that the suite runs on: client-go's fake cluster, or a real one.
