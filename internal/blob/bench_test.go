@@ -10,7 +10,7 @@ import (
 	"davit/internal/blob"
 )
 
-// Keys under functions/ are synced with their folders, those under invocations/ without.
+// A Put under functions/ syncs the folders too, a Put under invocations/ only the file.
 func BenchmarkFolderPut1KiB(b *testing.B) {
 	for _, prefix := range []string{"functions", "invocations"} {
 		for _, fresh := range []bool{false, true} {

@@ -12,26 +12,25 @@ import (
 	"sync"
 )
 
-// body reads what is put and holds it to what was announced. Its last bytes are handed out only when the
-// size and the checksum were found right, so that a consumer that stores what it gets whole, and nothing
-// of what is cut short, cannot store a wrong body.
+// body reads the content of a Put and checks its size and checksum. Read returns the last bytes only if both
+// are right, so that a server that stores whole requests only cannot store wrong content.
 type body struct {
-	mu   sync.Mutex // an HTTP transport may still read while Put gives up
+	mu   sync.Mutex // an HTTP transport may still read while Put returns
 	ctx  context.Context
 	r    io.Reader
 	size int64 // -1 unknown
 	want string
 	read int64
 	hash hash.Hash
-	err  error // sticky; io.EOF when the body was read to its end and found right
+	err  error // what every further Read returns; io.EOF when the body was read to its end and is right
 }
 
-// newBody reads r. want is a checksum in hex, or empty.
+// newBody returns a body that reads r. want is a SHA-256 in hex, or empty.
 func newBody(ctx context.Context, r io.Reader, size int64, want string) *body {
 	return &body{ctx: ctx, r: r, size: size, want: strings.ToLower(want), hash: sha256.New()}
 }
 
-// Read never returns io.ErrUnexpectedEOF or another bare error of r: some consumers take that for an end.
+// Read wraps every error of r, because some clients treat a bare io.ErrUnexpectedEOF as the end.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -42,14 +41,14 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	b.err = b.judge(err)
+	b.err = b.verify(err)
 	if !isEnd(b.err) {
 		return 0, b.err
 	}
 	return n, b.err
 }
 
-// next reads on, and looks past the announced end when it gets there.
+// next reads on. At the announced end it checks that r ends there.
 func (b *body) next(p []byte) (n int, err error) {
 	if err := b.ctx.Err(); err != nil {
 		return 0, err
@@ -68,13 +67,13 @@ func (b *body) next(p []byte) (n int, err error) {
 	return n, err
 }
 
-// expectEnd is io.EOF when nothing follows.
+// expectEnd returns io.EOF if r has no more bytes.
 func (b *body) expectEnd() error {
 	var more [1]byte
-	for range 100 { // as often as bufio tolerates a reader that gives nothing
+	for range 100 { // as often as bufio reads again when a reader returns 0 bytes and no error
 		n, err := b.r.Read(more[:])
 		if n > 0 {
-			return fmt.Errorf("%w: it goes on past %d bytes", ErrMismatch, b.size)
+			return fmt.Errorf("%w: it has more than %d bytes", ErrMismatch, b.size)
 		}
 		if err != nil {
 			return err
@@ -83,8 +82,8 @@ func (b *body) expectEnd() error {
 	return io.ErrNoProgress
 }
 
-// judge turns what ended the reading into io.EOF if all is right, and into what was wrong otherwise.
-func (b *body) judge(end error) error {
+// verify returns io.EOF if the reading ended with it and the body is right, and what is wrong otherwise.
+func (b *body) verify(end error) error {
 	switch {
 	case errors.Is(end, ErrMismatch):
 		return end
@@ -98,13 +97,13 @@ func (b *body) judge(end error) error {
 	return io.EOF
 }
 
-// isEnd tells the end of a stream from an error that only wraps one.
+// isEnd reports whether err is the end of a stream and not an error that wraps io.EOF.
 func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // the end is this very value
 
 func (b *body) sum() string { return hex.EncodeToString(b.hash.Sum(nil)) }
 
-// stop waits for a Read under way and lets no other through. It returns what was wrong with the body, nil
-// if nothing was found so far. It is called once.
+// stop waits for a running Read and makes every later one fail. It returns what is wrong with the body, nil
+// if nothing is known to be. It is called once.
 func (b *body) stop() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,9 +114,9 @@ func (b *body) stop() error {
 	return b.err
 }
 
-var errStopped = errors.New("the body is not read any more")
+var errStopped = errors.New("the body is no longer read")
 
-// check refuses options that no store could keep.
+// check refuses options that a store cannot keep.
 func (o PutOptions) check() error {
 	if len(o.ContentType) > maxContentTypeBytes {
 		return fmt.Errorf("content type of %d bytes: at most %d", len(o.ContentType), maxContentTypeBytes)

@@ -43,14 +43,14 @@ func TestS3OnAnotherServerKeepsTheContract(t *testing.T) {
 	})
 }
 
-// onEachServer runs a test on every S3 that is tested.
+// onEachServer runs a test on MinIO and on versitygw.
 func onEachServer(t *testing.T, test func(t *testing.T, server *testenv.S3Server)) {
 	t.Helper()
 	t.Run("minio", func(t *testing.T) { test(t, testenv.MinIO(t)) })
 	t.Run("versitygw", func(t *testing.T) { test(t, testenv.Versity(t)) })
 }
 
-// newFolder opens a folder whose URLs are served below a path of two servers.
+// newFolder opens a folder and serves its URLs by two servers, one for runners and one for the public.
 func newFolder(t *testing.T, dir string) *blob.Folder {
 	t.Helper()
 	var runnerBase, publicBase string
@@ -79,7 +79,7 @@ func serve(t *testing.T, handler http.Handler) string {
 	return server.URL
 }
 
-// newS3 opens a bucket of its own whose downloads go through NewPassThrough.
+// newS3 opens a new bucket whose downloads go through NewPassThrough.
 func newS3(t *testing.T, server *testenv.S3Server) *blob.S3 {
 	t.Helper()
 	o := s3Options(t, server)
@@ -110,7 +110,7 @@ func openS3(t *testing.T, o blob.S3Options) *blob.S3 {
 		}
 	})
 	if !strings.Contains(o.Bucket, "missing") {
-		for range 2 { // the second time it is there
+		for range 2 { // the second time the bucket exists
 			if err := store.EnsureBucket(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -23,26 +23,28 @@ const (
 	nameTries      = 100
 )
 
-// FolderOptions are what a Folder needs besides its folder.
+// FolderOptions configure a Folder.
 type FolderOptions struct {
-	// Secret signs URLs: at least 16 random bytes, the same for every process that serves the folder.
+	// Secret is the key of the URLs' signatures: at least 16 random bytes, the same in every process that
+	// serves the folder.
 	Secret []byte
-	// RunnerBase and PublicBase give the URLs under which RunnerHandler and PublicHandler are reached, such
-	// as "http://127.0.0.1:8082/objects". They are asked at each signing, since a port may be known late.
+	// RunnerBase and PublicBase return the URLs at which RunnerHandler and PublicHandler are served, such as
+	// "http://127.0.0.1:8082/objects". They are called at each signing, because the port may be unknown when
+	// the folder is opened. nil: such URLs cannot be signed.
 	RunnerBase, PublicBase func() string
-	// Now is the clock that signed URLs expire by; nil means time.Now.
+	// Now is the clock by which signed URLs expire; nil means time.Now.
 	Now func() time.Time
-	// Log gets the causes of answers 5xx of the handlers; nil means nowhere.
+	// Log gets the cause of every 5xx answer of the handlers; nil means none is logged.
 	Log *slog.Logger
 }
 
-// Folder is a Store on a folder of this machine, and the Signer and server of its own URLs. Any number of
-// Folders, in this process or others, may be open on one folder.
+// Folder is a Store in a folder of this machine. It also signs URLs and serves them. Any number of Folders,
+// in this process and in others, may be open on one folder.
 //
-// A Put is durable when it returns, a loss of power included: file and folders are synced. Only for keys
-// under "invocations/" the folders are not: there a loss of power may lose an object of the last seconds,
-// as it does the invocation's record, but never tears one. What is uploaded by a signed URL is left to the
-// system to sync: a loss of power may lose what came in the last half minute; what it tore is as lost.
+// An object survives a loss of power once Put has returned, because Put syncs the file and its folders. Under
+// "invocations/" Put syncs the file only: a loss of power may lose an object of the last seconds, as it may
+// lose the invocation's record, but leaves none damaged. An upload by a signed URL is not synced: a loss of
+// power may lose the uploads of the last half minute, and an object that it damages reads as not found.
 type Folder struct {
 	root    *os.Root
 	at      dirAt
@@ -57,8 +59,8 @@ var (
 	_ Signer = (*Folder)(nil)
 )
 
-// NewFolder opens the folder, makes it if need be, closes it to other users (0700), and removes what
-// processes that were killed left half written.
+// NewFolder opens the folder, makes it if it does not exist, closes it to other users (mode 0700), and
+// removes the unfinished files of processes that were killed.
 func NewFolder(dir string, o FolderOptions) (*Folder, error) {
 	if len(o.Secret) < minSecretBytes {
 		return nil, fmt.Errorf("open store %q: the secret has %d bytes, it needs %d", dir, len(o.Secret), minSecretBytes)
@@ -108,16 +110,16 @@ func (f *Folder) open(dir string) error {
 	return nil
 }
 
-// Close lets go of the folder. It must not be in use any more.
+// Close closes the folder and removes its temporary files. The Folder must not be in use any more.
 func (f *Folder) Close() error { return errors.Join(f.temp.close(), f.at.close(), f.root.Close()) }
 
 // durability is how much of what is put survives a loss of power.
 type durability int
 
 const (
-	written durability = iota // what the system has synced by itself
-	synced                    // the file, if its name is there
-	durable                   // file and name
+	written durability = iota // nothing is certain: the system syncs later
+	synced                    // the content is whole if the name survives
+	durable                   // content and name survive
 )
 
 // Put implements Store.
@@ -141,7 +143,7 @@ func (f *Folder) put(ctx context.Context, how durability, key Key, r io.Reader, 
 	if err := cmp.Or(key.Validate(), o.check(), ctx.Err()); err != nil {
 		return Info{}, err
 	}
-	if o.IfAbsent { // the link below decides; this only spares the writing
+	if o.IfAbsent { // saves the writing; the link in publish decides
 		switch _, err := f.stat(key); {
 		case err == nil:
 			return Info{}, ErrExists
@@ -153,7 +155,7 @@ func (f *Folder) put(ctx context.Context, how durability, key Key, r io.Reader, 
 	if err != nil {
 		return Info{}, unavailable(err)
 	}
-	defer func() { _ = temp.discard() }() // what stays is removed at the next open
+	defer func() { _ = temp.discard() }() // a file that stays is removed at the next open
 	b := newBody(ctx, r, size, o.SHA256)
 	defer func() { _ = b.stop() }()
 	m, err := f.write(temp.file, b, o.contentType())
@@ -177,7 +179,7 @@ func (f *Folder) put(ctx context.Context, how durability, key Key, r io.Reader, 
 func (f *Folder) write(file *os.File, b *body, contentType string) (metadata, error) {
 	buffer := f.buffers.Get().(*[]byte)
 	defer f.buffers.Put(buffer)
-	// Plain writers and readers, so that the buffer is used and the body is told from the disk.
+	// Not io.CopyBuffer, because it would not use the buffer, and would not say which side failed.
 	for {
 		n, readErr := b.Read(*buffer)
 		if _, err := file.Write((*buffer)[:n]); err != nil {
@@ -198,10 +200,10 @@ func (f *Folder) write(file *os.File, b *body, contentType string) (metadata, er
 	return m, nil
 }
 
-// publish gives a written file its name, and makes that last if it is to.
-func (f *Folder) publish(temp *tempFile, name string, ifAbsent, lasting bool) error {
-	changed, err := f.giveName(temp, name, ifAbsent)
-	if err != nil || !lasting {
+// publish gives a written file its name and, with syncDirs, syncs the folders that changed.
+func (f *Folder) publish(temp *tempFile, name string, ifAbsent, syncDirs bool) error {
+	changed, err := f.moveTo(temp, name, ifAbsent)
+	if err != nil || !syncDirs {
 		return err
 	}
 	for _, dir := range changed {
@@ -212,29 +214,30 @@ func (f *Folder) publish(temp *tempFile, name string, ifAbsent, lasting bool) er
 	return nil
 }
 
-// giveName makes the folders above name if need be and returns those that have got a new entry.
-func (f *Folder) giveName(temp *tempFile, name string, ifAbsent bool) ([]string, error) {
+// moveTo gives the file its name, makes the missing folders above it, and returns the folders that have a
+// new entry.
+func (f *Folder) moveTo(temp *tempFile, name string, ifAbsent bool) ([]string, error) {
 	changed := []string{path.Dir(name)}
 	for range nameTries {
-		err := f.give(temp, name, ifAbsent)
+		err := f.renameOrLink(temp, name, ifAbsent)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return changed, err
 		}
-		// A folder is missing: not made yet, or a Delete has just removed it as empty.
+		// A folder is missing: it was never made, or a Delete has just removed it because it was empty.
 		parents, err := f.makeParents(name)
 		if err != nil {
 			return nil, err
 		}
 		changed = append(changed, parents...)
 	}
-	return nil, fmt.Errorf("%w: the folder of objects is gone, or folders go faster than they are made", ErrUnavailable)
+	return nil, fmt.Errorf("%w: the folder of objects is gone, or its folders are removed faster than they are made", ErrUnavailable)
 }
 
-// give is one rename, or one link where nothing may be replaced: either is atomic.
-func (f *Folder) give(temp *tempFile, name string, ifAbsent bool) error {
+// renameOrLink renames the file or, where nothing may be replaced, links it: both are atomic.
+func (f *Folder) renameOrLink(temp *tempFile, name string, ifAbsent bool) error {
 	if !ifAbsent {
 		err := f.at.rename(temp.name, name)
-		temp.given = err == nil
+		temp.renamed = err == nil
 		return translateName(err)
 	}
 	err := f.at.link(temp.name, name)
@@ -244,8 +247,8 @@ func (f *Folder) give(temp *tempFile, name string, ifAbsent bool) error {
 	return translateName(err)
 }
 
-// makeParents makes the folders above name, of which often only the last is missing, and returns those in
-// which it made one.
+// makeParents makes the missing folders above name, often only the last, and returns the folders in which it
+// made one.
 func (f *Folder) makeParents(name string) (changed []string, err error) {
 	dir := path.Dir(name)
 	if dir == objectsDir {
@@ -261,7 +264,7 @@ func (f *Folder) makeParents(name string) (changed []string, err error) {
 	switch {
 	case err == nil:
 		changed = append(changed, path.Dir(dir))
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist): // a Delete or a Put was here meanwhile: the caller tries again
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist): // because of a concurrent Delete or Put; the caller tries again
 	default:
 		return changed, translateName(err)
 	}
@@ -271,7 +274,7 @@ func (f *Folder) makeParents(name string) (changed []string, err error) {
 func (f *Folder) syncDir(dir string) error {
 	d, err := f.root.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a Delete took the object and the folder with it
+		return nil // a Delete has removed the object and the folder
 	}
 	if err != nil {
 		return err
@@ -344,7 +347,7 @@ func (f *Folder) remove(name string) error {
 	}
 	for dir := path.Dir(name); dir != objectsDir; dir = path.Dir(dir) {
 		if f.root.Remove(dir) != nil {
-			break // not empty, or gone
+			break // not empty, or removed by another Delete
 		}
 	}
 	return nil
@@ -372,7 +375,7 @@ func (f *Folder) Ready(ctx context.Context) error {
 	return nil
 }
 
-// openObject opens an object's file, positioned at the content. The caller closes it.
+// openObject opens an object's file at the beginning of the content. The caller closes it.
 func (f *Folder) openObject(key Key) (*os.File, Info, error) {
 	file, err := f.root.Open(objectPath(key))
 	if err != nil {
@@ -380,7 +383,7 @@ func (f *Folder) openObject(key Key) (*os.File, Info, error) {
 	}
 	info, err := readInfo(file, key)
 	if errors.Is(err, errDamaged) && ofInvocation(key) {
-		err = fmt.Errorf("%w: %w", ErrNotFound, err) // torn by a loss of power
+		err = fmt.Errorf("%w: %w", ErrNotFound, err) // damaged by a loss of power
 	}
 	if err != nil {
 		return nil, Info{}, errors.Join(err, file.Close())

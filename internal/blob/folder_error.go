@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// translate makes an error of the disk one of this package.
+// translate wraps an error of the file system in one of this package.
 func translate(err error) error {
 	switch {
 	case err == nil:
@@ -20,8 +20,8 @@ func translate(err error) error {
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
 
-// translateName does so where a name is made: fs.ErrNotExist stays, a key that is a folder of another or
-// has one above it is the key's fault.
+// translateName does the same for the creation of a name, with two differences: fs.ErrNotExist stays, and a
+// key that is a folder of another object, or has an object above it, is ErrInvalidKey.
 func translateName(err error) error {
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
@@ -33,7 +33,7 @@ func translateName(err error) error {
 	return unavailable(err)
 }
 
-// absent tells that there is no such file, or none can be since a file is where its folder would be.
+// absent reports whether there is no such file. ENOTDIR counts because a file is where its folder would be.
 func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

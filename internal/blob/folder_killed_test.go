@@ -18,37 +18,37 @@ import (
 
 const helperVariable = "BLOB_TEST_HELPER_DIR"
 
-// A process that is killed in the middle of a Put leaves no object, and its half file goes at the next open;
-// as long as it lives, no other process touches that.
+// A process that is killed in the middle of a Put leaves no object. The next open removes its unfinished
+// file, but not while the process lives.
 func TestFolderKilledInTheMiddleOfAPut(t *testing.T) {
 	dir := t.TempDir()
 	helper := startHelper(t, dir, "half a put")
-	halves := func() int {
+	unfinished := func() int {
 		found, err := filepath.Glob(filepath.Join(dir, "tmp", "*", "1"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return len(found)
 	}
-	if n := halves(); n != 1 {
-		t.Fatalf("%d half files", n)
+	if n := unfinished(); n != 1 {
+		t.Fatalf("%d unfinished files, want 1", n)
 	}
 	folder := newFolder(t, dir)
-	if n := halves(); n != 1 {
-		t.Errorf("opening the folder again left %d half files of a living process", n)
+	if n := unfinished(); n != 1 {
+		t.Errorf("opening the folder again left %d unfinished files of a living process, want 1", n)
 	}
 	if err := helper.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	_ = helper.Wait() // killed
 	newFolder(t, dir)
-	if n := halves(); n != 0 {
-		t.Errorf("%d half files of a dead process are left", n)
+	if n := unfinished(); n != 0 {
+		t.Errorf("%d unfinished files of a dead process are left", n)
 	}
 	for info, err := range folder.List(t.Context(), "", "") {
 		t.Errorf("listed: %+v, %v", info, err)
 	}
-	put(t, folder, "k", "x") // the open one still works
+	put(t, folder, "k", "x") // the first Folder still works
 }
 
 func TestFolderDiskFull(t *testing.T) {
@@ -85,7 +85,7 @@ func startHelper(t *testing.T, dir, what string) *exec.Cmd {
 	return nil
 }
 
-// TestHelper is not a test but the other process of those above.
+// TestHelper is not a test, but the process that the tests above start.
 func TestHelper(t *testing.T) {
 	dir := os.Getenv(helperVariable)
 	if dir == "" {

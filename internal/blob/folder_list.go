@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// List implements Store. It reads the folders that can hold such keys, one at a time, and opens no file:
-// ETag stays empty.
+// List implements Store. It reads only folders that can contain such keys, one at a time. It opens no file,
+// so ETag stays empty.
 func (f *Folder) List(ctx context.Context, prefix string, after Key) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		err := validatePrefix(prefix)
@@ -22,14 +22,14 @@ func (f *Folder) List(ctx context.Context, prefix string, after Key) iter.Seq2[I
 			l := listing{folder: f, ctx: ctx, prefix: prefix, after: string(after), yield: yield}
 			err = l.walk(prefix[:strings.LastIndexByte(prefix, '/')+1])
 		}
-		if err != nil && !errors.Is(err, errEnough) {
+		if err != nil && !errors.Is(err, errBreak) {
 			yield(Info{}, fmt.Errorf("list objects %s: %w", quote(prefix), err))
 		}
 	}
 }
 
-// errEnough ends a walk whose consumer wants no more.
-var errEnough = errors.New("enough")
+// errBreak ends a walk when the loop over the list has ended.
+var errBreak = errors.New("the loop has ended")
 
 // listing is one walk.
 type listing struct {
@@ -53,7 +53,7 @@ func (l *listing) walk(dir string) error {
 		if entry.isDir {
 			err = l.walk(entry.name)
 		} else {
-			err = l.give(entry)
+			err = l.yieldFile(entry)
 		}
 		if err != nil {
 			return err
@@ -62,14 +62,15 @@ func (l *listing) walk(dir string) error {
 	return nil
 }
 
-// entry is a file by its key, or a folder with a slash behind it: that is what sorts them as their keys do.
+// entry is a file or a folder. A folder's name ends in a slash, so that entries sort as the keys below them.
 type entry struct {
 	name  string
 	isDir bool
 	file  fs.DirEntry
 }
 
-// read gives the entries of a folder that can matter, in order. A folder that is not there has none.
+// read returns in order the entries of a folder that match or can contain a match. A folder that does not
+// exist has none.
 func (l *listing) read(dir string) ([]entry, error) {
 	found, err := fs.ReadDir(l.folder.root.FS(), strings.TrimSuffix(objectsDir+"/"+dir, "/"))
 	if err != nil && !absent(err) {
@@ -81,7 +82,7 @@ func (l *listing) read(dir string) ([]entry, error) {
 		if e.isDir {
 			e.name += "/"
 		}
-		if l.wants(e) {
+		if l.matches(e) {
 			entries = append(entries, e)
 		}
 	}
@@ -89,7 +90,7 @@ func (l *listing) read(dir string) ([]entry, error) {
 	return entries, nil
 }
 
-func (l *listing) wants(e entry) bool {
+func (l *listing) matches(e entry) bool {
 	if !e.isDir {
 		return strings.HasPrefix(e.name, l.prefix) && e.name > l.after
 	}
@@ -98,7 +99,7 @@ func (l *listing) wants(e entry) bool {
 	return under && (e.name > l.after || strings.HasPrefix(l.after, e.name))
 }
 
-func (l *listing) give(e entry) error {
+func (l *listing) yieldFile(e entry) error {
 	stat, err := e.file.Info()
 	if absent(err) {
 		return nil // deleted meanwhile
@@ -111,7 +112,7 @@ func (l *listing) give(e entry) error {
 	}
 	info := Info{Key: Key(e.name), Size: max(0, stat.Size()-trailerBytes), ModifiedAt: stat.ModTime().UTC()}
 	if !l.yield(info, nil) {
-		return errEnough
+		return errBreak
 	}
 	return nil
 }

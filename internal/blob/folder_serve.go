@@ -11,9 +11,9 @@ import (
 )
 
 // RunnerHandler serves the URLs of SignRunnerGet and SignPut: GET and HEAD with ranges and conditions, and
-// PUT with a Content-Length. The request's path must be the key alone, as behind http.StripPrefix.
-// Whatever is not signed for it, or not any more, is 403; a PUT without Content-Length 411; one whose body
-// ends early stores nothing. It sets no timeouts: the server that it runs in does.
+// PUT with a Content-Length. The request's path must be the key alone, as behind http.StripPrefix. It answers
+// 403 to a request without a valid signature for it and 411 to a PUT without Content-Length. A PUT whose body
+// ends early stores nothing. The handler sets no timeouts: the server that it runs in does.
 func (f *Folder) RunnerHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, params, err := f.verify(forRunners, r)
@@ -28,8 +28,8 @@ func (f *Folder) RunnerHandler() http.Handler {
 	})
 }
 
-// PublicHandler serves the URLs of SignGet: GET and HEAD, as RunnerHandler does, and never anything else.
-// What a caller's command made cannot act in a browser: it is an attachment, not sniffed, and sandboxed.
+// PublicHandler serves the URLs of SignGet: GET and HEAD, as RunnerHandler does, and nothing else. A file
+// that a command made cannot act in a browser, because the answer is an attachment, nosniff and sandboxed.
 func (f *Folder) PublicHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, params, err := f.verify(forPublic, r)
@@ -44,7 +44,7 @@ func (f *Folder) PublicHandler() http.Handler {
 func (f *Folder) serveGet(w http.ResponseWriter, r *http.Request, key Key, params url.Values) {
 	file, info, err := f.openObject(key)
 	if err != nil {
-		f.answer(w, r, key, err)
+		f.answerError(w, r, key, err)
 		return
 	}
 	defer func() { _ = file.Close() }()
@@ -60,8 +60,8 @@ func (f *Folder) serveGet(w http.ResponseWriter, r *http.Request, key Key, param
 	http.ServeContent(w, r, "", info.ModifiedAt, &content{File: file, size: info.Size})
 }
 
-// content is an object's file without its trailer. It stays an *os.File to net/http, which so hands it to
-// sendfile; ServeContent learns the size by Seek and reads no further.
+// content is an object's file without its trailer. It embeds *os.File so that net/http can use sendfile.
+// ServeContent asks Seek for the size and reads no further.
 type content struct {
 	*os.File
 	size int64
@@ -75,7 +75,7 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 }
 
 func (f *Folder) servePut(w http.ResponseWriter, r *http.Request, key Key) {
-	// Without either header the request is one of length 0 to net/http; an upload must say so itself.
+	// net/http reports length 0 for a request without Content-Length too, so the header is checked as well.
 	if r.ContentLength < 0 || r.Header.Get("Content-Length") == "" {
 		w.Header().Set("Connection", "close")
 		refuse(w, http.StatusLengthRequired, "an upload needs a Content-Length")
@@ -88,15 +88,15 @@ func (f *Folder) servePut(w http.ResponseWriter, r *http.Request, key Key) {
 	}
 	info, err := f.putAs(r.Context(), written, key, r.Body, r.ContentLength, o)
 	if err != nil {
-		f.answer(w, r, key, err)
+		f.answerError(w, r, key, err)
 		return
 	}
 	w.Header().Set("ETag", `"`+info.ETag+`"`)
 	w.WriteHeader(http.StatusOK)
 }
 
-// answer says what went wrong, without the cause, which goes to the log.
-func (f *Folder) answer(w http.ResponseWriter, r *http.Request, key Key, err error) {
+// answerError answers without the cause, which it logs.
+func (f *Folder) answerError(w http.ResponseWriter, r *http.Request, key Key, err error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		refuse(w, http.StatusNotFound, ErrNotFound.Error())
@@ -105,11 +105,11 @@ func (f *Folder) answer(w http.ResponseWriter, r *http.Request, key Key, err err
 	case errors.Is(err, ErrMismatch), errors.Is(err, io.ErrUnexpectedEOF), r.Context().Err() != nil:
 		refuse(w, http.StatusBadRequest, "the body ended early")
 	case errors.Is(err, ErrUnavailable):
-		f.o.Log.ErrorContext(r.Context(), "object store", "method", r.Method, "key", string(key), "error", err)
+		f.o.Log.ErrorContext(r.Context(), "a request to the object store failed", "method", r.Method, "key", string(key), "error", err)
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, ErrUnavailable.Error())
 	default:
-		f.o.Log.ErrorContext(r.Context(), "object store", "method", r.Method, "key", string(key), "error", err)
+		f.o.Log.ErrorContext(r.Context(), "a request to the object store failed", "method", r.Method, "key", string(key), "error", err)
 		refuse(w, http.StatusInternalServerError, "the object could not be served")
 	}
 }
@@ -119,14 +119,14 @@ func refuse(w http.ResponseWriter, status int, text string) {
 	http.Error(w, text, status)
 }
 
-// harmless keeps a browser from doing anything with an answer but saving it.
+// harmless sets the headers with which a browser only saves an answer.
 func harmless(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox")
 }
 
-// attachment is a Content-Disposition in ASCII for any file name (RFC 6266). It has no path: browsers take
-// the last segment only, and MinIO refuses dot segments in whatever is signed.
+// attachment returns a Content-Disposition in ASCII for any file name (RFC 6266). Slashes become underscores,
+// because browsers use the last segment only, and MinIO refuses dot segments anywhere in a signed URL.
 func attachment(filename string) string {
 	if filename == "" {
 		return "attachment"

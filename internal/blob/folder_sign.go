@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// A signed URL of a Folder is BASE/KEY?expires=…&signature=…, for downloads by the public also with
-// filename and type. The signature is an HMAC-SHA256 over for whom it is, the method, the key, and all
-// of the query but itself; so nothing can be changed, added or left out.
+// A signed URL of a Folder is BASE/KEY?expires=…&signature=…; a public download also has filename and type.
+// The signature is an HMAC-SHA256 of the audience, the method, the key, and the rest of the query, so that
+// nothing can be changed, added or left out.
 const (
 	paramExpires   = "expires" // seconds since 1970
 	paramFilename  = "filename"
@@ -24,7 +24,7 @@ const (
 	paramSignature = "signature"
 )
 
-// audience separates the two listeners: a URL for one is worth nothing on the other.
+// audience is the listener that a URL is signed for: the other one refuses it.
 type audience string
 
 const (
@@ -49,7 +49,7 @@ func (f *Folder) SignRunnerGet(_ context.Context, key Key, ttl time.Duration) (s
 	return f.sign(forRunners, http.MethodGet, key, ttl, url.Values{})
 }
 
-// SignPut implements Signer. On a Folder a single PUT can have any size.
+// SignPut implements Signer. On a Folder one PUT can have any size.
 func (f *Folder) SignPut(_ context.Context, key Key, ttl time.Duration) (string, error) {
 	return f.sign(forRunners, http.MethodPut, key, ttl, url.Values{})
 }
@@ -69,7 +69,7 @@ func (f *Folder) sign(who audience, method string, key Key, ttl time.Duration, p
 		return fail(err)
 	}
 	if base == nil {
-		return fail(errors.New("the store was opened without an address for it"))
+		return fail(errors.New("the store was opened without an address for such URLs"))
 	}
 	expires := f.o.Now().Add(ttl.Truncate(time.Second)).Unix()
 	params.Set(paramExpires, strconv.FormatInt(expires, 10))
@@ -78,19 +78,19 @@ func (f *Folder) sign(who audience, method string, key Key, ttl time.Duration, p
 	return strings.TrimSuffix(base(), "/") + path + "?" + params.Encode(), nil
 }
 
-// signature signs params, which must not hold a signature yet. No field can run into the next: only the
-// last, which is escaped, could hold a line break.
+// signature signs params, which must contain no signature. No field can run into the next, because audience,
+// method and key have no line break, and the query is escaped.
 func (f *Folder) signature(who audience, method string, key Key, params url.Values) string {
 	mac, _ := f.macs.Get().(hash.Hash)
 	defer f.macs.Put(mac)
 	mac.Reset()
 	var b [512]byte
-	said := append(b[:0], "davit object url 1\n"...)
-	for _, part := range []string{string(who), method, string(key)} {
-		said = append(append(said, part...), '\n')
+	text := append(b[:0], "davit object url 1\n"...)
+	for _, field := range []string{string(who), method, string(key)} {
+		text = append(append(text, field...), '\n')
 	}
-	_, _ = mac.Write(append(said, params.Encode()...))
-	return hex.EncodeToString(mac.Sum(said[:0]))
+	_, _ = mac.Write(append(text, params.Encode()...))
+	return hex.EncodeToString(mac.Sum(text[:0]))
 }
 
 var (
@@ -98,7 +98,7 @@ var (
 	errExpired  = errors.New("this address has expired")
 )
 
-// verify finds what a request is signed for. HEAD is allowed where GET is.
+// verify checks the signature of a request and returns its key and parameters. HEAD is allowed where GET is.
 func (f *Folder) verify(who audience, r *http.Request) (Key, url.Values, error) {
 	method := r.Method
 	if method == http.MethodHead {
@@ -126,7 +126,7 @@ func (f *Folder) verify(who audience, r *http.Request) (Key, url.Values, error) 
 
 func checkTTL(ttl time.Duration) error {
 	if ttl < time.Second || ttl > MaxTTL {
-		return fmt.Errorf("it would live for %v: from 1s to %v", ttl, MaxTTL)
+		return fmt.Errorf("a URL valid for %v: allowed is 1s to %v", ttl, MaxTTL)
 	}
 	return nil
 }

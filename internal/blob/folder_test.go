@@ -40,7 +40,7 @@ func TestNewFolderRefuses(t *testing.T) {
 
 func TestFolderIsClosedToOthers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // to see it narrowed
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // NewFolder must narrow it
 		t.Fatal(err)
 	}
 	folder := newFolder(t, dir)
@@ -60,7 +60,7 @@ func TestFolderIsClosedToOthers(t *testing.T) {
 	}
 }
 
-// An object's file begins with its content: it can be read where it lies.
+// An object's file begins with its content, so that other programs can read it.
 func TestFolderFileIsTheContent(t *testing.T) {
 	dir := t.TempDir()
 	put(t, newFolder(t, dir), "a/b", "content")
@@ -83,20 +83,20 @@ func TestFolderRefusesAKeyThatIsAFolderOfAnother(t *testing.T) {
 		}
 	}
 	if got := read(t, folder, "a/b") + read(t, folder, "c"); got != "12" {
-		t.Errorf("the others now hold %q", got)
+		t.Errorf("the other objects are now %q", got)
 	}
 }
 
-func TestFolderReplacedWhileReadGivesTheOldOne(t *testing.T) {
+func TestFolderReplacedWhileReadGivesTheOldObject(t *testing.T) {
 	folder := newFolder(t, t.TempDir())
-	put(t, folder, "k", "the old one")
+	put(t, folder, "k", "old content")
 	r, info, err := folder.Get(t.Context(), "k", 0, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	put(t, folder, "k", "new")
 	got, err := io.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil || string(got) != "the old one" || info.Size != 11 {
+	if err := errors.Join(err, r.Close()); err != nil || string(got) != "old content" || info.Size != 11 {
 		t.Errorf("got %q, %+v, %v", got, info, err)
 	}
 }
@@ -161,21 +161,21 @@ func TestFolderNoticesDamage(t *testing.T) {
 func TestFolderThatIsGone(t *testing.T) {
 	dir := t.TempDir()
 	folder := newFolder(t, dir)
-	for _, part := range []string{"objects", "tmp"} { // the objects first, then everything
-		if err := os.RemoveAll(filepath.Join(dir, part)); err != nil {
+	for _, name := range []string{"objects", "tmp"} { // the objects first, then both
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 		if err := folder.Ready(t.Context()); !errors.Is(err, blob.ErrUnavailable) {
-			t.Errorf("without %s: ready: %v", part, err)
+			t.Errorf("without %s: ready: %v", name, err)
 		}
 		_, err := folder.Put(t.Context(), "a/b", strings.NewReader("x"), 1, blob.PutOptions{})
 		if !errors.Is(err, blob.ErrUnavailable) {
-			t.Errorf("without %s: put: %v", part, err)
+			t.Errorf("without %s: put: %v", name, err)
 		}
 	}
 }
 
-func TestFolderHandlersKeepApart(t *testing.T) {
+func TestFolderHandlersRefuseEachOthersURLs(t *testing.T) {
 	folder := newFolder(t, t.TempDir())
 	put(t, folder, "k", "x")
 	get, err := folder.SignGet(t.Context(), "k", time.Minute, blob.SignOptions{})
@@ -256,7 +256,7 @@ func TestFolderClockSecretAndLog(t *testing.T) {
 	}
 	now = now.Add(time.Second)
 	if got := status(folder, http.MethodGet).Code; got != http.StatusForbidden {
-		t.Errorf("at its end: %d", got)
+		t.Errorf("when it has expired: %d", got)
 	}
 }
 

@@ -9,18 +9,18 @@ import (
 
 const (
 	maxKeyBytes     = 1024
-	maxSegmentBytes = 255 // what file systems, and MinIO on them, can name
+	maxSegmentBytes = 255 // the longest name on file systems, also on those below MinIO
 )
 
 // Key names an object: segments separated by slashes, at most 1024 bytes of UTF-8. No segment is empty,
-// ".", ".." or longer than 255 bytes, there are no control characters, and not all of it is white space.
-// Keys differ when their bytes do.
+// ".", ".." or longer than 255 bytes. A key has no control characters, and is not white space only. Keys are
+// equal if their bytes are.
 //
-// A key must not be a folder of another: where "a/b" is used, "a" must not be. A store may refuse the
-// second with ErrInvalidKey, or not list one of them.
+// A key must not be a folder of another key: where "a/b" is used, "a" must not be used. A store may refuse
+// the second with ErrInvalidKey, or not list one of them.
 type Key string
 
-// Validate is nil if the key keeps the rules of Key, and ErrInvalidKey with the reason otherwise.
+// Validate returns nil if the key keeps the rules of Key, and ErrInvalidKey with the reason otherwise.
 func (k Key) Validate() error {
 	if why := k.fault(); why != "" {
 		return fmt.Errorf("%w %s: %s", ErrInvalidKey, quote(string(k)), why)
@@ -54,8 +54,8 @@ func (k Key) fault() string {
 	return ""
 }
 
-// validatePrefix refuses prefixes with which no key can begin, and those that end in a dot segment, which
-// servers take for climbing.
+// validatePrefix refuses a prefix with which no key can begin, and a prefix that ends in a dot segment,
+// because servers resolve it.
 func validatePrefix(prefix string) error {
 	if prefix == "" {
 		return nil
@@ -66,7 +66,7 @@ func validatePrefix(prefix string) error {
 	return nil
 }
 
-// quote makes a key safe to print, and short.
+// quote escapes a key for messages and cuts it to 200 bytes.
 func quote(s string) string {
 	const most = 200
 	if len(s) > most {

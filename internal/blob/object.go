@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// An object's file is its content, so that it can be read where it lies, and then a trailer of fixed size,
-// so that a listing needs no more than the file's size:
+// An object's file is its content and then a trailer. The content is first so that other programs can read
+// the file; the trailer has a fixed size so that List can compute the object's size from the file's:
 //
 //	16 bytes  magic
 //	 8 bytes  size of the content, big-endian
@@ -22,13 +22,13 @@ import (
 //	 2 bytes  length of the content type, big-endian
 //	          content type, then zeros
 //
-// One file holds both because a file and its description cannot be replaced together otherwise.
+// Both are in one file because two files cannot be replaced at once.
 const (
 	trailerBytes = 1024
 	trailerMagic = "davit object 1\r\n"
 )
 
-// metadata is what the trailer says.
+// metadata is the content of the trailer.
 type metadata struct {
 	size        int64
 	sha256      [32]byte
@@ -47,7 +47,7 @@ func (m metadata) encode() []byte {
 
 var errDamaged = errors.New("the object's file is damaged")
 
-// decodeTrailer refuses a file that is not the whole of what was once written.
+// decodeTrailer refuses the trailer of a file that is not whole.
 func decodeTrailer(b []byte, fileSize int64) (metadata, error) {
 	const fixed = len(trailerMagic) + 8 + 32 + 2
 	if len(b) != trailerBytes || !bytes.HasPrefix(b, []byte(trailerMagic)) {
@@ -96,7 +96,7 @@ func readInfo(file *os.File, key Key) (Info, error) {
 	return m.info(key, stat.ModTime()), nil
 }
 
-// section is the part of an object that Get was asked for.
+// section reads a range of an object.
 type section struct {
 	ctx  context.Context
 	r    *io.SectionReader
@@ -128,7 +128,7 @@ func cutRange(offset, length, size int64) (from, n int64) {
 	return offset, length
 }
 
-const objectsDir = "objects" // below it, an object's path is its key
+const objectsDir = "objects" // an object's path below it is its key
 
-// ofInvocation says that a key's objects belong to an invocation.
+// ofInvocation reports whether the object of a key belongs to an invocation.
 func ofInvocation(key Key) bool { return strings.HasPrefix(string(key), "invocations/") }

@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// NewPassThrough makes the handler of the download listener that stands before an S3 store: it passes GET
-// and HEAD requests that carry a signature in their query on to target and streams the answers back. The
-// signature is the store's to check, so Host and URL go through unchanged; nothing else that a caller
-// sends does but the headers for ranges and conditions. If target has a path, such as "/bucket", only
-// what is below it is passed. A request without signature is 403, another method 405.
+// NewPassThrough returns the handler of the download listener in front of an S3 store. It forwards GET and
+// HEAD requests that have a signature in their query to target and streams the answers back. Host and URL
+// stay unchanged, because the store checks the signature; of the headers it forwards only those of ranges and
+// conditions. If target has a path, such as "/bucket", only URLs below it are forwarded. It answers 403 to a
+// request without a signature and 405 to another method.
 //
-// Redirects of the store are not followed and not passed on. Answers get what keeps a browser from acting
-// on them: nosniff, a sandbox, and an attachment's disposition if the store set none.
+// A redirect of the store is neither followed nor passed on: the answer is 502. Answers get nosniff, a
+// sandbox, and the disposition of an attachment if the store set none, so that a browser only saves them.
 func NewPassThrough(target *url.URL) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { rewrite(r, target) },
 		ModifyResponse: restrain,
-		FlushInterval:  -1, // as it comes
+		FlushInterval:  -1, // after every write
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			TLSHandshakeTimeout:   5 * time.Second,
@@ -36,7 +36,7 @@ func NewPassThrough(target *url.URL) http.Handler {
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
 			refuse(w, http.StatusBadGateway, ErrUnavailable.Error())
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // callers that hang up are not news
+		ErrorLog: log.New(io.Discard, "", 0), // because callers often disconnect
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -51,7 +51,7 @@ func NewPassThrough(target *url.URL) http.Handler {
 	})
 }
 
-// presigned tells whether the query carries the parts of a signature (AWS Signature Version 4).
+// presigned reports whether the query has all parameters of a signature (AWS Signature Version 4).
 func presigned(u *url.URL) bool {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -67,7 +67,7 @@ func presigned(u *url.URL) bool {
 	return true
 }
 
-// below tells whether the path is that of an object in the target, in the one way to write it.
+// below reports whether the path is an object's in the target, without empty and dot segments.
 func below(u, target *url.URL) bool {
 	rest, ok := strings.CutPrefix(u.Path, strings.TrimSuffix(target.Path, "/")+"/")
 	return ok && validObjectPath(rest)
@@ -82,7 +82,7 @@ func validObjectPath(path string) bool {
 	return true
 }
 
-// passed are the only headers that go through: presigned URLs sign no other than Host.
+// passed returns the headers that are forwarded. A presigned URL signs Host only, so it needs no other.
 func passed() []string {
 	return []string{
 		"Accept", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Range",
@@ -90,7 +90,7 @@ func passed() []string {
 }
 
 func rewrite(r *httputil.ProxyRequest, target *url.URL) {
-	header := http.Header{"User-Agent": nil} // nil: none is sent, not net/http's
+	header := http.Header{"User-Agent": nil} // nil keeps net/http from sending its own
 	for _, name := range passed() {
 		if values := r.In.Header.Values(name); len(values) > 0 {
 			header[name] = values
@@ -105,7 +105,7 @@ func rewrite(r *httputil.ProxyRequest, target *url.URL) {
 
 var errRedirect = errors.New("the store answered with a redirect")
 
-// restrain makes an answer harmless.
+// restrain removes what a browser would act on.
 func restrain(response *http.Response) error {
 	if response.StatusCode >= 300 && response.StatusCode < 400 && response.StatusCode != http.StatusNotModified {
 		return errRedirect

@@ -16,7 +16,7 @@ import (
 
 const presign = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a%2Fb&X-Amz-Date=d&X-Amz-Expires=9&X-Amz-SignedHeaders=host&X-Amz-Signature=s"
 
-// upstream is a store that notes the last request that reached it.
+// upstream is a store that keeps the last request that reached it.
 type upstream struct {
 	answer http.HandlerFunc
 	got    *http.Request
@@ -83,7 +83,7 @@ func TestPassThroughRefuses(t *testing.T) {
 	}
 }
 
-func TestPassThroughPassesOnlyWhatItMust(t *testing.T) {
+func TestPassThroughForwardsNoOtherHeaders(t *testing.T) {
 	store, handler := passThrough(t, "", ok)
 	target := "/bucket/a%20b/%C3%A9+%2B?" + presign + "&response-content-type=a%2fb+c"
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://public.example:8083"+target, strings.NewReader("a body"))
@@ -148,12 +148,13 @@ func TestPassThroughMakesAnswersHarmless(t *testing.T) {
 			}
 		}
 		if strings.Contains(recorder.Body.String(), "inside.example") || strings.Contains(recorder.Body.String(), "127.0.0.1") {
-			t.Errorf("%s: it tells where the store is: %q", name, recorder.Body)
+			t.Errorf("%s: the answer contains the store's address: %q", name, recorder.Body)
 		}
 	}
 }
 
-// An object is passed on while it comes, and one that is cut is not made to look whole.
+// The handler passes on the bytes of an object as they come. When the store breaks off, the client gets an
+// error and not a shorter object.
 func TestPassThroughStreams(t *testing.T) {
 	goOn := make(chan struct{})
 	_, handler := passThrough(t, "", func(w http.ResponseWriter, _ *http.Request) {

@@ -8,40 +8,40 @@ import (
 )
 
 const (
-	// smallBytes is up to what a body is held in memory: then it can be sent again, and its checksum is
+	// smallBytes is the largest body that is kept in memory, so that it can be sent again and its checksum is
 	// known before it is sent.
 	smallBytes = 64 << 10
-	// singlePutBytes is the most that S3 takes in one PUT.
+	// singlePutBytes is the largest body of one PUT on S3.
 	singlePutBytes = 5 << 30
 	tries          = 3
 	metaSHA256     = "Sha256" // user metadata, x-amz-meta-sha256
 	metaMark       = "Put"
 )
 
-// S3Options say where a store is and with what keys.
+// S3Options are the addresses and credentials of a store.
 type S3Options struct {
 	// Endpoint is the store's host[:port], or its URL without a path.
 	Endpoint string
-	// Region is what requests are signed for; empty means us-east-1. It is never looked up.
+	// Region is the region in signatures; empty means us-east-1. It is never looked up.
 	Region string
 	// Bucket holds all objects.
 	Bucket string
 	// AccessKey and SecretKey may read, write, delete and list in the bucket.
 	AccessKey, SecretKey string
-	// Secure means HTTPS for endpoints that are no URLs.
+	// Secure selects HTTPS for endpoints without a scheme.
 	Secure bool
-	// RunnerEndpoint and PublicEndpoint are the store's other addresses (in Endpoint's form), under which
-	// runners and the public reach it; empty means Endpoint. Their URLs are only signed, never called.
+	// RunnerEndpoint and PublicEndpoint are the addresses, in Endpoint's form, at which runners and the public
+	// reach the store; empty means Endpoint. This process signs URLs for them and never connects to them.
 	RunnerEndpoint, PublicEndpoint string
-	// DownloadAccessKey and DownloadSecretKey sign what SignGet gives out: a key that may only read results.
-	// Empty means the main key.
+	// DownloadAccessKey and DownloadSecretKey sign the URLs of SignGet. The key needs only the right to read
+	// results. Empty means AccessKey and SecretKey.
 	DownloadAccessKey, DownloadSecretKey string
 }
 
 // S3 is a Store, Signer and MultipartSigner on a bucket of any S3 server.
 //
-// A body of unknown size can have 156 GiB. SHA256 is known of objects up to 64 KiB and of those put with
-// PutOptions.SHA256; of those that came by a signed URL it is not.
+// A body of unknown size can have at most 156 GiB. Info.SHA256 is known for objects up to 64 KiB and for
+// objects that were put with PutOptions.SHA256, and unknown for uploads by a signed URL.
 type S3 struct {
 	bucket    string
 	region    string
@@ -70,7 +70,6 @@ func putOptions(o PutOptions) minio.PutObjectOptions {
 	return options
 }
 
-// notesPrefix is where a note of each unfinished upload lies, which List does not give:
-// MinIO forgets in a restart which uploads there are, and then lists only those of a
-// key that it is asked for.
+// notesPrefix is the prefix of the notes: each names an unfinished multipart upload. List leaves them out. They
+// are needed because a restarted MinIO does not list the uploads of before unless it is asked for their key.
 const notesPrefix = ".davit/uploads/"

@@ -12,14 +12,14 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestS3IfAbsentWithoutAnAnswer: a Put whose answer is lost still knows whose the object is.
+// A Put with IfAbsent whose answer is lost still reports correctly whether it has stored its object.
 func TestS3IfAbsentWithoutAnAnswer(t *testing.T) {
 	onEachServer(t, func(t *testing.T, server *testenv.S3Server) {
 		o := s3Options(t, server)
 		openS3(t, o)
 		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: server.Endpoint})
-			r.Out.Host = r.In.Host // which is signed
+			r.Out.Host = r.In.Host // because it is signed
 		}}
 		through := o
 		through.Endpoint = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func TestS3IfAbsentWithoutAnAnswer(t *testing.T) {
 					t.Errorf("put %d of %d bytes: %v, want %v", i+1, size, err, want)
 				}
 				if got := read(t, store, key); len(got) != size || got[0] != 'a' {
-					t.Errorf("it holds %d bytes of the wrong one", len(got))
+					t.Errorf("after put %d: the object has %d bytes of %q", i+1, len(got), got[:1])
 				}
 			}
 		}

@@ -19,13 +19,13 @@ func (o S3Options) connect(endpoint, access, secret string, transport http.Round
 	return minio.NewCore(host, &minio.Options{
 		Creds:      credentials.NewStaticV4(access, secret, ""),
 		Secure:     secure,
-		Region:     o.Region, // given, so that signing needs no question to the server
+		Region:     o.Region, // set, so that signing makes no request
 		Transport:  transport,
 		MaxRetries: tries,
 	})
 }
 
-// splitEndpoint takes host[:port] or a URL without a path.
+// splitEndpoint parses host[:port] or a URL without a path.
 func splitEndpoint(endpoint string, secure bool) (host string, https bool, err error) {
 	if !strings.Contains(endpoint, "://") {
 		if endpoint == "" || strings.ContainsAny(endpoint, "/?#@ ") {
@@ -45,7 +45,7 @@ func splitEndpoint(endpoint string, secure bool) (host string, https bool, err e
 	return u.Host, u.Scheme == "https", nil
 }
 
-// noNetwork holds clients that only sign to that.
+// noNetwork is the transport of clients that only sign.
 type noNetwork struct{}
 
 func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) {

@@ -9,7 +9,8 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// translateS3 makes an error of the client one of this package. What the caller's context did comes first.
+// translateS3 wraps an error of the client in one of this package. If ctx has ended, it returns the error of
+// ctx.
 func translateS3(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -19,7 +20,7 @@ func translateS3(ctx context.Context, err error) error {
 	}
 	var answer minio.ErrorResponse
 	if !errors.As(err, &answer) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err) // no answer, or half of one
+		return fmt.Errorf("%w: %w", ErrUnavailable, err) // no answer, or an incomplete one
 	}
 	if kind := kindOfAnswer(answer); kind != nil {
 		return fmt.Errorf("%w: %w", kind, err)
@@ -27,7 +28,8 @@ func translateS3(ctx context.Context, err error) error {
 	return err
 }
 
-// kindOfAnswer is nil for what is this program's own mistake.
+// kindOfAnswer returns this package's error for an answer; nil if the request itself is wrong, which only a
+// bug of this program causes.
 func kindOfAnswer(answer minio.ErrorResponse) error {
 	switch answer.Code {
 	case minio.NoSuchKey, minio.NoSuchUpload:

@@ -25,19 +25,19 @@ import (
 	"davit/internal/testenv"
 )
 
-// downloadPolicy is what the README gives the download key to do.
+// downloadPolicy is the policy that the README gives for the download key.
 const downloadPolicy = `{"Version": "2012-10-17", "Statement": [
 	{"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::%s/invocations/*/result.zip"]}]}`
 
-// addKey gives a MinIO another key that may do no more than its policy says. Its admin
-// API is spoken here, since MinIO's own client of it is not of a licence for Davit.
+// addKey adds a key with a policy to a MinIO. It calls the admin API by itself, because the licence of MinIO's
+// own client for that API does not fit Davit's.
 func addKey(t *testing.T, server *testenv.S3Server, access, secret, policy string) {
 	t.Helper()
-	wish, err := json.Marshal(map[string]any{"accessKey": access, "secretKey": secret, "policy": json.RawMessage(policy)})
+	account, err := json.Marshal(map[string]any{"accessKey": access, "secretKey": secret, "policy": json.RawMessage(policy)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := sealed(t, server.SecretKey, wish)
+	body := encrypt(t, server.SecretKey, account)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+server.Endpoint+"/minio/admin/v3/add-service-account", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -56,9 +56,9 @@ func addKey(t *testing.T, server *testenv.S3Server, access, secret, policy strin
 	}
 }
 
-// sealed encrypts as MinIO's admin API has it: salt, the number of the way, nonce, and
-// the data as the only and last fragment of a stream.
-func sealed(t *testing.T, password string, data []byte) []byte {
+// encrypt encrypts data as MinIO's admin API wants it: salt, the number of the method, nonce, and the data as
+// the only fragment of a stream.
+func encrypt(t *testing.T, password string, data []byte) []byte {
 	t.Helper()
 	head := make([]byte, 32+1+8)
 	_, _ = rand.Read(head) // never fails
@@ -80,7 +80,7 @@ func sealed(t *testing.T, password string, data []byte) []byte {
 	return gcm.Seal(head, nonce(1), data, last)
 }
 
-// TestS3DownloadKeyCanDoNothingElse: the store itself refuses whatever else is tried with it.
+// The store itself refuses every request with the download key except the download of a result.
 func TestS3DownloadKeyCanDoNothingElse(t *testing.T) {
 	server := testenv.MinIO(t)
 	o := s3Options(t, server)
@@ -133,12 +133,12 @@ func TestS3DownloadKeyCanDoNothingElse(t *testing.T) {
 	}
 	for _, key := range append(others, result) {
 		if got := read(t, store, key); got != "content" {
-			t.Errorf("%s holds %q", key, got)
+			t.Errorf("%s: got content %q", key, got)
 		}
 	}
 }
 
-// thefts are what someone might try who has the download key.
+// thefts tries everything else with the download key, and returns the error of each try.
 func thefts(t *testing.T, thief *blob.S3, result blob.Key) map[string]error {
 	t.Helper()
 	_, putErr := thief.Put(t.Context(), result, strings.NewReader("other"), 5, blob.PutOptions{})

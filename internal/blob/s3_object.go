@@ -19,7 +19,7 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// NewS3 makes a store of a bucket. It does not call the server: EnsureBucket and Ready do.
+// NewS3 returns the store of a bucket. It sends no request to the server: EnsureBucket and Ready do.
 func NewS3(o S3Options) (*S3, error) {
 	o.Region = cmp.Or(o.Region, "us-east-1")
 	if o.Bucket == "" {
@@ -68,7 +68,7 @@ func (s *S3) EnsureBucket(ctx context.Context) error {
 	if err == nil && !found {
 		err = s.client.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region})
 		if minio.ToErrorResponse(err).Code == minio.BucketAlreadyOwnedByYou {
-			err = nil // by another process, meanwhile
+			err = nil // another process has made it meanwhile
 		}
 	}
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *S3) EnsureBucket(ctx context.Context) error {
 	return nil
 }
 
-// Ready implements Store: it asks for the bucket.
+// Ready implements Store: it checks that the bucket exists.
 func (s *S3) Ready(ctx context.Context) error {
 	found, err := s.client.BucketExists(ctx, s.bucket)
 	if err == nil && !found {
@@ -102,7 +102,7 @@ func (s *S3) put(ctx context.Context, key Key, r io.Reader, size int64, o PutOpt
 	if err := cmp.Or(key.Validate(), o.check(), ctx.Err()); err != nil {
 		return Info{}, err
 	}
-	if o.IfAbsent { // spares the upload, and is all that a server without conditional writes can do
+	if o.IfAbsent { // saves the upload; on a server without conditional writes it is the only check
 		switch _, err := s.stat(ctx, key); {
 		case err == nil:
 			return Info{}, ErrExists
@@ -117,7 +117,7 @@ func (s *S3) put(ctx context.Context, key Key, r io.Reader, size int64, o PutOpt
 		return Info{}, bodyErr
 	}
 	if err != nil {
-		return s.whoWas(ctx, key, o, translateS3(ctx, err))
+		return s.resolveIfAbsent(ctx, key, o, translateS3(ctx, err))
 	}
 	return Info{
 		Key: key, Size: b.read, ETag: uploaded.ETag, ContentType: o.contentType(),
@@ -125,10 +125,10 @@ func (s *S3) put(ctx context.Context, key Key, r io.Reader, size int64, o PutOpt
 	}, nil
 }
 
-// whoWas tells whose the object is after an error of a Put with IfAbsent. A server that
-// refuses before it has read the body may cut the connection first, so that the refusal
-// is not heard; and a refusal may be of the second try, whose first one's answer was lost.
-func (s *S3) whoWas(ctx context.Context, key Key, o PutOptions, err error) (Info, error) {
+// resolveIfAbsent decides, after an error of a Put with IfAbsent, whether that Put has stored the object. The
+// error alone does not say it: a server that refuses before it has read the body may close the connection
+// before the refusal arrives, and a refusal may answer the second try of a Put whose first try succeeded.
+func (s *S3) resolveIfAbsent(ctx context.Context, key Key, o PutOptions, err error) (Info, error) {
 	if o.mark == "" || !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrExists) {
 		return Info{}, err
 	}
@@ -142,7 +142,7 @@ func (s *S3) whoWas(ctx context.Context, key Key, o PutOptions, err error) (Info
 	return Info{}, ErrExists
 }
 
-// upload sends the body in the way that its size allows.
+// upload sends the body in one PUT, or in parts if it is too large or of unknown size.
 func (s *S3) upload(ctx context.Context, key Key, b *body, o PutOptions) (minio.UploadInfo, error) {
 	var head []byte
 	if b.size <= smallBytes {
@@ -175,7 +175,7 @@ func (s *S3) get(ctx context.Context, key Key, offset, length int64) (io.ReadClo
 	if err := cmp.Or(key.Validate(), checkRange(offset, length)); err != nil {
 		return nil, Info{}, err
 	}
-	if length == 0 { // HTTP has no empty range
+	if length == 0 { // because HTTP has no empty range
 		info, err := s.stat(ctx, key)
 		return http.NoBody, info, err
 	}
@@ -198,7 +198,7 @@ func (s *S3) get(ctx context.Context, key Key, offset, length int64) (io.ReadClo
 	return &transfer{ctx: ctx, body: object}, info, nil
 }
 
-// httpRange is the Range header, empty for the whole object.
+// httpRange returns the Range header, empty for the whole object.
 func httpRange(offset, length int64) string {
 	switch {
 	case length < 0 && offset == 0:
@@ -207,25 +207,25 @@ func httpRange(offset, length int64) string {
 		return fmt.Sprintf("bytes=%d-", offset)
 	}
 	last := offset + length - 1
-	if last < offset { // past the largest number: to the end
+	if last < offset { // the sum overflowed: to the end
 		return httpRange(offset, -1)
 	}
 	return fmt.Sprintf("bytes=%d-%d", offset, last)
 }
 
-// wholeSize is the size of the object of which an answer is a part ("bytes 0-9/1234").
+// wholeSize returns the size of the whole object: 1234 for the Content-Range "bytes 0-9/1234".
 func wholeSize(contentLength int64, contentRange string) (int64, error) {
 	if contentRange == "" {
 		return contentLength, nil
 	}
 	size, err := strconv.ParseInt(contentRange[strings.LastIndexByte(contentRange, '/')+1:], 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%w: it answered with Content-Range %q", ErrUnavailable, contentRange)
+		return 0, fmt.Errorf("%w: the store answered with Content-Range %q", ErrUnavailable, contentRange)
 	}
 	return size, nil
 }
 
-// transfer is a download under way.
+// transfer is the body of a download; it translates errors.
 type transfer struct {
 	ctx  context.Context
 	body io.ReadCloser
@@ -265,7 +265,7 @@ func (s *S3) stat(ctx context.Context, key Key) (Info, error) {
 func infoOf(key Key, o minio.ObjectInfo) Info {
 	sum := o.UserMetadata[metaSHA256]
 	if decoded, err := hex.DecodeString(sum); err != nil || len(decoded) == 0 {
-		sum = "" // not ours
+		sum = "" // another program set it
 	}
 	return Info{
 		Key: key, Size: o.Size, ETag: o.ETag, ContentType: o.ContentType,
@@ -286,7 +286,7 @@ func (s *S3) Delete(ctx context.Context, key Key) error {
 	return nil
 }
 
-// List implements Store, a thousand keys a request.
+// List implements Store. It makes one request for a thousand keys.
 func (s *S3) List(ctx context.Context, prefix string, after Key) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -307,7 +307,7 @@ func (s *S3) List(ctx context.Context, prefix string, after Key) iter.Seq2[Info,
 	}
 }
 
-// list is false when yield wants no more.
+// list returns false when yield did.
 func (s *S3) list(ctx context.Context, prefix string, after Key, yield func(Info, error) bool) (bool, error) {
 	noOwner := false
 	options := minio.ListObjectsOptions{Prefix: prefix, StartAfter: string(after), Recursive: true, FetchOwner: &noOwner}
@@ -324,6 +324,6 @@ func (s *S3) list(ctx context.Context, prefix string, after Key, yield func(Info
 			return false, nil
 		}
 	}
-	// The iterator ends without a word when ctx does.
+	// When ctx ends, the iterator ends without an error.
 	return true, ctx.Err()
 }

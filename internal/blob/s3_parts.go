@@ -16,8 +16,8 @@ const (
 	minPartBytes = 16 << 20
 )
 
-// putParts uploads in parts what is too large for one PUT, or has no known size. It does what the client
-// library's own does, but keeps a condition until the last request, and takes no error for an end.
+// putParts uploads a body that is too large for one PUT, or of unknown size. Unlike the client library's own
+// multipart upload, it sends the condition with the last request and does not treat an error of r as its end.
 func (s *S3) putParts(
 	ctx context.Context, key Key, r io.Reader, size int64, o minio.PutObjectOptions,
 ) (_ minio.UploadInfo, err error) {
@@ -27,7 +27,7 @@ func (s *S3) putParts(
 	if err != nil {
 		return minio.UploadInfo{}, err
 	}
-	if last && size < 0 { // one request instead of four
+	if last && size < 0 { // a small body: one request instead of four
 		return s.client.PutObject(ctx, s.bucket, name, bytes.NewReader(buffer[:n]), int64(n), "", "", o)
 	}
 	id, err := s.begin(ctx, name, o)
@@ -36,7 +36,7 @@ func (s *S3) putParts(
 	}
 	defer func() {
 		if err != nil {
-			s.forget(ctx, name, id)
+			s.abortFailed(ctx, name, id)
 		}
 	}()
 	parts, err := s.sendParts(ctx, name, id, r, buffer, n, last)
@@ -50,13 +50,13 @@ func (s *S3) putParts(
 	return info, err
 }
 
-// sendParts sends what is in the buffer, n bytes, and unless that is the last of it, all that r gives.
+// sendParts sends the first n bytes of the buffer and, unless they are the last of the body, the rest of r.
 func (s *S3) sendParts(
 	ctx context.Context, name, id string, r io.Reader, buffer []byte, n int, last bool,
 ) (parts []minio.CompletePart, err error) {
 	for {
 		if len(parts) == maxParts {
-			return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrMismatch, maxParts*len(buffer))
+			return nil, fmt.Errorf("%w: it has more than %d bytes", ErrMismatch, maxParts*len(buffer))
 		}
 		part, err := s.putPart(ctx, name, id, len(parts)+1, buffer[:n])
 		if err != nil {
@@ -70,12 +70,12 @@ func (s *S3) sendParts(
 			return nil, err
 		}
 		if n == 0 {
-			return parts, nil // the part before was the last, and full
+			return parts, nil // the previous part was the last, and full
 		}
 	}
 }
 
-// fill reads until the buffer is full or r ends, and says whether it has ended.
+// fill reads until the buffer is full or r ends, and reports whether r has ended.
 func fill(r io.Reader, buffer []byte) (n int, last bool, err error) {
 	for n < len(buffer) {
 		read, err := r.Read(buffer[n:])

@@ -12,7 +12,7 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// SignGet implements Signer, with the download key where there is one.
+// SignGet implements Signer, with the download key if one is set.
 func (s *S3) SignGet(ctx context.Context, key Key, ttl time.Duration, o SignOptions) (string, error) {
 	params := url.Values{"response-content-disposition": {attachment(o.Filename)}}
 	if o.ContentType != "" {

@@ -14,9 +14,9 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-const mostNote = 8 << 10
+const maxNoteBytes = 8 << 10
 
-// note says which upload is unfinished.
+// note names an unfinished upload.
 type note struct {
 	Key    string `json:"key"`
 	Upload string `json:"upload"`
@@ -27,7 +27,7 @@ func (n note) name() string {
 	return notesPrefix + hex.EncodeToString(sum[:16])
 }
 
-// begin starts an upload in parts.
+// begin starts a multipart upload and writes its note.
 func (s *S3) begin(ctx context.Context, name string, o minio.PutObjectOptions) (string, error) {
 	id, err := s.client.NewMultipartUpload(ctx, s.bucket, name, o)
 	if err != nil {
@@ -39,13 +39,13 @@ func (s *S3) begin(ctx context.Context, name string, o minio.PutObjectOptions) (
 		_, err = s.client.PutObject(ctx, s.bucket, n.name(), bytes.NewReader(b), int64(len(b)), "", "", minio.PutObjectOptions{})
 	}
 	if err != nil {
-		s.forget(ctx, name, id)
+		s.abortFailed(ctx, name, id)
 		return "", err
 	}
 	return id, nil
 }
 
-// abort forgets an upload.
+// abort aborts an upload and removes its note.
 func (s *S3) abort(ctx context.Context, name, id string) error {
 	err := s.client.AbortMultipartUpload(ctx, s.bucket, name, id)
 	if err == nil || errors.Is(translateS3(ctx, err), ErrNotFound) {
@@ -54,7 +54,7 @@ func (s *S3) abort(ctx context.Context, name, id string) error {
 	return err
 }
 
-// dropNote removes the note of an upload that is over. One that stays is swept later.
+// dropNote removes the note of an upload that is over. A note that stays is swept later.
 func (s *S3) dropNote(ctx context.Context, name, id string) {
 	_ = s.client.RemoveObject(ctx, s.bucket, note{Key: name, Upload: id}.name(), minio.RemoveObjectOptions{})
 }
@@ -69,7 +69,7 @@ func (s *S3) SweepUploads(ctx context.Context, before time.Time) (int, error) {
 	return listed + noted, nil
 }
 
-// sweepListed sweeps what the server lists.
+// sweepListed sweeps the uploads that the server lists.
 func (s *S3) sweepListed(ctx context.Context, before time.Time) (swept int, err error) {
 	var key, id string
 	for {
@@ -102,9 +102,9 @@ func (s *S3) sweepPage(ctx context.Context, uploads []minio.ObjectMultipartInfo,
 	return swept, nil
 }
 
-// sweepNoted sweeps what notes tell of.
+// sweepNoted sweeps the uploads that notes name.
 func (s *S3) sweepNoted(ctx context.Context, before time.Time) (swept int, err error) {
-	ctx, cancel := context.WithCancel(ctx) // ends a listing that is not read to its end
+	ctx, cancel := context.WithCancel(ctx) // because ListObjectsIter goes on until ctx ends
 	defer cancel()
 	for object := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: notesPrefix, Recursive: true}) {
 		if object.Err != nil {
@@ -128,11 +128,11 @@ func (s *S3) sweepNote(ctx context.Context, name string, before time.Time) (bool
 	object, _, _, err := s.client.GetObject(ctx, s.bucket, name, minio.GetObjectOptions{})
 	if err != nil {
 		if err = translateS3(ctx, err); errors.Is(err, ErrNotFound) {
-			err = nil // another swept it
+			err = nil // another gateway has swept it
 		}
 		return false, err
 	}
-	b, err := io.ReadAll(io.LimitReader(object, mostNote))
+	b, err := io.ReadAll(io.LimitReader(object, maxNoteBytes))
 	if err = errors.Join(err, object.Close()); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -143,11 +143,11 @@ func (s *S3) sweepNote(ctx context.Context, name string, before time.Time) (bool
 	return s.sweepOne(ctx, n, before)
 }
 
-// sweepOne aborts an upload unless it got a part lately.
+// sweepOne aborts an upload that got no part since before.
 func (s *S3) sweepOne(ctx context.Context, n note, before time.Time) (bool, error) {
 	latest, err := s.latestPart(ctx, n)
 	switch err = translateS3(ctx, err); {
-	case errors.Is(err, ErrNotFound): // it is over
+	case errors.Is(err, ErrNotFound): // completed or aborted
 		s.dropNote(ctx, n.Key, n.Upload)
 		return false, nil
 	case err != nil:
@@ -162,7 +162,7 @@ func (s *S3) sweepOne(ctx context.Context, n note, before time.Time) (bool, erro
 	return err == nil, err
 }
 
-// latestPart is when the upload got its last part; zero if it has none.
+// latestPart returns when the upload got its last part; zero if it has none.
 func (s *S3) latestPart(ctx context.Context, n note) (latest time.Time, err error) {
 	for marker := 0; ; {
 		page, err := s.client.ListObjectParts(ctx, s.bucket, n.Key, n.Upload, marker, 0)
@@ -183,9 +183,9 @@ func (s *S3) latestPart(ctx context.Context, n note) (latest time.Time, err erro
 
 const abortWithin = 10 * time.Second
 
-// forget aborts a failed upload, also when what made it fail is that ctx has ended.
-func (s *S3) forget(ctx context.Context, name, id string) {
+// abortFailed aborts a failed upload, also if it failed because ctx has ended.
+func (s *S3) abortFailed(ctx context.Context, name, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
 	defer cancel()
-	_ = s.abort(ctx, name, id) // the first failure is the one to tell
+	_ = s.abort(ctx, name, id) // the caller returns the first error
 }

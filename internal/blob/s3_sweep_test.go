@@ -17,7 +17,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// upload is one in parts that was begun, and has parts of a megabyte.
+// upload is an unfinished multipart upload with parts of 1 MiB.
 type upload struct {
 	key   blob.Key
 	id    string
@@ -57,7 +57,7 @@ func (u *upload) alive(t *testing.T, store *blob.S3) bool {
 	return err == nil
 }
 
-// nextSecond waits for it: a server may know no parts of seconds.
+// nextSecond waits for the next full second, because a server may keep times in whole seconds.
 func nextSecond(t *testing.T) time.Time {
 	t.Helper()
 	then := time.Now().Add(time.Second).Truncate(time.Second)
@@ -78,7 +78,7 @@ func sweep(t *testing.T, store *blob.S3, before time.Time) int {
 	return n
 }
 
-// notes counts the notes of unfinished uploads, which List must not give.
+// notes counts the notes of unfinished uploads. List does not give them.
 func notes(t *testing.T, server *testenv.S3Server, bucket string) int {
 	t.Helper()
 	client, err := minio.New(server.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(server.AccessKey, server.SecretKey, ""), Region: server.Region})
@@ -111,13 +111,13 @@ func s3SweepsAbandonedUploads(t *testing.T, server *testenv.S3Server) {
 		}
 	}
 	if n := sweep(t, store, then.Add(-time.Hour)); n != 0 {
-		t.Errorf("swept %d of those that are no hour old", n)
+		t.Errorf("swept %d uploads that are younger than an hour", n)
 	}
 	if n := sweep(t, store, then); n != 2 {
 		t.Errorf("swept %d, want 2", n)
 	}
 	if idle.alive(t, store) || !busy.alive(t, store) || !young.alive(t, store) {
-		t.Error("it swept others than those that got nothing")
+		t.Errorf("want only the idle uploads swept")
 	}
 	if err := store.Abort(t.Context(), empty.key, empty.id); err != nil {
 		t.Error(err)
@@ -130,8 +130,8 @@ func s3SweepsAbandonedUploads(t *testing.T, server *testenv.S3Server) {
 	}
 }
 
-// TestS3SweepsAfterARestart: also of what a gateway left in the middle of a Put, and of
-// what the server has forgotten.
+// SweepUploads also aborts the upload of a Put that failed in the middle, and an upload that the server does
+// not list after a restart.
 func TestS3SweepsAfterARestart(t *testing.T) { onEachServer(t, s3SweepsAfterARestart) }
 
 func s3SweepsAfterARestart(t *testing.T, server *testenv.S3Server) {
@@ -149,25 +149,25 @@ func s3SweepsAfterARestart(t *testing.T, server *testenv.S3Server) {
 		t.Fatalf("put: %v", err)
 	}
 	server.Start()
-	left := begin(t, store, "parts", 1)
+	forgotten := begin(t, store, "parts", 1)
 	server.Stop()
 	if _, err := store.SweepUploads(t.Context(), time.Now()); !errors.Is(err, blob.ErrUnavailable) {
-		t.Errorf("while the server is away: %v", err)
+		t.Errorf("while the server is stopped: %v", err)
 	}
 	server.Start()
 	if n := sweep(t, store, time.Now().Add(time.Hour)); n != 2 {
 		t.Errorf("swept %d, want both", n)
 	}
-	if left.alive(t, store) {
-		t.Error("it is still there")
+	if forgotten.alive(t, store) {
+		t.Error("the upload of before the restart can still be completed")
 	}
 	if n := notes(t, server, o.Bucket); n != 0 {
 		t.Errorf("%d notes are left", n)
 	}
 }
 
-// TestS3PutsSmallStreamsAtOnce: a body of unknown size needs an upload in parts only when it is large.
-func TestS3PutsSmallStreamsAtOnce(t *testing.T) {
+// A body of unknown size goes in one PUT unless it is large.
+func TestS3PutsSmallStreamsInOneRequest(t *testing.T) {
 	store := newS3(t, testenv.MinIO(t))
 	for size, parts := range map[int]string{0: "", 1 << 20: "", 16<<20 - 1: "", 16 << 20: "-1", 16<<20 + 1: "-2", 32 << 20: "-2"} {
 		content := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]

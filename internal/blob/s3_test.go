@@ -40,7 +40,7 @@ func TestNewS3Refuses(t *testing.T) {
 	}
 }
 
-// Nothing listens there: signing asks nobody.
+// Signing makes no request: nothing listens at these addresses.
 func TestS3SignsOffline(t *testing.T) {
 	store := openS3(t, blob.S3Options{
 		Endpoint: "store.internal:9000", RunnerEndpoint: "http://runners.example:9001", PublicEndpoint: "https://public.example",
@@ -96,7 +96,7 @@ func TestS3DownloadsAreSignedByTheDownloadKey(t *testing.T) {
 	}
 }
 
-// methods calls everything that goes to the server.
+// methods calls every method that makes a request to the server.
 func methods(ctx context.Context, store *blob.S3) map[string]error {
 	_, putErr := store.Put(ctx, "new/small", strings.NewReader("x"), 1, blob.PutOptions{})
 	_, bigErr := store.Put(ctx, "new/big", bytes.NewReader(make([]byte, 1<<20)), 1<<20, blob.PutOptions{})
@@ -132,7 +132,7 @@ func TestS3ServerGoneHungAndBack(t *testing.T) {
 		}
 	}
 	if took := time.Since(begin); took > 40*time.Second {
-		t.Errorf("finding that out 14 times took %v", took)
+		t.Errorf("14 methods took %v to fail", took)
 	}
 
 	server.Start()
@@ -223,7 +223,7 @@ func TestS3Misconfigured(t *testing.T) {
 	}
 }
 
-// What servers other than MinIO answer, and what MinIO answers rarely.
+// The answers are those of other servers than MinIO, and rare ones of MinIO.
 func TestS3AnswersAreTranslated(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -333,7 +333,7 @@ func s3MultipartAborted(t *testing.T, server *testenv.S3Server) {
 		}
 	}
 	if status, _ := fetch(t, http.MethodPut, address, "x"); status != http.StatusNotFound {
-		t.Errorf("a part after the end: %d", status)
+		t.Errorf("a part after the abort: %d", status)
 	}
 	if err := store.Complete(t.Context(), "k", id, []string{header.Get("ETag")}); !errors.Is(err, blob.ErrNotFound) {
 		t.Errorf("complete after abort: %v", err)

@@ -16,9 +16,9 @@ const (
 	lockName = "lock"
 )
 
-// tempDir is one process's folder for files that are being written, in the same file system as the
-// objects. As long as the process lives it holds a lock on a file in it, which the kernel lets go of
-// however the process ends; so anyone can tell a folder in use from one left behind.
+// tempDir is the folder of one open Folder for files that are being written, on the file system of the
+// objects. While it is open, the process has a lock on a file in it. The kernel releases the lock however
+// the process ends, so other processes can tell a folder in use from an abandoned one.
 type tempDir struct {
 	root *os.Root
 	at   dirAt
@@ -27,17 +27,17 @@ type tempDir struct {
 	next atomic.Uint64
 }
 
-// openTempDir removes the folders of dead processes and makes one for this.
+// openTempDir removes the folders of dead processes and makes a new one.
 func openTempDir(root *os.Root, at dirAt) (*tempDir, error) {
 	if err := root.Mkdir(tempRoot, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	// Openers take turns: a folder must not be judged between its making and its locking.
-	turn, err := lockFile(root, path.Join(tempRoot, lockName), syscall.LOCK_EX)
+	// One process at a time: between making and locking, a folder would look abandoned.
+	opening, err := lockFile(root, path.Join(tempRoot, lockName), syscall.LOCK_EX)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = turn.Close() }()
+	defer func() { _ = opening.Close() }()
 	if err := sweep(root); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func sweep(root *os.Root) error {
 	return nil
 }
 
-// lockFile opens a file and locks it; closing it unlocks it.
+// lockFile opens a file and locks it. Closing the file unlocks it.
 func lockFile(root *os.Root, name string, how int) (*os.File, error) {
 	file, err := root.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -96,7 +96,7 @@ func lockFile(root *os.Root, name string, how int) (*os.File, error) {
 
 func (d *tempDir) close() error { return errors.Join(d.root.RemoveAll(d.name), d.lock.Close()) }
 
-// create makes an empty file, to be renamed or discarded.
+// create makes an empty file. The caller renames or discards it.
 func (d *tempDir) create() (*tempFile, error) {
 	name := path.Join(d.name, strconv.FormatUint(d.next.Add(1), 36))
 	file, err := d.at.create(name)
@@ -108,20 +108,20 @@ func (d *tempDir) create() (*tempFile, error) {
 
 // tempFile is one file being written.
 type tempFile struct {
-	at    dirAt
-	name  string
-	file  *os.File
-	given bool // it was renamed
+	at      dirAt
+	name    string
+	file    *os.File
+	renamed bool
 }
 
-// discard closes the file and removes its temporary name, if it still has that.
+// discard closes the file and removes it unless it was renamed.
 func (t *tempFile) discard() error {
 	err := t.file.Close()
-	if t.given {
+	if t.renamed {
 		return err
 	}
-	if gone := t.at.remove(t.name); !errors.Is(gone, fs.ErrNotExist) {
-		err = errors.Join(err, gone)
+	if removeErr := t.at.remove(t.name); !errors.Is(removeErr, fs.ErrNotExist) {
+		err = errors.Join(err, removeErr)
 	}
 	return err
 }

@@ -12,11 +12,11 @@ import (
 
 const (
 	bigBytes = 64 << 20
-	// heapRoom is how much the heap may grow: a part of a body of unknown size is 16 MiB.
-	heapRoom = 24 << 20
+	// maxGrowthBytes is how much the heap may grow: a part of a body of unknown size is 16 MiB.
+	maxGrowthBytes = 24 << 20
 )
 
-// gauge watches the heap while bytes flow through it.
+// gauge is a reader that measures the heap while bytes go through it.
 type gauge struct {
 	r     io.Reader
 	since int
@@ -30,7 +30,7 @@ func newGauge(r io.Reader) *gauge {
 	return g
 }
 
-// heap is what is in use after a collection.
+// heap returns the bytes in use after a garbage collection.
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -50,9 +50,9 @@ func (g *gauge) Read(p []byte) (int, error) {
 func (g *gauge) check(t *testing.T, what string) {
 	t.Helper()
 	if g.peak == 0 {
-		t.Errorf("%s: the heap was never looked at", what)
+		t.Errorf("%s: the heap was never measured", what)
 	}
-	if g.peak > g.base+heapRoom {
+	if g.peak > g.base+maxGrowthBytes {
 		t.Errorf("%s: the heap grew by %d MiB", what, (g.peak-g.base)>>20)
 	}
 }

@@ -1,18 +1,18 @@
-// Package blobtest holds a blob.Store and its blob.Signer to every sentence of their contract. An
-// implementation's own test calls [Run] and adds only what the contract does not say.
+// Package blobtest checks a blob.Store and its blob.Signer against every sentence of their contract. The test
+// of an implementation calls [Run] and adds only what the contract does not say.
 package blobtest
 
 import (
 	"testing"
 )
 
-// Run runs the suite, each test with a store of its own.
+// Run runs the suite. It opens a new store for each test.
 func Run(t *testing.T, open Opener) {
 	t.Helper()
 	RunOn(t, Server{}, open)
 }
 
-// RunOn is Run on a server that is known to fall short.
+// RunOn is Run on a server that is known to break the contract in the ways that server says.
 func RunOn(t *testing.T, server Server, open Opener) {
 	t.Helper()
 	s := suite{open: open, server: server}
@@ -22,17 +22,17 @@ func RunOn(t *testing.T, server Server, open Opener) {
 	}{
 		{"put and get back", s.putAndGet},
 		{"replace", s.replace},
-		{"bodies that are not what was announced", s.mismatches},
+		{"bodies of another size or checksum", s.mismatches},
 		{"a body that fails in the middle", s.failingBody},
 		{"bad options", s.badOptions},
 		{"forms", s.forms},
 		{"only if absent", s.ifAbsent},
 		{"only if absent, at once", s.ifAbsentAtOnce},
 		{"one key, many writers", s.oneKeyManyWriters},
-		{"the body is left alone afterwards", s.bodyLeftAlone},
+		{"the body is not read afterwards", s.bodyNotReadAfterwards},
 		{"big objects, flat memory", s.bigObjects},
 		{"ranges", s.ranges},
-		{"what is not there", s.notThere},
+		{"objects that do not exist", s.notFound},
 		{"replaced while it is read", s.replacedWhileRead},
 		{"delete", s.deletes},
 		{"odd keys", s.oddKeys},

@@ -63,7 +63,7 @@ func (s suite) ranges(t *testing.T) {
 	}
 }
 
-func (s suite) notThere(t *testing.T) {
+func (s suite) notFound(t *testing.T) {
 	store, _ := s.open(t)
 	put(t, store, "a/b/c", []byte("x"))
 	for _, key := range []blob.Key{"nothing", "a", "a/b", "a/b/d", "x/y/z"} {
@@ -92,7 +92,7 @@ func (s suite) replacedWhileRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		changed := make(chan error, 1) // beside the reading: it may have to wait for that
+		changed := make(chan error, 1) // in a goroutine, because the change may wait for the reader
 		go func() { changed <- change() }()
 		if b, err := io.ReadAll(r); err == nil {
 			same(t, what, b, first)
@@ -115,7 +115,7 @@ func (s suite) deletes(t *testing.T) {
 		}
 	}
 	absent(t, store, "a/b/c")
-	same(t, "its neighbour", get(t, store, "a/b/d"), []byte("2"))
+	same(t, "another object of the folder", get(t, store, "a/b/d"), []byte("2"))
 	put(t, store, "a/b/c", []byte("3"))
 	same(t, "put again", get(t, store, "a/b/c"), []byte("3"))
 }
@@ -185,6 +185,6 @@ func (s suite) ready(t *testing.T) {
 		t.Error(err)
 	}
 	if found := keys(t, store, "", ""); len(found) != 0 {
-		t.Errorf("asking left %v", found)
+		t.Errorf("Ready left %v", found)
 	}
 }

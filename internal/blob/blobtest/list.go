@@ -62,7 +62,7 @@ func (s suite) invalidKeys(t *testing.T) {
 	}
 	wantErr(t, "list after an invalid key", listError(t, store, "", "a//b"), blob.ErrInvalidKey)
 	if found := keys(t, store, "", ""); len(found) != 0 {
-		t.Errorf("something was stored: %q", found)
+		t.Errorf("stored: %q", found)
 	}
 }
 
@@ -136,7 +136,7 @@ func (s suite) list(t *testing.T) {
 			t.Errorf("object %d: %+v, %v", i, info, err)
 		}
 		if i++; i == len(all)-1 {
-			break // and nothing is given to a consumer that has had enough
+			break // List must not call yield again
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (s suite) mismatches(t *testing.T) {
 		{"checksum, unknown size, big", big, -1, sum([]byte("other"))},
 	}
 	store, _ := s.open(t)
-	old := []byte("what was there")
+	old := []byte("old content")
 	put(t, store, "old", old)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -114,7 +114,7 @@ func (s suite) failingBody(t *testing.T) {
 	store, _ := s.open(t)
 	for _, size := range []int64{10, 300 << 10, 20 << 20} {
 		for _, announced := range []int64{size, -1} {
-			// io.ErrUnexpectedEOF is what a cut HTTP body ends with, and what careless code takes for an end.
+			// A broken HTTP body ends with io.ErrUnexpectedEOF, which some clients treat as the end.
 			for _, cause := range []error{errBody, io.ErrUnexpectedEOF, fmt.Errorf("socket: %w", io.EOF)} {
 				body := failing(content(int(size-1), 2), cause)
 				_, err := store.Put(t.Context(), "k", body, announced, blob.PutOptions{})
@@ -146,7 +146,7 @@ func (s suite) badOptions(t *testing.T) {
 	}
 }
 
-// forms are stored like everything else, as callers' inputs are, whatever their size.
+// An object with the content type of a form, as many inputs have, is stored like every other, at every size.
 func (s suite) forms(t *testing.T) {
 	store, _ := s.open(t)
 	for _, announced := range []int64{200 << 10, -1} {
@@ -211,7 +211,7 @@ func (s suite) ifAbsentAtOnce(t *testing.T) {
 				}
 			}
 			if winner < 0 {
-				t.Fatalf("%s: nobody succeeded", key)
+				t.Fatalf("%s: no writer succeeded", key)
 			}
 			same(t, "content", get(t, store, key), content(c.size, uint64(winner)))
 		}
@@ -255,7 +255,7 @@ func (s suite) oneKeyManyWriters(t *testing.T) {
 	}
 }
 
-// readsWhole is nil if the object is one of those, and is described as that one.
+// readsWhole returns nil if the object is one of the allowed ones, and its Info describes that one.
 func readsWhole(ctx context.Context, store blob.Store, key blob.Key, allowed [][]byte) error {
 	r, info, err := store.Get(ctx, key, 0, -1)
 	if err != nil {
@@ -266,7 +266,7 @@ func readsWhole(ctx context.Context, store blob.Store, key blob.Key, allowed [][
 		return err
 	}
 	if !slices.ContainsFunc(allowed, func(a []byte) bool { return bytes.Equal(a, b) }) {
-		return fmt.Errorf("read %d bytes that nobody wrote so", len(b))
+		return fmt.Errorf("read %d bytes that are no writer's object", len(b))
 	}
 	if info.Size != int64(len(b)) || info.SHA256 != "" && info.SHA256 != sum(b) {
 		return fmt.Errorf("read %d bytes described as %+v", len(b), info)
@@ -275,7 +275,7 @@ func readsWhole(ctx context.Context, store blob.Store, key blob.Key, allowed [][
 }
 
 // A server may refuse before it has read the body; the body must not be read once Put has returned.
-func (s suite) bodyLeftAlone(t *testing.T) {
+func (s suite) bodyNotReadAfterwards(t *testing.T) {
 	store, _ := s.open(t)
 	put(t, store, "k", []byte("old"))
 	for _, c := range []struct {
@@ -299,7 +299,7 @@ func (s suite) bodyLeftAlone(t *testing.T) {
 			t.Errorf("%+v: it succeeded", c.o)
 		}
 		returned.Store(true)
-		same(t, "content", get(t, store, "k"), []byte("old")) // gives a reader that was left running its time
+		same(t, "content", get(t, store, "k"), []byte("old")) // meanwhile a read that goes on would happen
 		if late.Load() {
 			t.Errorf("%+v: the body was read after Put had returned", c.o)
 		}

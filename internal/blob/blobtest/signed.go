@@ -35,7 +35,7 @@ func request(t *testing.T, method, address string, body io.Reader, size int64) *
 	return r
 }
 
-// do sends a request as no client of ours would help it along: nothing followed, nothing kept open.
+// do sends a request without following a redirect and without keeping the connection.
 func do(t *testing.T, r *http.Request) *http.Response {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
@@ -115,7 +115,7 @@ func (s suite) signedDownloads(t *testing.T) {
 	}
 	missing := sign(t)(signer.SignGet(t.Context(), "r/missing", time.Minute, blob.SignOptions{}))
 	if a := send(t, http.MethodGet, missing, nil, 0); a.status != http.StatusNotFound {
-		t.Errorf("what is not there: %d", a.status)
+		t.Errorf("an object that does not exist: %d", a.status)
 	}
 	signedOptions(t, signer)
 }
@@ -185,7 +185,7 @@ func (s suite) brokenSignedUploads(t *testing.T) {
 			u.RequestURI(), u.Host, 300<<10, content(sent, 1))
 		status := sendRaw(t, u.Host, text)
 		if s.server.KeepsCutUploads {
-			continue // what is there then nobody was told of
+			continue // the server stores the object, which its uploader never reports
 		}
 		if status == http.StatusOK {
 			t.Errorf("%d of 300 KiB sent: it was accepted", sent)
@@ -194,8 +194,8 @@ func (s suite) brokenSignedUploads(t *testing.T) {
 	}
 }
 
-// sendRaw sends bytes, ends its half of the connection, and returns the answer's status, 0 for none: when it
-// returns, the server has dealt with it.
+// sendRaw sends bytes, closes the connection for writing, and returns the answer's status, 0 for none. When it
+// returns, the server has finished with the request.
 func sendRaw(t *testing.T, host, text string) int {
 	t.Helper()
 	var dialer net.Dialer
@@ -210,7 +210,7 @@ func sendRaw(t *testing.T, host, text string) int {
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := io.ReadAll(conn) // a reset is an answer, too
+	got, _ := io.ReadAll(conn) // a reset counts as no answer
 	var status int
 	_, _ = fmt.Sscanf(string(got), "HTTP/1.1 %d", &status)
 	return status
@@ -267,7 +267,7 @@ func (s suite) signedTampered(t *testing.T) {
 	absent(t, store, "other")
 }
 
-// tamperings are all URLs that differ from a signed one in one thing.
+// tamperings returns URLs, each of which differs from a signed one in one thing.
 func tamperings(t *testing.T, address, key, otherKey string) map[string]string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -294,7 +294,7 @@ func tamperings(t *testing.T, address, key, otherKey string) map[string]string {
 	return changed
 }
 
-// flip changes the last letter or digit, so that a number stays one.
+// flip changes the last hexadecimal digit, so that a number stays a number.
 func flip(s string) string {
 	b := []byte(s)
 	for i := len(b) - 1; i >= 0; i-- {

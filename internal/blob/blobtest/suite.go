@@ -15,7 +15,7 @@ import (
 	"davit/internal/blob"
 )
 
-// drain hashes what it reads, in pieces.
+// drain reads r to its end and returns the size and the SHA-256.
 func drain(t *testing.T, r io.Reader) (n int64, sum string) {
 	t.Helper()
 	h := sha256.New()
@@ -26,22 +26,22 @@ func drain(t *testing.T, r io.Reader) (n int64, sum string) {
 	return n, hex.EncodeToString(h.Sum(nil))
 }
 
-// Opener makes an empty store for one test. What it starts ends with that test. The signed URLs must
-// lead somewhere: to the store, or to handlers that it serves.
+// Opener opens an empty store for one test. Everything that it starts ends with that test. The signed URLs
+// must reach the store, or handlers that the Opener serves.
 type Opener func(t *testing.T) (blob.Store, blob.Signer)
 
-// Server is where a store's server falls short of the contract, for all that Davit can do.
+// Server says in which ways a store's server breaks the contract, where Davit cannot prevent it.
 type Server struct {
-	KeepsCutUploads bool // it takes a signed upload that was cut for a whole one
+	KeepsCutUploads bool // it stores the bytes that came of a signed upload whose connection broke
 }
 
-// suite is what the tests share.
+// suite has the tests as its methods.
 type suite struct {
 	open   Opener
 	server Server
 }
 
-// content makes n bytes that differ for each seed and from place to place.
+// content returns n random bytes of a seed.
 func content(n int, seed uint64) []byte {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8(chachaSeed(seed)).Read(b)
@@ -53,7 +53,7 @@ func chachaSeed(seed uint64) (full [32]byte) {
 	return full
 }
 
-// stream gives n bytes without holding them.
+// stream reads the same bytes as content, without keeping them in memory.
 func stream(n int64, seed uint64) io.Reader {
 	return io.LimitReader(rand.NewChaCha8(chachaSeed(seed)), n)
 }
@@ -90,7 +90,7 @@ func getRange(t *testing.T, store blob.Store, key blob.Key, offset, length int64
 	return b
 }
 
-// same compares contents without printing them.
+// same compares contents and does not print them.
 func same(t *testing.T, what string, got, want []byte) {
 	t.Helper()
 	if !bytes.Equal(got, want) {
@@ -105,7 +105,7 @@ func wantErr(t *testing.T, what string, got, want error) {
 	}
 }
 
-// absent fails unless there is neither an object nor a trace of one.
+// absent fails if there is an object or List gives it.
 func absent(t *testing.T, store blob.Store, key blob.Key) {
 	t.Helper()
 	_, err := store.Stat(t.Context(), key)
@@ -129,10 +129,10 @@ func keys(t *testing.T, store blob.Store, prefix string, after blob.Key) []blob.
 	return found
 }
 
-// reader is any io.Reader and nothing more, so that no implementation can seek in it.
+// reader hides all methods but Read, so that no implementation can seek.
 type reader struct{ io.Reader }
 
-// failing gives some bytes and then an error.
+// failing reads some bytes and then an error.
 func failing(b []byte, err error) io.Reader {
 	return io.MultiReader(bytes.NewReader(b), errReader{err})
 }
@@ -147,7 +147,7 @@ func ended() context.Context {
 	return ctx
 }
 
-// odd are keys that are allowed although something between here and the disk might stumble over them.
+// odd returns keys that are allowed and that a proxy, server or file system might treat in a special way.
 func odd() []blob.Key {
 	return []blob.Key{
 		" lead", "trail ", "x/ y /z", "a+b%41?#&=;,'\"*~!$()@^`{}[]", "%2e%2e/x", "dot.", ".hidden/.x", "..x/y..", ".../x", "日本/é😀",
