@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // sleeper is a function whose calls take as long as they say, one at a time.
@@ -28,7 +29,7 @@ func TestQueueIsBounded(t *testing.T) {
 	g := newWorld(t).start("data")
 	sleeper(t, g, `{"calls": 3, "wait": "1m"}`)
 	waitFor := func(n int) {
-		until(t, "they are recorded", wait, func() bool { return len(list(t, g, "f")) == n })
+		testenv.EventuallyWithin(t, wait, "they are recorded", func() bool { return len(list(t, g, "f")) == n })
 	}
 	call := func(seconds string) record {
 		a := get(t, g, "/t?s="+seconds, http.Header{"Prefer": {"respond-async"}})
@@ -36,7 +37,7 @@ func TestQueueIsBounded(t *testing.T) {
 		return decode[record](t, a.Body)
 	}
 	first := call("5")
-	until(t, "it runs", wait, func() bool { return find(t, g, first.ID).State == "running" })
+	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return find(t, g, first.ID).State == "running" })
 	accepted := []record{first, call("0"), call("0"), call("0")}
 	waitFor(4)
 	quickest := time.Hour
@@ -67,7 +68,7 @@ func TestExpiresInQueue(t *testing.T) {
 	g := newWorld(t).start("data")
 	sleeper(t, g, `{"calls": 10, "wait": "1s"}`)
 	first := decode[record](t, get(t, g, "/t?s=6", http.Header{"Prefer": {"respond-async"}}).Body)
-	until(t, "it runs", wait, func() bool { return find(t, g, first.ID).State == "running" })
+	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return find(t, g, first.ID).State == "running" })
 	queued := decode[record](t, get(t, g, "/t?s=0", http.Header{"Prefer": {"respond-async"}}).Body)
 	a := get(t, g, "/t?s=0", nil)
 	refused(t, "a call that waited too long", a)
@@ -103,7 +104,7 @@ func TestTimeout(t *testing.T) {
 				t.Errorf("record: %+v", r)
 			}
 			if left := processes("sleep", seconds); len(left) > 0 {
-				until(t, "its processes are gone", 15*time.Second, func() bool { return len(processes("sleep", seconds)) == 0 })
+				testenv.EventuallyWithin(t, 15*time.Second, "its processes are gone", func() bool { return len(processes("sleep", seconds)) == 0 })
 			}
 		})
 	}
@@ -149,7 +150,7 @@ func TestBodyIsBounded(t *testing.T) {
 	if kind := decode[map[string]any](t, a.Body)["kind"]; kind != "too_large" {
 		t.Errorf("kind is %v", kind)
 	}
-	until(t, "no call is left open", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "no call is left open", func() bool {
 		for _, r := range list(t, g, "f") {
 			if r.State != "succeeded" && r.State != "failed" && r.State != "cancelled" {
 				return false
@@ -173,10 +174,10 @@ func TestRetention(t *testing.T) {
 	if len(stored(t, w, id)) < 3 {
 		t.Errorf("in the store: %v, want input, result and log", stored(t, w, id))
 	}
-	until(t, "the result has expired", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "the result has expired", func() bool {
 		return get(t, g, "/-/invocations/"+id+"/result", nil).Status == http.StatusGone
 	})
-	until(t, "its objects are gone", 2*wait, func() bool { return len(stored(t, w, id)) == 0 })
+	testenv.EventuallyWithin(t, 2*wait, "its objects are gone", func() bool { return len(stored(t, w, id)) == 0 })
 }
 
 // stored lists the files in the store's folder that belong to an invocation.
@@ -208,7 +209,7 @@ func TestKeep(t *testing.T) {
 			r := await(t, g, id)
 			kept := keep == "failed" && code == "4"
 			if kept { // the uploads may follow the answer
-				until(t, "the input is stored", wait, func() bool { return len(stored(t, w, id)) > 0 })
+				testenv.EventuallyWithin(t, wait, "the input is stored", func() bool { return len(stored(t, w, id)) > 0 })
 			}
 			objects := stored(t, w, id)
 			if kept != (len(objects) > 0) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // wait is for things that take far less, on a machine that does other work too.
@@ -82,7 +83,7 @@ func TestAsync(t *testing.T) {
 		if location != "/-/invocations/"+r.ID {
 			t.Errorf("%s: Location is %q", name, location)
 		}
-		until(t, "final", wait, func() bool {
+		testenv.EventuallyWithin(t, wait, "final", func() bool {
 			r = decode[record](t, get(t, g, location+"?wait=10s", nil).Body)
 			return r.State == "succeeded" || r.State == "failed"
 		})
@@ -108,7 +109,7 @@ func TestCancel(t *testing.T) {
 	function(t, g, "f", `{"max_concurrency": 1}`, tool(`sleep 60`))
 	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh"]}`)
 	running := decode[record](t, post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}).Body)
-	until(t, "the first runs", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "the first runs", func() bool {
 		return decode[record](t, admin(t, g, http.MethodGet, "/v1/invocations/"+running.ID, "").Body).State == "running"
 	})
 	queued := decode[record](t, post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}).Body)
@@ -118,7 +119,7 @@ func TestCancel(t *testing.T) {
 			t.Errorf("after a cancel: %+v", r)
 		}
 	}
-	until(t, "the command is gone", wait, func() bool { return len(processes("sleep", "60")) == 0 })
+	testenv.EventuallyWithin(t, wait, "the command is gone", func() bool { return len(processes("sleep", "60")) == 0 })
 }
 
 // TestStopLeavesNothing: SIGTERM ends runners and their commands too.
@@ -128,7 +129,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	function(t, g, "f", `{"mode": "warm", "warm": {"min": 2, "max": 2}}`, tool(`sleep 61`))
 	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh"]}`)
 	r := decode[record](t, post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}).Body)
-	until(t, "it runs", wait, func() bool { return len(processes("sleep", "61")) > 0 })
+	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return len(processes("sleep", "61")) > 0 })
 	if len(w.runners()) == 0 {
 		t.Fatal("no runner is found")
 	}

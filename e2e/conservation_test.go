@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // sumMetric adds up the series of a metric whose labels hold the words.
@@ -74,7 +75,7 @@ func TestConservation(t *testing.T) {
 		accepted, final, flying := balance(t, g)
 		t.Logf("accepted %g, final %g, in flight %g, records %d", accepted, final, flying, len(records))
 	}()
-	until(t, "all are final", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "all are final", func() bool {
 		records = nil
 		for mode := range modes {
 			records = append(records, list(t, g, mode)...)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // failsWith fails the test unless the answer is a 502 for that reason whose problem holds the words.
@@ -94,7 +95,7 @@ func TestMethods(t *testing.T) {
 			}
 		}
 	}
-	until(t, "only HEAD ran", wait, func() bool { return len(list(t, g, "f")) == 1 })
+	testenv.EventuallyWithin(t, wait, "only HEAD ran", func() bool { return len(list(t, g, "f")) == 1 })
 }
 
 // TestDavitMode: a caller may ask for a stricter mode, never for a looser one.
@@ -149,7 +150,7 @@ func awaitStandby(t *testing.T, g *rig.Gateway, function string) {
 	if function == "" {
 		function = "standby"
 	}
-	until(t, "a standby runner is parked", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "a standby runner is parked", func() bool {
 		a := admin(t, g, http.MethodGet, "/v1/functions/"+function, "")
 		return decode[struct {
 			Slots map[string]struct {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // fairWorld is two gateways that run three runners at most, and a greedy and a modest function.
@@ -39,7 +40,7 @@ func TestBurstDoesNotStarve(t *testing.T) {
 			<-time.After(5 * time.Millisecond)
 		}
 	})
-	until(t, "three run", wait, func() bool { return len(processes("sleep", "0.3217")) >= 3 })
+	testenv.EventuallyWithin(t, wait, "three run", func() bool { return len(processes("sleep", "0.3217")) >= 3 })
 	ended := func() (n int) {
 		for _, r := range list(t, a, "greedy") {
 			if r.State == "succeeded" {
@@ -56,7 +57,7 @@ func TestBurstDoesNotStarve(t *testing.T) {
 			t.Errorf("modest call %d let %d of the burst pass", i, passed)
 		}
 	}
-	until(t, "all of the burst are done", wait, func() bool { return ended() == burst })
+	testenv.EventuallyWithin(t, wait, "all of the burst are done", func() bool { return ended() == burst })
 	cancel()
 	watch.Wait()
 	if most != 3 {
@@ -69,11 +70,11 @@ func TestBurstDoesNotStarve(t *testing.T) {
 func TestWarmGivesWay(t *testing.T) {
 	a, b := fairWorld(t, `{"mode": "warm", "warm": {"min": 0, "max": 8}}`)
 	stop := callers(t, 6, "/greedy", answered, a, b)
-	until(t, "three run", wait, func() bool { return len(processes("sleep", "0.3217")) == 3 })
+	testenv.EventuallyWithin(t, wait, "three run", func() bool { return len(processes("sleep", "0.3217")) == 3 })
 	for i := range 4 {
 		status(t, post(t, []*rig.Gateway{a, b}[i%2], "/modest", nil), http.StatusOK)
 	}
-	until(t, "three run again", wait, func() bool { return len(processes("sleep", "0.3217")) == 3 })
+	testenv.EventuallyWithin(t, wait, "three run again", func() bool { return len(processes("sleep", "0.3217")) == 3 })
 	stop()
 	status(t, post(t, a, "/modest", nil), http.StatusOK) // beside runners that are idle
 }

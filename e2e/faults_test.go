@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // slowTrigger registers a function that notes its run and then takes so many seconds.
@@ -34,7 +35,7 @@ func TestKilledGatewayLosesNothing(t *testing.T) {
 			for range 12 {
 				ids = append(ids, async(t, g, "/t").ID)
 			}
-			until(t, "some have ended and some run", wait, func() bool { return l.total() >= 5 })
+			testenv.EventuallyWithin(t, wait, "some have ended and some run", func() bool { return l.total() >= 5 })
 			g.Kill()
 			g = w.start("data")
 			for _, id := range ids {
@@ -67,8 +68,8 @@ func TestOtherGatewayTakesOver(t *testing.T) {
 		defer close(over)
 		_, _ = a.Call(ctx, http.MethodPost, "/t", nil, nil)
 	}()
-	until(t, "some run", wait, func() bool { return l.total() >= 4 })
-	until(t, "all are recorded", wait, func() bool { return len(list(t, b, "f")) == 7 })
+	testenv.EventuallyWithin(t, wait, "some run", func() bool { return l.total() >= 4 })
+	testenv.EventuallyWithin(t, wait, "all are recorded", func() bool { return len(list(t, b, "f")) == 7 })
 	a.Kill()
 	killed := time.Now()
 	<-over
@@ -124,10 +125,15 @@ func TestKilledRunner(t *testing.T) {
 				killRunner(t, unzip(t, a.Body)["pid.txt"])
 				status(t, call("0"), http.StatusOK)
 			}
-			killed := make(chan string, 1)
-			go func() { killed <- killInCall(t, g) }()
-			a = call("63")
-			id := <-killed
+			answered := make(chan *rig.Answer, 1)
+			go func() {
+				defer close(answered)
+				answered <- call("63")
+			}()
+			id := killInCall(t, g)
+			if a = <-answered; a == nil {
+				t.FailNow()
+			}
 			status(t, a, http.StatusServiceUnavailable)
 			if a.Header.Get("Davit-Reason") != "runner_lost" || a.Header.Get("Retry-After") == "" {
 				t.Errorf("headers: %v", a.Header)
@@ -141,25 +147,27 @@ func TestKilledRunner(t *testing.T) {
 			status(t, call("0"), http.StatusOK)
 		})
 	}
-	until(t, "the commands of killed runners are gone", wait, func() bool { return len(processes("sleep", "63")) == 0 })
+	testenv.EventuallyWithin(t, wait, "the commands of killed runners are gone", func() bool { return len(processes("sleep", "63")) == 0 })
 }
 
 // killInCall kills the runner of the call that runs, as its log names it, and returns the call's id.
 func killInCall(t *testing.T, g *rig.Gateway) string {
-	for deadline := time.Now().Add(wait); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
+	var id, pid string
+	testenv.EventuallyWithin(t, wait, "a call is running with a log", func() (found bool) {
 		for _, r := range list(t, g, "f") {
 			if r.State != "running" {
 				continue
 			}
 			log := string(admin(t, g, http.MethodGet, "/v1/invocations/"+r.ID+"/log", "").Body)
-			if pid, found := strings.CutPrefix(log, "runner "); found {
-				killRunner(t, pid)
-				return r.ID
+			if pid, found = strings.CutPrefix(log, "runner "); found {
+				id = r.ID
+				return true
 			}
 		}
-	}
-	t.Error("no call is running with a log")
-	return ""
+		return false
+	})
+	killRunner(t, pid)
+	return id
 }
 
 // TestStopWithWaitingCallers: on SIGTERM callers get their answer or a 202 that holds, and nothing is left running.
@@ -177,7 +185,7 @@ func TestStopWithWaitingCallers(t *testing.T) {
 			answers <- a
 		}()
 	}
-	until(t, "two run and three wait", wait, func() bool { return l.total() == 2 && len(list(t, g, "f")) == 5 })
+	testenv.EventuallyWithin(t, wait, "two run and three wait", func() bool { return l.total() == 2 && len(list(t, g, "f")) == 5 })
 	if err := g.Stop(); err != nil {
 		t.Error(err)
 	}
@@ -216,11 +224,11 @@ func hangUp(t *testing.T, g *rig.Gateway, path string, l *ledger) string {
 			t.Errorf("the caller got %d before it hung up", a.Status)
 		}
 	}()
-	until(t, "it runs", wait, func() bool { return l.total() > before })
+	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return l.total() > before })
 	cancel()
 	<-over
 	var records []record
-	until(t, "it is recorded", wait, func() bool { records = list(t, g, "f"); return len(records) > before })
+	testenv.EventuallyWithin(t, wait, "it is recorded", func() bool { records = list(t, g, "f"); return len(records) > before })
 	return records[0].ID
 }
 

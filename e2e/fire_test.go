@@ -258,7 +258,7 @@ func (f *fire) judge() {
 // records returns those of the functions, once all are final.
 func (f *fire) records(g *rig.Gateway, functions []string) map[string]record {
 	records := map[string]record{}
-	until(f.t, "all are final", 2*wait, func() bool {
+	testenv.EventuallyWithin(f.t, 2*wait, "all are final", func() bool {
 		for _, function := range functions {
 			for _, r := range list(f.t, g, function) {
 				if records[r.ID] = r; !final(r) {
@@ -316,7 +316,7 @@ func (f *fire) settledOnce(records int) {
 			f.t.Logf("accepted %g, final %g, in flight %g, records %d", accepted, made, flying, records)
 		}
 	}()
-	until(f.t, "the metrics are those of the records", wait, func() bool {
+	testenv.EventuallyWithin(f.t, wait, "the metrics are those of the records", func() bool {
 		accepted, made, flying = 0, 0, 0
 		for _, g := range f.gateways {
 			a, b, c := balance(f.t, g)

@@ -104,7 +104,7 @@ func TestControlFromElsewhere(t *testing.T) {
 	})
 	t.Run("cancel", func(t *testing.T) {
 		r := async(t, a, "/t", parts("62")...)
-		until(t, "it runs, as the other gateway sees it", wait, func() bool { return find(t, b, r.ID).State == "running" })
+		testenv.EventuallyWithin(t, wait, "it runs, as the other gateway sees it", func() bool { return find(t, b, r.ID).State == "running" })
 		sent := time.Now()
 		status(t, admin(t, b, http.MethodPost, "/v1/invocations/"+r.ID+"/cancel", ""), http.StatusAccepted)
 		for _, g := range []*rig.Gateway{a, b} {
@@ -115,7 +115,7 @@ func TestControlFromElsewhere(t *testing.T) {
 		if took := time.Since(sent); took > 15*time.Second {
 			t.Errorf("the cancel took %s", took)
 		}
-		until(t, "the command is gone", wait, func() bool { return len(processes("sleep", "62")) == 0 })
+		testenv.EventuallyWithin(t, wait, "the command is gone", func() bool { return len(processes("sleep", "62")) == 0 })
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // bundle writes what it got, some of it binary, and says something.
@@ -182,7 +183,7 @@ func testOriginalFiles(t *testing.T) {
 	t.Cleanup(func() { k.remove(t, name) })
 	a := registerForm(t, k.Gateway, map[string][]string{"kind": {"files"}, "name": {name}, "command": {""}, "arguments": {""}}, source)
 	status(t, a, http.StatusSeeOther)
-	until(t, "the function is ready", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the function is ready", func() bool {
 		return strings.Contains(string(admin(t, k.Gateway, http.MethodGet, "/v1/functions/"+name, "").Body), `"ready"`)
 	})
 	a = registerForm(t, k.Gateway, map[string][]string{
@@ -211,7 +212,7 @@ func testOriginalImage(t *testing.T) {
 	status(t, registerForm(t, k.Gateway, map[string][]string{
 		"kind": {"image"}, "name": {name}, "image": {image}, "command": {""}, "arguments": {""},
 	}, nil), http.StatusSeeOther)
-	until(t, "the function is ready", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the function is ready", func() bool {
 		return strings.Contains(string(admin(t, k.Gateway, http.MethodGet, "/v1/functions/"+name, "").Body), `"ready"`)
 	})
 	status(t, registerForm(t, k.Gateway, map[string][]string{ // which is named by its image, as the original's are

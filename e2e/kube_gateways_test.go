@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // pair are the two gateways, each reached alone, past the Services.
@@ -59,7 +61,7 @@ func TestKubeBothGateways(t *testing.T) {
 // awaitFree waits until the gateway has a runner that waits for a call.
 func (k *kube) awaitFree(t *testing.T, function, start string) {
 	t.Helper()
-	until(t, "a "+start+" runner waits", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "a "+start+" runner waits", func() bool {
 		return decode[struct {
 			Slots map[string]struct{ Free int }
 		}](t, admin(t, k.Gateway, http.MethodGet, "/v1/functions/"+function, "").Body).Slots[start].Free > 0
@@ -92,7 +94,7 @@ func TestKubeGatewayKilled(t *testing.T) {
 		return r.State == "running" && strings.HasPrefix(string(admin(t, b.Gateway, http.MethodGet, "/v1/invocations/"+r.ID+"/log", "").Body), "started")
 	}
 	var both []record
-	until(t, "both run", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "both run", func() bool {
 		both = list(t, b.Gateway, f)
 		return len(both) == 2 && started(both[0]) && started(both[1])
 	})
@@ -173,15 +175,14 @@ func (k *kube) scaleRegistry(t *testing.T, n int32) {
 		scale.Spec.Replicas = n
 		_, err = sets.UpdateScale(ctx, "davit-registry", scale, metav1.UpdateOptions{})
 	}
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for err == nil {
-		set, failed := sets.Get(ctx, "davit-registry", metav1.GetOptions{})
-		if failed == nil && set.Status.ObservedGeneration >= set.Generation && set.Status.Replicas == n && set.Status.ReadyReplicas == n {
-			return
-		}
-		err = failed
-		<-tick.C
+	if err != nil {
+		t.Fatalf("scale the registry to %d: %v", n, err)
 	}
-	t.Errorf("scale the registry to %d: %v", n, err)
+	testenv.EventuallyWithin(t, kubeWait, fmt.Sprintf("the registry has %d pods", n), func() bool {
+		set, err := sets.Get(ctx, "davit-registry", metav1.GetOptions{})
+		if err != nil {
+			t.Fatalf("scale the registry to %d: %v", n, err)
+		}
+		return set.Status.ObservedGeneration >= set.Generation && set.Status.Replicas == n && set.Status.ReadyReplicas == n
+	})
 }

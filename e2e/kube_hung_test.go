@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/internal/testenv"
 )
 
 // halt stops the runner of a pod, whose uid it is told, as the node sees it: no process can stop the first one of its own pod.
@@ -50,7 +52,7 @@ func TestKubeHungRunner(t *testing.T) {
 	if got := get(t, k.Gateway, path, nil); got.Status != http.StatusOK || string(got.Body) != "started\n" {
 		t.Errorf("the next call: %d %s", got.Status, got.Body)
 	}
-	until(t, "the pod that hung is ended", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the pod that hung is ended", func() bool {
 		pod, err := k.clients.CoreV1().Pods(hung.Namespace).Get(t.Context(), hung.Name, metav1.GetOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			t.Fatal(err)

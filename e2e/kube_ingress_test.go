@@ -11,6 +11,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/internal/testenv"
 )
 
 // TestKubeStrangers: a pod that is not Davit's, and that nothing holds back, reaches what is for everybody, and neither functions' pods
@@ -81,7 +83,7 @@ func (k *kube) errand(t *testing.T, form func(*corev1.Pod), command ...string) s
 	if pod, err = pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the errand is done", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the errand is done", func() bool {
 		if pod, err = pods.Get(t.Context(), pod.Name, metav1.GetOptions{}); err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // probe tries to reach each of its arguments, all at once, and says which it could.
@@ -161,7 +162,7 @@ func (k *kube) listener(t *testing.T) string {
 		}
 	})
 	var pod corev1.Pod
-	until(t, "the listener runs", kubeWait, func() bool { // which the cluster knows later than Davit
+	testenv.EventuallyWithin(t, kubeWait, "the listener runs", func() bool { // which the cluster knows later than Davit
 		pods, err := k.clients.CoreV1().Pods(functionsNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "davit.dev/function=" + f})
 		if err != nil {
 			t.Fatal(err)
@@ -172,7 +173,7 @@ func (k *kube) listener(t *testing.T) string {
 		return pod.Status.Phase == corev1.PodRunning
 	})
 	here := k.forwardFrom(t, functionsNamespace, "pod/"+pod.Name, 7000)[0]
-	until(t, "the listener is heard", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the listener is heard", func() bool {
 		c, err := net.Dial("tcp", here)
 		if err != nil {
 			return false

@@ -11,6 +11,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/internal/testenv"
 )
 
 // TestKubeNothingIsLeft: of a function that is deleted, and of its calls when their time is over, nothing remains in the cluster
@@ -43,7 +45,7 @@ func TestKubeNothingIsLeft(t *testing.T) {
 				t.Logf("of %s: %q", start, left)
 			}
 		}()
-		until(t, "nothing is left of "+f, 2*kubeWait, func() bool { left = k.left(t, f); return len(left) == 0 })
+		testenv.EventuallyWithin(t, 2*kubeWait, "nothing is left of "+f, func() bool { left = k.left(t, f); return len(left) == 0 })
 	}
 	store, bucket := k.store(t)
 	objects := func(prefix string) (keys []string) {
@@ -60,7 +62,7 @@ func TestKubeNothingIsLeft(t *testing.T) {
 			t.Errorf("of %s the store has %q", f, keys)
 		}
 	}
-	until(t, "the calls are forgotten", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the calls are forgotten", func() bool {
 		return !slices.ContainsFunc(ids, func(id string) bool {
 			return len(objects("invocations/"+id+"/")) > 0 || admin(t, k.Gateway, http.MethodGet, "/v1/invocations/"+id, "").Status != http.StatusNotFound
 		})

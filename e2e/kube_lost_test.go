@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // diskMeasured is how long the kubelet may need to evict a pod for its volume: it measures volumes once a minute, and compares every ten seconds.
@@ -72,7 +73,7 @@ func TestKubePodLost(t *testing.T) {
 // podAtWork waits for the pod of a function's only call to run its command.
 func (k *kube) podAtWork(t *testing.T, function string) *corev1.Pod {
 	t.Helper()
-	until(t, "the call of "+function+" runs", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the call of "+function+" runs", func() bool {
 		all := list(t, k.Gateway, function)
 		return len(all) == 1 && strings.HasPrefix(string(logOf(t, k.Gateway, all[0].ID)), "started")
 	})

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // kubectl is the one in PATH, else the one that `make cluster-up` built.
@@ -85,7 +86,7 @@ func (k *kube) forwardFrom(t *testing.T, namespace, to string, ports ...int) []s
 // replicas returns the pods of the gateways that are ready, when there are that many.
 func (k *kube) replicas(t *testing.T, n int) (pods []corev1.Pod) {
 	t.Helper()
-	until(t, strconv.Itoa(n)+" gateways are ready", kubeWait, func() bool {
+	testenv.EventuallyWithin(t, kubeWait, strconv.Itoa(n)+" gateways are ready", func() bool {
 		list, err := k.clients.CoreV1().Pods(davitNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=davit-gateway"})
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"davit/internal/testenv"
 )
 
 // TestKubeRollingUpdate: while the gateways are replaced one by one, each call is answered, and what was accepted for later is done once.
@@ -44,7 +46,7 @@ func TestKubeRollingUpdate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "both gateways are replaced, and the old ones gone", 2*kubeWait, func() bool {
+	testenv.EventuallyWithin(t, 2*kubeWait, "both gateways are replaced, and the old ones gone", func() bool {
 		list, err := k.clients.CoreV1().Pods(davitNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=davit-gateway"})
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +62,7 @@ func TestKubeRollingUpdate(t *testing.T) {
 	callers.Wait()
 	t.Logf("calls: %v", counts)
 	for f, made := range map[string]int{warm: counts[0] + counts[1], job: counts[2]} {
-		until(t, "all calls are recorded", kubeWait, func() bool { return len(list(t, k.Gateway, f)) >= min(made, 50) })
+		testenv.EventuallyWithin(t, kubeWait, "all calls are recorded", func() bool { return len(list(t, k.Gateway, f)) >= min(made, 50) })
 		for _, r := range list(t, k.Gateway, f) {
 			if r = await(t, k.Gateway, r.ID); r.State != "succeeded" || r.Attempt != 1 {
 				t.Errorf("%+v, reason %q", r, r.reason())

@@ -12,6 +12,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"davit/internal/testenv"
 )
 
 const (
@@ -57,7 +59,7 @@ func TestKubeSoak(t *testing.T) {
 func (s *kubeSoak) rest() map[string]float64 {
 	s.t.Helper()
 	s.store, s.bucket = s.k.store(s.t)
-	until(s.t, "no call is in flight", kubeWait, func() bool {
+	testenv.EventuallyWithin(s.t, kubeWait, "no call is in flight", func() bool {
 		flying := 0.0
 		for _, metrics := range s.metrics() {
 			flying += sumMetric(s.t, metrics, "davit_invocations_in_flight")
@@ -71,11 +73,11 @@ func (s *kubeSoak) rest() map[string]float64 {
 		}
 	}()
 	kept := map[string]int{"standby": 2, "warm": 1}
-	until(s.t, "no more pods and Jobs than are kept are there, and no old ones", 2*kubeWait, func() bool {
+	testenv.EventuallyWithin(s.t, 2*kubeWait, "no more pods and Jobs than are kept are there, and no old ones", func() bool {
 		pods, jobs = s.there()
 		return maps.Equal(pods, kept) && maps.Equal(jobs, kept)
 	})
-	until(s.t, "the objects of the calls are gone", 2*kubeWait, func() bool { return s.objects("invocations/") <= s.earlier })
+	testenv.EventuallyWithin(s.t, 2*kubeWait, "the objects of the calls are gone", func() bool { return s.objects("invocations/") <= s.earlier })
 	held := map[string]float64{"objects": float64(s.objects("")), "pods": float64(pods["standby"] + pods["warm"]), "Jobs": float64(jobs["standby"] + jobs["warm"])}
 	for i, metrics := range s.metrics() {
 		maps.Copy(held, gatewayHolds(s.t, i, metrics))

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 const (
@@ -69,7 +70,7 @@ func TestLarge(t *testing.T) {
 			}
 			took := time.Since(began)
 			await(t, g, id)
-			until(t, "input and result are in the store", wait, func() bool {
+			testenv.EventuallyWithin(t, wait, "input and result are in the store", func() bool {
 				r := find(t, g, id)
 				return r.Result != nil && r.Result.Stored && r.Input != nil && r.Input.Stored && r.Input.Size >= large
 			})

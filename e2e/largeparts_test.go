@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"davit/internal/testenv"
 )
 
 // TestLargeBeyondOnePut: a result that S3 does not take in one PUT is stored in parts,
@@ -20,7 +22,7 @@ func TestLargeBeyondOnePut(t *testing.T) {
 	trigger(t, a, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh"], "results": ["out.zip"]}`)
 	began := time.Now()
 	id := async(t, a, "/t").ID
-	until(t, "the command runs", wait, func() bool { return find(t, b, id).State == "running" })
+	testenv.EventuallyWithin(t, wait, "the command runs", func() bool { return find(t, b, id).State == "running" })
 	a.Kill()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

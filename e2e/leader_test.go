@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // kept counts the runners of the world's gateways that were started that way, by their folders.
@@ -46,7 +47,7 @@ func leader(t *testing.T, a, b *rig.Gateway) (leads, other *rig.Gateway) {
 	leading := func(g *rig.Gateway) bool {
 		return sumMetric(t, admin(t, g, http.MethodGet, "/metrics", "").Body, "davit_leader") == 1
 	}
-	until(t, "one of the two leads", wait, func() bool { return leading(a) != leading(b) })
+	testenv.EventuallyWithin(t, wait, "one of the two leads", func() bool { return leading(a) != leading(b) })
 	if leading(a) {
 		return a, b
 	}
@@ -83,15 +84,15 @@ func TestOneLeaderScales(t *testing.T) {
 	for _, name := range []string{"warm", "standby"} {
 		trigger(t, a, name, `{"function": "`+name+`", "methods": ["POST"], "path": "/`+name+`", "command": ["sh", "tool.sh"]}`)
 	}
-	until(t, "the standby runners are there", wait, func() bool { return w.kept("standby") == 3 })
-	until(t, "the warm one of the registration goes", wait, func() bool { return w.kept("warm") == 0 })
+	testenv.EventuallyWithin(t, wait, "the standby runners are there", func() bool { return w.kept("standby") == 3 })
+	testenv.EventuallyWithin(t, wait, "the warm one of the registration goes", func() bool { return w.kept("warm") == 0 })
 	for range 3 { // from zero each time
 		most := w.most("warm")
 		stop := callers(t, 8, "/warm", answered, a, b)
-		until(t, "there are two", wait, func() bool { return w.kept("warm") == 2 })
+		testenv.EventuallyWithin(t, wait, "there are two", func() bool { return w.kept("warm") == 2 })
 		<-time.After(500 * time.Millisecond) // in which there would be more
 		stop()
-		until(t, "none is left when nobody calls", wait, func() bool { return w.kept("warm") == 0 })
+		testenv.EventuallyWithin(t, wait, "none is left when nobody calls", func() bool { return w.kept("warm") == 0 })
 		if n := most(); n != 2 {
 			t.Errorf("there were %d warm runners at once, with a max of 2", n)
 		}
@@ -99,7 +100,7 @@ func TestOneLeaderScales(t *testing.T) {
 	stop := callers(t, 4, "/standby", answered, a, b)
 	<-time.After(time.Second)
 	stop()
-	until(t, "the standby runners are as many as before", wait, func() bool { return w.kept("standby") == 3 })
+	testenv.EventuallyWithin(t, wait, "the standby runners are as many as before", func() bool { return w.kept("standby") == 3 })
 	most := w.most("standby")
 	<-time.After(2 * time.Second)
 	if n := most(); n != 3 {
@@ -132,19 +133,19 @@ func TestLeaderKilled(t *testing.T) {
 		return starts["standby"]
 	}
 	stop := callers(t, 3, "/standby", right, other)
-	until(t, "standby runners take calls", wait, func() bool { return standbys() > 5 })
+	testenv.EventuallyWithin(t, wait, "standby runners take calls", func() bool { return standbys() > 5 })
 	leads.Kill()
 	killed, before := time.Now(), standbys()
-	until(t, "the other one leads", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "the other one leads", func() bool {
 		return sumMetric(t, admin(t, other, http.MethodGet, "/metrics", "").Body, "davit_leader") == 1
 	})
-	until(t, "new standby runners take calls", wait, func() bool { return standbys() > before+10 })
+	testenv.EventuallyWithin(t, wait, "new standby runners take calls", func() bool { return standbys() > before+10 })
 	t.Logf("the other gateway's standby runners took calls %s after the kill", time.Since(killed))
 	stop()
 	function(t, other, "warm", `{"mode": "warm", "warm": {"min": 0, "max": 1}}`, tool("true"))
 	trigger(t, other, "warm", `{"function": "warm", "methods": ["POST"], "path": "/warm", "command": ["sh", "tool.sh"]}`)
 	status(t, post(t, other, "/warm", nil), http.StatusOK)
-	until(t, "two are parked", wait, func() bool { return w.kept("standby") == 2 })
+	testenv.EventuallyWithin(t, wait, "two are parked", func() bool { return w.kept("standby") == 2 })
 	mu.Lock()
 	defer mu.Unlock()
 	for id := range ids {
@@ -166,5 +167,5 @@ func TestBrokenStartOnAllGateways(t *testing.T) {
 			t.Errorf("gateway %d knew it only after %s", i, took)
 		}
 	}
-	until(t, "nothing is left", wait, func() bool { return w.kept("warm") == 0 })
+	testenv.EventuallyWithin(t, wait, "nothing is left", func() bool { return w.kept("warm") == 0 })
 }

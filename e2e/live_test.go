@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // tellsRevision is a function whose calls say which revision runs them, on which runner.
@@ -107,7 +108,7 @@ func (l *load) call(t *testing.T, g *rig.Gateway) {
 func (l *load) served(t *testing.T) {
 	t.Helper()
 	before := l.answered.Load()
-	until(t, "calls are answered", wait, func() bool { return t.Failed() || l.answered.Load() > before+20 })
+	testenv.EventuallyWithin(t, wait, "calls are answered", func() bool { return t.Failed() || l.answered.Load() > before+20 })
 }
 
 func rollback(t *testing.T, g *rig.Gateway, revision int) *rig.Answer {
@@ -156,7 +157,7 @@ func TestSwitchUnderCalls(t *testing.T) {
 			t.Errorf("revision %d answered nothing", revision)
 		}
 	}
-	until(t, "the old revisions' runners are gone", wait, func() bool { return children(g) <= 2 })
+	testenv.EventuallyWithin(t, wait, "the old revisions' runners are gone", func() bool { return children(g) <= 2 })
 }
 
 // TestBrokenRevisionStaysOut: what cannot start does not become live, by
@@ -187,7 +188,7 @@ func TestBrokenRevisionStaysOut(t *testing.T) {
 	serves("1")
 	function(t, g, "f", `{"mode": "warm", "warm": {"min": 1, "max": 1}}`, files)
 	serves("2")
-	until(t, "the first revision's runner is gone", wait, func() bool { return children(g) == 1 })
+	testenv.EventuallyWithin(t, wait, "the first revision's runner is gone", func() bool { return children(g) == 1 })
 
 	if err := os.Remove(there); err != nil {
 		t.Fatal(err)
@@ -203,7 +204,7 @@ func TestBrokenRevisionStaysOut(t *testing.T) {
 	if said := string(log.Body); !strings.Contains(said, "starting the first runner") || !strings.Contains(said, "failed: its start process failed") {
 		t.Errorf("the build log says %q", said)
 	}
-	until(t, "nothing is left of them", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "nothing is left of them", func() bool {
 		return children(g) == 1 && len(processes("sleep", "6472")) == 0 && len(processes("sleep", "6471")) == 0
 	})
 	if err := os.WriteFile(there, nil, 0o600); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 const echoArguments = `#!/bin/sh
@@ -59,7 +60,7 @@ func TestOriginal(t *testing.T) {
 	}
 	a := registerForm(t, g, map[string][]string{"kind": {"files"}, "name": {"echo"}, "command": {""}, "arguments": {""}}, source)
 	status(t, a, http.StatusSeeOther)
-	until(t, "the function is ready", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "the function is ready", func() bool {
 		return strings.Contains(string(admin(t, g, http.MethodGet, "/v1/functions/echo", "").Body), `"ready"`)
 	})
 	a = registerForm(t, g, map[string][]string{

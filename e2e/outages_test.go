@@ -35,10 +35,10 @@ func TestRedisKilled(t *testing.T) {
 	for range 3 {
 		ids = append(ids, async(t, g, "/t").ID)
 	}
-	until(t, "one runs", wait, func() bool { return l.total() == 1 })
+	testenv.EventuallyWithin(t, wait, "one runs", func() bool { return l.total() == 1 })
 	redis.Kill()
 	before := l.total()
-	until(t, "it says that it is not ready", wait, func() bool { return !ready(t, g) })
+	testenv.EventuallyWithin(t, wait, "it says that it is not ready", func() bool { return !ready(t, g) })
 	refused(t, "an async call", post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}))
 	source, err := rig.PackFiles(tool("true"))
 	if err != nil {
@@ -57,7 +57,7 @@ func TestRedisKilled(t *testing.T) {
 		t.Errorf("%d commands were started while Redis was away", n-before)
 	}
 	redis.Start()
-	until(t, "it is ready again", wait, func() bool { return ready(t, g) })
+	testenv.EventuallyWithin(t, wait, "it is ready again", func() bool { return ready(t, g) })
 	status(t, admin(t, g, http.MethodGet, "/v1/functions/f", ""), http.StatusOK)
 	status(t, admin(t, g, http.MethodGet, "/v1/functions/other", ""), http.StatusNotFound)
 	for _, id := range ids {
@@ -152,7 +152,7 @@ func TestStoreKilled(t *testing.T) {
 	id := answer.Header.Get("Davit-Invocation")
 	refused(t, "its result by id", get(t, g, "/-/invocations/"+id+"/result", nil))
 	store.Start()
-	until(t, "the runner has uploaded the result", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "the runner has uploaded the result", func() bool {
 		a := get(t, g, "/-/invocations/"+id+"/result", nil)
 		return a.Status == http.StatusOK && string(a.Body) == string(answer.Body)
 	})
@@ -170,9 +170,9 @@ func TestStoreKilledInCall(t *testing.T) {
 	g, l := newWorld(t, s3(store)...).start("data"), newLedger(t)
 	slowTrigger(t, g, l, "{}", "1")
 	r := async(t, g, "/t", rig.Part{Name: "x", Data: []byte("1")})
-	until(t, "it runs", wait, func() bool { return l.total() == 1 })
+	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return l.total() == 1 })
 	store.Kill()
-	until(t, "the command has ended", wait, func() bool { return len(processes("bash tool.sh")) == 0 })
+	testenv.EventuallyWithin(t, wait, "the command has ended", func() bool { return len(processes("bash tool.sh")) == 0 })
 	if got := find(t, g, r.ID); got.State != "running" {
 		t.Errorf("with its result not stored: %+v", got)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"davit/internal/testenv"
 )
 
 // TestReadme types the README's commands, exactly as written, in a fresh copy of
@@ -200,18 +203,22 @@ func (x *terminal) all() string {
 // await waits until the shell has printed something.
 func (x *terminal) await(said string) {
 	x.t.Helper()
-	deadline := time.After(4 * time.Minute) // most of it to build everything, if need be
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !strings.Contains(x.out.String(), said) {
-		select {
-		case <-tick.C:
-		case <-x.gone:
-			x.t.Fatalf("the shell ended without saying %q:\n%s", said, x.all())
-		case <-deadline:
-			x.t.Fatalf("it did not say %q:\n%s", said, x.all())
+	defer func() {
+		if x.t.Failed() {
+			x.t.Logf("the shell printed:\n%s", x.all())
 		}
-	}
+	}()
+	const patience = 4 * time.Minute // most of it to build everything, if need be
+	testenv.EventuallyWithin(x.t, patience, fmt.Sprintf("the shell prints %q", said), func() bool {
+		select {
+		case <-x.gone:
+			if !strings.Contains(x.out.String(), said) {
+				x.t.Fatalf("the shell ended and did not print %q", said)
+			}
+		default:
+		}
+		return strings.Contains(x.out.String(), said)
+	})
 }
 
 // line returns the line that begins so.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // whoRan calls /t, which answers with the process id of its runner.
@@ -56,14 +57,14 @@ func TestRecycle(t *testing.T) {
 	t.Run("max_age", func(t *testing.T) {
 		function(t, g, "f", `{"mode": "warm", "warm": {"min": 1, "max": 1, "max_age": "1s"}}`, files)
 		first := whoRan(t, g)
-		until(t, "another runner takes calls", wait, func() bool { return whoRan(t, g) != first })
+		testenv.EventuallyWithin(t, wait, "another runner takes calls", func() bool { return whoRan(t, g) != first })
 	})
 	t.Run("start process ends", func(t *testing.T) {
 		function(t, g, "f", `{"mode": "warm", "warm": {"min": 1, "max": 1}, "start": {"command": ["sh", "start.sh"], "ready": {"file": "ready"}}}`, files)
 		trigger("tell.sh")
 		first := strings.Fields(whoRan(t, g))
 		kill(t, first[1], syscall.SIGKILL)
-		until(t, "a runner takes calls whose start process runs", wait, func() bool {
+		testenv.EventuallyWithin(t, wait, "a runner takes calls whose start process runs", func() bool {
 			a := get(t, g, "/t", nil)
 			if a.Header.Get("Davit-Reason") == "start_failed" { // it came when the runner had not heard yet of what was killed
 				return false
@@ -97,7 +98,7 @@ func TestHungRunner(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		until(t, "it runs", wait, func() bool { return len(processes("sleep", "641.5")) == 1 })
+		testenv.EventuallyWithin(t, wait, "it runs", func() bool { return len(processes("sleep", "641.5")) == 1 })
 		kill(t, hung, syscall.SIGSTOP)
 	}()
 	a := get(t, g, "/t?s=641.5", nil)
@@ -112,7 +113,7 @@ func TestHungRunner(t *testing.T) {
 	if next := whoRan(t, g); next == hung {
 		t.Error("the next call was taken by the runner that hung")
 	}
-	until(t, "the runner that hung and its command are gone", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "the runner that hung and its command are gone", func() bool {
 		_, err := os.Stat("/proc/" + hung)
 		return err != nil && len(processes("sleep", "641.5")) == 0
 	})
@@ -127,7 +128,7 @@ func TestFromZeroAtOnce(t *testing.T) {
 	function(t, g, "f", `{"mode": "warm", "warm": {"min": 0, "max": 1, "concurrency": 2, "idle": "1s"}, "start": {"command": ["sh", "start.sh"], "ready": {"file": "ready"}}}`, files)
 	trigger(t, g, "t", `{"function": "f", "methods": ["GET"], "path": "/t", "command": ["sh", "tool.sh"], "results": ["out.txt"], "response": "file"}`)
 	for range 2 {
-		until(t, "none is left when nobody calls", wait, func() bool { return children(g) == 0 })
+		testenv.EventuallyWithin(t, wait, "none is left when nobody calls", func() bool { return children(g) == 0 })
 		answers := make(chan string, 8)
 		for range cap(answers) {
 			go func() {

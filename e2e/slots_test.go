@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // slotCounts are a function's slots as the API tells them.
@@ -51,7 +52,7 @@ func TestSlotsAreTold(t *testing.T) {
 	for range 3 {
 		async(t, g, "/t", rig.Part{Name: "s", Data: []byte("30")})
 	}
-	until(t, "two slots are taken, and two are being started", wait, func() bool {
+	testenv.EventuallyWithin(t, wait, "two slots are taken, and two are being started", func() bool {
 		_, slots := slotsOf(t, g, "f")
 		return slots["warm"].Busy == 2 && slots["warm"].Free == 0 && slots["warm"].Starting == 2 &&
 			metric("davit_slots", `state="busy"`) == 2 && metric("davit_slots", `state="starting"`) == 2
@@ -75,11 +76,11 @@ func TestStandbyDepthFollowsDemand(t *testing.T) {
 		_, slots := slotsOf(t, g, "f")
 		return slots["standby"].Free
 	}
-	until(t, "min is parked", wait, func() bool { return parked() == 1 })
+	testenv.EventuallyWithin(t, wait, "min is parked", func() bool { return parked() == 1 })
 	stop := callers(t, 4, "/t", answered, g)
-	until(t, "many are kept", wait, func() bool { return w.kept("standby") > 4 })
+	testenv.EventuallyWithin(t, wait, "many are kept", func() bool { return w.kept("standby") > 4 })
 	stop()
-	until(t, "what is parked is min again", wait, func() bool { return parked() == 1 && w.kept("standby") == 1 })
+	testenv.EventuallyWithin(t, wait, "what is parked is min again", func() bool { return parked() == 1 && w.kept("standby") == 1 })
 }
 
 // TestStandbyBurst: calls beyond the depth, at two gateways at once, get jobs;
@@ -92,7 +93,7 @@ func TestStandbyBurst(t *testing.T) {
 	starts := map[string]int{}
 	runners := map[string]bool{}
 	for range 3 {
-		until(t, "three are parked", wait, func() bool { return w.kept("standby") == 3 && w.kept("job") == 0 })
+		testenv.EventuallyWithin(t, wait, "three are parked", func() bool { return w.kept("standby") == 3 && w.kept("job") == 0 })
 		answers := make(chan *rig.Answer, 12)
 		for i := range cap(answers) {
 			go func() {

@@ -143,7 +143,7 @@ func slack(what string, before float64) float64 {
 // rest waits until nothing is left of the calls, and measures what is there.
 func (s *soak) rest() map[string]float64 {
 	s.t.Helper()
-	until(s.t, "no call is in flight", 2*wait, func() bool {
+	testenv.EventuallyWithin(s.t, 2*wait, "no call is in flight", func() bool {
 		flying := 0.0
 		for _, g := range s.gateways {
 			_, _, n := balance(s.t, g)
@@ -157,11 +157,11 @@ func (s *soak) rest() map[string]float64 {
 			s.t.Logf("jobs, standby and warm runners: %v", kept)
 		}
 	}()
-	until(s.t, "no more runners than are kept are there", 2*wait, func() bool {
+	testenv.EventuallyWithin(s.t, 2*wait, "no more runners than are kept are there", func() bool {
 		kept = [3]int{s.w.kept("job"), s.w.kept("standby"), s.w.kept("warm")}
 		return kept == [3]int{0, 2, 1}
 	})
-	until(s.t, "objects and records of the calls are gone", 2*wait, func() bool {
+	testenv.EventuallyWithin(s.t, 2*wait, "objects and records of the calls are gone", func() bool {
 		return s.objects("invocations/") == 0 && s.keys("invocation:*") == 0
 	})
 	held := map[string]float64{

@@ -3,7 +3,6 @@ package e2e
 import (
 	"archive/zip"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // bin holds the programs under test, built once.
@@ -248,34 +248,14 @@ func (r record) reason() string {
 // await waits until the invocation is final.
 func await(t *testing.T, g *rig.Gateway, id string) record {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
+	var r record
+	testenv.EventuallyWithin(t, 2*time.Minute, "invocation "+id+" is final", func() bool {
 		a := admin(t, g, http.MethodGet, "/v1/invocations/"+id+"?wait=10s", "")
 		status(t, a, http.StatusOK)
-		r := decode[record](t, a.Body)
-		if r.State == "succeeded" || r.State == "failed" || r.State == "cancelled" {
-			return r
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("invocation %s is still %s", id, r.State)
-		}
-	}
-}
-
-// until waits for a condition.
-func until(t *testing.T, what string, within time.Duration, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("after %s still not: %s", within, what)
-		case <-tick.C:
-		}
-	}
+		r = decode[record](t, a.Body)
+		return r.State == "succeeded" || r.State == "failed" || r.State == "cancelled"
+	})
+	return r
 }
 
 // processes returns the ids of the processes whose command line holds all of the words.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"davit/internal/testenv"
 )
 
 func TestCompactionUnderLoad(t *testing.T) {
@@ -66,7 +68,7 @@ func TestTheJournalIsCompactedAsItGrows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	await(t, "a small journal", func(context.Context) bool {
+	testenv.Eventually(t, "a small journal", func() bool {
 		info, err := os.Stat(filepath.Join(dir, journalName))
 		return err == nil && info.Size() < 64<<10
 	})

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"davit/internal/testenv"
 )
 
 // halves writes the same number to two keys, and to a list, as one.
@@ -49,8 +51,8 @@ func TestKilledInTheMiddleOfWrites(t *testing.T) {
 			running.Go(func() { writers[i].run(t.Context(), client, fmt.Sprint(i)) })
 		}
 		watch := connect(t, c.url)
-		await(t, "enough writes", func(ctx context.Context) bool {
-			return watch.LLen(ctx, "0:all").Val() > int64(100+round*150)
+		testenv.Eventually(t, "enough writes", func() bool {
+			return watch.LLen(t.Context(), "0:all").Val() > int64(100+round*150)
 		})
 		c.kill(t)
 		running.Wait()
@@ -125,7 +127,7 @@ func TestAFullDisk(t *testing.T) {
 	if _, err := c.input.WriteString("lift the limit\n"); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the server to notice that there is room", func(ctx context.Context) bool {
+	testenv.Eventually(t, "the server to notice that there is room", func() bool {
 		return client.Ping(ctx).Err() == nil
 	})
 	if err := client.Set(ctx, "later", "v", 0).Err(); err != nil {

@@ -90,22 +90,6 @@ func connect(t testing.TB, url string, change ...func(*redis.Options)) *redis.Cl
 	return client
 }
 
-// await calls check until it is true.
-func await(t testing.TB, what string, check func(context.Context) bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !check(ctx) {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: not in time", what)
-		case <-tick.C:
-		}
-	}
-}
-
 // contextCancelled is a context that has ended.
 func contextCancelled(t testing.TB) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())

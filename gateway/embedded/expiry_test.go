@@ -1,10 +1,11 @@
 package embedded
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
+
+	"davit/internal/testenv"
 )
 
 // expect sends commands and compares the answers, as show writes them.
@@ -96,7 +97,7 @@ func TestManyKeysThatRunOut(t *testing.T) {
 func TestExpiredKeysLeaveMemoryUnasked(t *testing.T) {
 	s := start(t, Options{Dir: t.TempDir()})
 	expect(t, s.URL(), step{"SET k v PX 1", `"OK"`})
-	await(t, "the key to be removed", func(context.Context) bool {
+	testenv.Eventually(t, "the key to be removed", func() bool {
 		s.database.mu.Lock()
 		defer s.database.mu.Unlock()
 		return len(s.database.engine.db.Keys()) == 0 && len(s.database.engine.deadlines.heap) == 0

@@ -51,8 +51,8 @@ func ask(t *testing.T, client *redis.Client, s step) string {
 	words := splitCommand(command)
 	answer := send(t.Context(), client, words)
 	if repeat {
-		await(t, s.command, func(ctx context.Context) bool {
-			answer = send(ctx, client, words)
+		testenv.Eventually(t, s.command, func() bool {
+			answer = send(t.Context(), client, words)
 			return answer == s.want
 		})
 	}

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"net"
 	"strings"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"davit/internal/testenv"
 )
 
 // dial is a plain connection that ends with the test, with a deadline.
@@ -210,8 +211,8 @@ func TestPublishAndSubscribe(t *testing.T) {
 		if err := subscription.Close(); err != nil {
 			t.Error(err)
 		}
-		await(t, "the end of the subscription", func(ctx context.Context) bool {
-			return client.Publish(ctx, "b", "four").Val() == 0
+		testenv.Eventually(t, "the end of the subscription", func() bool {
+			return client.Publish(t.Context(), "b", "four").Val() == 0
 		})
 	}
 }
@@ -225,8 +226,8 @@ func TestASubscriberThatDoesNotReadHoldsUpNobody(t *testing.T) {
 	client := connect(t, s.URL())
 	message := strings.Repeat("x", 1<<20)
 	// Its socket's buffers and what the server keeps for it are full after a while; then it is let go.
-	await(t, "the slow subscriber to be let go", func(ctx context.Context) bool {
-		return client.Publish(ctx, "c", message).Val() == 0
+	testenv.Eventually(t, "the slow subscriber to be let go", func() bool {
+		return client.Publish(t.Context(), "c", message).Val() == 0
 	})
 	if err := client.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Error(err)
@@ -280,7 +281,7 @@ func TestTooManyClients(t *testing.T) {
 	for _, conn := range conns[:10] {
 		_ = conn.Close()
 	}
-	await(t, "room for another", func(context.Context) bool {
+	testenv.Eventually(t, "room for another", func() bool {
 		return say(t, dial(t, s), request("AUTH", "pw"), 1)[0] == "+OK"
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"davit/gateway/hub"
+	"davit/internal/testenv"
 	"davit/runner/park/parktest"
 )
 
@@ -27,7 +28,7 @@ func benchInvoke(b *testing.B, callers int) {
 	g := newGateway(b, "g1")
 	w := parktest.NewWorker(callers, parktest.NewLedger().Add)
 	newRunner(b, hello("r1", "warm", callers), w, g.address)
-	eventually(b, "all slots are parked", func() bool { return g.Slots(ref)["warm"].Free == callers })
+	testenv.Eventually(b, "all slots are parked", func() bool { return g.Slots(ref)["warm"].Free == callers })
 	took := make([][]time.Duration, callers)
 	body := []byte("a small body")
 	b.ReportAllocs()

@@ -12,6 +12,7 @@ import (
 	"davit/gateway/hub"
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 	"davit/runner/park/parktest"
 )
 
@@ -34,7 +35,7 @@ func TestClaimMatches(t *testing.T) {
 	newRunner(t, job("job", mine), single(l), g.address)
 	newRunner(t, hello("standby", faas.StartStandby, 1), single(l), g.address)
 	newRunner(t, hello("warm", faas.StartWarm, 2), parktest.NewWorker(2, l.Add), g.address)
-	eventually(t, "all slots are parked", func() bool {
+	testenv.Eventually(t, "all slots are parked", func() bool {
 		n := g.Slots(ref)
 		return n[faas.StartJob].Free == 1 && n[faas.StartStandby].Free == 1 && n[faas.StartWarm].Free == 2
 	})
@@ -89,7 +90,7 @@ func TestClaimOrder(t *testing.T) {
 			mu.Unlock()
 			s.Release()
 		})
-		eventually(t, "the claim waits", func() bool { return g.Waiting(ref) == waiting+1 })
+		testenv.Eventually(t, "the claim waits", func() bool { return g.Waiting(ref) == waiting+1 })
 	}
 	newRunner(t, hello("r1", faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), g.address)
 	group.Wait()
@@ -109,7 +110,7 @@ func TestClaimEnds(t *testing.T) {
 		_, err := g.Claim(ctx, warm(newID(t)))
 		done <- err
 	}()
-	eventually(t, "the claim waits", func() bool { return g.Waiting(ref) == 1 })
+	testenv.Eventually(t, "the claim waits", func() bool { return g.Waiting(ref) == 1 })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
@@ -148,7 +149,7 @@ func TestClaimLastUsed(t *testing.T) {
 	for i := range 3 {
 		newRunner(t, hello(faas.RunnerID(fmt.Sprint("r", i)), faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), g.address)
 	}
-	eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 3 })
+	testenv.Eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 3 })
 	a, b := g.claim(t, warm(newID(t))), g.claim(t, warm(newID(t)))
 	first := a.Runner().Runner
 	b.Release()
@@ -168,7 +169,7 @@ func TestClaimSkipsDead(t *testing.T) {
 	w := parktest.NewWorker(4, parktest.NewLedger().Add)
 	p := newProxy(t, g.address)
 	newRunner(t, hello("r1", faas.StartWarm, 4), w, p.address)
-	eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 4 })
+	testenv.Eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 4 })
 	for range 50 {
 		var control *cut
 		p.mu.Lock()
@@ -201,7 +202,7 @@ func TestClaimKnowsOthers(t *testing.T) {
 	w.Gate = make(chan struct{})
 	newRunner(t, hello("r1", faas.StartWarm, 1), w, g1.address, g2.address)
 	for _, g := range []*gateway{g1, g2} {
-		eventually(t, "the slot is parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 1 })
+		testenv.Eventually(t, "the slot is parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 1 })
 	}
 	id := newID(t)
 	var group sync.WaitGroup
@@ -232,7 +233,7 @@ func TestClaimKnowsOthers(t *testing.T) {
 func TestDrainingOffersNothing(t *testing.T) {
 	g := newGateway(t, "g1")
 	r := newRunner(t, hello("r1", faas.StartWarm, 2), parktest.NewWorker(2, parktest.NewLedger().Add), g.address)
-	eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 2 })
+	testenv.Eventually(t, "all slots are parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == 2 })
 	if err := g.Drain(t.Context(), "r1"); err != nil {
 		t.Fatal(err)
 	}

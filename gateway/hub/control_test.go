@@ -12,6 +12,7 @@ import (
 	"davit/gateway/hub"
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 	"davit/runner/park/parktest"
 )
 
@@ -234,7 +235,7 @@ func TestAlias(t *testing.T) {
 	p1, p2 := newProxy(t, g.address), newProxy(t, g.address)
 	newRunner(t, hello("r1", faas.StartWarm, 2), parktest.NewWorker(2, parktest.NewLedger().Add), p1.address, p2.address)
 	calm := 0
-	eventually(t, "things calm down", func() bool {
+	testenv.Eventually(t, "things calm down", func() bool {
 		before := len(g.joinedNow("r1"))
 		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // looks twice
 		if len(g.joinedNow("r1")) == before && before > 0 && g.Slots(ref)[faas.StartWarm].Free == 2 {
@@ -279,7 +280,7 @@ func TestAttachGone(t *testing.T) {
 		gone <- err
 	}()
 	close(w.Gate)
-	eventually(t, "it is acknowledged elsewhere", func() bool {
+	testenv.Eventually(t, "it is acknowledged elsewhere", func() bool {
 		if c, ok := w.Find(id); ok {
 			c.Ack()
 			return false

@@ -14,6 +14,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 )
 
 // dialIn sends one request to a gateway's listener and returns the answer and the connection.
@@ -165,7 +166,7 @@ func TestNoMoreThanItsSlots(t *testing.T) {
 		_, nc := dialIn(t, g, parkHead(task.LinkSlot), body)
 		conns = append(conns, nc)
 		if i < 2 {
-			eventually(t, "it is parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == i+1 })
+			testenv.Eventually(t, "it is parked", func() bool { return g.Slots(ref)[faas.StartWarm].Free == i+1 })
 			continue
 		}
 		if _, err := conns[i-2].Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // the oldest is let go

@@ -17,6 +17,7 @@ import (
 	"davit/gateway/hub"
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 	"davit/runner/park"
 )
 
@@ -46,7 +47,6 @@ type gateway struct {
 	joined map[faas.RunnerID][]task.Hello
 	left   map[faas.RunnerID][][]faas.InvocationID
 	events map[faas.RunnerID][]task.Event
-	news   chan struct{}
 }
 
 func newGateway(t testing.TB, id faas.GatewayID) *gateway {
@@ -64,7 +64,7 @@ func gatewayWith(t testing.TB, id faas.GatewayID, log *slog.Logger) *gateway {
 	t.Helper()
 	g := &gateway{
 		id: id, joined: map[faas.RunnerID][]task.Hello{}, left: map[faas.RunnerID][][]faas.InvocationID{},
-		events: map[faas.RunnerID][]task.Event{}, news: make(chan struct{}),
+		events: map[faas.RunnerID][]task.Event{},
 	}
 	g.Hub = hub.New(hub.Options{
 		Gateway: id,
@@ -125,27 +125,16 @@ func (g *gateway) told(note func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	note()
-	close(g.news)
-	g.news = make(chan struct{})
 }
 
-// until waits until what the observer was told satisfies cond.
+// until waits until cond holds of what was reported to the observer; cond runs under g.mu.
 func (g *gateway) until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	late := time.After(patience)
-	for {
+	testenv.Eventually(t, what, func() bool {
 		g.mu.Lock()
-		ok, news := cond(), g.news
-		g.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-news:
-		case <-late:
-			t.Fatalf("never happened: %s", what)
-		}
-	}
+		defer g.mu.Unlock()
+		return cond()
+	})
 }
 
 // happened reports whether there was such an event; g.mu is held.
@@ -158,16 +147,6 @@ func (g *gateway) happened(kind task.EventKind, id faas.InvocationID) bool {
 		}
 	}
 	return false
-}
-
-// eventually waits for a condition that nobody signals.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) { //nolint:forbidigo // polls, with a deadline
-		if time.Now().After(end) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
 }
 
 // runner is a park.Run that is going on.

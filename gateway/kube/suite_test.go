@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 const testNamespace = "davit-kube-test"
@@ -131,16 +132,7 @@ var _ io.Writer = logged{}
 
 func (w *world) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(w.within)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("%s: not within %s", what, w.within)
-		}
-	}
+	testenv.EventuallyWithin(t, w.within, what, holds)
 }
 
 // exit waits for the exit of a runner of the function that kind names.

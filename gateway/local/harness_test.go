@@ -28,6 +28,7 @@ import (
 	"davit/internal/faas"
 	"davit/internal/faas/spec"
 	"davit/internal/task"
+	"davit/internal/testenv"
 )
 
 // TestMain runs the test binary as a runner, as a gateway to be killed, or as the tests.
@@ -136,10 +137,12 @@ func actAsGateway(dir, runner, addr string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	for told := 0; told < 3; { // all know what they are, and have put something down
-		files, _ := filepath.Glob(filepath.Join(dir, "runners", "*", "*", "[rs]*")) // report, slots
-		told = len(files)
-		<-time.After(5 * time.Millisecond)
+	if !testenv.Becomes(testenv.Patience, func() bool { // each has written its report or its slots
+		files, _ := filepath.Glob(filepath.Join(dir, "runners", "*", "*", "[rs]*"))
+		return len(files) >= 3
+	}) {
+		fmt.Fprintln(os.Stderr, "the runners write neither report nor slots")
+		return 1
 	}
 	_, _ = os.Stdout.WriteString("launched\n")
 	select {}
@@ -264,36 +267,17 @@ func revision(act string) *faas.Revision {
 // exit waits for the n-th exit.
 func (b *bench) exit(n int) faas.Exit {
 	b.t.Helper()
-	b.eventually("a process ends", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.exits) > n })
+	testenv.Eventually(b.t, "a process ends", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.exits) > n })
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.exits[n]
-}
-
-func (b *bench) eventually(what string, holds func() bool) {
-	b.t.Helper()
-	eventually(b.t, what, holds)
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(20 * time.Second)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 // reports waits for the reports of n runners, and returns them.
 func (b *bench) reports(n int) []string {
 	b.t.Helper()
 	var files []string
-	b.eventually(fmt.Sprintf("%d runners report", n), func() bool {
+	testenv.Eventually(b.t, fmt.Sprintf("%d runners report", n), func() bool {
 		files, _ = filepath.Glob(filepath.Join(b.dir, "runners", "*", "*", "report"))
 		return len(files) == n
 	})

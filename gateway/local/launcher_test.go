@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 func TestARunnerIsAnotherUserWithoutRights(t *testing.T) {
@@ -174,7 +175,7 @@ func TestExitsSayWhy(t *testing.T) {
 			t.Errorf("%s: %+v", c.act, e)
 		}
 	}
-	b.eventually("their directories are gone", func() bool {
+	testenv.Eventually(b.t, "their directories are gone", func() bool {
 		left, _ := filepath.Glob(filepath.Join(b.dir, "runners", "*", "local-*"))
 		return len(left) == 0
 	})

@@ -17,6 +17,7 @@ import (
 	"davit/gateway/hub"
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 )
 
 const runnerVariable = "DAVIT_TEST_RUNNER"
@@ -78,7 +79,7 @@ func TestRealRunnersParkAndEnd(t *testing.T) {
 	if err := errors.Join(b.Launch(t.Context(), rev, "0192d000-0000-7000-8000-000000000001"), b.Scale(t.Context(), rev, faas.StartWarm, 2)); err != nil {
 		t.Fatal(err)
 	}
-	b.eventually("three runners are free", func() bool {
+	testenv.Eventually(b.t, "three runners are free", func() bool {
 		s := h.Slots(rev.Ref())
 		return s[faas.StartJob].Free == 1 && s[faas.StartWarm].Free == 2
 	})
@@ -126,10 +127,10 @@ func TestRealRunnersOutliveTheirGateway(t *testing.T) {
 		s := h.Slots(ref)
 		return s[faas.StartJob].Free == 1 && s[faas.StartWarm].Free == 2
 	}
-	eventually(t, "the runners are in", func() bool { return all(h) })
+	testenv.Eventually(t, "the runners are in", func() bool { return all(h) })
 	stopHub()
 	h, _, _ = serveHub(t, addr)
-	eventually(t, "the runners are back", func() bool { return all(h) })
+	testenv.Eventually(t, "the runners are back", func() bool { return all(h) })
 	b := newBenchOf(t, dir, realRunner(), addr)
 	if warm, jobs := b.Running(ref, faas.StartWarm), b.Running(ref, faas.StartJob); warm != 2 || jobs != 1 {
 		t.Fatalf("%d warm runners and %d jobs are counted", warm, jobs)

@@ -73,16 +73,16 @@ func wantAllUnavailable(t *testing.T, s *Store, within time.Duration) {
 // client tries only once a second.
 func recovered(t *testing.T, s *Store) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(20 * time.Second)
-	for err := s.Ready(t.Context()); err != nil; err = s.Ready(t.Context()) {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("it does not come back: %v", err)
+	var err error
+	defer func() {
+		if err != nil {
+			t.Logf("the store says: %v", err)
 		}
-	}
+	}()
+	testenv.EventuallyWithin(t, 20*time.Second, "the store reaches its Redis", func() bool {
+		err = s.Ready(t.Context())
+		return err == nil
+	})
 }
 
 func TestARedisThatIsAway(t *testing.T) {
@@ -257,12 +257,9 @@ func TestWhatWasAcknowledgedSurvivesKills(t *testing.T) {
 		defer close(done)
 		l.run(t)
 	}()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
 	for range 5 {
-		for enough := l.count.Load() + 200; l.count.Load() < enough; {
-			<-tick.C
-		}
+		enough := l.count.Load() + 200
+		testenv.Eventually(t, "200 more writes", func() bool { return l.count.Load() >= enough })
 		redis.Kill()
 		redis.Start()
 	}

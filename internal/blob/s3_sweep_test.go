@@ -61,11 +61,7 @@ func (u *upload) alive(t *testing.T, store *blob.S3) bool {
 func nextSecond(t *testing.T) time.Time {
 	t.Helper()
 	then := time.Now().Add(time.Second).Truncate(time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for time.Now().Before(then) {
-		<-tick.C
-	}
+	testenv.Eventually(t, "the next second", func() bool { return !time.Now().Before(then) })
 	return then
 }
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // hanging is a build that runs until it is killed.
@@ -40,7 +39,7 @@ func TestDockerLeavesNothing(t *testing.T) {
 			_, err := d.do(t.Context(), http.MethodPost, "/build", bytes.NewReader(hanging(t)))
 			built <- err
 		}()
-		eventually(t, "the build runs", func() bool {
+		Eventually(t, "the build runs", func() bool {
 			answer, err := d.do(t.Context(), http.MethodGet, "/containers/json", nil)
 			return err == nil && strings.Contains(string(answer), `"running"`)
 		})
@@ -107,19 +106,6 @@ func TestPrivateRegistryAsksForALogin(t *testing.T) {
 		_ = response.Body.Close()
 		if response.StatusCode != want {
 			t.Errorf("password %q: got %s", password, response.Status)
-		}
-	}
-}
-
-// eventually polls until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(startWithin)
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("it never came to it: %s", what)
-		case <-time.After(pollEvery):
 		}
 	}
 }

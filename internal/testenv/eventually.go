@@ -18,11 +18,20 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 // EventuallyWithin is Eventually with a patience of its own, for what takes longer, or must not take so long.
 func EventuallyWithin(t testing.TB, patience time.Duration, what string, holds func() bool) {
 	t.Helper()
+	if !Becomes(patience, holds) {
+		t.Fatalf("did not happen within %v: %s", patience, what)
+	}
+}
+
+// Becomes waits until holds returns true, and reports whether it did within patience. It is for processes that a
+// test starts, and for goroutines, which must not end the test; a test calls Eventually.
+func Becomes(patience time.Duration, holds func() bool) bool {
 	deadline := time.Now().Add(patience)
 	for pause := time.Millisecond; !holds(); pause = min(2*pause, 20*time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("did not happen within %v: %s", patience, what)
+			return false
 		}
 		time.Sleep(pause)
 	}
+	return true
 }

@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"davit/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
@@ -60,15 +62,6 @@ func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
-}
-
-func wait(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for begun := time.Now(); !ok(); <-time.After(time.Millisecond) {
-		if time.Since(begun) > 20*time.Second {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 const mark = markName + "test"
@@ -213,7 +206,7 @@ func TestTimeoutAndCancel(t *testing.T) {
 			ended := make(chan End)
 			go func() { ended <- p.Run() }()
 			if test.cancel {
-				wait(t, "the command", func() bool { return strings.Contains(log.String(), "ready") })
+				testenv.Eventually(t, "the command", func() bool { return strings.Contains(log.String(), "ready") })
 				p.Stop(CauseCancel)
 				p.Stop(CauseTimeout)
 			}
@@ -233,7 +226,7 @@ func TestSIGTERMIgnoredIsSIGKILL(t *testing.T) {
 	p := h.New(shell(t.TempDir(), "trap '' TERM; echo ready; while :; do sleep 1; done", &log))
 	ended := make(chan End)
 	go func() { ended <- p.Run() }()
-	wait(t, "the command", func() bool { return log.String() != "" })
+	testenv.Eventually(t, "the command", func() bool { return log.String() != "" })
 	begun := time.Now()
 	p.Stop(CauseCancel)
 	end := <-ended

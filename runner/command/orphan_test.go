@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"davit/internal/testenv"
 )
 
 // orphanScripts are scripts that leave processes in the background; their pids go to the
@@ -144,7 +146,7 @@ func TestAnOrphanThatHidesMakesTheHostDirtyUntilItIsIdle(t *testing.T) {
 	}())
 	ended := make(chan End)
 	go func() { ended <- long.Run() }()
-	wait(t, "the other command", func() bool { return log.String() != "" })
+	testenv.Eventually(t, "the other command", func() bool { return log.String() != "" })
 	if end := h.New(shell(dir+"/other", "(cd /; setsid env -i /bin/sleep 300 & echo $! > "+dir+"/pids); sleep 0.05", &log2)).Run(); end.Exit != 0 {
 		t.Fatalf("%+v %s", end, log2.String())
 	}
@@ -197,8 +199,8 @@ func TestReapTakesOrphansThatEnd(t *testing.T) {
 	p := h.New(shell(dir, `for i in 1 2 3 4 5; do (setsid true &); done; touch made; while ! [ -e go ]; do sleep 0.01; done`, &buffer{}))
 	ended := make(chan End)
 	go func() { ended <- p.Run() }()
-	wait(t, "the orphans", func() bool { _, err := os.Stat(dir + "/made"); return err == nil })
-	wait(t, "all to be reaped", func() bool { h.Reap(); return len(h.orphans()) == 0 })
+	testenv.Eventually(t, "the orphans", func() bool { _, err := os.Stat(dir + "/made"); return err == nil })
+	testenv.Eventually(t, "all to be reaped", func() bool { h.Reap(); return len(h.orphans()) == 0 })
 	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

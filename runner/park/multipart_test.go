@@ -11,6 +11,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 	"davit/runner/park"
 )
 
@@ -63,7 +64,7 @@ func TestMultipartClientAsksAnyGateway(t *testing.T) {
 	w, id, client := newWorker(1), newID(t), park.NewMultipartClient(ref(), token)
 	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Terms: park.Terms{Drain: time.Millisecond}, Gateways: []string{g1.address, g2.address}, Multipart: client})
 	read(t, g1.call(t, faas.StartWarm, id))
-	eventually(t, "both know who holds it", func() bool { return holds(g1, id) && holds(g2, id) })
+	testenv.Eventually(t, "both know who holds it", func() bool { return holds(g1, id) && holds(g2, id) })
 	g1.stop()
 	p, err := client.BeginParts(t.Context(), id, task.PartsWanted{Size: 7})
 	if err != nil || p.Upload != "gw-2" || p.PartBytes != 7 {
@@ -84,7 +85,7 @@ func TestMultipartClientAsksAgain(t *testing.T) {
 	read(t, g.call(t, faas.StartWarm, id))
 	done := make(chan error, 1)
 	go func() { done <- client.CompleteParts(t.Context(), id, task.PartsDone{}) }()
-	eventually(t, "it was asked twice", func() bool { return store.count() > 1 })
+	testenv.Eventually(t, "it was asked twice", func() bool { return store.count() > 1 })
 	store.set(nil)
 	if err := <-done; err != nil {
 		t.Fatal(err)

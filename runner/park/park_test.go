@@ -11,6 +11,7 @@ import (
 	"davit/gateway/hub"
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 	"davit/runner/park"
 	"davit/runner/park/parktest"
 )
@@ -94,7 +95,7 @@ func TestAlone(t *testing.T) {
 		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: terms})
 		id := newID(t)
 		go func() {
-			eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
+			testenv.Eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
 			g.stop()
 		}()
 		if _, err := g.claim(t, faas.StartWarm, id).Invoke(t.Context(), newTask(id), hub.Body{}, nil); !errors.Is(err, hub.ErrInDoubt) {
@@ -130,24 +131,24 @@ func TestReady(t *testing.T) {
 		w := newWorker(2)
 		w.Readying = make(chan error)
 		start(t, w, park.Options{Hello: hello(faas.StartWarm, 2), Gateways: []string{g.address}})
-		eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
+		testenv.Eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
 		if n := g.Slots(ref())[faas.StartWarm]; n.Runners != 1 || n.Free != 0 {
 			t.Errorf("before it is ready: %+v", n)
 		}
 		close(w.Readying)
-		eventually(t, "the slots are parked", func() bool { return g.Slots(ref())[faas.StartWarm].Free == 2 })
+		testenv.Eventually(t, "the slots are parked", func() bool { return g.Slots(ref())[faas.StartWarm].Free == 2 })
 	})
 	t.Run("failed", func(t *testing.T) {
 		g := newGateway(t, "g1", "127.0.0.1:0")
 		w := newWorker(1)
 		w.Readying = make(chan error)
 		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}})
-		eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
+		testenv.Eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
 		w.Readying <- errors.New("exit 3")
 		if err := r.over(t); !errors.Is(err, park.ErrStart) || !strings.Contains(err.Error(), "exit 3") {
 			t.Errorf("ended with %v", err)
 		}
-		eventually(t, "the gateway hears", func() bool { return g.happened(task.EventStartFailed) })
+		testenv.Eventually(t, "the gateway hears", func() bool { return g.happened(task.EventStartFailed) })
 	})
 }
 
@@ -165,7 +166,7 @@ func TestToldToStop(t *testing.T) {
 		if err := r.over(t); err != nil || time.Since(begun) > 5*time.Second {
 			t.Errorf("ended with %v after %v", err, time.Since(begun))
 		}
-		eventually(t, "the gateway knows", func() bool { return len(g.Runners()) == 0 })
+		testenv.Eventually(t, "the gateway knows", func() bool { return len(g.Runners()) == 0 })
 	})
 	t.Run("with no gateway", func(t *testing.T) {
 		r := start(t, newWorker(1), park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{nowhere}})
@@ -181,9 +182,9 @@ func TestToldToStop(t *testing.T) {
 		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}})
 		id := newID(t)
 		go func() {
-			eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
+			testenv.Eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
 			r.stop()
-			eventually(t, "it drains", func() bool { return g.happened(task.EventDraining) })
+			testenv.Eventually(t, "it drains", func() bool { return g.happened(task.EventDraining) })
 			close(w.Gate)
 		}()
 		read(t, g.call(t, faas.StartWarm, id))
@@ -202,7 +203,7 @@ func TestToldToStop(t *testing.T) {
 		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: terms})
 		id := newID(t)
 		go func() {
-			eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
+			testenv.Eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
 			r.stop()
 		}()
 		if _, err := g.claim(t, faas.StartWarm, id).Invoke(t.Context(), newTask(id), hub.Body{}, nil); !errors.Is(err, hub.ErrInDoubt) {
@@ -239,7 +240,7 @@ func TestHugeHello(t *testing.T) {
 	g := newGateway(t, "g1", "127.0.0.1:0")
 	w := &hoarder{Worker: newWorker(1)}
 	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: park.Terms{Drain: 50 * time.Millisecond}})
-	eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
+	testenv.Eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
 	if n := len(g.hellos[0].Held); n != 20 || g.hellos[0].Held[0].Outcome.Result.Size != 7 || g.hellos[0].Held[0].Outcome.Result.Files != nil {
 		t.Errorf("%d are held", n)
 	}

@@ -199,12 +199,3 @@ func (r *runner) goesOn() bool {
 		return true
 	}
 }
-
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) { //nolint:forbidigo // polls, with a deadline
-		if time.Now().After(end) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}

@@ -13,6 +13,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 )
 
 // gate lets a store answer one upload for each thing received from it.
@@ -70,7 +71,7 @@ func TestBacklogIsBounded(t *testing.T) {
 		})
 	}
 	count := func() int { mu.Lock(); defer mu.Unlock(); return ended }
-	eventually(t, "as many have ended as may be behind", func() bool { return count() >= most })
+	testenv.Eventually(t, "as many have ended as may be behind", func() bool { return count() >= most })
 	for range most { // each call has two objects: the store's pace is the calls'
 		before := count()
 		g.pass <- struct{}{}
@@ -81,7 +82,7 @@ func TestBacklogIsBounded(t *testing.T) {
 	}
 	g.open()
 	calls.Wait()
-	eventually(t, "all are stored", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "all are stored", func() bool { return len(w.Held()) == 0 })
 	if held := most + 2*slots; peak > held {
 		t.Errorf("%d calls were held at a time, want at most %d", peak, held)
 	}
@@ -134,7 +135,7 @@ func TestDeadStoreIsToldHonestly(t *testing.T) {
 	if ran, err := os.ReadFile(w.shared + "/ran"); err != nil || len(ran) != 2 {
 		t.Errorf("%d commands ran, %v", len(ran), err)
 	}
-	eventually(t, "the refused calls to be forgotten", func() bool { return len(w.Held()) == 2 })
+	testenv.Eventually(t, "the refused calls to be forgotten", func() bool { return len(w.Held()) == 2 })
 	if d := call(t, w, newTask(t, "true", func(tk *task.Task) { tk.Put = s.puts() }), "input"); d.Reason != "" {
 		t.Errorf("a call that keeps nothing: %+v", d.Outcome)
 	}
@@ -144,7 +145,7 @@ func TestDeadStoreIsToldHonestly(t *testing.T) {
 		t.Errorf("cancelled while it waits: %+v", d.Outcome)
 	}
 	s.setRefuse(nil)
-	eventually(t, "what was held is stored", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "what was held is stored", func() bool { return len(w.Held()) == 0 })
 	if d := call(t, w, newTask(t, shell, keep), "input"); d.Reason != "" {
 		t.Errorf("with the store back: %+v", d.Outcome)
 	}

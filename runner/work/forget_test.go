@@ -8,6 +8,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 )
 
 // sameOutcome holds an outcome in the store to the one that was told.
@@ -30,21 +31,21 @@ func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
 	must(t, err)
 	must(t, a.Body.Close())
 	told := await(t, events, task.EventStored)
-	eventually(t, "the outcome to be stored", func() bool { return s.names() == "/result /outcome" })
+	testenv.Eventually(t, "the outcome to be stored", func() bool { return s.names() == "/result /outcome" })
 	text, _ := s.get("/outcome")
 	sameOutcome(t, text, told.Outcome)
 	if held := w.Held(); len(held) != 1 || !held[0].Uploaded {
 		t.Errorf("held: %+v", held)
 	}
 	c.Ack()
-	eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 }
 
 // A call that is settled and stored at once is not forgotten before who posted it has read its answer.
 func TestNotForgottenBeforeItsAnswerIsRead(t *testing.T) {
 	w := newWorker(t, nil)
 	c := start(t, w, newTask(t, "echo hi", func(tk *task.Task) { tk.Keep = faas.KeepNone }), "")
-	eventually(t, "the end", func() bool { return c.held().Uploaded })
+	testenv.Eventually(t, "the end", func() bool { return c.held().Uploaded })
 	c.Ack()
 	if len(w.Held()) != 1 {
 		t.Fatal("it is forgotten")
@@ -60,5 +61,5 @@ func TestNotForgottenBeforeItsAnswerIsRead(t *testing.T) {
 		t.Fatal("it is forgotten while it is read")
 	}
 	must(t, a.Body.Close())
-	eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 }

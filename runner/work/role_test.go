@@ -19,6 +19,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 	"davit/runner/command"
 	"davit/runner/confine"
 )
@@ -141,14 +142,12 @@ func (s *step) play(w *Worker) (*report, error) {
 		return nil, err
 	}
 	r.Log = string(b)
-	for !c.held().Ended {
-		<-time.After(time.Millisecond)
+	if !testenv.Becomes(testenv.Patience, func() bool { return c.held().Ended }) {
+		return nil, errors.New("the call does not end")
 	}
 	c.Ack()
-	for begun := time.Now(); w.Free() == 0 && w.launch.Start == faas.StartWarm; <-time.After(time.Millisecond) {
-		if time.Since(begun) > time.Minute {
-			return nil, errors.New("the slot is not free again")
-		}
+	if w.launch.Start == faas.StartWarm && !testenv.Becomes(testenv.Patience, func() bool { return w.Free() > 0 }) {
+		return nil, errors.New("the slot is not free again")
 	}
 	r.Peak, err = peak()
 	return r, err

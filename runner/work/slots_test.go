@@ -14,6 +14,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 )
 
 func TestManyCallsInManySlots(t *testing.T) {
@@ -43,7 +44,7 @@ func TestManyCallsInManySlots(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "all to be free", func() bool { return w.Free() == slots && len(w.Held()) == 0 })
+	testenv.Eventually(t, "all to be free", func() bool { return w.Free() == slots && len(w.Held()) == 0 })
 }
 
 func TestTakeWaitsForASlotThatIsBeingCleaned(t *testing.T) {
@@ -111,11 +112,11 @@ func TestAnOutcomeThatNobodyAcknowledgesIsHeld(t *testing.T) {
 	if _, err := c.Answer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the slot", func() bool { return w.Free() == 1 })
+	testenv.Eventually(t, "the slot", func() bool { return w.Free() == 1 })
 	if d := call(t, w, newTask(t, "true", nil), ""); d.Reason != "" {
 		t.Fatalf("%+v", d.Outcome)
 	}
-	eventually(t, "the other to be forgotten", func() bool { return len(w.Held()) == 1 })
+	testenv.Eventually(t, "the other to be forgotten", func() bool { return len(w.Held()) == 1 })
 	held := w.Held()
 	if !held[0].Ended || *held[0].Outcome.ExitCode != 5 || held[0].Record.ID != c.id {
 		t.Fatalf("held %+v", held)
@@ -148,7 +149,7 @@ func TestAZipThatFailsIsNeverWhole(t *testing.T) {
 		}
 		must(t, a.Body.Close())
 	}
-	eventually(t, "the outcome to be complete", func() bool { return c.held().Ended })
+	testenv.Eventually(t, "the outcome to be complete", func() bool { return c.held().Ended })
 	d := finish(t, c)
 	if d.Reason != faas.ReasonResultMissing || d.Result != nil || !strings.Contains(d.Detail, "one name") {
 		t.Fatalf("%+v", d.Outcome)
@@ -186,7 +187,7 @@ func TestAFullDisk(t *testing.T) {
 		}
 		must(t, a.Body.Close())
 	}
-	eventually(t, "the outcome to be complete", func() bool { return c.held().Ended })
+	testenv.Eventually(t, "the outcome to be complete", func() bool { return c.held().Ended })
 	if d := finish(t, c); d.Reason != faas.ReasonResultTooLarge {
 		t.Fatalf("%+v", d.Outcome)
 	}

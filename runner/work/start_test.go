@@ -10,6 +10,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 )
 
 func touch(path string) error { return os.WriteFile(path, nil, 0o600) }
@@ -23,7 +24,7 @@ func startWith(shell string, ready *faas.Ready) func(*task.Launch, *Options) {
 func TestCallsWaitForTheStartProcess(t *testing.T) {
 	w := newWorker(t, startWith(`ls > $DAVIT_SHARED/seen; echo model > $DAVIT_SHARED/model; while ! [ -e $DAVIT_SHARED/go ]; do sleep 0.01; done; touch $DAVIT_SHARED/ready; sleep 300`, &faas.Ready{File: "ready"}))
 	c := start(t, w, newTask(t, `cat $DAVIT_SHARED/model $DAVIT_SHARED/seen`, nil), "")
-	eventually(t, "the start process", func() bool { _, err := os.Stat(w.shared + "/model"); return err == nil })
+	testenv.Eventually(t, "the start process", func() bool { _, err := os.Stat(w.shared + "/model"); return err == nil })
 	if c.held().Ended {
 		t.Fatal("the call did not wait")
 	}

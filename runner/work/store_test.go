@@ -13,6 +13,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 )
 
 // store is an object store of signed URLs that can be away.
@@ -129,7 +130,7 @@ func watch(t testing.TB, w *Worker) func() []task.Event {
 func await(t testing.TB, events func() []task.Event, kind task.EventKind) task.Event {
 	t.Helper()
 	var found task.Event
-	eventually(t, string(kind), func() bool {
+	testenv.Eventually(t, string(kind), func() bool {
 		for _, e := range events() {
 			if e.Kind == kind {
 				found = e
@@ -174,7 +175,7 @@ func TestWhatIsStored(t *testing.T) {
 				test.change(tk)
 			})
 			d := call(t, w, tk, test.body)
-			eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+			testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 			if got := s.names(); got != test.want {
 				t.Fatalf("stored %q, want %q", got, test.want)
 			}
@@ -228,7 +229,7 @@ func TestStoreAwayDelaysNothingAndIsTriedAgain(t *testing.T) {
 	if e := await(t, events, task.EventStored); !e.Outcome.Result.Stored || !e.Outcome.Input.Stored || !e.Outcome.LogStored {
 		t.Fatalf("%+v", e.Outcome)
 	}
-	eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 }
 
 func TestAKeptCallThatCannotBeStoredSaysSo(t *testing.T) {
@@ -263,7 +264,7 @@ func TestAKeptCallThatCannotBeStoredSaysSo(t *testing.T) {
 			_ = a.Body.Close()
 		}
 		c.Ack()
-		eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+		testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 		_ = w.Close()
 	}
 }
@@ -300,7 +301,7 @@ func TestInputIsStoredWhileTheCommandRuns(t *testing.T) {
 			}
 			must(t, touch(w.shared+"/go"))
 			finish(t, c)
-			eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+			testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 			if _, there := s.get("/result"); !there {
 				t.Fatal("the result is not stored")
 			}

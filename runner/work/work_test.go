@@ -21,6 +21,7 @@ import (
 
 	"davit/internal/faas"
 	"davit/internal/task"
+	"davit/internal/testenv"
 	"davit/runner/command"
 )
 
@@ -39,15 +40,6 @@ func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for begun := time.Now(); !ok(); <-time.After(time.Millisecond) {
-		if time.Since(begun) > 20*time.Second {
-			t.Fatalf("waited in vain for %s", what)
-		}
 	}
 }
 
@@ -154,7 +146,7 @@ func finish(t testing.TB, c *Call) done {
 	if d.LogSize != int64(len(log)) || d.Runner != "runner-1" || d.EndedAt.IsZero() {
 		t.Fatalf("outcome %+v with a log of %d bytes", d.Outcome, len(log))
 	}
-	eventually(t, "the outcome to be complete", func() bool { return c.held().Ended })
+	testenv.Eventually(t, "the outcome to be complete", func() bool { return c.held().Ended })
 	c.Ack()
 	return d
 }
@@ -286,7 +278,7 @@ func TestSingleUse(t *testing.T) {
 		}
 		a, err := c.Answer(t.Context())
 		must(t, err)
-		eventually(t, "the end", func() bool { return c.held().Ended })
+		testenv.Eventually(t, "the end", func() bool { return c.held().Ended })
 		if _, err := w.Take("third"); !errors.Is(err, ErrBusy) {
 			t.Fatalf("a second task: %v", err)
 		}
@@ -304,7 +296,7 @@ func TestSingleUse(t *testing.T) {
 func TestDrainAndLimits(t *testing.T) {
 	w := newWorker(t, func(l *task.Launch, _ *Options) { l.MaxCalls = 2 })
 	call(t, w, newTask(t, "true", nil), "")
-	eventually(t, "the slot", func() bool { return w.Free() == 1 })
+	testenv.Eventually(t, "the slot", func() bool { return w.Free() == 1 })
 	call(t, w, newTask(t, "true", nil), "")
 	<-w.Done()
 	if w.Free() != 0 {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"davit/internal/testenv"
 	"davit/runner/form"
 )
 
@@ -128,9 +129,7 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 			fresh := tree(t, r)
 			for pass := range 2 {
 				if pass == 1 { // long after the room was made, as most calls are
-					for !time.Now().After(r.lastChange().Add(2 * clockGrain)) {
-						<-time.After(time.Millisecond)
-					}
+					r.age(t)
 				}
 				must(t, r.WriteRequest(nil))
 				must(t, test.mess(r))
@@ -146,6 +145,12 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 			}
 		})
 	}
+}
+
+// age waits until the file system's clock has passed the last change of the room.
+func (r *Room) age(t *testing.T) {
+	t.Helper()
+	testenv.Eventually(t, "the room's last change is past", func() bool { return time.Now().After(r.lastChange().Add(2 * clockGrain)) })
 }
 
 // lastChange is when a folder of the room was last changed.
@@ -173,9 +178,7 @@ func TestARoomThatWasNotTouchedIsLeftAsItIs(t *testing.T) {
 		t.Fatal("a room that was just made is trusted")
 	}
 	must(t, r.Clean())
-	for !time.Now().After(r.lastChange().Add(2 * clockGrain)) {
-		<-time.After(time.Millisecond)
-	}
+	r.age(t)
 	if _, none := untouched(); !none {
 		t.Fatal("a room is trusted that no call began in")
 	}
