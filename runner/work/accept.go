@@ -42,22 +42,19 @@ func (c *Call) commit(begun time.Time) error {
 		return err
 	}
 	now := c.w.now()
-	c.mu.Lock()
-	if c.givenUp || c.accepted {
-		c.mu.Unlock()
+	r := c.task.Record.Clone()
+	r.State, r.Start, r.StartedAt = faas.Running, c.w.launch.Start, &now
+	r.Phases.Input = faas.Duration(now.Sub(begun))
+	r.Input = c.input.describe()
+	if r.Inner == nil {
+		r.Inner = &faas.Inner{}
+	}
+	r.Inner.Runner = c.w.launch.Runner
+	c.record.set(r)
+	c.execution.started = now
+	if !c.progress.accept() {
 		return errors.New("the call was given up")
 	}
-	c.accepted, c.readers, c.expected = true, 1, true
-	c.record = *c.task.Record.Clone()
-	c.record.State, c.record.Start, c.record.StartedAt = faas.Running, c.w.launch.Start, &now
-	c.record.Phases.Input = faas.Duration(now.Sub(begun))
-	c.record.Input = c.input.describe(c.task)
-	if c.record.Inner == nil {
-		c.record.Inner = &faas.Inner{}
-	}
-	c.record.Inner.Runner = c.w.launch.Runner
-	c.started = now
-	c.mu.Unlock()
 	c.w.count()
 	if !c.w.background(c.run) {
 		return errClosed
@@ -76,11 +73,9 @@ func (c *Call) receive(ctx context.Context, body io.Reader) error {
 	if t.Record.ID != c.id {
 		return fmt.Errorf("read task: it is for %q, the slot was taken for %q", t.Record.ID, c.id)
 	}
-	c.task = t
-	c.log = scratch.NewLossy(c.w.scratch)
-	c.input = &input{form: form.New(c.slot.room)}
+	c.setTask(t)
 	if t.InputURL == "" {
-		return c.readInput(body)
+		return c.input.read(body)
 	}
 	switch n, err := io.CopyN(io.Discard, body, 1); {
 	case n != 0:
@@ -89,4 +84,13 @@ func (c *Call) receive(ctx context.Context, body io.Reader) error {
 		return fmt.Errorf("read input: %w", err)
 	}
 	return nil
+}
+
+// setTask gives the task to the parts of the call.
+func (c *Call) setTask(t *task.Task) {
+	log := scratch.NewLossy(c.w.scratch)
+	c.task, c.log = t, log
+	c.input = input{task: t, scratch: c.w.scratch, form: form.New(c.slot.room)}
+	c.execution = execution{w: c.w, task: t, slot: c.slot, input: &c.input, log: log}
+	c.uploads = uploads{w: c.w, task: t, log: log, input: &c.input, record: &c.record}
 }

@@ -4,16 +4,33 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"time"
-
-	"davit/internal/faas"
-	"davit/internal/task"
-	"davit/runner/scratch"
 )
 
 // errBacklogFull says that the backlog is full and the store accepts no uploads, so that no
 // further command is started.
 var errBacklogFull = errors.New("the backlog of uploads is full")
+
+// Backlog bounds the calls that have ended and are not yet uploaded. While a bound is
+// reached, a call waits before its command is started, so that scratch does not fill: the
+// runner runs calls as fast as the store takes them. A single call may exceed Bytes. A
+// zero value means the default, given with each field.
+type Backlog struct {
+	Calls    int           // 256
+	Bytes    int64         // of inputs, results and logs; 2 GiB
+	Patience time.Duration // how long a call waits while no upload ends; 1 min
+}
+
+// backlog counts the calls that are not yet uploaded.
+type backlog struct {
+	most Backlog
+
+	mu    sync.Mutex
+	calls int
+	bytes int64
+	moved chan struct{} // closed when an upload ended; nil: no call waits
+}
 
 func newBacklog(most Backlog) *backlog {
 	return &backlog{most: Backlog{
@@ -72,35 +89,4 @@ func (b *backlog) add(bytes int64) (done func()) {
 			b.moved = nil
 		}
 	}
-}
-
-// awaitStore waits while the backlog is full, if the call may be stored.
-func (c *Call) awaitStore() error {
-	c.mu.Lock()
-	never := !c.mustKeep() && c.task.Keep == faas.KeepNone
-	c.mu.Unlock()
-	if never || c.task.Put == (task.Put{}) {
-		return nil
-	}
-	err := c.w.backlog.wait(c.life)
-	if errors.Is(err, errBacklogFull) {
-		c.mu.Lock()
-		c.uploads.skipped = true
-		c.mu.Unlock()
-	}
-	return err
-}
-
-// addToBacklog adds the call to the backlog if it is to be uploaded; done removes it.
-func (c *Call) addToBacklog(o *task.Outcome) (done func()) {
-	if !c.kept(o) || c.task.Put == (task.Put{}) {
-		return func() {}
-	}
-	bytes := c.log.Size() + c.answer.rawSize
-	for _, file := range []*scratch.File{c.inputFile(), c.answer.zip, c.answer.out} {
-		if file != nil {
-			bytes += file.Size()
-		}
-	}
-	return c.w.backlog.add(bytes)
 }

@@ -19,7 +19,7 @@ func (w *Worker) Close() error {
 	w.mu.Unlock()
 	w.end()
 	for _, call := range w.all() {
-		call.kill()
+		call.execution.kill()
 	}
 	if w.starter != nil {
 		w.starter.kill()
@@ -36,7 +36,7 @@ func (w *Worker) removeAll() error {
 	if w.host != nil {
 		errs = append(errs, w.host.Close())
 	}
-	w.client.Close()
+	w.uploader.client.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.slots {

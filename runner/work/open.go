@@ -23,10 +23,9 @@ import (
 // one. Take may be called at once: its calls wait until the start process is ready.
 func New(launch task.Launch, o Options) (*Worker, error) {
 	w := &Worker{
-		launch: launch, log: o.Log, now: o.Now, client: &transfer.Client{HTTP: o.HTTP}, zipper: result.NewZipper(),
-		base: argv.Base(launch.Env, o.Path), limit: argv.Limit(), uploads: make(chan struct{}, 4),
-		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}), common: workspace.NewCommon(launch.Common),
-		parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes), backlog: newBacklog(o.Backlog),
+		launch: launch, log: o.Log, now: o.Now, zipper: result.NewZipper(), backlog: newBacklog(o.Backlog),
+		base: argv.Base(launch.Env, o.Path), limit: argv.Limit(), common: workspace.NewCommon(launch.Common),
+		calls: map[faas.InvocationID]*Call{}, done: make(chan struct{}),
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
@@ -34,9 +33,7 @@ func New(launch task.Launch, o Options) (*Worker, error) {
 	if w.now == nil {
 		w.now = time.Now
 	}
-	if o.HTTP == nil {
-		w.client = transfer.New()
-	}
+	w.uploader = newUploader(&o, w.log, w.now)
 	w.life, w.end = context.WithCancel(context.Background())
 	if err := w.open(o); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -47,6 +44,17 @@ func New(launch task.Launch, o Options) (*Worker, error) {
 		w.tasks.Go(func() { w.drainAfter(age) })
 	}
 	return w, nil
+}
+
+func newUploader(o *Options, log *slog.Logger, now func() time.Time) *uploader {
+	u := &uploader{
+		client: &transfer.Client{HTTP: o.HTTP}, parts: o.Parts, onePut: cmp.Or(o.OnePut, onePutBytes),
+		log: log, now: now, active: make(chan struct{}, uploadsAtOnce),
+	}
+	if o.HTTP == nil {
+		u.client = transfer.New()
+	}
+	return u
 }
 
 // open creates the folders, the workspaces and the host.

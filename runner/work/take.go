@@ -9,7 +9,7 @@ import (
 )
 
 func newCall(w *Worker, id faas.InvocationID, s *slot) *Call {
-	c := &Call{w: w, id: id, slot: s, answered: make(chan struct{})}
+	c := &Call{w: w, id: id, slot: s, answers: answers{known: make(chan struct{})}}
 	c.life, c.end = context.WithCancelCause(w.life)
 	return c
 }
@@ -82,7 +82,7 @@ func (w *Worker) Find(id faas.InvocationID) (*Call, bool) {
 	w.mu.Lock()
 	call, held := w.calls[id]
 	w.mu.Unlock()
-	if !held || !call.isAccepted() {
+	if !held || !call.progress.isAccepted() {
 		return nil, false
 	}
 	return call, true
@@ -92,7 +92,7 @@ func (w *Worker) Find(id faas.InvocationID) (*Call, bool) {
 func (w *Worker) Held() []task.Held {
 	var held []task.Held
 	for _, call := range w.all() {
-		if call.isAccepted() {
+		if call.progress.isAccepted() {
 			held = append(held, call.held())
 		}
 	}

@@ -57,16 +57,20 @@ func (c *Call) warmUp(body io.Reader) (concluded bool, err error) {
 	if err := c.receive(c.life, body); err != nil {
 		return false, err
 	}
-	words, err := c.arrange()
+	line, err := c.execution.arrange()
 	if err != nil {
 		return false, err
 	}
-	out := c.newStdout()
-	end := c.newProcess(words, out).Run()
+	out := c.execution.newStdout()
+	end := c.execution.run(c.life, line, out)
 	o := &task.Outcome{Runner: c.w.launch.Runner}
-	c.describeEnd(o, &end)
+	c.execution.describe(o, &end)
 	o.Reason, o.Detail = "", "" // so that conclude also zips, as after a success
-	o = c.conclude(o, c.find(o, out))
+	f := &findings{w: c.w, task: c.task, out: out, at: c.w.now()}
+	if !f.find(o, c.slot.room) {
+		f = nil
+	}
+	o = c.conclude(o, f)
 	_, err = o.Header()
 	return true, err
 }

@@ -4,17 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
 	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/runner/command"
-	"davit/runner/form"
 	"davit/runner/result"
 	"davit/runner/scratch"
-	"davit/runner/transfer"
 	"davit/runner/workspace"
 )
 
@@ -40,27 +37,24 @@ type Options struct {
 // Worker executes the tasks of one runner in its slots. Its methods may be called
 // concurrently.
 type Worker struct {
-	launch  task.Launch
-	log     *slog.Logger
-	now     func() time.Time
-	client  *transfer.Client
-	parts   Parts
-	onePut  int64
-	backlog *backlog
-	host    *command.Host
-	zipper  *result.Zipper
-	source  *workspace.Source
-	common  *workspace.Common
-	base    []string // of every environment
-	limit   int64    // of arguments and environment
-	scratch string
-	shared  string
-	starter *starter
+	launch   task.Launch
+	log      *slog.Logger
+	now      func() time.Time
+	uploader *uploader
+	backlog  *backlog
+	host     *command.Host
+	zipper   *result.Zipper
+	source   *workspace.Source
+	common   *workspace.Common
+	base     []string // of every environment
+	limit    int64    // of arguments and environment
+	scratch  string
+	shared   string
+	starter  *starter
 
-	life    context.Context //nolint:containedctx // of the background goroutines, until Close
-	end     context.CancelFunc
-	tasks   sync.WaitGroup
-	uploads chan struct{} // a token for each upload that is under way
+	life  context.Context //nolint:containedctx // of the background goroutines, until Close
+	end   context.CancelFunc
+	tasks sync.WaitGroup
 
 	mu       sync.Mutex
 	slots    []*slot // free ones
@@ -94,43 +88,9 @@ func (w *Worker) free() int {
 	return len(w.slots)
 }
 
-// The kinds of answers.
-const (
-	kindZip  = "zip"
-	kindFile = "file"
-)
-
-// resultFiles are the files of an answer.
-type resultFiles struct {
-	zip      *scratch.File // for the store; also when the answer is a file
-	out      *scratch.File // stdout, if it is the result
-	raw      *os.File      // the only file, if it is the answer
-	rawSize  int64
-	kind     string
-	filename string
-}
-
-// Backlog bounds the calls that have ended and are not yet uploaded. While a bound is
-// reached, a call waits before its command is started, so that scratch does not fill: the
-// runner runs calls as fast as the store takes them. A single call may exceed Bytes. A
-// zero value means the default, given with each field.
-type Backlog struct {
-	Calls    int           // 256
-	Bytes    int64         // of inputs, results and logs; 2 GiB
-	Patience time.Duration // how long a call waits while no upload ends; 1 min
-}
-
-// backlog counts the calls that are not yet uploaded.
-type backlog struct {
-	most Backlog
-
-	mu    sync.Mutex
-	calls int
-	bytes int64
-	moved chan struct{} // closed when an upload ended; nil: no call waits
-}
-
-// Call is one invocation on this runner. Its methods may be called concurrently.
+// Call is one invocation on this runner. It leads the invocation from its input to the
+// Ack of its outcome; each part of the work has a type of its own. The methods of a Call
+// may be called concurrently.
 type Call struct {
 	w    *Worker
 	id   faas.InvocationID
@@ -140,35 +100,48 @@ type Call struct {
 	end  context.CancelCauseFunc
 
 	// Accept sets these before the call is accepted; they are only read after that.
+	task *task.Task
+	log  *scratch.File
+
+	progress  progress
+	input     input
+	record    record
+	execution execution
+	answers   answers
+	uploads   uploads
+}
+
+// execution prepares and runs the command of one call, and describes its end.
+type execution struct {
+	w     *Worker
 	task  *task.Task
+	slot  *slot
 	input *input
 	log   *scratch.File
 
-	uploads uploads // guarded by mu
+	started time.Time // when the command was started, or would have been
 
-	mu       sync.Mutex
-	accepted bool
-	givenUp  bool
-	record   faas.Invocation
-	process  *command.Process
-	started  time.Time // when the command was started, or would have been
-	outcome  *task.Outcome
-	answer   resultFiles   // with outcome
-	answered chan struct{} // closed when outcome is set
-	ended    bool          // the outcome is complete
-	retired  bool          // the uploads have ended
-	acked    bool
-	readers  int  // readers of an answer and goroutines that wait for one
-	expected bool // one reader is the gateway that posted the call and has not called Answer yet
-	expiry   *time.Timer
+	mu      sync.Mutex
+	process *command.Process
 }
 
-// input is what a caller sent.
-type input struct {
-	form  *form.Input
-	fault error // the input is malformed; the call is committed all the same
-	raw   sink  // nil: the input is still to be fetched
-	sum   string
+// uploads decides which objects of one call are stored, and stores them.
+type uploads struct {
+	w      *Worker
+	task   *task.Task
+	log    *scratch.File
+	input  *input
+	record *record
+
+	inputDone sync.WaitGroup // the input's upload
+
+	mu          sync.Mutex
+	must        bool // keep the call, whatever the task says
+	fixed       bool // must is not changed any more, because the call has ended
+	skipped     bool // keep the call only if a caller was promised it, because the backlog is full
+	begun       bool // the upload of the input has begun
+	inputStored bool
+	timer       *time.Timer // begins the upload of the input
 }
 
 // feed gives each event to each reader, in order. Worker.mu guards it.
@@ -182,13 +155,6 @@ type reader struct {
 	waiting []task.Event
 	slow    bool          // more than maxUnread events were waiting
 	more    chan struct{} // has a token when an event waits
-}
-
-// Parts asks a gateway for the URLs of an upload that is too large for one PUT. Its
-// methods try again until ctx ends or a gateway refuses for good.
-type Parts interface {
-	BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error)
-	CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error
 }
 
 // starter runs the start process and makes calls wait until it is ready.
@@ -209,26 +175,4 @@ type starter struct {
 type tail struct {
 	mu sync.Mutex
 	b  []byte
-}
-
-// uploads is the state of a call's uploads. Call.mu guards it.
-type uploads struct {
-	must    bool // keep the call, whatever the task says
-	skipped bool // keep the call only if a caller was promised it, because the backlog is full
-	begun   bool // the upload of the input has begun
-	stored  bool // the input is stored
-	timer   *time.Timer
-	done    sync.WaitGroup // the input's upload
-}
-
-// release releases the files.
-func (r *resultFiles) release() {
-	for _, f := range []*scratch.File{r.zip, r.out} {
-		if f != nil {
-			f.Release()
-		}
-	}
-	if r.raw != nil {
-		_ = r.raw.Close() // a Body still reads it only if the worker is closed, and then fails
-	}
 }
