@@ -27,7 +27,7 @@ import (
 type gateway struct {
 	net     *listeners
 	token   token
-	console *api.Server
+	console *api.ConsoleServer
 }
 
 // build makes the parts, each from the parts before it, and starts them. Whatever it started is in life, also on an error.
@@ -41,7 +41,7 @@ func build(ctx context.Context, cfg *Config, log *slog.Logger, life *life) (*gat
 		return nil, err
 	}
 	edge := &edgeParts{cfg: cfg, ground: g, parts: p, log: log}
-	console, triggers := edge.newConsole(), edge.newTriggers()
+	console, triggers := edge.newConsole(), edge.newTriggers() //nolint:contextcheck // each request has a context of its own
 	if err := p.registry.Restore(ctx); err != nil {
 		return nil, fmt.Errorf("load the registrations: %w", err)
 	}
@@ -50,7 +50,7 @@ func build(ctx context.Context, cfg *Config, log *slog.Logger, life *life) (*gat
 	}
 	p.start(g, log, life)
 	life.start("downloads", serveHTTP(g.net.downloads, g.objects.public, 0))
-	life.start("console", serveEdge(console, g.net.console))
+	life.start("console", serveEdge(console.Server, g.net.console))
 	life.start("triggers", serveEdge(triggers, g.net.calls))
 	life.onStop("drain", func() {
 		p.fleet.Stop()

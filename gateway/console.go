@@ -39,10 +39,10 @@ func (i invocations) Cancel(ctx context.Context, id faas.InvocationID) (*faas.In
 	return i.calls.Cancel(ctx, id)
 }
 
-func (p *edgeParts) newConsole() *api.Server {
+func (p *edgeParts) newConsole() *api.ConsoleServer {
 	return api.NewConsole(api.ConsoleOptions{
 		Functions: p.store, Triggers: p.store, Register: p.registry, Change: p.registry, SetTriggers: p.registry, Forms: forms{p.registry}, Secrets: p.runners.secrets,
-		Invocations: p.invocations(), Changes: changes{p.store}, Slots: p.fleet.Slots, Ready: p.dependencies(),
+		Sessions: p.store, Invocations: p.invocations(), Changes: changes{p.store}, Slots: p.fleet.Slots, Ready: p.dependencies(),
 		Metrics: p.meter.Handler(), Requests: requests{p.meter}, Page: web.Files, Info: p.info,
 		Token: p.files.token.value, Secret: []byte(p.files.token.value), Hosts: p.cfg.ConsoleHosts, CallsURL: "http://" + p.net.calls.Addr().String(),
 		TempDir: p.files.runDir, Limits: p.limits(), Log: p.log, Now: time.Now,

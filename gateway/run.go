@@ -78,7 +78,11 @@ func newLog(cfg *Config, w io.Writer) *slog.Logger {
 func (g *gateway) announce(cfg *Config, w io.Writer) error {
 	text := fmt.Sprintf("DAVIT_CONSOLE=%s\nDAVIT_CALLS=%s\nDAVIT_TOKEN_FILE=%s\n", g.net.console.Addr(), g.net.calls.Addr(), g.token.file)
 	if cfg.Token == "" {
-		text += fmt.Sprintf("Sign in once: http://%s/sign-in?code=%s\n", g.net.console.Addr(), g.console.NewSignInCode())
+		code, err := g.console.NewSignInCode()
+		if err != nil {
+			return fmt.Errorf("make a code to sign in with: %w", err)
+		}
+		text += fmt.Sprintf("Sign in once: http://%s/sign-in?code=%s\n", g.net.console.Addr(), code)
 	}
 	_, err := io.WriteString(w, text)
 	return err

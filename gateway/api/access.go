@@ -1,12 +1,16 @@
 package api
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -48,16 +52,15 @@ func unauthorized(detail string) error { return &faas.Error{Kind: faas.Unauthori
 
 const (
 	sessionHead  = 8 + 16 // the expiry in seconds, and random bytes
-	mostEnded    = 10_000
 	defaultTTL   = 24 * time.Hour
 	sessionBytes = sessionHead + sha256.Size
 )
 
-func newSessions(secret []byte, token string, ttl time.Duration, now func() time.Time) *sessions {
+func newSessions(secret []byte, token string, ttl time.Duration, keeper SessionKeeper, now func() time.Time) *sessions {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("session:"))
 	mac.Write([]byte(token))
-	return &sessions{key: mac.Sum(nil), ttl: orDefault(ttl, defaultTTL), now: now, ended: make(map[string]time.Time)}
+	return &sessions{key: mac.Sum(nil), ttl: orDefault(ttl, defaultTTL), keeper: keeper, now: now}
 }
 
 func (s *sessions) sign(head []byte) []byte {
@@ -66,45 +69,59 @@ func (s *sessions) sign(head []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// start returns the cookie of a new session.
-func (s *sessions) start() (cookie string, ends time.Time) {
+// start starts a session and returns its cookie.
+func (s *sessions) start(ctx context.Context) (cookie string, ends time.Time, err error) {
 	ends = s.now().Add(s.ttl)
 	head := make([]byte, sessionHead)
 	binary.BigEndian.PutUint64(head, uint64(ends.Unix())) //nolint:gosec // after 1970
 	_, _ = rand.Read(head[8:])                            // never fails
-	return base64.RawURLEncoding.EncodeToString(append(head, s.sign(head)...)), ends
+	if err := s.keeper.StartSession(ctx, sessionID(head), s.ttl); err != nil {
+		return "", time.Time{}, fmt.Errorf("start a session: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(append(head, s.sign(head)...)), ends, nil
 }
 
-// read returns when a session ends; ok is false for a session that is forged or has ended.
-func (s *sessions) read(cookie string) (ends time.Time, ok bool) {
+// sessionID returns the name of a session in the keeper. The name does not open the
+// session, because the cookie is signed.
+func sessionID(head []byte) string { return hex.EncodeToString(head[8:sessionHead]) }
+
+// verify returns the ID of the session that the cookie was made for; ok is false for a
+// cookie that is forged or has expired.
+func (s *sessions) verify(cookie string) (id string, ok bool) {
 	if len(cookie) != base64.RawURLEncoding.EncodedLen(sessionBytes) {
-		return time.Time{}, false
+		return "", false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
 	if err != nil || !hmac.Equal(s.sign(b[:sessionHead]), b[sessionHead:]) {
-		return time.Time{}, false
+		return "", false
 	}
-	ends = time.Unix(int64(binary.BigEndian.Uint64(b)), 0) //nolint:gosec // signed by us
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, over := s.ended[cookie]
-	return ends, !over && s.now().Before(ends)
+	ends := time.Unix(int64(binary.BigEndian.Uint64(b)), 0) //nolint:gosec // signed by us
+	return sessionID(b), s.now().Before(ends)
 }
 
-// end ends a session on this gateway; other gateways accept its cookie until it expires.
-func (s *sessions) end(cookie string) {
-	ends, ok := s.read(cookie)
+// opens reports whether the cookie is that of a session that has not ended.
+func (s *sessions) opens(ctx context.Context, cookie string) (bool, error) {
+	id, ok := s.verify(cookie)
 	if !ok {
-		return
+		return false, nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for old, at := range s.ended {
-		if len(s.ended) >= mostEnded || !s.now().Before(at) {
-			delete(s.ended, old)
-		}
+	there, err := s.keeper.HasSession(ctx, id)
+	if err != nil {
+		return false, fmt.Errorf("check a session: %w", err)
 	}
-	s.ended[cookie] = ends
+	return there, nil
+}
+
+// end ends the session of the cookie on every gateway.
+func (s *sessions) end(ctx context.Context, cookie string) error {
+	id, ok := s.verify(cookie)
+	if !ok {
+		return nil
+	}
+	if err := s.keeper.EndSession(ctx, id); err != nil {
+		return fmt.Errorf("end a session: %w", err)
+	}
+	return nil
 }
 
 const (
@@ -116,27 +133,40 @@ func newSignIns(now func() time.Time) *signIns {
 	return &signIns{now: now, codes: make(map[[sha256.Size]byte]time.Time)}
 }
 
-func (s *signIns) newCode() string {
+// newCode returns a new code. It returns a Limited error while mostSignIns codes can still
+// be redeemed, because each of them may be another person's.
+func (s *signIns) newCode() (string, error) {
 	code := rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for old, ends := range s.codes {
-		if len(s.codes) >= mostSignIns || !s.now().Before(ends) {
-			delete(s.codes, old)
+	now := s.now()
+	maps.DeleteFunc(s.codes, func(_ [sha256.Size]byte, ends time.Time) bool { return !now.Before(ends) })
+	if len(s.codes) >= mostSignIns {
+		return "", &faas.Error{
+			Kind: faas.Limited, RetryAfter: signInMost,
+			Detail: fmt.Sprintf("%d sign-in codes wait to be used; use one of them, or try again when they have expired, in %s", mostSignIns, signInMost),
 		}
 	}
-	s.codes[sha256.Sum256([]byte(code))] = s.now().Add(signInMost)
-	return code
+	s.codes[sha256.Sum256([]byte(code))] = now.Add(signInMost)
+	return code, nil
 }
 
-// redeem reports whether code signs in, and makes it invalid.
-func (s *signIns) redeem(code string) bool {
+// redeem makes code invalid. ok reports whether it signs in, and ends is when it would
+// have expired.
+func (s *signIns) redeem(code string) (ends time.Time, ok bool) {
 	key := sha256.Sum256([]byte(code))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ends, ok := s.codes[key]
+	ends, ok = s.codes[key]
 	delete(s.codes, key)
-	return ok && s.now().Before(ends)
+	return ends, ok && s.now().Before(ends)
+}
+
+// restore makes a redeemed code valid again, because it has signed nobody in.
+func (s *signIns) restore(code string, ends time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.codes[sha256.Sum256([]byte(code))] = ends
 }
 
 // guarded returns a handler that calls h unless the request may come from a page of
@@ -170,8 +200,9 @@ func (k *console) signedIn(r *edge.Request) error {
 		return unauthorized("the token in the Authorization header is not the right one")
 	}
 	if cookie := sessionCookie(r); cookie != "" {
-		if _, ok := k.signIn.sessions.read(cookie); ok {
-			return nil
+		open, err := k.signIn.sessions.opens(r.Context(), cookie)
+		if open || err != nil {
+			return err
 		}
 		return unauthorized("the session has ended: sign in again")
 	}

@@ -2,9 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -96,118 +93,6 @@ func TestForeignPagesAreKeptOut(t *testing.T) {
 	got := u.talk("GET http://evil.example/v1/functions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + testToken + "\r\nConnection: close\r\n\r\n")
 	if !strings.HasPrefix(got, "HTTP/1.1 403 ") {
 		t.Fatalf("an absolute target: %.100q", got)
-	}
-}
-
-// signedInCookie returns the session's cookie of an answer.
-func signedInCookie(t *testing.T, a *answer) string {
-	t.Helper()
-	for _, c := range a.Cookies() {
-		if c.Name == cookieName {
-			if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" {
-				t.Fatalf("cookie %v", c)
-			}
-			return cookieName + "=" + c.Value
-		}
-	}
-	t.Fatalf("no cookie in %v", a.Header)
-	return ""
-}
-
-func TestSessions(t *testing.T) {
-	u := startConsole(t, Limits{})
-	got := u.do("POST", "/v1/session", strings.NewReader(fmt.Sprintf(`{"token": %q}`, testToken)), "Content-Type", "application/json")
-	cookie := signedInCookie(t, got)
-	if got.StatusCode != 204 || strings.Contains(cookie, testToken) {
-		t.Fatalf("got %d %s", got.StatusCode, cookie)
-	}
-	with := func(cookie string) int { return u.do("GET", "/v1/functions", nil, "Cookie", cookie).StatusCode }
-	if with(cookie) != 200 || with("a=b; "+cookie) != 200 {
-		t.Fatal("the cookie does not open")
-	}
-	value := strings.TrimPrefix(cookie, cookieName+"=")
-	for i := range value {
-		forged := value[:i] + string(rune('A'+(value[i]+1)%26)) + value[i+1:]
-		if forged != value && with(cookieName+"="+forged) != 401 {
-			t.Fatalf("forged at %d opens", i)
-		}
-	}
-	// A wrong token beside a good cookie is wrong.
-	if got := u.do("GET", "/v1/functions", nil, "Cookie", cookie, "Authorization", "Bearer nope"); got.StatusCode != 401 {
-		t.Fatalf("got %d", got.StatusCode)
-	}
-	got = u.do("DELETE", "/v1/session", nil, "Cookie", cookie)
-	if got.StatusCode != 204 || with(cookie) != 401 {
-		t.Fatalf("signed out: %d, then %d", got.StatusCode, with(cookie))
-	}
-	form := url.Values{"token": {" " + testToken + "\n"}}.Encode()
-	got = u.do("POST", "/v1/session", strings.NewReader(form), "Content-Type", "application/x-www-form-urlencoded", "Accept", "text/html")
-	if got.StatusCode != 303 || got.Header.Get("Location") != "/" {
-		t.Fatalf("form: %d", got.StatusCode)
-	}
-	cookie = signedInCookie(t, got)
-	u.passes(defaultTTL - time.Minute)
-	if with(cookie) != 200 {
-		t.Fatal("ends too early")
-	}
-	u.passes(2 * time.Minute)
-	if with(cookie) != 401 {
-		t.Fatal("does not end")
-	}
-	got = u.do("POST", "/v1/session", strings.NewReader("token=nope"), "Content-Type", "application/x-www-form-urlencoded", "Accept", "text/html")
-	if got.StatusCode != 401 || !strings.Contains(string(got.body), "<form") || !strings.Contains(string(got.body), "not the right one") || len(got.Cookies()) > 0 {
-		t.Fatalf("wrong token: %d %s", got.StatusCode, got.body)
-	}
-	for body, media := range map[string]string{
-		`{"token": "nope"}`: "application/json", `{"token": ""}`: "application/json", `{}`: "application/json",
-	} {
-		u.do("POST", "/v1/session", strings.NewReader(body), "Content-Type", media).wantProblem(t, 401, faas.Unauthorized)
-	}
-	u.do("POST", "/v1/session", strings.NewReader(`{"token": 3}`), "Content-Type", "application/json").wantProblem(t, 400, faas.Invalid)
-	u.do("POST", "/v1/session", strings.NewReader(testToken), "Content-Type", "text/plain").wantProblem(t, 400, faas.Invalid)
-	u.do("POST", "/v1/session", strings.NewReader("token="+strings.Repeat("x", 20<<10)), "Content-Type", "application/x-www-form-urlencoded").wantProblem(t, 413, faas.TooLarge)
-}
-
-func TestSessionsEndWithTheToken(t *testing.T) {
-	now := func() time.Time { return testTime() }
-	cookie, _ := newSessions([]byte("secret"), "token", 0, now).start()
-	for name, s := range map[string]*sessions{
-		"another token": newSessions([]byte("secret"), "other", 0, now), "another secret": newSessions([]byte("terces"), "token", 0, now),
-	} {
-		if _, ok := s.read(cookie); ok {
-			t.Errorf("%s: still open", name)
-		}
-	}
-	if _, ok := newSessions([]byte("secret"), "token", 0, now).read(cookie); !ok {
-		t.Error("another gateway does not take it")
-	}
-}
-
-func TestOneTimeSignIn(t *testing.T) {
-	u := startConsole(t, Limits{})
-	path := "/sign-in?code=" + u.NewSignInCode()
-	if got := u.do("HEAD", path, nil); got.StatusCode != 200 || len(got.Cookies()) > 0 {
-		t.Fatalf("HEAD: %d", got.StatusCode)
-	}
-	got := u.do("GET", path, nil)
-	cookie := signedInCookie(t, got)
-	if got.StatusCode != 303 || got.Header.Get("Location") != "/" {
-		t.Fatalf("got %d", got.StatusCode)
-	}
-	if got := u.do("GET", path, nil); got.StatusCode != 401 || len(got.Cookies()) > 0 || !strings.Contains(string(got.body), "<form") {
-		t.Fatalf("again: %d", got.StatusCode)
-	}
-	if got := u.do("GET", path, nil, "Cookie", cookie); got.StatusCode != 303 {
-		t.Fatalf("a reload: %d", got.StatusCode)
-	}
-	late := "/sign-in?code=" + u.NewSignInCode()
-	u.passes(10*time.Minute + time.Second)
-	if got := u.do("GET", late, nil); got.StatusCode != 401 {
-		t.Fatalf("late: %d", got.StatusCode)
-	}
-	u.do("GET", "/sign-in?code=%20", nil)
-	if got := u.do("GET", "/", nil, "Cookie", cookie); got.StatusCode != 200 {
-		t.Fatalf("the page: %d", got.StatusCode)
 	}
 }
 

@@ -25,16 +25,14 @@ type console struct {
 // tokenCheck compares tokens with the admin token in constant time. It keeps a hash only.
 type tokenCheck [sha256.Size]byte
 
-// sessions are signed cookies. They need no store, expire, and become invalid when the
-// token or the installation's secret changes. After a sign-out, only the gateway that
-// served it refuses the session, until the session expires.
+// sessions are signed cookies. A session ends when it expires, when somebody signs out on
+// any gateway, when the token or the installation's secret changes, and when the keeper
+// loses it.
 type sessions struct {
-	key []byte
-	ttl time.Duration
-	now func() time.Time
-
-	mu    sync.Mutex
-	ended map[string]time.Time
+	key    []byte
+	ttl    time.Duration
+	keeper SessionKeeper
+	now    func() time.Time
 }
 
 // signIns are the codes of one-time sign-in URLs.

@@ -239,9 +239,49 @@ type fakeProber struct{ err error }
 
 func (p *fakeProber) Ready(context.Context) error { return p.err }
 
+// fakeSessions keeps sessions in memory, without a bound.
+type fakeSessions struct {
+	now  func() time.Time
+	mu   sync.Mutex
+	ends map[string]time.Time
+	err  error
+}
+
+func (f *fakeSessions) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+func (f *fakeSessions) StartSession(_ context.Context, id string, ttl time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.ends[id] = f.now().Add(ttl)
+	}
+	return f.err
+}
+
+func (f *fakeSessions) HasSession(_ context.Context, id string) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err == nil && f.now().Before(f.ends[id]), f.err
+}
+
+func (f *fakeSessions) EndSession(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		delete(f.ends, id)
+	}
+	return f.err
+}
+
 // consoleUnderTest is the console with its fakes.
 type consoleUnderTest struct {
 	*served
+	console     *ConsoleServer
+	sessions    *fakeSessions
 	registry    *fakeRegistry
 	invocations *fakeInvocations
 	store       *fakeProber
@@ -265,13 +305,21 @@ func (u *consoleUnderTest) passes(d time.Duration) {
 
 func startConsole(t *testing.T, limits Limits) *consoleUnderTest {
 	t.Helper()
-	log, buffer := newLog()
 	u := &consoleUnderTest{
 		registry: newFakeRegistry(), invocations: newFakeInvocations(), secrets: newFakeSecrets(), store: &fakeProber{}, counted: &counted{}, time: time.Now(),
 	}
+	u.sessions = &fakeSessions{now: u.now, ends: map[string]time.Time{}}
+	u.serve(t, limits)
+	return u
+}
+
+// serve starts a console on the fakes.
+func (u *consoleUnderTest) serve(t *testing.T, limits Limits) {
+	t.Helper()
+	log, buffer := newLog()
 	r := u.registry
-	u.served = serve(t, NewConsole(ConsoleOptions{
-		Functions: r, Triggers: r, Register: r, Change: r, SetTriggers: r, Forms: r, Secrets: u.secrets, Invocations: u.invocations, Changes: r,
+	u.console = NewConsole(ConsoleOptions{
+		Functions: r, Triggers: r, Register: r, Change: r, SetTriggers: r, Forms: r, Secrets: u.secrets, Sessions: u.sessions, Invocations: u.invocations, Changes: r,
 		Slots: func(ref faas.RevisionRef) map[faas.Start]faas.SlotCounts {
 			return map[faas.Start]faas.SlotCounts{faas.StartWarm: {Runners: int(ref.Number), Free: 1, Busy: 1}}
 		},
@@ -287,8 +335,28 @@ func startConsole(t *testing.T, limits Limits) *consoleUnderTest {
 		},
 		Token: testToken, Secret: []byte("secret"), Hosts: []string{"Davit.example:8080"}, CallsURL: "http://0.0.0.0:8081", TempDir: t.TempDir(),
 		Limits: limits, Log: log, Now: u.now,
-	}), buffer)
-	return u
+	})
+	u.served = serve(t, u.console.Server, buffer)
+}
+
+// another returns a second gateway's console on the same fakes.
+func (u *consoleUnderTest) another(t *testing.T) *consoleUnderTest {
+	t.Helper()
+	other := &consoleUnderTest{
+		registry: u.registry, invocations: u.invocations, secrets: u.secrets, store: u.store, counted: u.counted, sessions: u.sessions, time: u.now(),
+	}
+	other.serve(t, Limits{})
+	return other
+}
+
+// signInCode returns a new code.
+func (u *consoleUnderTest) signInCode() string {
+	u.t.Helper()
+	code, err := u.console.NewSignInCode()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return code
 }
 
 // as sends a request with the token.

@@ -53,6 +53,7 @@ type ConsoleOptions struct {
 	SetTriggers TriggerRegistrar
 	Forms       FormRegistrar
 	Secrets     SecretKeeper
+	Sessions    SessionKeeper
 	Invocations Invocations
 	Changes     Subscriber
 	Slots       func(faas.RevisionRef) map[faas.Start]faas.SlotCounts

@@ -115,6 +115,14 @@ type SecretKeeper interface {
 	Delete(ctx context.Context, name faas.SecretName) error
 }
 
+// SessionKeeper keeps for all gateways which sessions have not ended.
+type SessionKeeper interface {
+	// StartSession keeps a session until EndSession, for at most ttl.
+	StartSession(ctx context.Context, id string, ttl time.Duration) error
+	HasSession(ctx context.Context, id string) (bool, error)
+	EndSession(ctx context.Context, id string) error
+}
+
 // Prober checks a dependency. Ready returns nil if the dependency is available.
 type Prober interface {
 	Ready(ctx context.Context) error

@@ -8,7 +8,7 @@ import (
 )
 
 // NewConsole returns the server of the page and the API.
-func NewConsole(o ConsoleOptions) *Server {
+func NewConsole(o ConsoleOptions) *ConsoleServer {
 	o.Limits = o.Limits.withDefaults()
 	k := newConsole(o)
 	s := newServer("console", o.Limits, o.Requests, &answerer{listener: "console", log: o.Log, page: k.signIn.errorPage})
@@ -19,7 +19,7 @@ func NewConsole(o ConsoleOptions) *Server {
 	k.secretRoutes(s)
 	k.otherRoutes(s)
 	s.HandleRest(k.pageOrNothing)
-	return &Server{Server: s, name: "console", signIns: k.signIn.codes}
+	return &ConsoleServer{Server: &Server{Server: s, name: "console"}, codes: k.signIn.codes}
 }
 
 func newConsole(o ConsoleOptions) *console {
@@ -31,7 +31,7 @@ func newConsole(o ConsoleOptions) *console {
 	}
 	limits := &k.Limits
 	k.signIn = &signIn{
-		token: newTokenCheck(o.Token), sessions: newSessions(o.Secret, o.Token, o.SessionTTL, o.Now), codes: newSignIns(o.Now),
+		token: newTokenCheck(o.Token), sessions: newSessions(o.Secret, o.Token, o.SessionTTL, o.Sessions, o.Now), codes: newSignIns(o.Now),
 		secure: o.Secure, plain: newPlainPages(), log: o.Log,
 	}
 	files := &uploads{dir: o.TempDir, limits: limits}

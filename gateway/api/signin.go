@@ -64,21 +64,30 @@ func (si *signIn) show(r *edge.Request) error {
 		si.sendPlain(r, http.StatusOK, "sign-in", "")
 		return nil
 	}
-	_, signedIn := si.sessions.read(sessionCookie(r))
-	if !si.codes.redeem(code) {
-		if signedIn {
+	ends, ok := si.codes.redeem(code)
+	if !ok {
+		if open, err := si.sessions.opens(r.Context(), sessionCookie(r)); err != nil {
+			return err
+		} else if open {
 			return redirectTo(r, "/")
 		}
 		si.sendPlain(r, http.StatusUnauthorized, "sign-in", "This link was used already, or is older than 10 minutes.")
 		return nil
 	}
-	si.setSession(r)
+	if err := si.setSession(r); err != nil {
+		si.codes.restore(code, ends)
+		return err
+	}
 	return redirectTo(r, "/")
 }
 
-func (si *signIn) setSession(r *edge.Request) {
-	value, ends := si.sessions.start()
+func (si *signIn) setSession(r *edge.Request) error {
+	value, ends, err := si.sessions.start(r.Context())
+	if err != nil {
+		return err
+	}
 	si.setCookie(r, value, ends)
+	return nil
 }
 
 func (si *signIn) setCookie(r *edge.Request, value string, ends time.Time) {
@@ -118,15 +127,21 @@ func (si *signIn) start(r *edge.Request) error {
 	if !si.token.opens(sent.Token) {
 		return unauthorized("The token is not the right one.")
 	}
-	si.setSession(r)
+	if err := si.setSession(r); err != nil {
+		return err
+	}
 	if form {
 		return redirectTo(r, "/")
 	}
 	return sendNothing(r)
 }
 
+// end signs out on every gateway, also when the caller goes meanwhile. If it fails, the
+// browser keeps the cookie, so that the user can try again.
 func (si *signIn) end(r *edge.Request) error {
-	si.sessions.end(sessionCookie(r))
+	if err := si.sessions.end(r.LastingContext(), sessionCookie(r)); err != nil {
+		return err
+	}
 	si.setCookie(r, "", time.Unix(1, 0))
 	return sendNothing(r)
 }

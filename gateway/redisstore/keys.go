@@ -15,6 +15,8 @@ func (k keys) gateways() string { return k.prefix + "gateways" } // hash: ID →
 func (k keys) demand() string { return k.prefix + "demand" } // hash: gateway → "ms JSON", see demand.go
 func (k keys) lead() string   { return k.prefix + "lead" }   // hash: gateway, term, until (ms): the gateway that leads
 
+func (k keys) session(id string) string { return k.prefix + "session:" + id } // string: 1; there until the session ends
+
 // Registrations.
 
 func (k keys) version() string            { return k.prefix + "registry:version" }         // counter; absent until Restore

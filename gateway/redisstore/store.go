@@ -45,6 +45,7 @@ type Store struct {
 	Permits
 	Fleet
 	Gateways
+	Sessions
 	*Messages
 }
 
@@ -67,7 +68,7 @@ func Open(_ context.Context, o Options) (*Store, error) {
 	messages := &Messages{conn: c}
 	return &Store{
 		conn: c, Registry: Registry{conn: c, slotsOf: o.Slots}, Invocations: Invocations{c}, Permits: Permits{c}, Fleet: Fleet{conn: c, permits: Permits{c}},
-		Gateways: Gateways{conn: c, messages: messages}, Messages: messages,
+		Gateways: Gateways{conn: c, messages: messages}, Sessions: Sessions{c}, Messages: messages,
 	}, nil
 }
 
