@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"log/slog"
 	"sync"
+	"unicode/utf8"
+
+	"davit/internal/text"
 )
 
 const (
-	maxLine = 4 << 10 // a longer one is cut into several
+	maxLine = 4 << 10 // a longer one is cut into several, between two characters
 	maxTail = 512     // of the last line, in an exit's detail
 )
 
@@ -30,12 +33,15 @@ func (w *lines) Write(b []byte) (int, error) {
 		line, after, whole := bytes.Cut(rest, []byte{'\n'})
 		room := maxLine - len(w.partial)
 		if len(line) > room {
-			line, after, whole = rest[:room], rest[room:], true
+			w.partial = append(w.partial, rest[:room]...)
+			rest = rest[room:]
+			w.emit(len(w.partial) - begunBytes(w.partial))
+			continue
 		}
 		w.partial = append(w.partial, line...)
 		rest = after
 		if whole {
-			w.emit()
+			w.emit(len(w.partial))
 		}
 	}
 	return len(b), nil
@@ -45,12 +51,26 @@ func (w *lines) Write(b []byte) (int, error) {
 func (w *lines) flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.emit()
+	w.emit(len(w.partial))
 }
 
-func (w *lines) emit() {
-	line := string(bytes.ToValidUTF8(bytes.TrimSpace(w.partial), []byte("\uFFFD")))
-	w.partial = w.partial[:0]
+// begunBytes returns how many bytes at the end of b begin a character that needs more bytes.
+func begunBytes(b []byte) int {
+	for n := 1; n < min(utf8.UTFMax, len(b)+1); n++ {
+		if begun := b[len(b)-n:]; utf8.RuneStart(begun[0]) {
+			if utf8.FullRune(begun) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// emit logs the first n bytes of w.partial as a line, and keeps the rest.
+func (w *lines) emit(n int) {
+	line := string(bytes.ToValidUTF8(bytes.TrimSpace(w.partial[:n]), []byte("\uFFFD")))
+	w.partial = append(w.partial[:0], w.partial[n:]...)
 	if line == "" {
 		return
 	}
@@ -58,15 +78,12 @@ func (w *lines) emit() {
 	w.tail = line
 }
 
-// last returns the last line that is not empty, cut to maxTail bytes; "" if w is nil.
+// last returns the last line that is not empty, clipped to maxTail bytes; "" if w is nil.
 func (w *lines) last() string {
 	if w == nil {
 		return ""
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.tail) > maxTail {
-		return w.tail[:maxTail] + "…"
-	}
-	return w.tail
+	return text.Clip(w.tail, maxTail)
 }

@@ -15,12 +15,16 @@ func TestLinesAreLoggedOneByOne(t *testing.T) {
 		writes []string
 		want   []string
 	}{
-		"whole":         {[]string{"a\nb\n"}, []string{"a", "b"}},
-		"in pieces":     {[]string{"a", "b", "c\nd"}, []string{"abc", "d"}},
-		"blank":         {[]string{"\n \r\n\na\r\n"}, []string{"a"}},
-		"without end":   {[]string{long, long, "y"}, []string{long, long, "y"}},
-		"as long as it": {[]string{long + "\nz\n"}, []string{long, "z"}},
-		"no text":       {[]string{"a\xffb\n"}, []string{"a\uFFFDb"}},
+		"whole":                      {[]string{"a\nb\n"}, []string{"a", "b"}},
+		"in pieces":                  {[]string{"a", "b", "c\nd"}, []string{"abc", "d"}},
+		"blank":                      {[]string{"\n \r\n\na\r\n"}, []string{"a"}},
+		"without end":                {[]string{long, long, "y"}, []string{long, long, "y"}},
+		"as long as it":              {[]string{long + "\nz\n"}, []string{long, "z"}},
+		"two bytes at the border":    {[]string{long[1:], "öy\n"}, []string{long[1:], "öy"}},
+		"four bytes at the border":   {[]string{long[3:] + "\xf0\x9f\x98", "\x80y\n"}, []string{long[3:], "😀y"}},
+		"ends at the border":         {[]string{long[4:] + "😀y\n"}, []string{long[4:] + "😀", "y"}},
+		"no character at the border": {[]string{long[2:] + "\xf0\xf0yy\n"}, []string{long[2:] + "\uFFFD", "\uFFFDyy"}},
+		"no text":                    {[]string{"a\xffb\n"}, []string{"a\uFFFDb"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -51,5 +55,24 @@ func TestLinesAreLoggedOneByOne(t *testing.T) {
 	var none *lines
 	if none.last() != "" {
 		t.Fatal("no lines have a last one")
+	}
+}
+
+func TestTheLastLineEndsWithACharacter(t *testing.T) {
+	for name, c := range map[string]struct{ line, want string }{
+		"short":             {"aö", "aö"},
+		"as long as it":     {strings.Repeat("x", maxTail-2) + "ö", strings.Repeat("x", maxTail-2) + "ö"},
+		"cut":               {strings.Repeat("x", maxTail+1), strings.Repeat("x", maxTail) + "…"},
+		"cut before a half": {strings.Repeat("x", maxTail-1) + "öy", strings.Repeat("x", maxTail-1) + "…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newLines(slog.New(slog.DiscardHandler))
+			if _, err := fmt.Fprintln(w, c.line); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.last(); got != c.want {
+				t.Fatalf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
