@@ -9,10 +9,9 @@
 // without a file, beyond the limits, cut off or damaged. Owners, extended
 // attributes and set-id bits are dropped.
 //
-// After the end of the tar archive only zeros may follow, in any number, because
-// some programs would read a second archive there and others would not. A file of
-// several gzip members is one archive, as for gzip; the limits apply to all members
-// together.
+// After the end of the tar archive only zeros may follow, because some programs
+// would read a second archive there and others would not. A file of several gzip
+// members is one archive, as for gzip; the limits apply to all members together.
 //
 // Start at Unpack. Check applies the same rules and writes nothing, Tar writes the
 // checked entries to another tar archive, and Peek reads single files.

@@ -10,8 +10,8 @@ import (
 
 const copyBytes = 128 << 10
 
-// place is the destination of an archive's entries. It receives a directory before the entries in it.
-type place interface {
+// destination is the destination of an archive's entries. It receives a directory before the entries in it.
+type destination interface {
 	dir(name string) error
 	file(name string, h *fileHeader, r io.Reader) error
 	link(old, name string) error
@@ -44,51 +44,50 @@ type writeError struct{ error }
 // Unwrap returns the error of the disk.
 func (e writeError) Unwrap() error { return e.error }
 
-func onDisk(err error) error {
+func asWriteError(err error) error {
 	if err == nil {
 		return nil
 	}
 	return writeError{err}
 }
 
-// dir and file set the mode again after they create a file, because the umask removes bits from
-// the mode at the creation.
+// dir and file set the mode again after the creation, because the umask removes bits from the mode.
 
 func (d *disk) dir(name string) error {
 	if err := d.root.Mkdir(name, 0o755); err != nil {
-		return onDisk(err)
+		return asWriteError(err)
 	}
-	return onDisk(d.root.Chmod(name, 0o755))
+	return asWriteError(d.root.Chmod(name, 0o755))
 }
 
 func (d *disk) file(name string, h *fileHeader, r io.Reader) error {
 	mode := h.mode()
 	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return onDisk(err)
+		return asWriteError(err)
 	}
-	err = pour(f, r, d.buffer)
+	err = copyTo(f, r, d.buffer)
 	if err == nil {
-		err = onDisk(f.Chmod(mode))
+		err = asWriteError(f.Chmod(mode))
 	}
-	if err := errors.Join(err, onDisk(f.Close())); err != nil {
+	if err := errors.Join(err, asWriteError(f.Close())); err != nil {
 		return err
 	}
-	return onDisk(d.root.Chtimes(name, h.modified, h.modified))
+	return asWriteError(d.root.Chtimes(name, h.modified, h.modified))
 }
 
-func (d *disk) link(old, name string) error { return onDisk(d.root.Link(old, name)) }
+func (d *disk) link(old, name string) error { return asWriteError(d.root.Link(old, name)) }
 
-func (d *disk) symlink(target, name string) error { return onDisk(d.root.Symlink(target, name)) }
+func (d *disk) symlink(target, name string) error { return asWriteError(d.root.Symlink(target, name)) }
 
-// nowhere reads entries and discards them.
-type nowhere struct{ buffer []byte }
+// discard is a destination that reads entries and writes nothing.
+type discard struct{ buffer []byte }
 
-func (nowhere) dir(string) error             { return nil }
-func (nowhere) link(string, string) error    { return nil }
-func (nowhere) symlink(string, string) error { return nil }
+func (discard) dir(string) error             { return nil }
+func (discard) link(string, string) error    { return nil }
+func (discard) symlink(string, string) error { return nil }
 
-func (p nowhere) file(_ string, _ *fileHeader, r io.Reader) error {
+func (p discard) file(_ string, _ *fileHeader, r io.Reader) error {
 	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, p.buffer)
 	return err
 }

@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// Whatever is sent, raw or as the tar inside a gzip: nothing is made or changed outside the folder, nothing is
-// left of a refused archive, what is there of an accepted one is what the rules allow, and Check agrees.
+// Whatever bytes are sent, raw or as the tar inside a gzip: Unpack changes nothing outside the folder, leaves
+// nothing of a refused archive and only allowed entries of an accepted one, and Check agrees.
 func FuzzUnpack(f *testing.F) {
 	for _, content := range goTestdata(f, "*.tar") {
 		if len(content) <= 16<<10 {
@@ -48,12 +48,12 @@ func unpackSafely(t *testing.T, archive []byte, l Limits) {
 		t.Errorf("Unpack says %+v, %v; Check %+v, %v", s, err, checked, checkErr)
 	}
 	if got, err := os.ReadFile(secret); err != nil || string(got) != "secret" {
-		t.Errorf("the file outside holds %q, %v", got, err)
+		t.Errorf("the file outside has the content %q, %v", got, err)
 	}
 	left := append(names(t, outside), names(t, filepath.Dir(dir))...)
 	if err == nil {
 		if want := []string{"in", "secret", "dir"}; !reflect.DeepEqual(left, want) {
-			t.Errorf("outside is %q, want %q", left, want)
+			t.Errorf("the folder outside has %q, want %q", left, want)
 		}
 		inspect(t, dir, s)
 		return
@@ -63,7 +63,7 @@ func unpackSafely(t *testing.T, archive []byte, l Limits) {
 	}
 	var refusal *Refusal
 	if !errors.As(err, &refusal) || strings.ContainsFunc(err.Error(), unicode.IsControl) {
-		t.Errorf("not a refusal that can be shown: %q", err)
+		t.Errorf("not a refusal, or not safe to print: %q", err)
 	}
 }
 
@@ -80,7 +80,7 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-// inspect looks at everything that was unpacked.
+// inspect checks every entry that was unpacked.
 func inspect(t *testing.T, dir string, s Summary) {
 	t.Helper()
 	found := map[fs.FileMode]int{}
@@ -111,12 +111,12 @@ func inspect(t *testing.T, dir string, s Summary) {
 	}
 }
 
-// staysInside asks the kernel where a link leads.
+// staysInside checks, with the kernel's own resolution, that a link leads to a path in the folder.
 func staysInside(t *testing.T, dir, path string) error {
 	t.Helper()
 	to, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) || err != nil && strings.Contains(err.Error(), "not a directory") {
-		return nil // a link to nothing
+		return nil // its target does not exist
 	}
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// bomb streams an archive that its maker writes and nobody holds.
+// bomb streams the archive that write writes, so that it is never in memory.
 func bomb(t *testing.T, write func(w *tar.Writer) error) io.Reader {
 	t.Helper()
 	r, w := io.Pipe()
@@ -66,7 +66,7 @@ func bomb(t *testing.T, write func(w *tar.Writer) error) io.Reader {
 	return r
 }
 
-// Archives that are small to send and large to take end at a limit, soon and without much memory.
+// An archive that is small packed and large unpacked is refused at a limit, soon and with little memory.
 func TestBombs(t *testing.T) {
 	limits := Limits{PackedBytes: 8 << 20, UnpackedBytes: 8 << 20, Entries: 4000}
 	for name, c := range map[string]struct {
@@ -101,11 +101,11 @@ func TestBombs(t *testing.T) {
 			}
 		}, "bytes unpacked"},
 		"links through links": {func(w *tar.Writer) error {
-			// Each goes through 39 others, by a long way.
-			way := strings.Repeat("d/../", 190)
+			// Each link goes through 39 others, on a long path.
+			detour := strings.Repeat("d/../", 190)
 			err := w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg})
 			for i := range 3900 {
-				target := way + fmt.Sprintf("l%d", i+1)
+				target := detour + fmt.Sprintf("l%d", i+1)
 				if i%38 == 37 {
 					target = "f"
 				}
@@ -129,7 +129,7 @@ func TestBombs(t *testing.T) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 			if took > 30*time.Second {
-				t.Errorf("it took %v", took)
+				t.Errorf("the refusal took %v", took)
 			}
 			if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 96<<20 {
 				t.Errorf("the heap grew by %d MiB", grown>>20)
@@ -147,7 +147,7 @@ func endless(w io.Writer) error {
 	}
 }
 
-// Zeros behind the end are padding, but not any number of them.
+// Zeros after the end are padding, up to the limit.
 func TestPaddingIsBounded(t *testing.T) {
 	r, w := io.Pipe()
 	defer func() { _ = r.Close() }()
@@ -162,9 +162,9 @@ func TestPaddingIsBounded(t *testing.T) {
 	}
 }
 
-// The names of an archive are all that is held of it.
+// The names of an archive have a limit of their own, because they are kept in memory.
 func TestNamesAreBounded(t *testing.T) {
-	a := &reader{ctx: t.Context(), to: nowhere{}, tree: newTree()}
+	a := &reader{ctx: t.Context(), to: discard{}, tree: newTree()}
 	name := strings.Repeat(strings.Repeat("n", 250)+"/", 4)
 	var err error
 	for i := 0; err == nil; i++ {
@@ -180,10 +180,10 @@ func TestHardLinksAreBounded(t *testing.T) {
 	for i := range maxHardLinks {
 		headers = append(headers, hard(fmt.Sprint(i), "f"))
 	}
-	if _, err := Check(t.Context(), bytes.NewReader(tgz(t, headers[:maxHardLinks]...)), roomy); err != nil {
+	if _, err := Check(t.Context(), bytes.NewReader(tgz(t, headers[:maxHardLinks]...)), wideLimits); err != nil {
 		t.Error(err)
 	}
-	_, err := Check(t.Context(), bytes.NewReader(tgz(t, headers...)), roomy)
+	_, err := Check(t.Context(), bytes.NewReader(tgz(t, headers...)), wideLimits)
 	if err == nil || !strings.Contains(err.Error(), "is one of more than 10000 hard links") {
 		t.Errorf("got %v", err)
 	}

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	maxName  = 1024 // bytes of a whole name, or of a link's target
-	maxPart  = 255  // bytes of one part, the limit of common file systems
-	maxDepth = 100  // parts
+	maxName    = 1024 // bytes of a whole name, or of a link's target
+	maxSegment = 255  // bytes between two slashes, the limit of common file systems
+	maxDepth   = 100  // segments
 )
 
 // cleanName returns the entry's path relative to the folder, "." for the folder itself.
@@ -18,20 +18,20 @@ func cleanName(name string) (string, *Refusal) {
 	if name == "" {
 		return "", refuse("", "has an entry without a name")
 	}
-	if why := unspeakable(name); why != "" {
+	if why := nameFault(name); why != "" {
 		return "", refuse(name, "has a name that %s", why)
 	}
 	if strings.HasPrefix(name, "/") {
 		return "", refuse(name, "is absolute: pack with names relative to the folder, as tar -czf x.tgz -C FOLDER . does")
 	}
 	depth := 0
-	for part := range strings.SplitSeq(name, "/") {
+	for segment := range strings.SplitSeq(name, "/") {
 		switch {
-		case part == "..":
-			return "", refuse(name, "climbs out with a .. in its name: pack with names relative to the folder")
-		case len(part) > maxPart:
-			return "", refuse(name, "has a part of more than %d bytes in its name", maxPart)
-		case part != "." && part != "":
+		case segment == "..":
+			return "", refuse(name, `has ".." in its name: pack with names relative to the folder`)
+		case len(segment) > maxSegment:
+			return "", refuse(name, "has a name with more than %d bytes between two slashes", maxSegment)
+		case segment != "." && segment != "":
 			depth++
 		}
 	}
@@ -44,9 +44,9 @@ func cleanName(name string) (string, *Refusal) {
 // checkTarget checks the text of a symbolic link's target. tree.checkLinks checks where the link leads.
 func checkTarget(entry, target string) *Refusal {
 	if target == "" {
-		return refuse(entry, "is a link to nothing")
+		return refuse(entry, "is a link without a target")
 	}
-	if why := unspeakable(target); why != "" {
+	if why := nameFault(target); why != "" {
 		return refuse(entry, "is a link to a name that %s", why)
 	}
 	if strings.HasPrefix(target, "/") {
@@ -55,8 +55,8 @@ func checkTarget(entry, target string) *Refusal {
 	return nil
 }
 
-// unspeakable returns why no file may have the name, "" if a file may.
-func unspeakable(name string) string {
+// nameFault returns why the name is refused, "" if it is allowed.
+func nameFault(name string) string {
 	switch {
 	case len(name) > maxName:
 		return "is longer than 1024 bytes"

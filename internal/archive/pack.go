@@ -71,6 +71,6 @@ func packFile(ctx context.Context, t *tar.Writer, root *os.Root, h *tar.Header) 
 	if err := t.WriteHeader(h); err != nil {
 		return err
 	}
-	_, err = io.Copy(t, stopped{ctx, f}) // if the file's size changes meanwhile, the tar.Writer returns an error
+	_, err = io.Copy(t, cancelable{ctx, f}) // if the file's size changes meanwhile, the tar.Writer returns an error
 	return err
 }

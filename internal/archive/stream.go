@@ -10,18 +10,18 @@ import (
 	"io"
 )
 
-// counted is a reader that counts the bytes it reads, refuses more than most, and fails when ctx ends.
-type counted struct {
-	ctx  context.Context
-	r    io.Reader
-	n    int64
-	most int64 // 0: unbounded
-	hash hash.Hash
-	what string
-	err  error // the first error of r or ctx, or the refusal; later reads return it again
+// limitReader is a reader that counts the bytes it reads, refuses more than most, and fails when ctx ends.
+type limitReader struct {
+	ctx   context.Context
+	r     io.Reader
+	n     int64
+	most  int64 // 0: unbounded
+	hash  hash.Hash
+	state string // "packed" or "unpacked", for the refusal
+	err   error  // the first error of r or ctx, or the refusal; later reads return it again
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *limitReader) Read(p []byte) (int, error) {
 	if c.err == nil {
 		c.err = c.ctx.Err()
 	}
@@ -34,7 +34,7 @@ func (c *counted) Read(p []byte) (int, error) {
 		_, _ = c.hash.Write(p[:n])
 	}
 	if c.most > 0 && c.n > c.most {
-		c.err = refuse("", "is larger than %d bytes %s, which is the limit", c.most, c.what)
+		c.err = refuse("", "is larger than %d bytes %s, which is the limit", c.most, c.state)
 		return 0, c.err
 	}
 	if err != nil && !isEnd(err) {
@@ -43,13 +43,13 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// stopped is a reader that fails when ctx ends.
-type stopped struct {
+// cancelable is a reader that fails when ctx ends.
+type cancelable struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-func (s stopped) Read(p []byte) (int, error) {
+func (s cancelable) Read(p []byte) (int, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -99,7 +99,7 @@ func expectZeros(r io.Reader, buffer []byte) error {
 	for {
 		n, err := r.Read(buffer)
 		if len(bytes.Trim(buffer[:n], "\x00")) > 0 {
-			return refuse("", "goes on after its end: two archives in one file cannot be told from a broken one")
+			return refuse("", "has data after its end: it is two archives in one file, or broken")
 		}
 		if isEnd(err) {
 			return nil
@@ -121,7 +121,7 @@ func damaged(err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return refuse("", "is cut off: send it again")
 	case errors.Is(err, gzip.ErrHeader):
-		return refuse("", "is damaged, or has something else behind its end: send it again")
+		return refuse("", "is damaged, or has other data after its end: send it again")
 	}
-	return refuse("", "is no tar archive, or a damaged one (%v)", err)
+	return refuse("", "is not a tar archive, or is damaged (%v)", err)
 }

@@ -28,7 +28,7 @@ func Tar(ctx context.Context, r io.Reader, t *tar.Writer, prefix string, skip fu
 	return read(ctx, r, l, to)
 }
 
-// tarball is the place of Tar: another tar archive.
+// tarball is the destination of Tar: another tar archive.
 type tarball struct {
 	t      *tar.Writer
 	prefix string
@@ -50,7 +50,7 @@ func (b *tarball) dir(name string) error {
 func (b *tarball) folder(name string) error {
 	h := b.head(tar.TypeDir, name, 0o755)
 	h.Name += "/"
-	return onDisk(b.t.WriteHeader(h))
+	return asWriteError(b.t.WriteHeader(h))
 }
 
 func (b *tarball) file(name string, head *fileHeader, r io.Reader) error {
@@ -61,9 +61,9 @@ func (b *tarball) file(name string, head *fileHeader, r io.Reader) error {
 	h := b.head(tar.TypeReg, name, int64(head.mode()))
 	h.Size, h.ModTime = head.size, head.modified
 	if err := b.t.WriteHeader(h); err != nil {
-		return onDisk(err)
+		return asWriteError(err)
 	}
-	return pour(b.t, r, b.buffer)
+	return copyTo(b.t, r, b.buffer)
 }
 
 func (b *tarball) link(old, name string) error {
@@ -75,7 +75,7 @@ func (b *tarball) link(old, name string) error {
 	}
 	h := b.head(tar.TypeLink, name, 0o644)
 	h.Linkname = path.Join(b.prefix, old)
-	return onDisk(b.t.WriteHeader(h))
+	return asWriteError(b.t.WriteHeader(h))
 }
 
 func (b *tarball) symlink(target, name string) error {
@@ -84,14 +84,14 @@ func (b *tarball) symlink(target, name string) error {
 	}
 	h := b.head(tar.TypeSymlink, name, 0o777)
 	h.Linkname = target
-	return onDisk(b.t.WriteHeader(h))
+	return asWriteError(b.t.WriteHeader(h))
 }
 
 // Peek is Check that also returns the contents of the regular files with the given names, by
 // name. A name without a file has no entry in the result. A file larger than most bytes is a
 // *Refusal.
 func Peek(ctx context.Context, r io.Reader, most int64, l Limits, names ...string) (map[string][]byte, Summary, error) {
-	to := &peek{nowhere: nowhere{buffer: make([]byte, copyBytes)}, names: names, most: most, found: map[string][]byte{}}
+	to := &peek{discard: discard{buffer: make([]byte, copyBytes)}, names: names, most: most, found: map[string][]byte{}}
 	s, err := read(ctx, r, l, to)
 	if err != nil {
 		return nil, s, err
@@ -99,9 +99,9 @@ func Peek(ctx context.Context, r io.Reader, most int64, l Limits, names ...strin
 	return to.found, s, nil
 }
 
-// peek is the place of Peek: it keeps the contents of the files in names and discards all others.
+// peek is the destination of Peek: it keeps the contents of the files in names and discards all others.
 type peek struct {
-	nowhere
+	discard
 	names []string
 	most  int64
 	found map[string][]byte
@@ -109,7 +109,7 @@ type peek struct {
 
 func (p *peek) file(name string, h *fileHeader, r io.Reader) error {
 	if !slices.Contains(p.names, name) {
-		return p.nowhere.file(name, h, r)
+		return p.discard.file(name, h, r)
 	}
 	if h.size > p.most {
 		return refuse(name, "is larger than %d bytes, which is the limit for it", p.most)
@@ -119,12 +119,12 @@ func (p *peek) file(name string, h *fileHeader, r io.Reader) error {
 	return err
 }
 
-// pour copies r to w. Unlike io.Copy, it marks an error of w as a writeError.
-func pour(w io.Writer, r io.Reader, buffer []byte) error {
+// copyTo copies r to w. Unlike io.Copy, it marks an error of w as a writeError.
+func copyTo(w io.Writer, r io.Reader, buffer []byte) error {
 	for {
 		n, err := r.Read(buffer)
 		if _, err := w.Write(buffer[:n]); err != nil {
-			return onDisk(err)
+			return asWriteError(err)
 		}
 		if isEnd(err) {
 			return nil

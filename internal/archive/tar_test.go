@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// rich is an archive with an entry of every kind that is allowed.
+// rich returns an archive with an entry of every allowed kind.
 func rich(t *testing.T) []byte {
 	program := file("bin/run.sh", "#!/bin/sh\n")
 	program.Mode = 0o4755
@@ -33,7 +33,7 @@ func TestTar(t *testing.T) {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
 		packed := rich(t)
-		got, err := Tar(t.Context(), bytes.NewReader(packed), w, prefix, nil, roomy)
+		got, err := Tar(t.Context(), bytes.NewReader(packed), w, prefix, nil, wideLimits)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,14 +43,14 @@ func TestTar(t *testing.T) {
 		if entries := entriesOf(t, &b); !reflect.DeepEqual(entries, want) {
 			t.Errorf("prefix %q: got\n%s\nwant\n%s", prefix, strings.Join(entries, "\n"), strings.Join(want, "\n"))
 		}
-		checked, err := Check(t.Context(), bytes.NewReader(packed), roomy)
+		checked, err := Check(t.Context(), bytes.NewReader(packed), wideLimits)
 		if err != nil || !reflect.DeepEqual(got, checked) {
 			t.Errorf("prefix %q: got %+v, Check says %+v, %v", prefix, got, checked, err)
 		}
 	}
 }
 
-// entriesOf lists kind, name, mode, size and target, and reads what is in the files.
+// entriesOf lists kind, name, mode, size and target of each entry, and reads the files' contents.
 func entriesOf(t *testing.T, r io.Reader) (entries []string) {
 	t.Helper()
 	for tr := tar.NewReader(r); ; {
@@ -62,11 +62,11 @@ func entriesOf(t *testing.T, r io.Reader) (entries []string) {
 			t.Fatal(err)
 		}
 		if h.Uid != 0 || h.Gid != 0 || h.Uname != "" {
-			t.Errorf("%s is not root's: %+v", h.Name, h)
+			t.Errorf("%s: root is not the owner: %+v", h.Name, h)
 		}
 		content, err := io.ReadAll(tr)
 		if err != nil || int64(len(content)) != h.Size {
-			t.Errorf("%s holds %d bytes instead of %d, %v", h.Name, len(content), h.Size, err)
+			t.Errorf("%s has %d bytes instead of %d, %v", h.Name, len(content), h.Size, err)
 		}
 		entries = append(entries, strings.TrimSpace(fmt.Sprintf("%c %s %o %d %s", h.Typeflag, h.Name, h.Mode, h.Size, h.Linkname)))
 	}
@@ -76,7 +76,7 @@ func TestTarLeavesOut(t *testing.T) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	skipped := map[string]bool{"bin": true, "again": true, "latest": true, "Dockerfile": true}
-	s, err := Tar(t.Context(), bytes.NewReader(rich(t)), w, "", func(name string) bool { return skipped[name] }, roomy)
+	s, err := Tar(t.Context(), bytes.NewReader(rich(t)), w, "", func(name string) bool { return skipped[name] }, wideLimits)
 	if err = errors.Join(err, w.Close()); err != nil || s.Files != 2 {
 		t.Fatalf("got %+v, %v", s, err)
 	}
@@ -84,20 +84,20 @@ func TestTarLeavesOut(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	var refusal *Refusal
-	_, err = Tar(t.Context(), bytes.NewReader(rich(t)), tar.NewWriter(io.Discard), "", func(name string) bool { return name == "bin/run.sh" }, roomy)
+	_, err = Tar(t.Context(), bytes.NewReader(rich(t)), tar.NewWriter(io.Discard), "", func(name string) bool { return name == "bin/run.sh" }, wideLimits)
 	if !errors.As(err, &refusal) || refusal.Entry != "again" {
-		t.Errorf("a hard link to what is left out: got %v", err)
+		t.Errorf("a hard link to a file that is left out: got %v", err)
 	}
 }
 
 func TestTarRefusesAndFails(t *testing.T) {
 	var refusal *Refusal
-	_, err := Tar(t.Context(), bytes.NewReader(tgz(t, file("a", "a"), link("out", "../b"))), tar.NewWriter(io.Discard), "source", nil, roomy)
+	_, err := Tar(t.Context(), bytes.NewReader(tgz(t, file("a", "a"), link("out", "../b"))), tar.NewWriter(io.Discard), "source", nil, wideLimits)
 	if !errors.As(err, &refusal) {
 		t.Errorf("a link that leads out: got %v", err)
 	}
-	broken := errors.New("the pipe is closed")
-	_, err = Tar(t.Context(), bytes.NewReader(rich(t)), tar.NewWriter(failingWriter{broken}), "source", nil, roomy)
+	broken := errors.New("broken pipe")
+	_, err = Tar(t.Context(), bytes.NewReader(rich(t)), tar.NewWriter(failingWriter{broken}), "source", nil, wideLimits)
 	if !errors.Is(err, broken) || errors.As(err, &refusal) {
 		t.Errorf("a writer that fails: got %v", err)
 	}
@@ -116,7 +116,7 @@ func TestPeek(t *testing.T) {
 		{name: "empty", most: 100},
 	}
 	for _, c := range cases {
-		found, s, err := Peek(t.Context(), bytes.NewReader(rich(t)), c.most, roomy, "other", c.name)
+		found, s, err := Peek(t.Context(), bytes.NewReader(rich(t)), c.most, wideLimits, "other", c.name)
 		content := found[c.name]
 		var refusal *Refusal
 		if string(content) != c.want || errors.As(err, &refusal) != c.refused || err != nil && !c.refused {

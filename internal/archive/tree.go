@@ -24,8 +24,8 @@ const (
 	maxHardLinks = 10_000
 )
 
-// tree is the tree of an archive's entries without their contents. It is enough to
-// check every rule before, or without, a write to a file system.
+// tree is the tree of an archive's entries without their contents. All rules about names and
+// links are checked on it before anything is written.
 type tree struct {
 	nodes map[string]*node
 	links []symlink // in the order of the archive
@@ -56,9 +56,9 @@ func (t *tree) add(entry, at string, n *node) ([]string, *Refusal) {
 	had := t.nodes[at]
 	switch {
 	case had != nil && had.named:
-		return nil, refuse(entry, "is there twice")
+		return nil, refuse(entry, "appears twice")
 	case had != nil && n.kind != kindDir:
-		return nil, refuse(entry, "is a folder, by the names of other entries, and something else")
+		return nil, refuse(entry, "is not a folder, but other entries are below it")
 	}
 	var made []string
 	for dir := path.Dir(at); dir != "."; dir = path.Dir(dir) {
@@ -68,7 +68,7 @@ func (t *tree) add(entry, at string, n *node) ([]string, *Refusal) {
 			continue
 		}
 		if parent.kind != kindDir {
-			return nil, refuse(entry, "lies below %s, which is no folder", quote(dir))
+			return nil, refuse(entry, "is below %s, which is not a folder", quote(dir))
 		}
 		break
 	}
@@ -89,9 +89,9 @@ func (t *tree) addRoot(entry string, n *node) *Refusal {
 	root := t.nodes["."]
 	switch {
 	case n.kind != kindDir:
-		return refuse(entry, "stands for the folder itself, but is none")
+		return refuse(entry, "is the top folder by its name, but not a folder")
 	case root.named:
-		return refuse(entry, "is there twice")
+		return refuse(entry, "appears twice")
 	}
 	root.named = true
 	return nil
@@ -105,7 +105,7 @@ func (t *tree) file(entry, target string) (string, *node, *Refusal) {
 	}
 	n := t.nodes[old]
 	if n == nil || n.kind != kindFile {
-		return "", nil, refuse(entry, "is a hard link to %s, which is no file that came before it", quote(target))
+		return "", nil, refuse(entry, "is a hard link to %s, but no file before it has that name", quote(target))
 	}
 	if n.names++; n.names > maxHardLinks {
 		return "", nil, refuse(entry, "is one of more than %d hard links to %s", maxHardLinks, quote(target))
@@ -124,29 +124,29 @@ func (t *tree) checkLinks() *Refusal {
 	return nil
 }
 
-// follow resolves a path part by part, as a kernel does. It returns why the path is refused, or "".
+// follow resolves a path segment by segment, as a kernel does. It returns why the path is refused, or "".
 func (t *tree) follow(at string) string {
-	where, rest, hops := ".", at, 0
+	resolved, rest, hops := ".", at, 0
 	for rest != "" {
 		if t.steps++; t.steps > maxSteps {
 			return "is one of many links that lead through one another: unpack and pack without them"
 		}
-		var part string
-		part, rest, _ = strings.Cut(rest, "/")
-		switch part {
+		var segment string
+		segment, rest, _ = strings.Cut(rest, "/")
+		switch segment {
 		case ".", "":
 			continue
 		case "..":
-			if where == "." {
+			if resolved == "." {
 				return "is a link that leads out of the folder: links must be relative and stay in it"
 			}
-			where = path.Dir(where)
+			resolved = path.Dir(resolved)
 			continue
 		}
-		next := path.Join(where, part)
+		next := path.Join(resolved, segment)
 		n := t.nodes[next]
 		if n == nil || n.kind != kindLink {
-			where = next
+			resolved = next
 			continue
 		}
 		if hops++; hops > maxHops {

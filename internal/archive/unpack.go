@@ -77,12 +77,12 @@ func syncFileSystem(root *os.Root) error {
 
 // Check applies the rules of Unpack and writes nothing.
 func Check(ctx context.Context, r io.Reader, l Limits) (Summary, error) {
-	return read(ctx, r, l, nowhere{buffer: make([]byte, copyBytes)})
+	return read(ctx, r, l, discard{buffer: make([]byte, copyBytes)})
 }
 
-func read(ctx context.Context, r io.Reader, l Limits, to place) (Summary, error) {
+func read(ctx context.Context, r io.Reader, l Limits, to destination) (Summary, error) {
 	a := &reader{ctx: ctx, to: to, limits: l, tree: newTree()}
-	packed := &counted{ctx: ctx, r: r, most: l.PackedBytes, hash: sha256.New(), what: "packed"}
+	packed := &limitReader{ctx: ctx, r: r, most: l.PackedBytes, hash: sha256.New(), state: "packed"}
 	err := a.archive(packed)
 	var refusal *Refusal
 	switch {
@@ -105,7 +105,7 @@ func read(ctx context.Context, r io.Reader, l Limits, to place) (Summary, error)
 // reader applies the rules to one archive.
 type reader struct {
 	ctx       context.Context
-	to        place
+	to        destination
 	limits    Limits
 	tree      *tree
 	sum       Summary
@@ -113,9 +113,9 @@ type reader struct {
 	nameBytes int
 }
 
-// maxNames is how many bytes all names and link targets of an archive may have together,
-// because they are kept in memory.
-const maxNames = 64 << 20
+// maxNameBytes is how many bytes all names and link targets of an archive may have together.
+// It exists because they are kept in memory.
+const maxNameBytes = 64 << 20
 
 // archive reads the whole archive, and creates the symbolic links last.
 func (a *reader) archive(packed io.Reader) error {
@@ -123,8 +123,8 @@ func (a *reader) archive(packed io.Reader) error {
 	if err != nil {
 		return err
 	}
-	// The limit covers headers too, because an archive of headers alone can be a bomb as well.
-	stream := &counted{ctx: a.ctx, r: gz, most: headroom(a.limits), what: "unpacked"}
+	// The limit counts headers too, because an archive of headers alone can be a decompression bomb.
+	stream := &limitReader{ctx: a.ctx, r: gz, most: streamLimit(a.limits), state: "unpacked"}
 	t := tar.NewReader(stream)
 	for {
 		h, err := t.Next()
@@ -142,13 +142,13 @@ func (a *reader) archive(packed io.Reader) error {
 		return err
 	}
 	if a.sum.Files == 0 {
-		return refuse("", "holds no file")
+		return refuse("", "contains no file")
 	}
 	return a.symlinks()
 }
 
-// headroom returns the limit of the tar stream: the files, and headers and padding for each entry.
-func headroom(l Limits) int64 {
+// streamLimit returns the limit of the tar stream: the files, and headers and padding for each entry.
+func streamLimit(l Limits) int64 {
 	const perEntry, blocking = 4 << 10, 1 << 20
 	if l.UnpackedBytes <= 0 || l.Entries <= 0 {
 		return 0
@@ -164,15 +164,15 @@ func (a *reader) entry(h *tar.Header, t *tar.Reader) error {
 	if refusal != nil {
 		return refusal
 	}
-	if a.nameBytes += len(h.Name) + len(h.Linkname); a.nameBytes > maxNames {
-		return refuse("", "has names of more than %d bytes together", maxNames)
+	if a.nameBytes += len(h.Name) + len(h.Linkname); a.nameBytes > maxNameBytes {
+		return refuse("", "has names of more than %d bytes together", maxNameBytes)
 	}
 	if h.Mode&0o7000 != 0 {
 		a.sum.Dropped++
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return a.place(h, at, &node{kind: kindDir})
+		return a.add(h, at, &node{kind: kindDir})
 	case tar.TypeReg, tar.TypeGNUSparse:
 		return a.regular(h, at, t)
 	case tar.TypeSymlink:
@@ -187,8 +187,8 @@ func (a *reader) entry(h *tar.Header, t *tar.Reader) error {
 	return refuse(h.Name, "is of the kind %q: only files, folders and links can be sent", h.Typeflag)
 }
 
-// place adds an entry to the tree and creates the folders that it needs.
-func (a *reader) place(h *tar.Header, at string, n *node) error {
+// add adds an entry to the tree and creates the folders that it needs.
+func (a *reader) add(h *tar.Header, at string, n *node) error {
 	made, refusal := a.tree.add(h.Name, at, n)
 	if refusal != nil {
 		return refusal
@@ -232,11 +232,11 @@ func (a *reader) regular(h *tar.Header, at string, t *tar.Reader) error {
 	if err := a.grow(h, h.Size); err != nil {
 		return err
 	}
-	if err := a.place(h, at, &node{kind: kindFile, size: h.Size, names: 1}); err != nil {
+	if err := a.add(h, at, &node{kind: kindFile, size: h.Size, names: 1}); err != nil {
 		return err
 	}
 	a.sum.Files++
-	content := stopped{a.ctx, t} // checks ctx itself, because the zeros of a sparse file need no read from packed
+	content := cancelable{a.ctx, t} // because the zeros of a sparse file need no read from packed, which checks ctx too
 	head := &fileHeader{size: h.Size, executable: h.Mode&0o111 != 0, modified: modTime(h.ModTime)}
 	if err := a.to.file(at, head, content); err != nil {
 		return damaged(err)
@@ -250,7 +250,7 @@ func (a *reader) symlink(h *tar.Header, at string) error {
 	}
 	a.sum.Links++
 	a.tree.links = append(a.tree.links, symlink{h.Name, at, h.Linkname})
-	return a.place(h, at, &node{kind: kindLink, target: h.Linkname})
+	return a.add(h, at, &node{kind: kindLink, target: h.Linkname})
 }
 
 // hardLink creates a further name of a file that came earlier in the archive.
@@ -262,7 +262,7 @@ func (a *reader) hardLink(h *tar.Header, at string) error {
 	if err := a.grow(h, file.size); err != nil {
 		return err
 	}
-	if err := a.place(h, at, file); err != nil {
+	if err := a.add(h, at, file); err != nil {
 		return err
 	}
 	a.sum.Links++

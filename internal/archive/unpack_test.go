@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// roomy are limits that no small archive meets.
-var roomy = Limits{PackedBytes: 100 << 20, UnpackedBytes: 1 << 30, Entries: 100_000} //nolint:gochecknoglobals // never changed
+// wideLimits are limits that no small archive reaches.
+var wideLimits = Limits{PackedBytes: 100 << 20, UnpackedBytes: 1 << 30, Entries: 100_000} //nolint:gochecknoglobals // never changed
 
 func file(name, content string) tar.Header {
 	return tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content)), Mode: 0o644, Uname: content}
@@ -40,7 +40,7 @@ func folder(name string) tar.Header {
 
 func other(kind byte, name string) tar.Header { return tar.Header{Typeflag: kind, Name: name} }
 
-// tarOf makes an archive; a file's content is in its Uname, which is not kept.
+// tarOf returns a tar archive. The content of a file is in the Uname of its header, which tarOf empties.
 func tarOf(t testing.TB, headers ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -77,7 +77,7 @@ func tgz(t testing.TB, headers ...tar.Header) []byte {
 	return zipped(t, tarOf(t, headers...))
 }
 
-// both unpacks and checks; the two must agree, and nothing may be left of a refused archive.
+// both calls Unpack and Check. They must agree, and nothing may be left of a refused archive.
 func both(t *testing.T, archive []byte, l Limits) (string, Summary, error) {
 	t.Helper()
 	parent := t.TempDir()
@@ -92,7 +92,7 @@ func both(t *testing.T, archive []byte, l Limits) (string, Summary, error) {
 		t.Fatal(readErr)
 	}
 	if want := 1; err != nil && len(left) != 0 || err == nil && len(left) != want {
-		t.Errorf("left beside it: %v", left)
+		t.Errorf("left in the parent: %v", left)
 	}
 	return dir, s, err
 }
@@ -111,7 +111,7 @@ func TestUnpack(t *testing.T) {
 		hard("data/again", "README"), link("data/up", "../README"), link("current", "data"), link("dangling", "not/here"),
 		file("spaces and ünïcode 日本", "x"), file(strings.Repeat("d/", 90)+"deep", "y"), file(strings.Repeat("n", 255), ""),
 	)
-	dir, s, err := both(t, archive, roomy)
+	dir, s, err := both(t, archive, wideLimits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestUnpackRefuses(t *testing.T) {
 		want    string // the end of the message
 	}{
 		{"absolute", []tar.Header{file("/etc/passwd", "x")}, `entry "/etc/passwd" is absolute: pack with names relative to the folder, as tar -czf x.tgz -C FOLDER . does`},
-		{"climbing", []tar.Header{file("../x", "x")}, `"../x" climbs out with a .. in its name: pack with names relative to the folder`},
+		{"climbing", []tar.Header{file("../x", "x")}, `"../x" has ".." in its name: pack with names relative to the folder`},
 		{"climbing inside", []tar.Header{file("a/../b", "x")}, `relative to the folder`},
 		{"climbing folder", []tar.Header{ok, folder("a/..")}, `relative to the folder`},
 		{"newline", []tar.Header{file("a\nb", "x")}, `"a\nb" has a name that has control characters`},
@@ -162,22 +162,22 @@ func TestUnpackRefuses(t *testing.T) {
 		{"C1 control", []tar.Header{file("a\u009bb", "x")}, `has control characters`},
 		{"not UTF-8", []tar.Header{file("a\xffb", "x")}, `"a\xffb" has a name that is not UTF-8`},
 		{"too long", []tar.Header{file(strings.Repeat("abc/", 256)+"x", "x")}, `longer than 1024 bytes`},
-		{"part too long", []tar.Header{file(strings.Repeat("a", 256), "x")}, `has a part of more than 255 bytes in its name`},
+		{"segment too long", []tar.Header{file(strings.Repeat("a", 256), "x")}, `has a name with more than 255 bytes between two slashes`},
 		{"too deep", []tar.Header{file(strings.Repeat("a/", 100)+"x", "x")}, `is more than 100 folders deep`},
-		{"root as a link", []tar.Header{ok, link("./", "ok")}, `"./" stands for the folder itself, but is none`},
-		{"root twice", []tar.Header{ok, folder("."), folder("./")}, `"./" is there twice`},
+		{"root as a link", []tar.Header{ok, link("./", "ok")}, `"./" is the top folder by its name, but not a folder`},
+		{"root twice", []tar.Header{ok, folder("."), folder("./")}, `"./" appears twice`},
 		{"character device", []tar.Header{ok, other(tar.TypeChar, "null")}, `"null" is a device: only files, folders and links can be sent`},
 		{"block device", []tar.Header{ok, other(tar.TypeBlock, "sda")}, `is a device: only files, folders and links can be sent`},
 		{"FIFO", []tar.Header{ok, other(tar.TypeFifo, "pipe")}, `"pipe" is a FIFO: only files, folders and links can be sent`},
 		{"another kind", []tar.Header{ok, other('7', "odd")}, `"odd" is of the kind '7': only files, folders and links can be sent`},
-		{"file twice", []tar.Header{file("a", "1"), file("./a", "2")}, `"./a" is there twice`},
-		{"folder twice", []tar.Header{ok, folder("a"), folder("a/")}, `"a/" is there twice`},
-		{"file and folder", []tar.Header{file("a", "1"), folder("a")}, `"a" is there twice`},
-		{"folder by name, then file", []tar.Header{file("a/b", "1"), file("a", "2")}, `"a" is a folder, by the names of other entries, and something else`},
+		{"file twice", []tar.Header{file("a", "1"), file("./a", "2")}, `"./a" appears twice`},
+		{"folder twice", []tar.Header{ok, folder("a"), folder("a/")}, `"a/" appears twice`},
+		{"file and folder", []tar.Header{file("a", "1"), folder("a")}, `"a" appears twice`},
+		{"folder by name, then file", []tar.Header{file("a/b", "1"), file("a", "2")}, `"a" is not a folder, but other entries are below it`},
 		{"folder by name, then link", []tar.Header{file("a/b", "1"), link("a", "/etc")}, `the absolute name "/etc": links must be relative and stay in the folder`},
-		{"below a file", []tar.Header{file("a", "1"), file("a/b/c", "2")}, `"a/b/c" lies below "a", which is no folder`},
-		{"below a link", []tar.Header{ok, folder("d"), link("a", "d"), file("a/b", "2")}, `"a/b" lies below "a", which is no folder`},
-		{"link to nothing", []tar.Header{ok, link("a", "")}, `"a" is a link to nothing`},
+		{"below a file", []tar.Header{file("a", "1"), file("a/b/c", "2")}, `"a/b/c" is below "a", which is not a folder`},
+		{"below a link", []tar.Header{ok, folder("d"), link("a", "d"), file("a/b", "2")}, `"a/b" is below "a", which is not a folder`},
+		{"link to nothing", []tar.Header{ok, link("a", "")}, `"a" is a link without a target`},
 		{"link to a control character", []tar.Header{ok, link("a", "b\x01")}, `"a" is a link to a name that has control characters`},
 		{"absolute link", []tar.Header{ok, link("a", "/ok")}, `links must be relative and stay in the folder`},
 		{"link out", []tar.Header{ok, link("a", "..")}, `"a" is a link that leads out of the folder: links must be relative and stay in it`},
@@ -189,31 +189,31 @@ func TestUnpackRefuses(t *testing.T) {
 		{"links in a ring", []tar.Header{ok, link("a", "b/x"), link("b", "a/y")}, `"a" is a link that leads to itself, or through too many others`},
 		{"hard link out", []tar.Header{ok, hard("a", "../../etc/passwd")}, `"a" is a hard link to "../../etc/passwd", which cannot be in the folder`},
 		{"absolute hard link", []tar.Header{ok, hard("a", "/etc/passwd")}, `which cannot be in the folder`},
-		{"hard link to what is not there", []tar.Header{ok, hard("a", "b")}, `"a" is a hard link to "b", which is no file that came before it`},
-		{"hard link to what comes later", []tar.Header{hard("a", "ok"), ok}, `which is no file that came before it`},
-		{"hard link to a folder", []tar.Header{ok, folder("d"), hard("a", "d")}, `which is no file that came before it`},
-		{"hard link to a link", []tar.Header{ok, link("l", "ok"), hard("a", "l")}, `which is no file that came before it`},
-		{"hard link through a link", []tar.Header{file("d/f", "x"), link("l", "d"), hard("a", "l/f")}, `which is no file that came before it`},
-		{"hard link to itself", []tar.Header{ok, hard("a", "a")}, `which is no file that came before it`},
-		{"only folders", []tar.Header{folder("a"), folder("b")}, `the archive holds no file`},
-		{"only links", []tar.Header{link("a", "b")}, `the archive holds no file`},
-		{"nothing", nil, `the archive holds no file`},
+		{"hard link to a missing file", []tar.Header{ok, hard("a", "b")}, `"a" is a hard link to "b", but no file before it has that name`},
+		{"hard link to a later file", []tar.Header{hard("a", "ok"), ok}, `but no file before it has that name`},
+		{"hard link to a folder", []tar.Header{ok, folder("d"), hard("a", "d")}, `but no file before it has that name`},
+		{"hard link to a link", []tar.Header{ok, link("l", "ok"), hard("a", "l")}, `but no file before it has that name`},
+		{"hard link through a link", []tar.Header{file("d/f", "x"), link("l", "d"), hard("a", "l/f")}, `but no file before it has that name`},
+		{"hard link to itself", []tar.Header{ok, hard("a", "a")}, `but no file before it has that name`},
+		{"only folders", []tar.Header{folder("a"), folder("b")}, `the archive contains no file`},
+		{"only links", []tar.Header{link("a", "b")}, `the archive contains no file`},
+		{"nothing", nil, `the archive contains no file`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			_, s, err := both(t, tgz(t, c.headers...), roomy)
+			_, s, err := both(t, tgz(t, c.headers...), wideLimits)
 			var refusal *Refusal
 			if !errors.As(err, &refusal) || !strings.HasSuffix(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "the archive") {
 				t.Errorf("got  %v,\nwant %s", err, c.want)
 			}
 			if !reflect.DeepEqual(s, Summary{}) {
-				t.Errorf("and %+v", s)
+				t.Errorf("the summary of a refused archive is %+v", s)
 			}
 		})
 	}
 }
 
-func TestUnpackRefusesWhatIsNoArchive(t *testing.T) {
+func TestUnpackRefusesOtherFormats(t *testing.T) {
 	good := tgz(t, file("a", strings.Repeat("some content, not too short ", 100)))
 	plain := tarOf(t, file("a", "x"))
 	changed := bytes.Clone(good)
@@ -231,19 +231,19 @@ func TestUnpackRefusesWhatIsNoArchive(t *testing.T) {
 		"half":             {good[:len(good)/2], "the archive is cut off: send it again"},
 		"all but a byte":   {good[:len(good)-1], "the archive is cut off: send it again"},
 		"no gzip trailer":  {good[:len(good)-8], "the archive is cut off: send it again"},
-		"checksum":         {changed, "the archive is no tar archive, or a damaged one (gzip: invalid checksum)"},
-		"gzip of text":     {zipped(t, bytes.Repeat([]byte("hello"), 1000)), "the archive is no tar archive, or a damaged one"},
+		"checksum":         {changed, "the archive is not a tar archive, or is damaged (gzip: invalid checksum)"},
+		"gzip of text":     {zipped(t, bytes.Repeat([]byte("hello"), 1000)), "the archive is not a tar archive, or is damaged"},
 		"gzip of little":   {zipped(t, []byte("hello")), "the archive is cut off"},
-		"gzip of nothing":  {zipped(t, nil), "the archive holds no file"},
+		"gzip of nothing":  {zipped(t, nil), "the archive contains no file"},
 		"gzip of gzip":     {zipped(t, good), "the archive is"},
 		"tar cut off":      {zipped(t, plain[:512]), "the archive is cut off"},
-		"garbage behind":   {append(bytes.Clone(good), "garbage that is long enough"...), "the archive is damaged, or has something else behind its end"},
-		"zeros behind":     {append(bytes.Clone(good), make([]byte, 100)...), "the archive is damaged, or has something else behind its end"},
-		"two archives":     {append(bytes.Clone(good), tgz(t, file("b", "x"))...), "the archive goes on after its end"},
-		"data after a tar": {zipped(t, append(bytes.Clone(plain), 1)), "the archive goes on after its end"},
+		"garbage behind":   {append(bytes.Clone(good), "garbage that is long enough"...), "the archive is damaged, or has other data after its end"},
+		"zeros behind":     {append(bytes.Clone(good), make([]byte, 100)...), "the archive is damaged, or has other data after its end"},
+		"two archives":     {append(bytes.Clone(good), tgz(t, file("b", "x"))...), "the archive has data after its end"},
+		"data after a tar": {zipped(t, append(bytes.Clone(plain), 1)), "the archive has data after its end"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := both(t, c.archive, roomy)
+			_, _, err := both(t, c.archive, wideLimits)
 			var refusal *Refusal
 			if !errors.As(err, &refusal) || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
@@ -252,7 +252,7 @@ func TestUnpackRefusesWhatIsNoArchive(t *testing.T) {
 	}
 }
 
-// What gzip and tar allow is allowed.
+// Unpack accepts what gzip and tar allow.
 func TestUnpackAccepts(t *testing.T) {
 	plain := tarOf(t, file("a", "x"))
 	for name, archive := range map[string][]byte{
@@ -261,7 +261,7 @@ func TestUnpackAccepts(t *testing.T) {
 		"padding":              zipped(t, append(bytes.Clone(plain), make([]byte, 20<<10)...)),
 		"no end mark":          zipped(t, plain[:1024]),
 	} {
-		if _, s, err := both(t, archive, roomy); err != nil || s.Files != 1 {
+		if _, s, err := both(t, archive, wideLimits); err != nil || s.Files != 1 {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
@@ -279,26 +279,26 @@ func TestUnpackIsWholeOrNothing(t *testing.T) {
 		if err := make(dir); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Unpack(t.Context(), bytes.NewReader(archive), dir, roomy); !errors.Is(err, fs.ErrExist) {
+		if _, err := Unpack(t.Context(), bytes.NewReader(archive), dir, wideLimits); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("onto a %s: %v", name, err)
 		}
 	}
-	if _, err := Unpack(t.Context(), bytes.NewReader(archive), filepath.Join(parent, "no", "parent"), roomy); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Unpack(t.Context(), bytes.NewReader(archive), filepath.Join(parent, "no", "parent"), wideLimits); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a parent: %v", err)
 	}
-	late := filepath.Join(parent, "late") // made by another while this one is read
+	late := filepath.Join(parent, "late") // created while the archive is read
 	body := io.MultiReader(bytes.NewReader(archive), readerFunc(func([]byte) (int, error) {
 		return 0, errors.Join(os.Mkdir(late, 0o700), os.WriteFile(filepath.Join(late, "x"), nil, 0o600), io.EOF)
 	}))
-	if _, err := Unpack(t.Context(), endsPlainly{body}, late, roomy); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("onto what came meanwhile: %v", err)
+	if _, err := Unpack(t.Context(), endsPlainly{body}, late, wideLimits); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("onto a folder that was created meanwhile: %v", err)
 	}
-	cause := errors.New("the caller hung up")
+	cause := errors.New("the caller disconnected")
 	for name, body := range map[string]io.Reader{
 		"a broken body":        io.MultiReader(bytes.NewReader(archive[:40]), iotest.ErrReader(cause)),
 		"a body broken at end": io.MultiReader(bytes.NewReader(archive), iotest.ErrReader(cause)),
 	} {
-		if _, err := Unpack(t.Context(), body, filepath.Join(parent, "x"), roomy); !errors.Is(err, cause) {
+		if _, err := Unpack(t.Context(), body, filepath.Join(parent, "x"), wideLimits); !errors.Is(err, cause) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -312,7 +312,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// endsPlainly turns an end that carries something else into io.EOF.
+// endsPlainly replaces an error that wraps io.EOF by io.EOF.
 type endsPlainly struct{ r io.Reader }
 
 func (e endsPlainly) Read(p []byte) (int, error) {
@@ -336,7 +336,7 @@ func TestUnpackEndsWithItsContext(t *testing.T) {
 			return n, nil
 		}))
 		parent := t.TempDir()
-		if _, err := Unpack(ctx, body, filepath.Join(parent, "x"), roomy); !errors.Is(err, context.Canceled) {
+		if _, err := Unpack(ctx, body, filepath.Join(parent, "x"), wideLimits); !errors.Is(err, context.Canceled) {
 			t.Errorf("after %d reads: %v", reads, err)
 		}
 		if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
@@ -350,7 +350,7 @@ func TestUnpackUnderAnyUmask(t *testing.T) {
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
 	dir := filepath.Join(t.TempDir(), "x")
-	if _, err := Unpack(t.Context(), bytes.NewReader(tgz(t, file("a/b/c", "x"))), dir, roomy); err != nil {
+	if _, err := Unpack(t.Context(), bytes.NewReader(tgz(t, file("a/b/c", "x"))), dir, wideLimits); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]fs.FileMode{".": 0o755, "a": 0o755, "a/b": 0o755, "a/b/c": 0o644} {

@@ -2,21 +2,22 @@ package task
 
 import "davit/internal/faas"
 
-// EventKind is what an event tells.
+// EventKind says what has happened.
 type EventKind string
 
-// The kinds of events. Each carries Free, the runner's free slots after it. Taken and
-// running may be left out when a later one goes out with them that says as much.
+// The kinds of events. Every event has Free, the number of the runner's free slots after
+// it. The runner may leave out taken and running if it sends with them a later event of
+// the same invocation, which implies them.
 const (
-	EventSlots       EventKind = "slots"        // nothing else changed; also the first event, and one each 5 s
+	EventSlots       EventKind = "slots"        // nothing but Free changed; also the first event, and one every 5 s
 	EventTaken       EventKind = "taken"        // Invocation has a slot
-	EventReleased    EventKind = "released"     // Invocation was given back before its commit; it did not run
-	EventRunning     EventKind = "running"      // the body was complete; the command starts; Record, but for the gateway that leads it
+	EventReleased    EventKind = "released"     // Invocation's slot was released before the commit; the command did not run
+	EventRunning     EventKind = "running"      // the body is complete and the command starts; Record, except to the gateway that leads it
 	EventInputStored EventKind = "input_stored" // Invocation's input is in the store; Input
-	EventEnded       EventKind = "ended"        // the outcome is complete, the result on the runner's scratch; Outcome
-	EventStored      EventKind = "stored"       // input, result and log are in the store, or could not be; Outcome tells
-	EventStartFailed EventKind = "start_failed" // the start process failed; Detail; the runner goes
-	EventDraining    EventKind = "draining"     // takes no more; Detail tells why
+	EventEnded       EventKind = "ended"        // the outcome is complete, the result is in the runner's scratch files; Outcome
+	EventStored      EventKind = "stored"       // the uploads of input, result and log are over; Outcome says which are in the store
+	EventStartFailed EventKind = "start_failed" // the start process failed; Detail; the runner ends
+	EventDraining    EventKind = "draining"     // the runner takes no more invocations; Detail says why
 )
 
 // Event is one line of GET /events. Seq counts from 1 on each runner.
@@ -31,6 +32,6 @@ type Event struct {
 	Detail     string            `json:"detail,omitempty"`
 	LogTail    string            `json:"log_tail,omitempty"`
 
-	// Held, with EventSlots, are all that the runner holds; nil: not told.
+	// Held, with EventSlots, are all invocations that the runner owns; nil: unknown.
 	Held []faas.InvocationID `json:"held,omitzero"`
 }

@@ -44,7 +44,7 @@ func outcome() Outcome {
 	}
 }
 
-// contract is every message between gateway and runner, by the name of its golden file.
+// contract returns every message between gateway and runner, by the name of its golden file.
 func contract() map[string]any {
 	rec, out := record(), outcome()
 	return map[string]any{
@@ -69,8 +69,8 @@ func contract() map[string]any {
 	}
 }
 
-// TestGolden pins the JSON that releases exchange: what is written today reads
-// the same tomorrow. Run with -update after adding a member; never change one.
+// TestGolden pins the JSON that releases exchange: a later release must read what this
+// one writes. Run it with -update after adding a member; never change one.
 func TestGolden(t *testing.T) {
 	for name, message := range contract() {
 		file := filepath.Join("testdata", name+".json")
@@ -89,7 +89,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s is not what it was:\n%s", file, got)
+			t.Errorf("%s differs from\n%s", file, got)
 		}
 		back := reflect.New(reflect.TypeOf(message).Elem()).Interface()
 		if err := json.Unmarshal(want, back); err != nil {
@@ -101,7 +101,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestUnknownMembersAreIgnored: a newer release may say more.
+// TestUnknownMembersAreIgnored shows that a newer release may add members.
 func TestUnknownMembersAreIgnored(t *testing.T) {
 	for name, message := range contract() {
 		b, err := json.Marshal(message)
@@ -116,7 +116,8 @@ func TestUnknownMembersAreIgnored(t *testing.T) {
 	}
 }
 
-// TestReadTask reads what WriteTask wrote and leaves the input; what is cut or too large is refused.
+// TestReadTask reads what WriteTask wrote and leaves the input in the reader. A task that is cut or too large is
+// refused.
 func TestReadTask(t *testing.T) {
 	want := contract()["task"].(*Task)
 	var b bytes.Buffer
@@ -139,6 +140,6 @@ func TestReadTask(t *testing.T) {
 		}
 	}
 	if _, err := ReadTask(bytes.NewReader([]byte{0xff, 0xff, 0xff, 0xff})); err == nil {
-		t.Error("a task of 4 GiB was taken")
+		t.Error("a task of 4 GiB was accepted")
 	}
 }

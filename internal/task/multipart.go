@@ -2,14 +2,14 @@ package task
 
 import "davit/internal/faas"
 
-// PathParts + id is served by gateways to runners, with the token and HeaderRevision
-// as on PathPark. POST PartsWanted is answered with Parts, and POST PartsDone to
-// + "/done" with 204 once the object is there, whole. 404 says that this gateway does
-// not know the runner to hold that invocation (yet), 409 that it will never be done;
-// after other answers it may be asked again, here or at another gateway.
+// PathParts + id is a path that gateways serve to runners, with the token and HeaderRevision
+// as on PathPark. The answer to POST PartsWanted is Parts. The answer to POST PartsDone, at
+// + "/done", is 204 once the object is in the store, whole. 404 says that this gateway does
+// not know, or not yet, that the runner owns that invocation; 409 refuses for good; after
+// any other answer the runner may try again, at this or another gateway.
 const PathParts = "/parts/"
 
-// PartObject is which of an invocation's objects is uploaded in parts.
+// PartObject is the object of an invocation that is uploaded in parts.
 type PartObject string
 
 // The objects that a runner uploads.
@@ -19,30 +19,30 @@ const (
 	PartLog    PartObject = "log"
 )
 
-// PartsWanted asks for the URLs of an object that is too large for one PUT.
+// PartsWanted requests the URLs for an object that is too large for one PUT.
 type PartsWanted struct {
 	Object  PartObject    `json:"object"`
 	Attempt int           `json:"attempt"`
 	Size    int64         `json:"size"`
-	For     faas.Duration `json:"for"` // how long the URLs are to live
+	For     faas.Duration `json:"for"` // how long the URLs must be valid
 }
 
-// Parts are where the parts go, one after the other: all have PartBytes, the last
-// what is left. Without URLs, one PUT has no limit here.
+// Parts has one URL for each part, in order. All parts have PartBytes; the last has the
+// rest. No URLs means that the store takes the object in one PUT.
 type Parts struct {
 	Upload    string   `json:"upload,omitempty"`
 	PartBytes int64    `json:"part_bytes,omitempty"`
 	URLs      []string `json:"urls,omitempty"`
 }
 
-// PartsDone makes the object of its parts.
+// PartsDone requests that the gateway joins the parts to the object.
 type PartsDone struct {
 	Object  PartObject `json:"object"`
 	Attempt int        `json:"attempt"`
 	Size    int64      `json:"size"`
 	Upload  string     `json:"upload"`
-	ETags   []string   `json:"etags"` // as the store answered each part
+	ETags   []string   `json:"etags"` // of the store's answers, one for each part
 }
 
-// MaxParts is the most bytes that any of these may have as JSON.
+// MaxParts is how many bytes each of these messages may have as JSON.
 const MaxParts = 8 << 20

@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxOutcomeHeader is the most bytes that HeaderOutcome's value has.
+// MaxOutcomeHeader is how many bytes the value of HeaderOutcome may have.
 const MaxOutcomeHeader = 32 << 10
 
-// Header returns the outcome as HeaderOutcome's value: JSON in printable ASCII,
-// without the result's files. A detail or log tail that would make it larger than
-// MaxOutcomeHeader is cut.
+// Header returns the outcome as the value of HeaderOutcome: JSON in printable ASCII,
+// without the result's files. Header cuts the log tail, then the detail, until the value
+// has at most MaxOutcomeHeader bytes. It is an error if it is still larger.
 func (o *Outcome) Header() (string, error) {
 	c := *o
 	if c.Result != nil {
@@ -39,7 +39,7 @@ func (o *Outcome) Header() (string, error) {
 	}
 }
 
-// ParseOutcome reads what Header returned.
+// ParseOutcome parses the value that Header returned.
 func ParseOutcome(header string) (Outcome, error) {
 	var o Outcome
 	if len(header) > MaxOutcomeHeader {
@@ -51,8 +51,8 @@ func ParseOutcome(header string) (Outcome, error) {
 	return o, nil
 }
 
-// asciiJSON escapes what is not printable ASCII: DEL is no good in a header, and
-// other bytes are at the mercy of who reads it.
+// asciiJSON escapes all but printable ASCII, because headers must not contain DEL, and
+// programs differ in how they decode other bytes.
 func asciiJSON(b []byte) string {
 	var s strings.Builder
 	s.Grow(len(b))
@@ -74,7 +74,7 @@ func asciiJSON(b []byte) string {
 	return s.String()
 }
 
-// validEnd returns at most the last n bytes of s, from a rune's start on.
+// validEnd returns at most the last n bytes of s, and begins with a whole character.
 func validEnd(s string, n int) string {
 	s = s[len(s)-n:]
 	for len(s) > 0 && !utf8.RuneStart(s[0]) {
@@ -83,7 +83,7 @@ func validEnd(s string, n int) string {
 	return s
 }
 
-// validStart returns at most the first n bytes of s, up to a rune's end.
+// validStart returns at most the first n bytes of s, and ends with a whole character.
 func validStart(s string, n int) string {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--

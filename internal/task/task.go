@@ -10,9 +10,9 @@ import (
 	"davit/internal/faas"
 )
 
-// Task is one invocation as a runner is given it.
+// Task is one attempt of an invocation, as the gateway sends it to a runner.
 type Task struct {
-	Record        faas.Invocation    `json:"record"` // so far; the runner completes it
+	Record        faas.Invocation    `json:"record"` // the runner completes it
 	Command       []string           `json:"command"`
 	ArgumentStyle faas.ArgumentStyle `json:"argument_style"`
 	Results       []string           `json:"results,omitempty"`
@@ -24,14 +24,14 @@ type Task struct {
 	MaxLog        faas.Bytes         `json:"max_log"`
 	MaxResult     faas.Bytes         `json:"max_result"`
 	Keep          faas.Keep          `json:"keep"`
-	MustKeep      bool               `json:"must_keep,omitempty"` // answered 202: keep whatever Keep says
-	InputURL      string             `json:"input_url,omitempty"` // fetch the input here; no input follows the task then
+	MustKeep      bool               `json:"must_keep,omitempty"` // keep all despite Keep, because the call was answered 202
+	InputURL      string             `json:"input_url,omitempty"` // the runner downloads the input here; no input follows the task then
 	Put           Put                `json:"put"`
 }
 
-// Put holds the signed URLs that the runner may PUT to; an empty one is not wanted.
+// Put has the signed URLs of the runner's uploads. An empty URL means that the runner does not upload that object.
 type Put struct {
-	Input   string `json:"input,omitempty"` // empty when the gateway stored it already
+	Input   string `json:"input,omitempty"` // empty also if the gateway has stored the input
 	Result  string `json:"result,omitempty"`
 	Log     string `json:"log,omitempty"`
 	Outcome string `json:"outcome,omitempty"`
@@ -48,10 +48,10 @@ type Request struct {
 	Traceparent string      `json:"traceparent,omitempty"`
 }
 
-// MaxTask is the most bytes that a task may have on the wire.
+// MaxTask is how many bytes a task may have as JSON.
 const MaxTask = 4 << 20
 
-// WriteTask writes t as a big-endian uint32 length and so many bytes of JSON.
+// WriteTask writes t as a big-endian uint32, the length, and that many bytes of JSON.
 func WriteTask(w io.Writer, t *Task) error {
 	b, err := EncodeTask(t)
 	if err != nil {
@@ -61,7 +61,7 @@ func WriteTask(w io.Writer, t *Task) error {
 	return err
 }
 
-// EncodeTask returns what WriteTask writes.
+// EncodeTask returns the bytes that WriteTask writes.
 func EncodeTask(t *Task) ([]byte, error) {
 	b, err := json.Marshal(t)
 	if err != nil {
@@ -75,7 +75,7 @@ func EncodeTask(t *Task) ([]byte, error) {
 	return append(out, b...), nil
 }
 
-// ReadTask reads what WriteTask wrote and leaves r at the first byte of the input.
+// ReadTask reads a task that WriteTask wrote, and reads r no further.
 func ReadTask(r io.Reader) (*Task, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -96,19 +96,19 @@ func ReadTask(r io.Reader) (*Task, error) {
 	return &t, nil
 }
 
-// Outcome is what a runner reports of an invocation. Reason "" is success. In
-// HeaderOutcome the result's size, sum and files are not yet known; in an ended
-// event and in outcome.json they are.
+// Outcome is a runner's report of how an invocation ended. Reason "" means success.
+// HeaderOutcome has no size, checksum and files of the result, because they are not
+// known yet; an ended event and outcome.json have them.
 type Outcome struct {
 	Reason    faas.Reason   `json:"reason,omitempty"`
-	Detail    string        `json:"detail,omitempty"` // names the pattern, field or signal that it is about
+	Detail    string        `json:"detail,omitempty"` // names the pattern, field or signal
 	ExitCode  *int          `json:"exit_code,omitempty"`
 	Signal    *string       `json:"signal,omitempty"`
-	StartedAt *time.Time    `json:"started_at,omitempty"` // of the command; nil: it never started
+	StartedAt *time.Time    `json:"started_at,omitempty"` // of the command; nil if it never started
 	EndedAt   time.Time     `json:"ended_at"`
 	Phases    faas.Phases   `json:"phases"`
 	Input     *faas.Input   `json:"input,omitempty"`
-	Result    *faas.Result  `json:"result,omitempty"` // of the zip
+	Result    *faas.Result  `json:"result,omitempty"`
 	LogTail   string        `json:"log_tail,omitempty"`
 	LogSize   int64         `json:"log_size,omitempty"`
 	LogStored bool          `json:"log_stored,omitempty"`
@@ -116,7 +116,7 @@ type Outcome struct {
 	Runner    faas.RunnerID `json:"runner"`
 }
 
-// Settle writes the outcome into a record and makes that final.
+// Settle writes the outcome into a record and makes the record final.
 func (o *Outcome) Settle(i *faas.Invocation) {
 	i.End(o.Reason, o.Detail, o.EndedAt)
 	i.ExitCode, i.Signal, i.StartedAt = o.ExitCode, o.Signal, o.StartedAt
@@ -135,5 +135,5 @@ func (o *Outcome) Settle(i *faas.Invocation) {
 	}
 }
 
-// LogTailBytes is how much of the log's end an outcome carries.
+// LogTailBytes is how many bytes of the log's end an outcome has.
 const LogTailBytes = 4096

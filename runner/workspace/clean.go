@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// New makes a room in the folder dir, which must not exist yet.
+// New makes a room in the folder dir, which must not exist.
 func New(dir string, source *Source) (*Room, error) {
 	r := &Room{
 		dir: dir, work: filepath.Join(dir, workName), home: filepath.Join(dir, homeName), temp: filepath.Join(dir, tempName),
@@ -21,13 +21,13 @@ func New(dir string, source *Source) (*Room, error) {
 	return r, nil
 }
 
-// Clean makes the room as new. No process of the call may be left.
+// Clean restores the room to the state after New. All processes of the call must have ended.
 func (r *Room) Clean() error {
 	changed, err := r.restore()
 	r.usedAt = time.Time{}
 	if err == nil {
 		if changed {
-			r.noteTimes()
+			r.recordTimes()
 		}
 		return nil
 	}
@@ -37,7 +37,7 @@ func (r *Room) Clean() error {
 	return r.build()
 }
 
-// Remove removes the room.
+// Remove removes the room's folder.
 func (r *Room) Remove() error {
 	if r.request != nil {
 		_ = r.request.Close()
@@ -46,7 +46,7 @@ func (r *Room) Remove() error {
 	return RemoveAll(r.dir)
 }
 
-// build makes everything anew and notes what it is.
+// build makes the folders, links and request file, and records their identity.
 func (r *Room) build() error {
 	if err := os.MkdirAll(filepath.Dir(r.dir), 0o700); err != nil {
 		return fmt.Errorf("make workspace: %w", err)
@@ -55,7 +55,7 @@ func (r *Room) build() error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return fmt.Errorf("make workspace: %w", err)
 		}
-		if err := r.folders[i].note(dir); err != nil {
+		if err := r.folders[i].record(dir); err != nil {
 			return fmt.Errorf("make workspace: %w", err)
 		}
 	}
@@ -74,6 +74,6 @@ func (r *Room) build() error {
 		return fmt.Errorf("make request file: %w", err)
 	}
 	r.requestNode = nodeOf(&st)
-	r.noteTimes()
+	r.recordTimes()
 	return nil
 }

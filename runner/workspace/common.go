@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Common are folders that the calls of a runner can write beside their rooms: its
-// /tmp and shared memory, and, where it is the init of a container, the System V
-// objects there. It is for one goroutine at a time.
+// Common are the folders outside their rooms that the commands of a runner can write:
+// its /tmp and shared memory; if the runner is the init of a container, also the
+// container's System V objects. It is for one goroutine at a time.
 type Common struct {
 	dirs  []string
 	kinds []ipcKind
-	stays map[string]bool // what was there before the call: a path, or kind and id
+	stays map[string]bool // by path, or kind and id: what existed before the call
 }
 
-// NewCommon returns folders that are empty now. None is a Common that does nothing.
+// NewCommon returns a Common of folders that are empty now. Without folders its methods do nothing.
 func NewCommon(dirs []string) *Common {
 	c := &Common{dirs: dirs}
 	if os.Getpid() == 1 && len(dirs) > 0 {
@@ -29,7 +29,7 @@ func NewCommon(dirs []string) *Common {
 	return c
 }
 
-// Note has what is there now stay at the next Clean: it is not the coming call's.
+// Note records what exists now, so that Clean keeps it: it is not of the next call.
 func (c *Common) Note() error {
 	c.stays = map[string]bool{}
 	return c.each(func(name string, _ func() error) error {
@@ -38,7 +38,7 @@ func (c *Common) Note() error {
 	})
 }
 
-// Clean removes what has come since the last Note, or all.
+// Clean removes everything that is new since the last Note; everything if there was none.
 func (c *Common) Clean() error {
 	return c.each(func(name string, remove func() error) error {
 		if c.stays[name] {
@@ -48,7 +48,7 @@ func (c *Common) Clean() error {
 	})
 }
 
-// each goes through all that there is.
+// each visits every entry of the folders and every System V object.
 func (c *Common) each(visit func(name string, remove func() error) error) error {
 	var errs []error
 	for _, dir := range c.dirs {
@@ -107,7 +107,7 @@ func eachObject(kind ipcKind, visit func(name string, remove func() error) error
 		}
 		id, err := strconv.Atoi(fields[1])
 		if err != nil {
-			continue // the heading
+			continue // the header line
 		}
 		errs = append(errs, visit(kind.name+" "+fields[1], func() error {
 			if err := kind.remove(id); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EIDRM) {

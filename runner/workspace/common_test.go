@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCommon: what a call leaves in common folders is gone, whatever its modes; what
-// was there before it stays.
+// TestCommon shows that Clean removes what a call leaves in common folders, of any mode, and
+// keeps what was there before.
 func TestCommon(t *testing.T) {
 	dir := t.TempDir()
 	c := NewCommon([]string{dir, filepath.Join(dir, "missing")})
@@ -50,14 +50,14 @@ func TestCommon(t *testing.T) {
 	}
 }
 
-// TestCommonObjects: System V objects go, in an IPC namespace of the test's own, which
-// root can make.
+// TestCommonObjects shows that Clean removes System V objects, in a new IPC namespace. It needs
+// root, because only root can make one.
 func TestCommonObjects(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("making an IPC namespace needs root: run the tests as root")
 	}
 	done := make(chan struct{})
-	go func() { // its thread ends with it, and the namespace
+	go func() { // its thread, and so the namespace, ends with it
 		defer close(done)
 		runtime.LockOSThread()
 		if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFolderBytes is how large a folder itself may have grown: it never shrinks, and
-// a large one is slow.
+// maxFolderBytes is how large a folder itself may grow before it is made again, because
+// it never shrinks and a large folder is slow.
 const maxFolderBytes = 64 << 10
 
-// node is what a file or folder is.
+// node is the identity, mode and owner of a file or folder.
 type node struct {
 	dev, ino uint64
 	mode     uint32
@@ -22,55 +22,57 @@ func nodeOf(st *unix.Stat_t) node {
 	return node{dev: st.Dev, ino: st.Ino, mode: st.Mode, uid: st.Uid, gid: st.Gid}
 }
 
-// folder is what a folder was when it was made.
+// folder is the state of a folder when it was made.
 type folder struct {
 	node  node
 	attrs string // names of its extended attributes
 	flags int    // of its inode; 0 where the file system has none
 
-	changed unix.Timespec // when it was last changed, as far as noted
+	changed unix.Timespec // time of the last change that was recorded
 }
 
-func (f *folder) note(path string) error {
+func (f *folder) record(path string) error {
 	fd, err := unix.Open(path, openDir, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	now, err := look(fd)
+	now, err := observe(fd)
 	*f = now.folder
 	return err
 }
 
-type seen struct {
+// observed is the state of a folder now.
+type observed struct {
 	folder
 	size int64
 }
 
-func look(fd int) (seen, error) {
+func observe(fd int) (observed, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return seen{}, err
+		return observed{}, err
 	}
 	var buf [1024]byte
 	n, err := unix.Flistxattr(fd, buf[:])
 	if err != nil && !errors.Is(err, unix.ENOTSUP) {
-		return seen{}, err
+		return observed{}, err
 	}
 	flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS)
 	if err != nil {
 		flags = 0
 	}
-	return seen{folder: folder{node: nodeOf(&st), attrs: string(buf[:max(n, 0)]), flags: flags}, size: st.Size}, nil
+	return observed{folder: folder{node: nodeOf(&st), attrs: string(buf[:max(n, 0)]), flags: flags}, size: st.Size}, nil
 }
 
-// open opens a folder of the room if it is still the one that was made.
+// open opens a folder of the room if it is still the folder that was made. Otherwise the
+// error is errChanged.
 func (f *folder) open(path string) (int, error) {
 	fd, err := unix.Open(path, openDir, 0)
 	if err != nil {
 		return -1, err
 	}
-	now, err := look(fd)
+	now, err := observe(fd)
 	now.changed = f.changed
 	if err == nil && (now.folder != *f || now.size > maxFolderBytes) {
 		err = errChanged
@@ -82,8 +84,8 @@ func (f *folder) open(path string) (int, error) {
 	return fd, nil
 }
 
-// clockGrain is more than how coarsely a file system keeps times.
-const clockGrain = 50 * time.Millisecond
+// clockGranularity is more than the granularity of a file system's times.
+const clockGranularity = 50 * time.Millisecond
 
-// errChanged says that a call changed what it cannot be trusted to have left whole.
+// errChanged says that a call changed a folder or file of the room itself, so that the room must be made again.
 var errChanged = errors.New("the workspace's folders were changed")

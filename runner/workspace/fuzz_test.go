@@ -11,8 +11,8 @@ import (
 	"davit/runner/form"
 )
 
-// FuzzMultipart reads any body into a room: what comes of it is a fault or fields and
-// files that hold the rules, and the room is as new afterwards.
+// FuzzMultipart reads any body into a room. The outcome is a fault, or fields and files
+// that keep the rules, and Clean restores the room.
 func FuzzMultipart(f *testing.F) {
 	part := func(head, body string) string {
 		return "--XX\r\nContent-Disposition: form-data; " + head + "\r\n\r\n" + body + "\r\n"
@@ -40,7 +40,7 @@ func FuzzMultipart(f *testing.F) {
 			err = in.Declare(declared)
 		}
 		if _, is := errors.AsType[*form.Fault](err); err != nil && !is {
-			t.Fatalf("no fault: %v", err)
+			t.Fatalf("not a fault: %v", err)
 		}
 		for _, field := range in.Fields {
 			if field.Name == "" || strings.ContainsRune(field.Name+field.Value, 0) {

@@ -9,10 +9,10 @@ import (
 	"davit/runner/form"
 )
 
-// maxName is the most bytes that a file name has on Linux.
+// maxName is how many bytes a file name can have on Linux.
 const maxName = 255
 
-// CleanName returns the name that an upload is kept under, or a *form.Fault.
+// CleanName returns the name of an upload in the workspace, or a *form.Fault.
 func CleanName(sent string) (string, error) {
 	name := sent
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
@@ -22,9 +22,9 @@ func CleanName(sent string) (string, error) {
 	case !utf8.ValidString(sent):
 		return "", form.Faultf("the file name %q is not UTF-8; send it in UTF-8", clip(sent))
 	case strings.ContainsFunc(sent, unicode.IsControl):
-		return "", form.Faultf("the file name %q holds control characters; rename the file", clip(sent))
+		return "", form.Faultf("the file name %q contains control characters; rename the file", clip(sent))
 	case name == "":
-		return "", form.Faultf("the file name %q ends in no name; name the file", clip(sent))
+		return "", form.Faultf("the file name %q has no name after its last slash; name the file", clip(sent))
 	case name == "." || name == "..":
 		return "", form.Faultf("the file name %q names a folder; rename the file", clip(sent))
 	case len(name) > maxName:

@@ -7,20 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDepth is how deep a remover descends before it moves folders up: each level
-// holds a descriptor open.
+// maxDepth is how deep a remover descends before it moves folders up. It is bounded
+// because each level keeps a descriptor open.
 const maxDepth = 48
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// remover removes trees that a command left, whatever their modes and depth.
+// remover removes trees of any mode and depth.
 type remover struct {
-	top   int      // the folder that folders too deep are moved up to
-	moved []string // into top, still to be removed
+	top   int      // descriptor of the folder into which deep folders are moved
+	moved []string // names in top, still to be removed
 	made  int
 }
 
-// removeAt removes what is called name in the folder that dir has open.
+// removeAt removes the entry name of the folder with the descriptor dir.
 func removeAt(dir int, name string) error {
 	r := remover{top: dir}
 	err := r.remove(dir, name, 0)
@@ -53,7 +53,7 @@ func (r *remover) remove(dir int, name string, depth int) error {
 	return nil
 }
 
-// empty removes what is in a folder.
+// empty removes the entries of a folder.
 func (r *remover) empty(dir int, name string, depth int) error {
 	fd, err := openWritable(dir, name)
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *remover) empty(dir int, name string, depth int) error {
 	}
 }
 
-// moveUp moves a folder to the top, to be removed from there.
+// moveUp moves a folder to top, where it is removed later.
 func (r *remover) moveUp(dir int, name string) error {
 	fd, err := openWritable(dir, name) // moving a folder writes to it
 	if err != nil {
@@ -98,7 +98,7 @@ func (r *remover) moveUp(dir int, name string) error {
 	}
 }
 
-// openWritable opens a folder whose entries can be removed, giving itself the right if need be.
+// openWritable opens a folder and makes it writable if it is not, so that its entries can be removed.
 func openWritable(dir int, name string) (int, error) {
 	fd, err := unix.Openat(dir, name, openDir, 0)
 	if errors.Is(err, unix.EACCES) {
@@ -121,7 +121,7 @@ func openWritable(dir int, name string) (int, error) {
 	return fd, nil
 }
 
-// readNames reads a folder from its beginning, as many names as fit at once, without "." and "..".
+// readNames returns the first names of a folder, without "." and "..": as many as one read returns.
 func readNames(fd int) ([]string, error) {
 	if _, err := unix.Seek(fd, 0, 0); err != nil {
 		return nil, err

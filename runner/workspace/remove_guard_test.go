@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestRemoveAllNeedsAPath: a path that was never set must not mean the current folder.
+// TestRemoveAllNeedsAPath shows that an empty path does not mean the current folder.
 func TestRemoveAllNeedsAPath(t *testing.T) {
 	dir := t.TempDir()
 	kept := filepath.Join(dir, "kept")

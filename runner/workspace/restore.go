@@ -8,20 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// untouched reports whether the call cannot have changed anything in a folder: its time
-// of change is as it was noted, and so long before the call that even a coarse clock
-// would show a change. This spares most calls the looking.
+// untouched reports whether the call cannot have changed anything in a folder. It is sure
+// if the folder's time of change is the recorded one and so long before the call that even
+// a coarse clock would show a change. Then Clean need not read the folder.
 func (r *Room) untouched(index int) bool {
 	var st unix.Stat_t
 	f := &r.folders[index]
 	if r.usedAt.IsZero() || unix.Lstat(r.paths()[index], &st) != nil || nodeOf(&st) != f.node || st.Ctim != f.changed {
 		return false
 	}
-	return time.Unix(st.Ctim.Unix()).Before(r.usedAt.Add(-clockGrain))
+	return time.Unix(st.Ctim.Unix()).Before(r.usedAt.Add(-clockGranularity))
 }
 
-// noteTimes notes the folders' times of change, for untouched.
-func (r *Room) noteTimes() {
+// recordTimes records the folders' times of change, for untouched.
+func (r *Room) recordTimes() {
 	for i, dir := range r.paths() {
 		var st unix.Stat_t
 		if unix.Lstat(dir, &st) == nil {
@@ -30,14 +30,14 @@ func (r *Room) noteTimes() {
 	}
 }
 
-// restore removes what a call left. Its error means that the room is to be made again.
+// restore removes what a call left. After an error the caller makes the room again.
 func (r *Room) restore() (changed bool, err error) {
-	nothing := func(string) bool { return false }
+	none := func(string) bool { return false }
 	for i, clean := range [4]func(fd int) error{
 		func(fd int) error { return sweep(fd, isEntry) },
 		r.restoreWork,
-		func(fd int) error { return sweep(fd, nothing) },
-		func(fd int) error { return sweep(fd, nothing) },
+		func(fd int) error { return sweep(fd, none) },
+		func(fd int) error { return sweep(fd, none) },
 	} {
 		if r.untouched(i) {
 			continue
@@ -64,7 +64,7 @@ func (r *Room) restoreFolder(index int, clean func(fd int) error) error {
 	return clean(fd)
 }
 
-// restoreWork removes what the call left and puts missing links back.
+// restoreWork removes what the call left and makes missing links again.
 func (r *Room) restoreWork(fd int) error {
 	for removed := 1; removed > 0; {
 		kept := 0
@@ -88,7 +88,7 @@ func (r *Room) restoreWork(fd int) error {
 	return nil
 }
 
-// linked reports whether name is the link to the source that it should be.
+// linked reports whether name is a link of the room and leads to the source's entry.
 func (r *Room) linked(fd int, name string) bool {
 	target, is := r.source.links[name]
 	if !is {
@@ -111,8 +111,8 @@ func (r *Room) checkRequest() error {
 	return nil
 }
 
-// sweep removes everything in a folder that is not to be kept, in passes until one
-// finds nothing more.
+// sweep removes the entries of a folder except those for which keep returns true. It
+// repeats until it finds none.
 func sweep(fd int, keep func(name string) bool) error {
 	for {
 		removed, err := sweepOnce(fd, keep)

@@ -22,14 +22,15 @@ const (
 	requestName = "request.json"
 )
 
-// Room is one slot's workspace and what belongs to it. It is for one call at a time.
+// Room is the workspace of one slot: the working directory, home, temp and the request
+// file. It is for one call at a time.
 type Room struct {
 	dir, work, home, temp string
 
 	source *Source
 
-	folders     [4]folder // as they were made: the room itself, work, home, temp
-	usedAt      time.Time // when this call first did something; zero: not yet
+	folders     [4]folder // the room itself, work, home, temp
+	usedAt      time.Time // when this call first used the room; zero: not yet
 	request     *os.File
 	requestNode node
 	requestSize int64
@@ -38,10 +39,10 @@ type Room struct {
 // Work is the working directory of the command.
 func (r *Room) Work() string { return r.work }
 
-// Home is a folder that is private to the call.
+// Home is the command's home directory, private to the call.
 func (r *Room) Home() string { return r.home }
 
-// Temp is a folder that is private to the call.
+// Temp is the command's directory for temporary files, private to the call.
 func (r *Room) Temp() string { return r.temp }
 
 // Request is the file that WriteRequest writes.
@@ -54,7 +55,7 @@ func (r *Room) Prepare(patterns []string) error {
 	for _, name := range r.source.begins(patterns) {
 		path := filepath.Join(r.Work(), name)
 		if _, err := os.Readlink(path); err != nil {
-			continue // two patterns begin with it
+			continue // another pattern begins with it and it is copied
 		}
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("copy source entry %q: %w", name, err)
@@ -66,8 +67,8 @@ func (r *Room) Prepare(patterns []string) error {
 	return nil
 }
 
-// Create makes the file that an upload is kept in, under its cleaned name. It never
-// replaces anything: a name that is taken, or none, is a *form.Fault.
+// Create makes the file of an upload under its cleaned name, and returns that name. It
+// never replaces a file: a name that exists or is refused is a *form.Fault.
 func (r *Room) Create(sent string) (io.WriteCloser, string, error) {
 	r.use()
 	name, err := CleanName(sent)
@@ -101,15 +102,15 @@ func (r *Room) WriteRequest(b []byte) error {
 	return nil
 }
 
-// Root opens the workspace to read what the command wrote, if it is still the one
-// that the command was given.
+// Root opens the working directory to read what the command wrote. It is an error if the
+// command has replaced the directory.
 func (r *Room) Root() (*os.Root, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(r.Work(), &st); err != nil {
 		return nil, fmt.Errorf("open workspace: %w", err)
 	}
 	if st.Mode&0o700 != 0o700 && st.Ino == r.folders[1].node.ino {
-		_ = unix.Fchmodat(unix.AT_FDCWD, r.Work(), 0o700, 0) // opening it will tell
+		_ = unix.Fchmodat(unix.AT_FDCWD, r.Work(), 0o700, 0) // if it fails, OpenRoot does
 	}
 	root, err := os.OpenRoot(r.Work())
 	if err != nil {
@@ -119,7 +120,7 @@ func (r *Room) Root() (*os.Root, error) {
 	if err == nil {
 		now, is := info.Sys().(*syscall.Stat_t)
 		if made := r.folders[1].node; !is || now.Ino != made.ino || now.Dev != made.dev {
-			err = errors.New("it is not the folder that the command was given")
+			err = errors.New("the command has replaced the folder")
 		}
 	}
 	if err != nil {
@@ -129,17 +130,16 @@ func (r *Room) Root() (*os.Root, error) {
 	return root, nil
 }
 
-// paths are the folders, as in r.folders.
+// paths returns the paths of r.folders, in their order.
 func (r *Room) paths() [4]string {
 	return [4]string{r.dir, r.work, r.home, r.temp}
 }
 
-// RemoveAll removes a tree whatever its modes and depth, or nothing if it is not
-// there. The path must be absolute: one that was never set must not mean the
-// current folder.
+// RemoveAll removes a tree of any mode and depth. It is no error if there is none. The
+// path must be absolute, so that an empty one does not mean the current folder.
 func RemoveAll(path string) error {
 	if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
-		return fmt.Errorf("remove %q: it is no absolute path of a folder that can go", path)
+		return fmt.Errorf("remove %q: it is not an absolute path, or is the root", path)
 	}
 	parent, err := unix.Open(filepath.Dir(path), openDir, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -152,7 +152,7 @@ func RemoveAll(path string) error {
 	return removeAt(parent, filepath.Base(path))
 }
 
-// use notes that the call begins to do something.
+// use records when the call first uses the room.
 func (r *Room) use() {
 	if r.usedAt.IsZero() {
 		r.usedAt = time.Now()

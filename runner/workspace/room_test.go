@@ -128,7 +128,7 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 			r := room(t)
 			fresh := tree(t, r)
 			for pass := range 2 {
-				if pass == 1 { // long after the room was made, as most calls are
+				if pass == 1 { // most calls come long after the room was made
 					r.age(t)
 				}
 				must(t, r.WriteRequest(nil))
@@ -150,10 +150,10 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 // age waits until the file system's clock has passed the last change of the room.
 func (r *Room) age(t *testing.T) {
 	t.Helper()
-	testenv.Eventually(t, "the room's last change is past", func() bool { return time.Now().After(r.lastChange().Add(2 * clockGrain)) })
+	testenv.Eventually(t, "the room's last change is past", func() bool { return time.Now().After(r.lastChange().Add(2 * clockGranularity)) })
 }
 
-// lastChange is when a folder of the room was last changed.
+// lastChange returns when a folder of the room was last changed.
 func (r *Room) lastChange() time.Time {
 	var last time.Time
 	for i := range r.folders {
@@ -175,16 +175,16 @@ func TestARoomThatWasNotTouchedIsLeftAsItIs(t *testing.T) {
 		return all, none
 	}
 	if _, none := untouched(); !none {
-		t.Fatal("a room that was just made is trusted")
+		t.Fatal("a room that was just made counts as untouched")
 	}
 	must(t, r.Clean())
 	r.age(t)
 	if _, none := untouched(); !none {
-		t.Fatal("a room is trusted that no call began in")
+		t.Fatal("a room that no call used counts as untouched")
 	}
 	must(t, r.WriteRequest([]byte("request")))
 	if all, _ := untouched(); !all {
-		t.Fatal("a room that nothing happened in is not trusted")
+		t.Fatal("a room that did not change counts as touched")
 	}
 	must(t, r.Clean())
 }
@@ -193,7 +193,7 @@ func itoa(i int) string {
 	return strings.Repeat("i", i%7) + string(rune('0'+i%10)) + strings.Repeat("x", i/50)
 }
 
-// deepTree makes folders in folders by descriptors: their path would be too long.
+// deepTree makes nested folders by descriptors, because their path would be too long.
 func deepTree(dir string, levels int) error {
 	fd, err := unix.Open(dir, openDir, 0)
 	for range levels {
@@ -225,7 +225,7 @@ func TestRequestIsWhollyRewritten(t *testing.T) {
 	}
 }
 
-func TestPrepareCopiesWhatResultsBeginWith(t *testing.T) {
+func TestPrepareCopiesSourceEntriesOfResults(t *testing.T) {
 	r := room(t)
 	must(t, r.Prepare([]string{"data/**", "*.sh", "other/app.sh"}))
 	if info, err := os.Lstat(r.Work() + "/app.sh"); err != nil || info.Mode().Type() != fs.ModeSymlink {

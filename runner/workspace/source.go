@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Source is a function's source: a folder that is only read. Its entries are
-// linked into each room.
+// Source is a function's source, a read-only folder. Each room has a link to each of
+// its entries.
 type Source struct {
 	dir   string
-	links map[string]string // entry → its path, which is its link's target
+	links map[string]string // entry → its absolute path, the target of its link
 }
 
-// OpenSource reads the entries of dir; "" is a source without any.
+// OpenSource reads the entries of dir; "" is a source without entries.
 func OpenSource(dir string) (*Source, error) {
 	s := &Source{links: map[string]string{}}
 	if dir == "" {
@@ -58,8 +58,8 @@ func (s *Source) begins(patterns []string) []string {
 	return names
 }
 
-// copyTree copies an entry of the source so that the copy can be written. Links
-// are copied as links; what is neither file, folder nor link is left out.
+// copyTree copies an entry of the source so that the command can write the copy. Links
+// are copied as links; entries that are neither file, folder nor link are left out.
 func copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -73,8 +73,8 @@ func copyTree(from, to string) error {
 	})
 }
 
-// copyEntry copies a folder without what is in it, a link or a file. Nothing else
-// writes to either side: the source is only read, and the command does not run yet.
+// copyEntry copies a folder without its entries, a link or a file. It needs no protection
+// against concurrent changes, because the source is read-only and the command does not run yet.
 func copyEntry(from, to string, kind fs.FileMode) error {
 	switch {
 	case kind.IsDir():
@@ -91,7 +91,7 @@ func copyEntry(from, to string, kind fs.FileMode) error {
 	return nil
 }
 
-// copyFile copies one file, sharing its blocks where the file system can.
+// copyFile copies one file. The copy shares the file's blocks where the file system can do that.
 func copyFile(from, to string) (err error) {
 	src, err := os.Open(from)
 	if err != nil {
