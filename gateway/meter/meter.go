@@ -16,7 +16,7 @@ import (
 	"davit/internal/faas"
 )
 
-// maxNames is how many functions, and how many triggers, have series of their own.
+// maxNames is how many functions, and how many triggers, have their own series.
 const maxNames = 1000
 
 // Meter has the metrics. Its methods may be called concurrently and do not block.
@@ -59,7 +59,7 @@ func New(version, goVersion string) *Meter {
 	return m
 }
 
-// Observe adds the gauges of slots and of the lead, whose values are asked at each scrape.
+// Observe adds the gauges of slots and of the lead. It calls slots and leads at each scrape.
 func (m *Meter) Observe(slots func() Slots, leads func() bool) {
 	m.registry.MustRegister(newSlotCollector(slots), newLeader(leads))
 }
@@ -189,7 +189,7 @@ func (m *Meter) Request(listener, route, method string, code int) {
 	m.requests.WithLabelValues(listener, route, method, strconv.Itoa(code)).Inc()
 }
 
-// name returns the label for a name: itself, or "other" beyond the cap.
+// name returns the label of a name: the name itself, or "other" beyond maxNames.
 func (m *Meter) name(seen map[string]bool, name string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 //	ARGV[1] channel, ARGV[2] gateway, ARGV[3] its demand, a list in JSON, ARGV[4] ms now, ARGV[5] ms when the
 //	lead ends, ARGV[6] ms before which a demand no longer counts
 //
-// Returns the term in which the gateway leads and the others' demand, or 0. If another
-// gateway leads and the demand has changed, that is published.
+// Returns the term in which the gateway leads and the others' demand, or 0. Publishes the
+// change if another gateway leads and the demand has changed.
 const shareLua = `
 local was = redis.call('HGET', KEYS[1], ARGV[2])
 if ARGV[3] == '[]' then

@@ -11,7 +11,7 @@ import (
 	"davit/internal/faas"
 )
 
-// restoreFunctionLua adds the missing parts of a function.
+// restoreFunctionLua adds a function, or its revisions that are missing.
 //
 //	KEYS[4] function, KEYS[5] revisions, KEYS[6] functions
 //	ARGV[4] name, ARGV[5] live, ARGV[6] created, ARGV[7] updated, ARGV[8] first, ARGV[9] latest,
@@ -61,18 +61,18 @@ return 1
 //	KEYS[1] version; ARGV[1] channel, ARGV[2] microseconds now
 //
 // The version starts at the time, so that it is higher than any version before the
-// registry was lost, and a gateway with an old version takes a Snapshot. Lua's numbers
+// registry was lost, and a gateway with an old version reads a Snapshot. Lua's numbers
 // are exact up to 2^53, which microseconds reach in the year 2255.
 const openLua = `
 if redis.call('SETNX', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1], 'registry ' .. ARGV[2]) end
 return 1
 `
 
-// Restore adds the registrations that Redis lost and opens the registry. It must be
-// called once on a new Redis, too, with an empty Snapshot. It does not change
-// registrations that exist and are newer, so that it may run while the registry is in
-// use, on several gateways at once, and again after an error. It logs and skips a trigger
-// whose function is missing or whose slots belong to another trigger.
+// Restore adds the registrations that Redis lost and opens the registry. A new Redis
+// needs it too, once, with an empty Snapshot. Restore does not change registrations that
+// are as new or newer, so that it may run while the registry is in use, on several
+// gateways at once, and again after an error. It logs and skips a trigger whose function
+// is missing or whose slots belong to another trigger.
 func (s Registry) Restore(ctx context.Context, all *faas.Snapshot) error {
 	for _, step := range []func() error{
 		func() error { return s.restoreDeleted(ctx, all.Deleted) },
@@ -100,8 +100,8 @@ func (s Registry) restoreDeleted(ctx context.Context, deleted map[faas.FunctionN
 	for name, number := range deleted {
 		args = append(args, string(name), int(number))
 	}
-	for part := range slices.Chunk(args, 2*restoreBatch) {
-		if err := s.eval(ctx, restoreDeletedLua, []string{s.keys.deletedFunctions()}, part...).Err(); err != nil {
+	for batch := range slices.Chunk(args, 2*restoreBatch) {
+		if err := s.eval(ctx, restoreDeletedLua, []string{s.keys.deletedFunctions()}, batch...).Err(); err != nil {
 			return s.translate(err)
 		}
 	}
@@ -121,8 +121,8 @@ func (s Registry) restoreFunctions(ctx context.Context, all *faas.Snapshot) erro
 		}
 		calls = append(calls, c)
 	}
-	for part := range slices.Chunk(calls, restoreBatch) {
-		if _, err := s.evalAll(ctx, restoreFunctionLua, part); err != nil {
+	for batch := range slices.Chunk(calls, restoreBatch) {
+		if _, err := s.evalAll(ctx, restoreFunctionLua, batch); err != nil {
 			return s.translate(err)
 		}
 	}
@@ -148,9 +148,9 @@ func (s Registry) restoreCall(f *faas.Function, revisions []*faas.Revision) (cal
 }
 
 func (s Registry) restoreTriggers(ctx context.Context, triggers []*faas.Trigger) error {
-	for part := range slices.Chunk(triggers, restoreBatch) {
-		calls := make([]call, len(part))
-		for i, t := range part {
+	for batch := range slices.Chunk(triggers, restoreBatch) {
+		calls := make([]call, len(batch))
+		for i, t := range batch {
 			slots, err := s.slotsOf(t)
 			if err != nil {
 				return fmt.Errorf("restore trigger %q: %w", t.Name, err)
@@ -165,7 +165,7 @@ func (s Registry) restoreTriggers(ctx context.Context, triggers []*faas.Trigger)
 		if err != nil {
 			return s.translate(err)
 		}
-		s.logSkipped(part, cmds)
+		s.logSkipped(batch, cmds)
 	}
 	return nil
 }

@@ -19,11 +19,11 @@ local function release(name)
   local holding = redis.call('HGET', KEYS[8], name)
   if not holding then return end
   local owner
-  for part in string.gmatch(holding, '[^\n]+') do
+  for line in string.gmatch(holding, '[^\n]+') do
     if owner then
-      redis.call('HDEL', KEYS[7], part)
+      redis.call('HDEL', KEYS[7], line)
     else
-      owner = part
+      owner = line
     end
   end
   redis.call('HDEL', KEYS[8], name)

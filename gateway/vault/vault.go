@@ -55,9 +55,9 @@ type Vault struct {
 
 const (
 	prefix = "secrets/"
-	// maxObject is more bytes than an encrypted value has.
+	// maxObject is more than the bytes of the longest encrypted value.
 	maxObject = faas.MaxSecretBytes + 1<<10
-	// retryAfter is when a request may be repeated that failed because the store was unavailable.
+	// retryAfter is the Retry-After of a request that failed because the store was unavailable.
 	retryAfter = 2 * time.Second
 )
 
@@ -114,7 +114,7 @@ func check(name faas.SecretName, value string) error {
 	case len(value) > faas.MaxSecretBytes:
 		faults = append(faults, faas.FieldError{Pointer: "/value", Detail: fmt.Sprintf("has %d bytes; at most %d are allowed", len(value), faas.MaxSecretBytes)})
 	case strings.ContainsRune(value, 0):
-		faults = append(faults, faas.FieldError{Pointer: "/value", Detail: "holds a NUL, which a variable cannot contain"})
+		faults = append(faults, faas.FieldError{Pointer: "/value", Detail: "contains a NUL character, which a variable cannot have"})
 	}
 	if len(faults) == 0 {
 		return nil
@@ -163,7 +163,7 @@ func (v *Vault) Find(ctx context.Context, name faas.SecretName) (*faas.Secret, e
 			if info.Key == keyOf(name) {
 				return &faas.Secret{Name: name, UpdatedAt: info.ModifiedAt.UTC()}, nil
 			}
-			break // the name itself would be the first
+			break // because the key itself would be the first
 		}
 	}
 	return nil, faas.Errorf(faas.NotFound, "there is no secret %q", name)

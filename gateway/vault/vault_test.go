@@ -16,7 +16,7 @@ import (
 
 var errUnavailable = errors.New("unavailable")
 
-// published is the cluster that values are published to.
+// published is a Publisher that keeps the values.
 type published struct {
 	values map[string]string
 	err    error
@@ -148,7 +148,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestHalfDone: a secret that could not be published to the cluster does not exist, so that no function can name it.
+// TestHalfDone shows that a secret that could not be published to the cluster does not exist, so that no function can name it.
 func TestHalfDone(t *testing.T) {
 	b := newBench(t)
 	b.at.err = errUnavailable
@@ -170,11 +170,11 @@ func TestHalfDone(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if _, err := b.Find(t.Context(), "API_KEY"); err != nil {
-		t.Errorf("it is gone from the store and not from the cluster: %v", err)
+		t.Errorf("the store has removed it and the cluster has not: %v", err)
 	}
 }
 
-// TestSealed: the object does not contain the value, and can be read with its own name and key only.
+// TestSealed shows that the object does not contain the value, and can be read with its own name and key only.
 func TestSealed(t *testing.T) {
 	b := newBench(t)
 	_, err := b.Put(t.Context(), "API_KEY", "a value that is long enough to find")

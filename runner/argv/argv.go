@@ -1,12 +1,12 @@
-// Package argv makes what a command is told: its arguments and its environment,
-// from the fields and files of a call. It knows no paths and starts nothing. What
-// the input lacks is a *form.Fault. Start at Arguments.
+// Package argv makes a command's arguments and environment from the fields and files
+// of a call. It starts nothing. The error for a missing field or file is a *form.Fault.
+// Start at Arguments.
 //
-// Environment: each field is DAVIT_FIELD_ and its name in upper case, every
-// character but A-Z, 0-9 and "_" replaced by "_". Where several fields come to one
-// name, the first in order of arrival counts (path, then query, then body). A value
-// of more than 8 KiB, and all beyond 128 KiB together, are left out; the request
-// file has them all.
+// Environment: the variable of a field is DAVIT_FIELD_ and the field's name in upper
+// case, with "_" in place of every character but A-Z, 0-9 and "_". If several fields
+// have one variable, it has the value of the first in order of arrival (path, then
+// query, then body). A value of more than 8 KiB, and values beyond 128 KiB together,
+// have no variable; the request file has all of them.
 package argv
 
 import (
@@ -20,9 +20,10 @@ import (
 	"davit/runner/form"
 )
 
-// Arguments returns the command with what the call brings to it. Values are never
-// expanded again. In the counted style the number of field values, the values, the
-// number of files and their names follow the command's own arguments.
+// Arguments returns the command with its placeholders replaced by the fields and files
+// of the call. A value is never expanded again. In the counted style the number of field
+// values, the values, the number of files and their names follow the command's own
+// arguments.
 func Arguments(command []string, style faas.ArgumentStyle, in *form.Input) ([]string, error) {
 	if style == faas.Counted {
 		return counted(command, in), nil
@@ -57,7 +58,7 @@ func counted(command []string, in *form.Input) []string {
 	return out
 }
 
-// expand adds what a placeholder stands for.
+// expand appends the values or file names of a placeholder.
 func expand(out []string, p spec.Placeholder, in *form.Input) ([]string, error) {
 	before := len(out)
 	switch p.Kind {
@@ -69,7 +70,7 @@ func expand(out []string, p spec.Placeholder, in *form.Input) ([]string, error) 
 		}
 	case spec.PlaceholderFile, spec.PlaceholderFiles, spec.PlaceholderBody:
 		for i := range in.Files {
-			if means(p, &in.Files[i]) {
+			if names(p, &in.Files[i]) {
 				out = append(out, path(in.Files[i].Name))
 			}
 		}
@@ -81,8 +82,8 @@ func expand(out []string, p spec.Placeholder, in *form.Input) ([]string, error) 
 	return out, nil
 }
 
-// means reports whether a placeholder stands for a file.
-func means(p spec.Placeholder, f *form.File) bool {
+// names reports whether a file is one of those that a placeholder stands for.
+func names(p spec.Placeholder, f *form.File) bool {
 	switch p.Kind {
 	case spec.PlaceholderFiles:
 		return true
@@ -98,7 +99,7 @@ func means(p spec.Placeholder, f *form.File) bool {
 func missing(p spec.Placeholder) *form.Fault {
 	switch p.Kind {
 	case spec.PlaceholderBody:
-		return form.Faultf("the command needs the body as a file (%s), and none came; send one that is no form", p)
+		return form.Faultf("the command needs the body as a file (%s), and none came; send a body that is not a form", p)
 	case spec.PlaceholderFile:
 		return form.Faultf("the command needs the file %q (%s), and none came; send it in a multipart/form-data body", p.Name, p)
 	case spec.PlaceholderField, spec.PlaceholderFields, spec.PlaceholderFiles:
@@ -106,7 +107,7 @@ func missing(p spec.Placeholder) *form.Fault {
 	return form.Faultf("the command needs the field %q (%s), and none came; send it in the path, the query or the body", p.Name, p)
 }
 
-// path makes a file name one that no program takes for an option.
+// path returns a file name that no program mistakes for an option.
 func path(name string) string {
 	if strings.HasPrefix(name, "-") {
 		return "./" + name
@@ -122,8 +123,8 @@ const (
 	pointerSize = 8
 )
 
-// Limit is how many bytes arguments and environment may have together, as the
-// kernel counts: a quarter of the stack, within bounds.
+// Limit returns how many bytes arguments and environment may have together, as the
+// kernel counts them: a quarter of the stack limit, from 128 KiB to 6 MiB.
 func Limit() int64 {
 	var stack unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_STACK, &stack); err != nil {
@@ -132,21 +133,22 @@ func Limit() int64 {
 	return int64(max(min(stack.Cur/4, maxTotal), minTotal)) //nolint:gosec // bounded
 }
 
-// CheckSize refuses arguments and environment that the kernel would not take.
+// CheckSize returns a *form.Fault for arguments and environment that the kernel would
+// refuse.
 func CheckSize(argv, env []string, limit int64) error {
 	total := int64(pointerSize * 2)
 	for i, arg := range argv {
 		if len(arg) >= maxString {
-			return form.Faultf("argument %d has %d bytes, less than %d are possible; send the value as a file", i, len(arg), maxString)
+			return form.Faultf("argument %d has %d bytes; it must have fewer than %d; send the value as a file", i, len(arg), maxString)
 		}
 		total += int64(len(arg)) + 1 + pointerSize
 	}
 	for _, v := range env {
 		total += int64(len(v)) + 1 + pointerSize
 	}
-	// The kernel also puts the program's path and a few words there.
+	// The kernel also counts the program's path and a few words.
 	if total += 4096 + int64(pointerSize)*64; total > limit {
-		return form.Faultf("the arguments and the environment have %d bytes together, at most %d are possible; send large values as files", total, limit)
+		return form.Faultf("the arguments and the environment have %d bytes together; at most %d are possible; send large values as files", total, limit)
 	}
 	return nil
 }

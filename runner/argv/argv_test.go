@@ -113,7 +113,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestSizesAsTheKernelHasThem holds CheckSize against the real limits.
+// TestSizesAsTheKernelHasThem compares CheckSize with the limits of the running kernel.
 func TestSizesAsTheKernelHasThem(t *testing.T) {
 	limit := Limit()
 	for _, size := range []int{1000, 100_000, maxString - 1, maxString, 2 * maxString} {
@@ -127,10 +127,10 @@ func TestSizesAsTheKernelHasThem(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 			theirs := cmd.Run()
 			if ours == nil && theirs != nil {
-				t.Errorf("%d of %d bytes: we allow what the kernel refuses: %v", count, size, theirs)
+				t.Errorf("%d of %d bytes: CheckSize allows it, but the kernel refuses it: %v", count, size, theirs)
 			}
 			if ours != nil && theirs == nil && int64(count*size) < limit*9/10 {
-				t.Errorf("%d of %d bytes: %v, but the kernel takes it", count, size, ours)
+				t.Errorf("%d of %d bytes: %v, but the kernel allows it", count, size, ours)
 			}
 		}
 	}

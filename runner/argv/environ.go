@@ -18,8 +18,8 @@ const (
 	defaultPath   = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
-// Base returns what all commands of a runner have in their environment: the
-// function's variables and PATH, which is standard when path is "".
+// Base returns the environment that all commands of a runner have: the function's
+// variables and PATH, which is a default if path is "".
 func Base(function map[string]string, path string) []string {
 	if path == "" {
 		path = defaultPath
@@ -34,12 +34,12 @@ func Base(function map[string]string, path string) []string {
 	return base
 }
 
-// Places are the paths that a command is told.
+// Places are the paths that a command gets in its environment.
 type Places struct {
 	Home, Temp, Shared, Request string
 }
 
-// Variables returns the variables of the places; Request may be "".
+// Variables returns the environment variables of the paths. It leaves out an empty Request.
 func (p *Places) Variables() []string {
 	vars := []string{"HOME=" + p.Home, "TMPDIR=" + p.Temp, "DAVIT_SHARED=" + p.Shared}
 	if p.Request != "" {
@@ -48,7 +48,7 @@ func (p *Places) Variables() []string {
 	return vars
 }
 
-// Mark is the variable that tells the processes of one call from others.
+// Mark returns the variable by which the processes of a call are found.
 func Mark(t *task.Task) string { return "DAVIT_INVOCATION_ID=" + string(t.Record.ID) }
 
 // Environ returns the whole environment of a call's command.
@@ -91,7 +91,7 @@ func addFields(env []string, in *form.Input) []string {
 	return env
 }
 
-// variable returns the name that a field has in the environment.
+// variable returns the name of a field's variable.
 func variable(field string) string {
 	return "DAVIT_FIELD_" + strings.Map(func(r rune) rune {
 		switch {
@@ -104,7 +104,7 @@ func variable(field string) string {
 	}, field)
 }
 
-// request is the file that DAVIT_REQUEST names.
+// request is the content of the file that DAVIT_REQUEST names.
 type request struct {
 	Method  string              `json:"method"`
 	Path    string              `json:"path"`

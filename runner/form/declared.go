@@ -7,8 +7,9 @@ import (
 	"davit/internal/faas"
 )
 
-// Declare checks the input against what a trigger declares, and adds defaults for
-// what is missing. Fields that are not declared stay as they are.
+// Declare checks the input against the fields that a trigger declares, and adds the
+// defaults of missing ones. Fields that are not declared stay as they are. A bad input is
+// a *Fault.
 func (in *Input) Declare(declared []faas.Field) error {
 	for i := range declared {
 		f := &declared[i]
@@ -57,7 +58,7 @@ func (in *Input) has(name string) bool {
 	return false
 }
 
-// checkKind checks every value that came for f. JSON text is made compact.
+// checkKind checks every value of f, and removes white space from JSON text.
 func (in *Input) checkKind(f *faas.Field) error {
 	for i := range in.Files {
 		if in.Files[i].Field == f.Name && f.Kind != faas.FieldFile {
@@ -81,15 +82,15 @@ func checkValue(f *faas.Field, v *Field) error {
 		return Faultf("field %q came as text; send it as %s", clip(f.Name), article(f.Kind))
 	case faas.FieldNumber:
 		if !isNumber(v.Value) {
-			return Faultf("field %q is %q, which is no number; write digits such as 12 or -0.5", clip(f.Name), clip(v.Value))
+			return Faultf("field %q is %q, which is not a number; write digits such as 12 or -0.5", clip(f.Name), clip(v.Value))
 		}
 	case faas.FieldJSON:
 		if err := checkJSON([]byte(v.Value)); err != nil {
-			return Faultf("field %q is no JSON text: %v", clip(f.Name), err)
+			return Faultf("field %q is not JSON text: %v", clip(f.Name), err)
 		}
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, []byte(v.Value)); err != nil {
-			return Faultf("field %q is no JSON text (%s)", clip(f.Name), clip(err.Error()))
+			return Faultf("field %q is not JSON text (%s)", clip(f.Name), clip(err.Error()))
 		}
 		v.Value = compact.String()
 	case faas.FieldText:
@@ -97,8 +98,8 @@ func checkValue(f *faas.Field, v *Field) error {
 	return nil
 }
 
-// isNumber accepts decimal numbers in ASCII: an optional sign, digits, an optional
-// fraction and an optional exponent.
+// isNumber reports whether s is a decimal number in ASCII: an optional sign, digits, an
+// optional fraction and an optional exponent.
 func isNumber(s string) bool {
 	if s != "" && (s[0] == '-' || s[0] == '+') {
 		s = s[1:]
@@ -126,7 +127,7 @@ func isNumber(s string) bool {
 	return s != "" && digits(s) == len(s)
 }
 
-// digits counts the digits that s begins with.
+// digits returns how many digits s begins with.
 func digits(s string) int {
 	n := 0
 	for n < len(s) && s[n] >= '0' && s[n] <= '9' {

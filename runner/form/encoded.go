@@ -14,7 +14,7 @@ func (in *Input) readEncoded(body io.Reader) error {
 	return in.addPairs(string(text), "the body", func(string) bool { return true })
 }
 
-// readText reads a body that must be in memory to be understood.
+// readText reads a body into memory, up to MaxTextBytes.
 func readText(body io.Reader, what string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(body, MaxTextBytes+1))
 	if err != nil {
@@ -26,7 +26,7 @@ func readText(body io.Reader, what string) ([]byte, error) {
 	return text, nil
 }
 
-// addPairs adds the pairs of s whose names are wanted.
+// addPairs adds the pairs of s for whose names wanted returns true.
 func (in *Input) addPairs(s, where string, wanted func(name string) bool) error {
 	for len(s) > 0 {
 		var pair string
@@ -54,10 +54,10 @@ func (in *Input) addPairs(s, where string, wanted func(name string) bool) error 
 }
 
 func badEscape(name, where string) *Fault {
-	return Faultf("field %q in %s has a %% that two hex digits do not follow; write %%25 for the sign itself", clip(name), where)
+	return Faultf("field %q in %s has a %% without two hex digits after it; write %%25 for the sign itself", clip(name), where)
 }
 
-// unescape decodes "+" and "%XX"; every "%" must be followed by two hex digits.
+// unescape decodes "+" and "%XX". It returns false if a "%" comes without two hex digits.
 func unescape(s string) (string, bool) {
 	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s, true
@@ -84,7 +84,7 @@ func unescape(s string) (string, bool) {
 	return string(b), true
 }
 
-// unhex returns a hex digit's value, more than 15 for other bytes.
+// unhex returns the value of a hex digit, and more than 15 for other bytes.
 func unhex(c byte) byte {
 	switch {
 	case c >= '0' && c <= '9':

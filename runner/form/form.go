@@ -1,15 +1,14 @@
-// Package form reads what a caller sent: path and query become fields, a body
-// becomes fields and files while it streams in. It checks declared fields, and it
-// neither knows where files are kept nor runs anything. What is wrong with an
-// input is a *Fault that names the part or field and says how to mend it. Start
-// at Input.
+// Package form reads the input of a call: path and query become fields, a body
+// becomes fields and files while it streams in. It checks declared fields. It does
+// not know where files are kept, and runs nothing. The error for a bad input is a
+// *Fault that names the part or field and says how to correct it. Start at Input.
 //
-// Values keep their bytes. In a query and a urlencoded body only "&" separates,
-// "+" is a space and every "%" must begin a byte. In multipart bodies a part with
-// a file name is a file, any other a field; transfer encodings are not decoded. A
-// JSON body is read only when fields are declared: of its members the declared
-// ones become fields, a string as it is, another scalar as its JSON text, null as
-// if it were missing.
+// Values keep their bytes. In a query and a urlencoded body only "&" separates
+// fields, "+" is a space, and every "%" comes with two hex digits. In a multipart
+// body a part with a file name is a file, any other part a field; transfer encodings
+// are not decoded. A JSON body is parsed only if fields are declared: its declared
+// members become fields, a string with its text, another scalar with its JSON text;
+// null counts as missing.
 package form
 
 import (
@@ -22,7 +21,8 @@ import (
 	"davit/internal/text"
 )
 
-// The limits of an input. MaxBody is the task's and not checked here.
+// The limits of an input. The limit of the whole body is the task's MaxBody, which this
+// package does not check.
 const (
 	MaxParts      = 10_000  // fields and files
 	MaxValueBytes = 1 << 20 // of one field
@@ -34,7 +34,7 @@ const (
 	copyBytes     = 64 << 10
 )
 
-// BodyName is the name of the file that holds a body that is no form, and of its field.
+// BodyName is the name of the file, and of its field, with the content of a body that is not a form.
 const BodyName = "body"
 
 // Field is one value of a field.
@@ -48,13 +48,13 @@ type File struct {
 	ContentType string
 }
 
-// Keeper keeps files. Create makes one under a name that the caller gave and says
-// under which it is kept; a name that cannot be is a *Fault.
+// Keeper stores files. Create makes a file for a name that the caller sent, and returns
+// the file's name in the workspace. The error for a refused name is a *Fault.
 type Keeper interface {
 	Create(name string) (file io.WriteCloser, kept string, err error)
 }
 
-// Fault says what is wrong with an input and how to mend it.
+// Fault says what is wrong with an input and how to correct it.
 type Fault struct{ Detail string }
 
 // Error returns the detail.
@@ -65,8 +65,7 @@ func Faultf(format string, args ...any) *Fault {
 	return &Fault{Detail: fmt.Sprintf(format, args...)}
 }
 
-// Input is what a call brings to its command: fields in order of arrival (path,
-// query, body), and files.
+// Input is the fields of a call in order of arrival (path, query, body), and its files.
 type Input struct {
 	Fields []Field
 	Files  []File
@@ -100,7 +99,7 @@ func (in *Input) keep(f File, from io.Reader) error {
 	return nil
 }
 
-// copy writes in large pieces: parts come in small ones.
+// copy copies in large writes, because parts come in small reads.
 func (in *Input) copy(to io.Writer, from io.Reader) (int64, error) {
 	if all, is := from.(*bytes.Reader); is {
 		return all.WriteTo(to)
@@ -108,7 +107,7 @@ func (in *Input) copy(to io.Writer, from io.Reader) (int64, error) {
 	if in.buffer == nil {
 		in.buffer = bufio.NewWriterSize(nil, copyBytes)
 	}
-	in.buffer.Reset(struct{ io.Writer }{to}) // a file's own ReadFrom would write each piece as it comes
+	in.buffer.Reset(struct{ io.Writer }{to}) // hides a file's ReadFrom, which would write each read by itself
 	n, err := in.buffer.ReadFrom(from)
 	if flushed := in.buffer.Flush(); err == nil {
 		err = flushed
@@ -117,7 +116,7 @@ func (in *Input) copy(to io.Writer, from io.Reader) (int64, error) {
 	return n, err
 }
 
-// count refuses one field or file too many.
+// count counts a field or file, and refuses more than MaxParts.
 func (in *Input) count() error {
 	if len(in.Fields)+len(in.Files) >= MaxParts {
 		return Faultf("more than %d fields and files; send fewer, or one archive", MaxParts)
@@ -148,9 +147,9 @@ func checkField(name, value string) *Fault {
 	case len(name) > MaxNameBytes:
 		return Faultf("the field name %q has %d bytes; at most %d are allowed", clip(name), len(name), MaxNameBytes)
 	case strings.IndexByte(name, 0) >= 0:
-		return Faultf("the field name %q holds a NUL byte; leave it out", clip(name))
+		return Faultf("the field name %q contains a NUL byte; leave it out", clip(name))
 	case strings.IndexByte(value, 0) >= 0:
-		return Faultf("field %q holds a NUL byte, which no argument can carry; send the value as a file", clip(name))
+		return Faultf("field %q contains a NUL byte, which no argument can carry; send the value as a file", clip(name))
 	case len(value) > MaxValueBytes:
 		return tooLong(name)
 	}

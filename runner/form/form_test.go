@@ -13,7 +13,7 @@ import (
 	"davit/internal/faas"
 )
 
-// memory keeps files in memory; a name that is there already is a fault.
+// memory is a Keeper in memory. A name that exists is a fault.
 type memory struct{ files map[string]*bytes.Buffer }
 
 func (m *memory) Create(name string) (io.WriteCloser, string, error) {
@@ -31,7 +31,7 @@ type kept struct{ io.Writer }
 
 func (kept) Close() error { return nil }
 
-// text is what a memory holds.
+// text returns the files' contents by name.
 func (m *memory) text() map[string]string {
 	out := map[string]string{}
 	for name, b := range m.files {
@@ -200,14 +200,14 @@ func TestFaults(t *testing.T) {
 		{"NUL in JSON", js(`{"s": "\u0000"}`), "NUL"},
 		{"file from JSON", request{contentType: "application/json", body: `{"f": "x"}`, declared: declare(faas.FieldFile, "f")}, "multipart"},
 		{"no number", request{query: "n=1x", declared: declare(faas.FieldNumber, "n")}, `"1x"`},
-		{"other digits", request{query: "n=%D9%A3", declared: declare(faas.FieldNumber, "n")}, "no number"},
-		{"infinite", request{query: "n=inf", declared: declare(faas.FieldNumber, "n")}, "no number"},
-		{"hexadecimal", request{query: "n=0x1", declared: declare(faas.FieldNumber, "n")}, "no number"},
-		{"exponent only", request{query: "n=1e", declared: declare(faas.FieldNumber, "n")}, "no number"},
-		{"no digits", request{query: "n=-.", declared: declare(faas.FieldNumber, "n")}, "no number"},
-		{"empty number", request{query: "n=", declared: declare(faas.FieldNumber, "n")}, "no number"},
-		{"bad JSON text", request{query: "j=%7B", declared: declare(faas.FieldJSON, "j")}, `"j" is no JSON text`},
-		{"two JSON texts", request{query: "j=1+2", declared: declare(faas.FieldJSON, "j")}, `"j" is no JSON text`},
+		{"other digits", request{query: "n=%D9%A3", declared: declare(faas.FieldNumber, "n")}, "not a number"},
+		{"infinite", request{query: "n=inf", declared: declare(faas.FieldNumber, "n")}, "not a number"},
+		{"hexadecimal", request{query: "n=0x1", declared: declare(faas.FieldNumber, "n")}, "not a number"},
+		{"exponent only", request{query: "n=1e", declared: declare(faas.FieldNumber, "n")}, "not a number"},
+		{"no digits", request{query: "n=-.", declared: declare(faas.FieldNumber, "n")}, "not a number"},
+		{"empty number", request{query: "n=", declared: declare(faas.FieldNumber, "n")}, "not a number"},
+		{"bad JSON text", request{query: "j=%7B", declared: declare(faas.FieldJSON, "j")}, `"j" is not JSON text`},
+		{"two JSON texts", request{query: "j=1+2", declared: declare(faas.FieldJSON, "j")}, `"j" is not JSON text`},
 		{"required", request{declared: []faas.Field{{Name: "r", Kind: faas.FieldFile, Required: true}}}, `"r" is missing`},
 		{"text for a file", request{query: "f=x", declared: declare(faas.FieldFile, "f")}, "came as text"},
 		{"file for text", request{contentType: formed, body: part(`name="s"; filename="x"`, "1") + "--XX--\r\n", declared: declare(faas.FieldText, "s")}, "came as a file"},
@@ -221,7 +221,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestABrokenBodyIsNoFault(t *testing.T) {
+func TestBrokenBodyIsNotAFault(t *testing.T) {
 	broken := errors.New("broken")
 	body := part(`name="a"`, "1") + part(`name="f"; filename="x"`, strings.Repeat("y", 10_000)) + "--XX--\r\n"
 	for _, contentType := range []string{formed, encoded, "", "application/json"} {
@@ -238,14 +238,14 @@ func TestABrokenBodyIsNoFault(t *testing.T) {
 	}
 }
 
-// refusing fails to keep what it is given.
+// refusing is a Keeper whose files fail to write.
 type refusing struct{ err error }
 
 func (r refusing) Create(name string) (io.WriteCloser, string, error) { return r, name, nil }
 func (r refusing) Write([]byte) (int, error)                          { return 0, r.err }
 func (r refusing) Close() error                                       { return nil }
 
-func TestAFullDiskIsNoFault(t *testing.T) {
+func TestFullDiskIsNotAFault(t *testing.T) {
 	full := errors.New("disk full")
 	for _, contentType := range []string{formed, ""} {
 		in := New(refusing{full})

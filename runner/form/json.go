@@ -11,7 +11,7 @@ import (
 	"davit/internal/faas"
 )
 
-// readJSON reads a JSON object; its members that are declared become fields.
+// readJSON reads a JSON object. Its declared members become fields.
 func (in *Input) readJSON(body io.Reader, declared []faas.Field) error {
 	text, err := readText(body, "the JSON body")
 	if err != nil || len(text) == 0 {
@@ -22,7 +22,7 @@ func (in *Input) readJSON(body io.Reader, declared []faas.Field) error {
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil || members == nil {
-		return Faultf("the JSON body is no object; send {\"name\": value, …}")
+		return Faultf("the JSON body is not an object; send {\"name\": value, …}")
 	}
 	for i := range declared {
 		raw, there := members[declared[i].Name]
@@ -50,13 +50,13 @@ func (in *Input) addMember(f *faas.Field, raw json.RawMessage) error {
 		}
 		return in.add(f.Name, s)
 	case raw[0] == '{' || raw[0] == '[':
-		return Faultf("field %q is an object or a list; declare it as kind \"json\" to take such values", clip(f.Name))
+		return Faultf("field %q is an object or a list; declare it as kind \"json\" to accept such values", clip(f.Name))
 	}
 	return in.add(f.Name, string(raw))
 }
 
-// checkJSON refuses what the standard decoder would take with a shrug: text that
-// is not UTF-8, names that an object has twice, and depth without bounds.
+// checkJSON refuses what the standard decoder accepts: text that is not UTF-8, two
+// members of an object with one name, and any depth of nesting.
 func checkJSON(text []byte) error {
 	if !utf8.Valid(text) {
 		return Faultf("the JSON text is not UTF-8; send it in UTF-8")
@@ -85,16 +85,16 @@ func malformedJSON(err error, at int64) *Fault {
 	return Faultf("the JSON text is malformed at byte %d (%s); send one JSON object", at, clip(err.Error()))
 }
 
-// object is an object or list that is open while a text is read.
+// object is an object or list whose end was not read yet.
 type object struct {
 	names map[string]bool // nil: a list
-	value bool            // a name was read, its value is next
+	value bool            // a name was read and its value is next
 }
 
-// follow keeps the stack of open objects and lists.
+// follow applies a token to the stack of open objects and lists, and returns the stack.
 func follow(open []object, token json.Token) ([]object, error) {
 	if delim, is := token.(json.Delim); is && (delim == '}' || delim == ']') {
-		return closed(open[:len(open)-1]), nil
+		return afterValue(open[:len(open)-1]), nil
 	}
 	if top := len(open) - 1; top >= 0 && open[top].names != nil && !open[top].value {
 		name := fmt.Sprint(token)
@@ -110,7 +110,7 @@ func follow(open []object, token json.Token) ([]object, error) {
 	case json.Delim('['):
 		open = append(open, object{})
 	default:
-		return closed(open), nil
+		return afterValue(open), nil
 	}
 	if len(open) > maxJSONDepth {
 		return nil, Faultf("the JSON text is nested deeper than %d levels; send it flatter, or as a file", maxJSONDepth)
@@ -118,8 +118,8 @@ func follow(open []object, token json.Token) ([]object, error) {
 	return open, nil
 }
 
-// closed says that a value has ended.
-func closed(open []object) []object {
+// afterValue records in the innermost object that a value has ended.
+func afterValue(open []object) []object {
 	if len(open) > 0 {
 		open[len(open)-1].value = false
 	}

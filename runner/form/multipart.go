@@ -10,11 +10,11 @@ import (
 )
 
 var (
-	// errHeader says that a part's header did not end in time.
+	// errHeader says that a part's header has more than maxPartHeader bytes.
 	errHeader = errors.New("part header too long")
-	// errEnd says that the body has ended. The standard reader returns io.EOF for the
-	// last boundary, and also for a body that ends inside a part's header: so it is
-	// never given one.
+	// errEnd replaces io.EOF at the end of the body. The standard reader returns io.EOF
+	// both for the last boundary and for a body that ends in a part's header; with errEnd
+	// only the first case remains.
 	errEnd = errors.New("body ended")
 )
 
@@ -23,7 +23,7 @@ func (in *Input) readMultipart(body io.Reader, boundary string) error {
 	if boundary == "" || len(boundary) > maxBoundary {
 		return Faultf("the multipart boundary has %d characters; 1 to %d are allowed", len(boundary), maxBoundary)
 	}
-	// The standard reader asks for 4 KiB at a time; the body is read in larger pieces.
+	// Buffered, because the standard reader reads 4 KiB at a time.
 	from := &meter{from: bufio.NewReaderSize(body, 64<<10)}
 	parts := multipart.NewReader(from, boundary)
 	for number := 1; ; number++ {
@@ -65,8 +65,8 @@ func (in *Input) readPart(part *multipart.Part, where string, from *meter) error
 	return in.add(name, string(value))
 }
 
-// addFile keeps an uploaded file. One without name and bytes is what browsers send
-// for a file that was not chosen.
+// addFile adds an uploaded file. It ignores a part without name and bytes, because a
+// browser sends one for a file that was not chosen.
 func (in *Input) addFile(f File, from io.Reader) error {
 	if f.Name != "" {
 		return in.keep(f, from)
@@ -81,11 +81,11 @@ func (in *Input) addFile(f File, from io.Reader) error {
 	return Faultf("file field %q has no file name; send filename=\"…\"", clip(f.Field))
 }
 
-// meter passes the body on, so many bytes if told so, and remembers whether it was
-// the body itself that broke.
+// meter reads the body, up to a limit if one is set, and records an error of the body
+// itself.
 type meter struct {
 	from   io.Reader
-	left   int // -1: any number
+	left   int // bytes until errHeader; -1: no limit
 	broken error
 	ended  bool
 }
@@ -119,10 +119,10 @@ func (m *meter) Read(p []byte) (int, error) {
 	return copy(p, lineEnd), nil
 }
 
-// lineEnd is added to a body: its last boundary may do without one.
+// lineEnd is added at the end of a body, because the last boundary may come without it.
 const lineEnd = "\r\n"
 
-// explain turns an error of the standard reader into a fault, unless the body broke.
+// explain turns an error of the standard reader into a fault, or returns the body's own error.
 func (m *meter) explain(err error, where string) error {
 	switch {
 	case m.broken != nil:
@@ -135,7 +135,7 @@ func (m *meter) explain(err error, where string) error {
 	return Faultf("%s: the multipart body is malformed (%s); check its boundaries and headers", where, clip(err.Error()))
 }
 
-// content is what is in a part; its errors are explained.
+// content reads the content of a part. explain has translated its errors.
 type content struct {
 	part  *multipart.Part
 	meter *meter

@@ -9,7 +9,7 @@ import (
 	"davit/internal/faas"
 )
 
-// AddPath adds the path's fields.
+// AddPath adds the fields of the path, pairs of name and value.
 func (in *Input) AddPath(fields [][2]string) error {
 	for _, f := range fields {
 		if err := in.add(f[0], f[1]); err != nil {
@@ -19,13 +19,13 @@ func (in *Input) AddPath(fields [][2]string) error {
 	return nil
 }
 
-// AddQuery adds the fields of a raw query. Davit's own davit-format is left out.
+// AddQuery adds the fields of a raw query except Davit's own davit-format.
 func (in *Input) AddQuery(query string) error {
 	return in.addPairs(query, "the query", func(name string) bool { return name != "davit-format" })
 }
 
-// ReadBody reads a body to its end, or to the first fault. An error that is no
-// *Fault is body's or the keeper's.
+// ReadBody reads a body to its end, or to the first fault. An error that is not a
+// *Fault is an error of body or of the Keeper.
 func (in *Input) ReadBody(body io.Reader, contentType string, declared []faas.Field) error {
 	kind, params, err := mime.ParseMediaType(contentType)
 	switch {
@@ -46,11 +46,11 @@ func isJSON(kind string) bool {
 	return kind == "application/json" || strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")
 }
 
-// readRaw keeps a body that is no form as a file; an empty one is none.
+// readRaw adds a body that is not a form as a file; an empty body adds none.
 func (in *Input) readRaw(body io.Reader, contentType string) error {
 	first := make([]byte, 512)
 	n, err := io.ReadFull(body, first)
-	if err == nil { // a small file is written at once, and most bodies are none
+	if err == nil { // a small file goes in one write; the first read stays small because most bodies are empty
 		var more int
 		first = append(first, make([]byte, 4<<10)...)
 		more, err = io.ReadFull(body, first[n:])
