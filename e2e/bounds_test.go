@@ -17,19 +17,19 @@ import (
 	"davit/internal/testenv"
 )
 
-// sleeper is a function whose calls take as long as they say, one at a time.
+// sleeper registers a function that runs one call at a time, for as many seconds as the call's field s says.
 func sleeper(t *testing.T, g *rig.Gateway, queue string) {
 	t.Helper()
 	function(t, g, "f", `{"max_concurrency": 1, "max_queue": `+queue+`}`, tool(`sleep "$1"`))
 	trigger(t, g, "t", `{"function": "f", "methods": ["GET"], "path": "/t", "command": ["sh", "tool.sh", "{field:s}"]}`)
 }
 
-// TestQueueIsBounded: beyond max_queue.calls the answer is a quick 429; those that wait are served.
+// TestQueueIsBounded: a call beyond max_queue.calls is answered 429 at once; the calls in the queue are served.
 func TestQueueIsBounded(t *testing.T) {
 	g := newWorld(t).start("data")
 	sleeper(t, g, `{"calls": 3, "wait": "1m"}`)
 	waitFor := func(n int) {
-		testenv.EventuallyWithin(t, wait, "they are recorded", func() bool { return len(list(t, g, "f")) == n })
+		testenv.EventuallyWithin(t, wait, "the calls are recorded", func() bool { return len(list(t, g, "f")) == n })
 	}
 	call := func(seconds string) record {
 		a := get(t, g, "/t?s="+seconds, http.Header{"Prefer": {"respond-async"}})
@@ -55,15 +55,15 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 	for _, r := range accepted {
 		if got := await(t, g, r.ID); got.State != "succeeded" {
-			t.Errorf("accepted before the queue was full: %+v", got)
+			t.Errorf("a call that came before the queue was full: %+v", got)
 		}
 	}
 	if n := len(list(t, g, "f")); n != 4 {
-		t.Errorf("%d records, want those of the accepted 4", n)
+		t.Errorf("%d records, want 4", n)
 	}
 }
 
-// TestExpiresInQueue: who waits longer than max_queue.wait gets 503 expired, and never runs.
+// TestExpiresInQueue: a call that waits longer than max_queue.wait is answered 503 expired, and never runs.
 func TestExpiresInQueue(t *testing.T) {
 	g := newWorld(t).start("data")
 	sleeper(t, g, `{"calls": 10, "wait": "1s"}`)
@@ -77,15 +77,16 @@ func TestExpiresInQueue(t *testing.T) {
 	}
 	for _, id := range []string{queued.ID, a.Header.Get("Davit-Invocation")} {
 		if r := await(t, g, id); r.State != "failed" || r.reason() != "expired" {
-			t.Errorf("waited too long: %+v, reason %q", r, r.reason())
+			t.Errorf("a call that waited too long: %+v, reason %q", r, r.reason())
 		}
 	}
 	if r := await(t, g, first.ID); r.State != "succeeded" {
-		t.Errorf("the one that ran: %+v", r)
+		t.Errorf("the call that ran: %+v", r)
 	}
 }
 
-// TestTimeout: 504, and the whole tree of processes is gone, whatever tricks they know.
+// TestTimeout: a timed-out call is answered 504, and all processes of its command are ended, also processes in a
+// session of their own or that ignore SIGTERM.
 func TestTimeout(t *testing.T) {
 	for mode, spec := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -104,13 +105,14 @@ func TestTimeout(t *testing.T) {
 				t.Errorf("record: %+v", r)
 			}
 			if left := processes("sleep", seconds); len(left) > 0 {
-				testenv.EventuallyWithin(t, 15*time.Second, "its processes are gone", func() bool { return len(processes("sleep", seconds)) == 0 })
+				testenv.EventuallyWithin(t, 15*time.Second, "all processes of the command have ended", func() bool { return len(processes("sleep", seconds)) == 0 })
 			}
 		})
 	}
 }
 
-// TestBodyIsBounded: 413 before reading where the length is told, and while reading where it is not.
+// TestBodyIsBounded: a body that is too large is answered 413, before it is read if its Content-Length says so, else
+// while it is read.
 func TestBodyIsBounded(t *testing.T) {
 	g := newWorld(t).start("data")
 	function(t, g, "f", "{}", tool(`wc -c < body`))
@@ -160,7 +162,7 @@ func TestBodyIsBounded(t *testing.T) {
 	})
 }
 
-// TestRetention: after it, the result is gone for callers, and its objects from the store.
+// TestRetention: after the retention the result is not found, and its objects are removed from the store.
 func TestRetention(t *testing.T) {
 	w := newWorld(t)
 	g := w.start("data")
@@ -177,7 +179,7 @@ func TestRetention(t *testing.T) {
 	testenv.EventuallyWithin(t, wait, "the result has expired", func() bool {
 		return get(t, g, "/-/invocations/"+id+"/result", nil).Status == http.StatusGone
 	})
-	testenv.EventuallyWithin(t, 2*wait, "its objects are gone", func() bool { return len(stored(t, w, id)) == 0 })
+	testenv.EventuallyWithin(t, 2*wait, "the objects are removed", func() bool { return len(stored(t, w, id)) == 0 })
 }
 
 // stored lists the files in the store's folder that belong to an invocation.
@@ -196,7 +198,7 @@ func stored(t *testing.T, w *world, id string) []string {
 	return found
 }
 
-// TestKeep: what a trigger does not keep is not in the store.
+// TestKeep: the store has no objects of a call that its trigger does not keep.
 func TestKeep(t *testing.T) {
 	w := newWorld(t)
 	g := w.start("data")
@@ -208,7 +210,7 @@ func TestKeep(t *testing.T) {
 			id := post(t, g, "/"+keep, nil, parts...).Header.Get("Davit-Invocation")
 			r := await(t, g, id)
 			kept := keep == "failed" && code == "4"
-			if kept { // the uploads may follow the answer
+			if kept { // the uploads may end after the answer
 				testenv.EventuallyWithin(t, wait, "the input is stored", func() bool { return len(stored(t, w, id)) > 0 })
 			}
 			objects := stored(t, w, id)
@@ -223,7 +225,7 @@ func TestKeep(t *testing.T) {
 		await(t, g, r.ID)
 		a := get(t, g, "/-/invocations/"+r.ID+"/result", nil)
 		if a.Status != http.StatusOK || unzip(t, a.Body)["out.txt"] != "in" {
-			t.Errorf("keep %s, answered 202: the result is not there: %d %.200q", keep, a.Status, a.Body)
+			t.Errorf("keep %s, answered 202: no result: %d %.200q", keep, a.Status, a.Body)
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"davit/internal/testenv"
 )
 
-// wait is for things that take far less, on a machine that does other work too.
+// wait is how long a test waits for a condition. It is far longer than any takes, because the machine may be loaded.
 const wait = 60 * time.Second
 
-// modes are the three ways to get a slot, as specs of the same function.
+// modes are the specs of one function in the three modes.
 var modes = map[string]string{
 	"job":     `{"mode": "job"}`,
 	"standby": `{"mode": "job", "standby": 2}`,
@@ -49,7 +49,7 @@ func TestModes(t *testing.T) {
 				result := admin(t, g, http.MethodGet, "/v1/invocations/"+id+"/result", "")
 				status(t, result, http.StatusOK)
 				if string(result.Body) != string(a.Body) {
-					t.Error("the stored result is not what the caller got")
+					t.Error("the stored result differs from the result that the caller got")
 				}
 				if log := admin(t, g, http.MethodGet, "/v1/invocations/"+id+"/log", ""); string(log.Body) != "logged\nalso\n" {
 					t.Errorf("log is %q", log.Body)
@@ -68,7 +68,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestAsync: 202 at once, when the wait budget ends while running, and while queued.
+// TestAsync: a call is answered 202 at once, or when its wait budget ends while it runs or is queued.
 func TestAsync(t *testing.T) {
 	g := newWorld(t).start("data")
 	function(t, g, "f", `{"max_concurrency": 1}`, tool(`sleep "$1"; cat "$2" > out.txt`))
@@ -98,18 +98,18 @@ func TestAsync(t *testing.T) {
 		input := admin(t, g, http.MethodGet, "/v1/invocations/"+r.ID+"/input", "")
 		status(t, input, http.StatusOK)
 		if !strings.Contains(string(input.Body), "input ") || !strings.HasPrefix(input.Header.Get("Content-Type"), "multipart/form-data") {
-			t.Errorf("%s: the input is not as received: %s", name, input.Header)
+			t.Errorf("%s: the stored input differs from the body that was sent: %s", name, input.Header)
 		}
 	}
 }
 
-// TestCancel works in every state.
+// TestCancel cancels a running and a queued invocation.
 func TestCancel(t *testing.T) {
 	g := newWorld(t).start("data")
 	function(t, g, "f", `{"max_concurrency": 1}`, tool(`sleep 60`))
 	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh"]}`)
 	running := decode[record](t, post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}).Body)
-	testenv.EventuallyWithin(t, wait, "the first runs", func() bool {
+	testenv.EventuallyWithin(t, wait, "the first call runs", func() bool {
 		return decode[record](t, admin(t, g, http.MethodGet, "/v1/invocations/"+running.ID, "").Body).State == "running"
 	})
 	queued := decode[record](t, post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}).Body)
@@ -119,10 +119,10 @@ func TestCancel(t *testing.T) {
 			t.Errorf("after a cancel: %+v", r)
 		}
 	}
-	testenv.EventuallyWithin(t, wait, "the command is gone", func() bool { return len(processes("sleep", "60")) == 0 })
+	testenv.EventuallyWithin(t, wait, "the command has ended", func() bool { return len(processes("sleep", "60")) == 0 })
 }
 
-// TestStopLeavesNothing: SIGTERM ends runners and their commands too.
+// TestStopLeavesNothing: a gateway that gets SIGTERM also ends its runners and their commands.
 func TestStopLeavesNothing(t *testing.T) {
 	w := newWorld(t, "DAVIT_DRAIN=1s")
 	g := w.start("data")
@@ -144,6 +144,6 @@ func TestStopLeavesNothing(t *testing.T) {
 	}
 	again := w.start("data")
 	if got := await(t, again, r.ID); got.State != "failed" || got.reason() != "runner_lost" {
-		t.Errorf("an invocation that was cut off: %+v", got)
+		t.Errorf("an invocation that the stop interrupted: %+v", got)
 	}
 }

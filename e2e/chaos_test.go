@@ -16,18 +16,18 @@ import (
 	"davit/internal/testenv"
 )
 
-// chaos is two gateways whose warm and standby runners are killed under load, and
-// of which one is killed and started again.
+// chaos is a load on two gateways. Meanwhile the test kills warm and standby runners, and
+// kills and restarts the first gateway.
 type chaos struct {
 	fire
 
-	mortal  atomic.Pointer[rig.Gateway] // the first of the gateways, as it is now
-	doomed  sync.Map                    // ids of calls that it answered before it was killed
-	strikes atomic.Int64                // kills of it, and starts again: odd while it is down
+	first       atomic.Pointer[rig.Gateway] // the first gateway, replaced by its restart
+	beforeKill  sync.Map                    // ids of the calls that it answered before it was killed
+	transitions atomic.Int64                // kills and restarts of it: odd while it is down
 }
 
-// TestChaosOnKeptRunners: whatever is killed, no invocation runs twice, none that was
-// promised is lost, and what callers were told is what the records say.
+// TestChaosOnKeptRunners: although runners and a gateway are killed, no invocation runs
+// twice, no accepted one is lost, and every answer agrees with its record.
 func TestChaosOnKeptRunners(t *testing.T) {
 	c := &chaos{fire: fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}, ledger: newLedger(t)}}
 	if c.seed == 0 {
@@ -38,7 +38,7 @@ func TestChaosOnKeptRunners(t *testing.T) {
 	for i := range c.gateways {
 		c.gateways[i] = c.w.start("data" + strconv.Itoa(i))
 	}
-	c.mortal.Store(c.gateways[0])
+	c.first.Store(c.gateways[0])
 	kept := []string{"standby", "warm"}
 	for _, mode := range kept {
 		function(t, c.gateways[1], mode, strings.TrimSuffix(modes[mode], "}")+`, "max_concurrency": 4}`, c.ledger.script(`sleep "$1"; wc -c < "$2" > out.txt`+"\n"))
@@ -46,8 +46,8 @@ func TestChaosOnKeptRunners(t *testing.T) {
 			"command": ["bash", "tool.sh", "{field:s}", "{file:in}"], "fields": [{"name": "s", "kind": "number", "default": "0"}, {"name": "in", "kind": "file", "required": true}]}`)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	var callers, arson sync.WaitGroup
-	arson.Go(func() { c.killRunners(ctx) })
+	var callers, killers sync.WaitGroup
+	killers.Go(func() { c.killRunners(ctx) })
 	end := time.Now().Add(fireFor)
 	for i := range fireCallers {
 		callers.Go(func() {
@@ -58,16 +58,16 @@ func TestChaosOnKeptRunners(t *testing.T) {
 		})
 	}
 	<-time.After(fireFor / 4)
-	c.strikes.Add(1)
+	c.transitions.Add(1)
 	c.gateways[0].Kill()
 	<-time.After(fireFor / 4)
 	c.gateways[0] = c.w.start("data0")
-	c.mortal.Store(c.gateways[0])
-	c.strikes.Add(1)
+	c.first.Store(c.gateways[0])
+	c.transitions.Add(1)
 	callers.Wait()
 	cancel()
-	arson.Wait()
-	c.judge(kept)
+	killers.Wait()
+	c.check(kept)
 }
 
 // killRunners kills a runner now and then until ctx ends.
@@ -84,7 +84,7 @@ func (c *chaos) killRunners(ctx context.Context) {
 		for _, pid := range pids {
 			own[pid] = true
 		}
-		for _, i := range dice.Perm(len(pids)) { // what a runner has just forked looks like it
+		for _, i := range dice.Perm(len(pids)) { // a process that a runner has just forked has the runner's command line
 			if !own[int(statusKiB(pids[i], "PPid:"))] && syscall.Kill(pids[i], syscall.SIGKILL) == nil {
 				c.kills.Add(1)
 				break
@@ -93,12 +93,12 @@ func (c *chaos) killRunners(ctx context.Context) {
 	}
 }
 
-// call makes one call, on either gateway, of any kind; only a gateway that was killed may give no answer.
+// call makes one random call to one of the gateways. Only the killed gateway may give no answer.
 func (c *chaos) call(dice *rand.Rand, caller int) {
-	strikes, g := c.strikes.Load(), c.gateways[1]
-	mortal := dice.IntN(2) == 0
-	if mortal {
-		g = c.mortal.Load()
+	transitions, g := c.transitions.Load(), c.gateways[1]
+	toFirst := dice.IntN(2) == 0
+	if toFirst {
+		g = c.first.Load()
 	}
 	seconds, size, header := "0", dice.IntN(3000), http.Header{}
 	switch dice.IntN(5) {
@@ -119,18 +119,18 @@ func (c *chaos) call(dice *rand.Rand, caller int) {
 	}
 	header.Set("Content-Type", contentType)
 	a, err := g.Call(c.t.Context(), http.MethodPost, "/"+[]string{"standby", "warm"}[dice.IntN(2)], body, header)
-	if a == nil && mortal && (strikes%2 == 1 || c.strikes.Load() > strikes) {
+	if a == nil && toFirst && (transitions%2 == 1 || c.transitions.Load() > transitions) {
 		<-time.After(50 * time.Millisecond) // it is down
 		return
 	}
-	if a != nil && mortal && strikes == 0 {
-		c.doomed.Store(a.Header.Get("Davit-Invocation"), true)
+	if a != nil && toFirst && transitions == 0 {
+		c.beforeKill.Store(a.Header.Get("Davit-Invocation"), true)
 	}
 	c.take(a, err, size, caller)
 }
 
-// judge holds what was answered against the records, and these against the ledger.
-func (c *chaos) judge(kept []string) {
+// check compares the answers with the records, and the records with the ledger.
+func (c *chaos) check(kept []string) {
 	t := c.t
 	records := c.records(c.gateways[1], kept)
 	ends := c.ranOnce(records)
@@ -140,8 +140,8 @@ func (c *chaos) judge(kept []string) {
 		}
 	}
 	for id, a := range c.answered {
-		if _, doomed := c.doomed.Load(id); doomed && a.Status == http.StatusOK && records[id].reason() == "runner_lost" {
-			continue // its caller has the result; who could have told of it, gateway and runner, were both killed
+		if _, before := c.beforeKill.Load(id); before && a.Status == http.StatusOK && records[id].reason() == "runner_lost" {
+			continue // the caller has the result, but the gateway and the runner, which could have recorded it, were both killed
 		}
 		c.agree(a, id, records)
 	}
@@ -152,7 +152,7 @@ func (c *chaos) judge(kept []string) {
 	}
 	t.Logf("%d records %v, %d answers, %d runners killed", len(records), ends, len(c.answered), c.kills.Load())
 	if c.kills.Load() == 0 || len(records) < 20 {
-		t.Error("nothing happened")
+		t.Error("no runner was killed, or too few calls were made")
 	}
 	c.serves(kept)
 }

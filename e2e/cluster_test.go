@@ -14,10 +14,10 @@ import (
 	"davit/internal/testenv"
 )
 
-// redisURL is the setting that has gateways use that server.
+// redisURL returns the setting with which gateways use the server.
 func redisURL(r *testenv.RedisServer) string { return "DAVIT_REDIS_URL=redis://" + r.Addr }
 
-// s3 are the settings that have gateways use that store.
+// s3 returns the settings with which gateways use the store.
 func s3(m *testenv.S3Server) []string {
 	return []string{
 		"DAVIT_S3_ENDPOINT=" + m.Endpoint, "DAVIT_S3_ACCESS_KEY=" + m.AccessKey, "DAVIT_S3_SECRET_KEY=" + m.SecretKey,
@@ -33,7 +33,7 @@ func twoGateways(t *testing.T, env ...string) (a, b *rig.Gateway, store *testenv
 	return a, b, store
 }
 
-// gateways starts two gateways on one Redis and one store, in one world.
+// gateways starts two gateways on one Redis and one store, and returns their world.
 func gateways(t *testing.T, env ...string) (a, b *rig.Gateway, w *world) {
 	t.Helper()
 	return gatewaysOn(t, testenv.MinIO(t), env...)
@@ -45,7 +45,7 @@ func gatewaysOn(t *testing.T, store *testenv.S3Server, env ...string) (a, b *rig
 	return w.start("a"), w.start("b"), w
 }
 
-// freePort is an address that a gateway can be started on again.
+// freePort returns a free address that stays usable when the gateway restarts.
 func freePort(t *testing.T) string {
 	t.Helper()
 	address, err := testenv.FreeAddress(t.Context())
@@ -55,7 +55,7 @@ func freePort(t *testing.T) string {
 	return address
 }
 
-// async calls a trigger and returns the record that came with its 202.
+// async calls a trigger with respond-async and returns the record of the 202.
 func async(t *testing.T, g *rig.Gateway, path string, parts ...rig.Part) record {
 	t.Helper()
 	a := post(t, g, path, http.Header{"Prefer": {"respond-async"}}, parts...)
@@ -81,7 +81,7 @@ func list(t *testing.T, g *rig.Gateway, function string) []record {
 	}](t, a.Body).Items
 }
 
-// ledger counts runs outside Davit: commands write their invocation's id to it.
+// ledger counts runs outside Davit: each command sends it the id of its invocation.
 type ledger struct {
 	listener net.Listener
 	done     sync.WaitGroup
@@ -96,7 +96,7 @@ func newLedger(t *testing.T) *ledger {
 	return newLedgerAt(t, "127.0.0.1")
 }
 
-// newLedgerAt makes one at an address of this machine.
+// newLedgerAt starts a ledger on an address of this machine.
 func newLedgerAt(t *testing.T, host string) *ledger {
 	t.Helper()
 	l := &ledger{runs: map[string]int{}, open: map[net.Conn]bool{}}
@@ -142,14 +142,14 @@ func (l *ledger) take(c net.Conn) {
 	_ = c.Close()
 }
 
-// script is a bash script that first writes to the ledger, and goes on only when that is noted.
+// script returns a bash script that sends the invocation's id to the ledger, waits for its answer, and goes on with rest.
 func (l *ledger) script(rest string) map[string]string {
 	host, port, _ := net.SplitHostPort(l.listener.Addr().String())
 	return map[string]string{"tool.sh": "#!/bin/bash\nexec 3<>/dev/tcp/" + host + "/" + port +
 		"\necho \"$DAVIT_INVOCATION_ID\" >&3; read -r noted <&3; exec 3>&-\n[ \"$noted\" = noted ] || exit 99\n" + rest}
 }
 
-// total is how many commands ran.
+// total returns how many commands ran.
 func (l *ledger) total() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -166,7 +166,7 @@ func (l *ledger) count(id string) int {
 	return l.runs[id]
 }
 
-// ids are the invocations that ran.
+// ids returns the invocations that ran.
 func (l *ledger) ids() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

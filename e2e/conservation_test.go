@@ -14,7 +14,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// sumMetric adds up the series of a metric whose labels hold the words.
+// sumMetric returns the sum of a metric's series whose labels contain the words.
 func sumMetric(t *testing.T, metrics []byte, name string, words ...string) float64 {
 	t.Helper()
 	found, sum := false, 0.0
@@ -40,17 +40,17 @@ func sumMetric(t *testing.T, metrics []byte, name string, words ...string) float
 	return sum
 }
 
-// balance reads what /metrics say was accepted, became final and is in flight.
-func balance(t *testing.T, g *rig.Gateway) (accepted, final, flying float64) {
+// balance reads from /metrics how many invocations were begun, became final and are in flight.
+func balance(t *testing.T, g *rig.Gateway) (accepted, final, inFlight float64) {
 	t.Helper()
 	m := admin(t, g, http.MethodGet, "/metrics", "").Body
 	accepted = sumMetric(t, m, "davit_invocations_accepted_total")
 	final = sumMetric(t, m, "davit_invocations_total")
-	flying = sumMetric(t, m, "davit_invocations_in_flight")
-	return accepted, final, flying
+	inFlight = sumMetric(t, m, "davit_invocations_in_flight")
+	return accepted, final, inFlight
 }
 
-// TestConservation: after a mixed load, every invocation that was taken on is final, and counted once.
+// TestConservation: after a mixed load, every invocation is final, and is counted once.
 func TestConservation(t *testing.T) {
 	g := newWorld(t).start("data")
 	for mode, spec := range modes {
@@ -72,8 +72,8 @@ func TestConservation(t *testing.T) {
 				t.Logf("not final: %+v", r)
 			}
 		}
-		accepted, final, flying := balance(t, g)
-		t.Logf("accepted %g, final %g, in flight %g, records %d", accepted, final, flying, len(records))
+		accepted, final, inFlight := balance(t, g)
+		t.Logf("accepted %g, final %g, in flight %g, records %d", accepted, final, inFlight, len(records))
 	}()
 	testenv.EventuallyWithin(t, wait, "all are final", func() bool {
 		records = nil
@@ -85,12 +85,12 @@ func TestConservation(t *testing.T) {
 				return false
 			}
 		}
-		_, _, flying := balance(t, g)
-		return flying == 0
+		_, _, inFlight := balance(t, g)
+		return inFlight == 0
 	})
-	accepted, final, flying := balance(t, g)
-	if accepted != final+flying || final != float64(len(records)) || len(records) == 0 {
-		t.Errorf("accepted %g, final %g, in flight %g, records %d", accepted, final, flying, len(records))
+	accepted, final, inFlight := balance(t, g)
+	if accepted != final+inFlight || final != float64(len(records)) || len(records) == 0 {
+		t.Errorf("accepted %g, final %g, in flight %g, records %d", accepted, final, inFlight, len(records))
 	}
 	m := admin(t, g, http.MethodGet, "/metrics", "").Body
 	byOutcome := map[string]int{}
@@ -112,10 +112,10 @@ func TestConservation(t *testing.T) {
 	}
 }
 
-// mixedModes are those of the functions of a mixed load, which its calls take in turn.
+// mixedModes are the modes of the functions of a mixed load, which it calls in turn.
 var mixedModes = []string{"job", "standby", "warm"}
 
-// mixedCall makes call i of a load that has a bit of everything, and returns its status; 0: none.
+// mixedCall makes call i of a mixed load and returns its status; 0 if there is no answer.
 func mixedCall(t *testing.T, g *rig.Gateway, path string, i int) int {
 	seconds, code, size := "0.1", "0", 10
 	header := http.Header{}
@@ -134,7 +134,7 @@ func mixedCall(t *testing.T, g *rig.Gateway, path string, i int) int {
 		seconds, code = "0.6", "0" // beyond the wait budget
 	case 6:
 		header.Set("Prefer", "wait=20")
-		ctx, cancel = context.WithTimeout(ctx, 300e6) // hangs up
+		ctx, cancel = context.WithTimeout(ctx, 300e6) // the caller disconnects
 		defer cancel()
 		seconds = "0.9"
 	}
@@ -156,7 +156,7 @@ func mixedCall(t *testing.T, g *rig.Gateway, path string, i int) int {
 	case http.StatusOK, http.StatusAccepted, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusTooManyRequests,
 		http.StatusRequestEntityTooLarge, http.StatusConflict:
 	case http.StatusServiceUnavailable:
-		if a.Header.Get("Davit-Reason") == "" { // nothing is away
+		if a.Header.Get("Davit-Reason") == "" { // because nothing is unavailable
 			t.Errorf("call %d: it failed for no reason: %.300s", i, a.Body)
 		}
 	default:

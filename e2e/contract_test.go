@@ -9,7 +9,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// failsWith fails the test unless the answer is a 502 for that reason whose problem holds the words.
+// failsWith fails the test unless the answer is a 502 with that reason and a problem that contains the words.
 func failsWith(t *testing.T, a *rig.Answer, reason, words string) {
 	t.Helper()
 	if a.Status != http.StatusBadGateway || a.Header.Get("Davit-Reason") != reason || !strings.Contains(string(a.Body), words) {
@@ -29,7 +29,7 @@ func TestResultMissing(t *testing.T) {
 	}
 }
 
-// TestResponse: file gives the one matching file raw, auto decides by their number, and the caller can ask for a zip.
+// TestResponse: "file" gives the one matching file raw, "auto" does if there is exactly one, and the caller can ask for a zip.
 func TestResponse(t *testing.T) {
 	g := newWorld(t).start("data")
 	function(t, g, "f", "{}", tool(`for n in $(seq "$1"); do echo "file $n" > "out $n.txt"; done`))
@@ -67,7 +67,7 @@ func TestResponse(t *testing.T) {
 	}
 }
 
-// TestMethods: HEAD goes with GET, OPTIONS is answered, others are told what is allowed.
+// TestMethods: HEAD goes with GET, OPTIONS is answered, and the answer to another method has the allowed ones.
 func TestMethods(t *testing.T) {
 	g := newWorld(t).start("data")
 	function(t, g, "f", "{}", tool(`echo out`))
@@ -144,7 +144,7 @@ func TestDavitMode(t *testing.T) {
 	}
 }
 
-// awaitStandby waits for a parked standby runner of a function; "" is that of the name.
+// awaitStandby waits until a standby runner of a function is parked.
 func awaitStandby(t *testing.T, g *rig.Gateway, function string) {
 	t.Helper()
 	if function == "" {
@@ -160,8 +160,8 @@ func awaitStandby(t *testing.T, g *rig.Gateway, function string) {
 	})
 }
 
-// TestStartProcess: calls wait until it is ready; when it fails, the call fails with it, and says so.
-// Of a warm function, it is the registration that waits, and that fails.
+// TestStartProcess: a call waits until the start process is ready, and fails with its message if it fails. For a warm
+// function the registration waits and fails instead.
 func TestStartProcess(t *testing.T) {
 	for _, c := range []struct {
 		name, ready, script string // no output: start_failed
@@ -200,7 +200,7 @@ func TestStartProcess(t *testing.T) {
 	}
 }
 
-// TestStartProcessPort: calls wait until its port answers.
+// TestStartProcessPort: a call waits until the port of the start process answers.
 func TestStartProcessPort(t *testing.T) {
 	g := newWorld(t).start("data")
 	_, port, _ := strings.Cut(freePort(t), ":")
@@ -213,6 +213,6 @@ func TestStartProcessPort(t *testing.T) {
 	a := get(t, g, "/t", nil)
 	status(t, a, http.StatusOK)
 	if got := unzip(t, a.Body)["stdout"]; got != "connected\n" {
-		t.Errorf("the call said %q", got)
+		t.Errorf("the call printed %q", got)
 	}
 }

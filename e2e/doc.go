@@ -1,5 +1,6 @@
-// Package e2e tests Davit whole: the real programs, started as a user starts
-// them, spoken to over HTTP, killed, stopped and restarted. rig starts the
-// programs; bench measures them. Start at world_test.go; the files kube_… are
-// those on a Kubernetes, and kube_world_test.go says how they are run.
+// Package e2e tests Davit as a whole. The tests start the real programs as a
+// user does, call them over HTTP, and kill, stop and restart them. Package rig
+// starts the programs; package bench measures them. Start at world_test.go. The
+// tests in the files kube_… need a Kubernetes; kube_world_test.go says how to
+// run them.
 package e2e

@@ -11,7 +11,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// fairWorld is two gateways that run three runners at most, and a greedy and a modest function.
+// fairWorld starts two gateways that run at most three runners together, and registers the functions greedy and modest.
 func fairWorld(t *testing.T, greedy string) (a, b *rig.Gateway) {
 	t.Helper()
 	a, b, _ = gateways(t, "DAVIT_MAX_RUNNERS=3", "DAVIT_DRAIN=1s")
@@ -23,8 +23,8 @@ func fairWorld(t *testing.T, greedy string) (a, b *rig.Gateway) {
 	return a, b
 }
 
-// TestBurstDoesNotStarve: with all runners in use and many calls of one function
-// waiting, those of another one come next, and no more run than may.
+// TestBurstDoesNotStarve: while all runners are in use and many calls of one function
+// wait, a call of another function comes next, and no more than three commands run.
 func TestBurstDoesNotStarve(t *testing.T) {
 	a, b := fairWorld(t, `{"mode": "job", "max_concurrency": 50}`)
 	const burst = 40
@@ -57,7 +57,7 @@ func TestBurstDoesNotStarve(t *testing.T) {
 			t.Errorf("modest call %d let %d of the burst pass", i, passed)
 		}
 	}
-	testenv.EventuallyWithin(t, wait, "all of the burst are done", func() bool { return ended() == burst })
+	testenv.EventuallyWithin(t, wait, "all calls of the burst have ended", func() bool { return ended() == burst })
 	cancel()
 	watch.Wait()
 	if most != 3 {
@@ -65,7 +65,7 @@ func TestBurstDoesNotStarve(t *testing.T) {
 	}
 }
 
-// TestWarmGivesWay: a function whose warm runners are all that may run, and always
+// TestWarmGivesWay: a function whose warm runners take the whole limit, and are always
 // busy, gives one up for another function's call.
 func TestWarmGivesWay(t *testing.T) {
 	a, b := fairWorld(t, `{"mode": "warm", "warm": {"min": 0, "max": 8}}`)
@@ -76,5 +76,5 @@ func TestWarmGivesWay(t *testing.T) {
 	}
 	testenv.EventuallyWithin(t, wait, "three run again", func() bool { return len(processes("sleep", "0.3217")) == 3 })
 	stop()
-	status(t, post(t, a, "/modest", nil), http.StatusOK) // beside runners that are idle
+	status(t, post(t, a, "/modest", nil), http.StatusOK) // while warm runners are idle
 }

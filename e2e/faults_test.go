@@ -14,14 +14,15 @@ import (
 	"davit/internal/testenv"
 )
 
-// slowTrigger registers a function that notes its run and then takes so many seconds.
+// slowTrigger registers a function that reports its run to the ledger and then takes that many seconds.
 func slowTrigger(t *testing.T, g *rig.Gateway, l *ledger, spec, seconds string) {
 	t.Helper()
 	function(t, g, "f", spec, l.script("sleep "+seconds+"; echo done > out.txt\n"))
 	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["bash", "tool.sh"], "results": ["out.txt"]}`)
 }
 
-// TestKilledGatewayLosesNothing: what was answered 202 runs once and is final, whatever state the kill found it in.
+// TestKilledGatewayLosesNothing: an invocation that was answered 202 runs once and becomes final, in whatever state it is
+// when its gateway is killed.
 func TestKilledGatewayLosesNothing(t *testing.T) {
 	for mode, spec := range map[string]string{
 		"job":  `{"max_concurrency": 3}`,
@@ -52,7 +53,7 @@ func TestKilledGatewayLosesNothing(t *testing.T) {
 	}
 }
 
-// TestOtherGatewayTakesOver: within 15 s the other one leads what the killed one had accepted or was running.
+// TestOtherGatewayTakesOver: within 15 s the other gateway leads the invocations that the killed one had accepted or was running.
 func TestOtherGatewayTakesOver(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	l := newLedger(t)
@@ -64,7 +65,7 @@ func TestOtherGatewayTakesOver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	over := make(chan struct{})
-	go func() { // a caller whose gateway dies; its invocation is found by listing
+	go func() { // the gateway of this caller is killed; the list shows its invocation
 		defer close(over)
 		_, _ = a.Call(ctx, http.MethodPost, "/t", nil, nil)
 	}()
@@ -93,7 +94,7 @@ func TestOtherGatewayTakesOver(t *testing.T) {
 	}
 }
 
-// killRunner kills the runner that a command named by its parent process.
+// killRunner kills a runner, whose process id its command printed.
 func killRunner(t *testing.T, pid string) {
 	t.Helper()
 	n, err := strconv.Atoi(strings.TrimSpace(pid))
@@ -101,14 +102,15 @@ func killRunner(t *testing.T, pid string) {
 		t.Fatal(err)
 	}
 	if line, err := os.ReadFile("/proc/" + strconv.Itoa(n) + "/comm"); err != nil || !strings.HasPrefix(string(line), "davit-runner") {
-		t.Fatalf("process %d is no runner: %q, %v", n, line, err)
+		t.Fatalf("process %d is not a runner: %q, %v", n, line, err)
 	}
 	if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestKilledRunner: before a call it is not noticed by the caller, in a call it is runner_lost, and the next call works.
+// TestKilledRunner: a caller does not notice that an idle runner was killed. If the runner is killed during a call, the call
+// fails with runner_lost, and the next call succeeds.
 func TestKilledRunner(t *testing.T) {
 	for mode, spec := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -147,10 +149,10 @@ func TestKilledRunner(t *testing.T) {
 			status(t, call("0"), http.StatusOK)
 		})
 	}
-	testenv.EventuallyWithin(t, wait, "the commands of killed runners are gone", func() bool { return len(processes("sleep", "63")) == 0 })
+	testenv.EventuallyWithin(t, wait, "the commands of killed runners have ended", func() bool { return len(processes("sleep", "63")) == 0 })
 }
 
-// killInCall kills the runner of the call that runs, as its log names it, and returns the call's id.
+// killInCall kills the runner of the running call, whose process id the call's log has, and returns the call's id.
 func killInCall(t *testing.T, g *rig.Gateway) string {
 	var id, pid string
 	testenv.EventuallyWithin(t, wait, "a call is running with a log", func() (found bool) {
@@ -170,7 +172,8 @@ func killInCall(t *testing.T, g *rig.Gateway) string {
 	return id
 }
 
-// TestStopWithWaitingCallers: on SIGTERM callers get their answer or a 202 that holds, and nothing is left running.
+// TestStopWithWaitingCallers: when the gateway gets SIGTERM, every caller gets its answer, or a 202 for an invocation that
+// ends later, and no runner is left.
 func TestStopWithWaitingCallers(t *testing.T) {
 	w, l := newWorld(t, "DAVIT_DRAIN=20s"), newLedger(t)
 	g := w.start("data")
@@ -211,7 +214,7 @@ func TestStopWithWaitingCallers(t *testing.T) {
 	}
 }
 
-// hangUp calls a trigger and hangs up as soon as the command runs; it returns the invocation's id.
+// hangUp calls a trigger, closes the connection as soon as the command runs, and returns the invocation's id.
 func hangUp(t *testing.T, g *rig.Gateway, path string, l *ledger) string {
 	t.Helper()
 	before := l.total()
@@ -221,7 +224,7 @@ func hangUp(t *testing.T, g *rig.Gateway, path string, l *ledger) string {
 	go func() {
 		defer close(over)
 		if a, err := g.Call(ctx, http.MethodPost, path, nil, nil); err == nil {
-			t.Errorf("the caller got %d before it hung up", a.Status)
+			t.Errorf("the caller got %d before it closed the connection", a.Status)
 		}
 	}()
 	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return l.total() > before })
@@ -232,7 +235,7 @@ func hangUp(t *testing.T, g *rig.Gateway, path string, l *ledger) string {
 	return records[0].ID
 }
 
-// TestHangUp: a caller's hang-up cancels only where the trigger says so.
+// TestHangUp: a call whose caller closes the connection is cancelled only if its trigger says so.
 func TestHangUp(t *testing.T) {
 	for mode, spec := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -249,7 +252,7 @@ func TestHangUp(t *testing.T) {
 	}
 }
 
-// TestOneGatewayPerDataFolder: a second embedded gateway on the same data refuses to start, and says why.
+// TestOneGatewayPerDataFolder: a second embedded gateway on the same data folder does not start, and logs why.
 func TestOneGatewayPerDataFolder(t *testing.T) {
 	w := newWorld(t)
 	g := w.start("data")
@@ -271,7 +274,7 @@ func TestOneGatewayPerDataFolder(t *testing.T) {
 	status(t, admin(t, g, http.MethodGet, "/v1/functions/f", ""), http.StatusOK)
 }
 
-// TestSecondStart finds the registrations of the first, after a stop and after a kill.
+// TestSecondStart: a restarted gateway has the registrations of before, after a stop and after a kill.
 func TestSecondStart(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *rig.Gateway){
 		"stop": func(t *testing.T, g *rig.Gateway) {

@@ -24,12 +24,12 @@ var fireSeed = flag.Uint64("seed", 0, "of TestRunnersUnderFire; 0: another one e
 
 const (
 	fireCallers = 8
-	fireCalls   = 24               // of each caller at most
-	fireFor     = 12 * time.Second // in which calls are begun
+	fireCalls   = 24               // of each caller, at most
+	fireFor     = 12 * time.Second // after which no call is begun
 )
 
-// fire is two gateways that race for the same runners, whose connections are cut,
-// slowed down and left half open, and which are killed, while callers call.
+// fire is a load on two gateways that claim slots of the same runners. Meanwhile the test
+// kills runners, and cuts, slows down and blocks their connections.
 type fire struct {
 	t        *testing.T
 	seed     uint64
@@ -37,16 +37,16 @@ type fire struct {
 	ledger   *ledger
 	gateways [2]*rig.Gateway
 	proxies  [2]*proxy
-	calm     atomic.Bool
+	over     atomic.Bool // new connections have no fault any more
 	kills    atomic.Int64
 
 	mu       sync.Mutex
-	dice     *rand.Rand // of what comes in no order: connections
+	dice     *rand.Rand // for connections, whose order is not fixed
 	answered map[string]*rig.Answer
 }
 
-// TestRunnersUnderFire: whatever happens to connections and runners, an invocation
-// runs at most once, exactly once when anybody is told that it succeeded, and is settled once.
+// TestRunnersUnderFire: although connections break and runners are killed, an invocation
+// runs at most once, exactly once if an answer says that it succeeded, and is settled once.
 func TestRunnersUnderFire(t *testing.T) {
 	f := lightFire(t)
 	for mode, spec := range modes {
@@ -55,8 +55,8 @@ func TestRunnersUnderFire(t *testing.T) {
 			"command": ["bash", "tool.sh", "{field:s}", "{file:in}"], "fields": [{"name": "s", "kind": "number", "default": "0"}, {"name": "in", "kind": "file", "required": true}]}`)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	var callers, arson sync.WaitGroup
-	arson.Go(func() { f.strikes(ctx) })
+	var callers, faults sync.WaitGroup
+	faults.Go(func() { f.breakConnections(ctx) })
 	end := time.Now().Add(fireFor)
 	for i := range fireCallers {
 		callers.Go(func() {
@@ -68,9 +68,9 @@ func TestRunnersUnderFire(t *testing.T) {
 	}
 	callers.Wait()
 	cancel()
-	arson.Wait()
-	f.calm.Store(true)
-	f.judge()
+	faults.Wait()
+	f.over.Store(true)
+	f.check()
 }
 
 func lightFire(t *testing.T) *fire {
@@ -85,42 +85,42 @@ func lightFire(t *testing.T) *fire {
 	f.w = newWorld(t, append(s3(store), redisURL(testenv.StartRedis(t)), "DAVIT_RUNNER_GRACE=5s", "DAVIT_LOG_LEVEL=debug")...)
 	for i := range f.gateways {
 		address := freePort(t)
-		f.proxies[i] = newProxy(t, address, f.mishap)
+		f.proxies[i] = newProxy(t, address, f.planFault)
 		f.gateways[i] = f.w.start("data"+strconv.Itoa(i), "DAVIT_RUNNER_ADDR="+address, "DAVIT_RUNNER_PUBLIC="+f.proxies[i].address)
 	}
 	return f
 }
 
-// mishap decides what happens to a new connection.
-func (f *fire) mishap() mishap {
+// planFault chooses the fault of a new connection.
+func (f *fire) planFault() fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := mishap{after: -1, half: f.dice.IntN(6) == 0, delay: time.Duration(max(0, f.dice.IntN(9)-5)) * time.Millisecond}
+	m := fault{after: -1, blocks: f.dice.IntN(6) == 0, delay: time.Duration(max(0, f.dice.IntN(9)-5)) * time.Millisecond}
 	if f.dice.IntN(3) == 0 {
 		m.after = 100 + f.dice.Int64N(1<<(6+f.dice.IntN(13)))
 	}
-	if f.calm.Load() {
-		return mishap{after: -1}
+	if f.over.Load() {
+		return fault{after: -1}
 	}
 	return m
 }
 
-// strikes spoils a part of the connections now and then until ctx ends.
-func (f *fire) strikes(ctx context.Context) {
+// breakConnections breaks some of the connections now and then until ctx ends.
+func (f *fire) breakConnections(ctx context.Context) {
 	dice := rand.New(rand.NewPCG(f.seed, 1<<33)) //nolint:gosec // a test's
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(time.Duration(100+dice.IntN(900)) * time.Millisecond):
-			f.proxies[dice.IntN(2)].strike(func() bool { return dice.IntN(4) == 0 })
+			f.proxies[dice.IntN(2)].breakSome(func() bool { return dice.IntN(4) == 0 })
 		}
 	}
 }
 
-// kill ends a runner as the kernel's killer would.
+// kill kills a runner, as the kernel does when memory is short.
 func (f *fire) kill(dice *rand.Rand) {
-	pids := slices.DeleteFunc(f.w.runners(), func(pid int) bool { // what a runner has just forked looks like it
+	pids := slices.DeleteFunc(f.w.runners(), func(pid int) bool { // a process that a runner has just forked has the runner's command line
 		parent := int(statusKiB(pid, "PPid:"))
 		return parent != f.gateways[0].Process.Pid && parent != f.gateways[1].Process.Pid
 	})
@@ -129,7 +129,7 @@ func (f *fire) kill(dice *rand.Rand) {
 	}
 }
 
-// call makes one call, on either gateway, in any mode, of any kind.
+// call makes one random call, to one of the gateways and in any mode.
 func (f *fire) call(dice *rand.Rand, caller int) {
 	g := f.gateways[dice.IntN(2)]
 	path := "/" + []string{"job", "standby", "warm"}[dice.IntN(3)]
@@ -147,7 +147,7 @@ func (f *fire) call(dice *rand.Rand, caller int) {
 		seconds = "0.3"
 	}
 	if killBefore {
-		size += 200 << 10 // not whole before a runner took it
+		size += 200 << 10 // larger than the gateway reads before a runner takes the call
 	}
 	body, contentType, err := rig.Form(rig.Part{Name: "s", Data: []byte(seconds)}, rig.Part{Name: "in", Filename: "in", Data: make([]byte, size)})
 	if err != nil {
@@ -165,13 +165,13 @@ func (f *fire) call(dice *rand.Rand, caller int) {
 	}
 	var input io.Reader = body
 	if killBefore {
-		input = &hurdle{r: body, at: body.Len() / 2, then: func() { f.kill(dice) }}
+		input = &interruptedBody{r: body, at: body.Len() / 2, then: func() { f.kill(dice) }}
 	}
 	a, err := g.Call(f.t.Context(), http.MethodPost, path, input, header)
 	f.take(a, err, size, caller)
 }
 
-// killWhenMoreRun kills a runner as soon as another command has begun.
+// killWhenMoreRun kills a runner as soon as another command runs.
 func (f *fire) killWhenMoreRun(dice *rand.Rand, before int, over <-chan struct{}) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -185,14 +185,14 @@ func (f *fire) killWhenMoreRun(dice *rand.Rand, before int, over <-chan struct{}
 	f.kill(dice)
 }
 
-// hurdle is a body in whose midst something happens.
-type hurdle struct {
+// interruptedBody is a body that calls then once, after at bytes.
+type interruptedBody struct {
 	r    io.Reader
 	at   int
 	then func()
 }
 
-func (h *hurdle) Read(p []byte) (int, error) {
+func (h *interruptedBody) Read(p []byte) (int, error) {
 	if h.at == 0 && h.then != nil {
 		h.then()
 		h.then = nil
@@ -205,7 +205,7 @@ func (h *hurdle) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// take looks at an answer and keeps it for the judgement.
+// take checks an answer and keeps it for check.
 func (f *fire) take(a *rig.Answer, err error, size, caller int) {
 	if a == nil {
 		f.t.Errorf("caller %d got no answer: %v", caller, err)
@@ -213,9 +213,9 @@ func (f *fire) take(a *rig.Answer, err error, size, caller int) {
 	}
 	id := a.Header.Get("Davit-Invocation")
 	switch {
-	case err != nil && a.Status == http.StatusOK: // its runner was killed while it gave the result, and the part does not look whole
+	case err != nil && a.Status == http.StatusOK: // the runner was killed while it sent the result, and the caller noticed
 	case err != nil:
-		f.t.Errorf("%s was answered %d, and then: %v", id, a.Status, err)
+		f.t.Errorf("%s was answered %d, and the body broke: %v", id, a.Status, err)
 	case a.Status == http.StatusOK:
 		if got := unzip(f.t, a.Body)["out.txt"]; got != strconv.Itoa(size)+"\n" {
 			f.t.Errorf("%s counted %q, want %d", id, got, size)
@@ -231,8 +231,8 @@ func (f *fire) take(a *rig.Answer, err error, size, caller int) {
 	}
 }
 
-// judge holds what was answered against the records, and these against the ledger and the metrics.
-func (f *fire) judge() {
+// check compares the answers with the records, and the records with the ledger and the metrics.
+func (f *fire) check() {
 	t := f.t
 	records := f.records(f.gateways[0], slices.Sorted(maps.Keys(modes)))
 	ends := f.ranOnce(records)
@@ -246,19 +246,19 @@ func (f *fire) judge() {
 			t.Errorf("%s ran and has no record", id)
 		}
 	}
-	t.Logf("%d records %v, answers %v, %d runners killed, %d+%d connections cut, %d+%d half open", len(records), ends, statuses,
-		f.kills.Load(), f.proxies[0].cuts.Load(), f.proxies[1].cuts.Load(), f.proxies[0].halves.Load(), f.proxies[1].halves.Load())
+	t.Logf("%d records %v, answers %v, %d runners killed, %d+%d connections cut, %d+%d blocked", len(records), ends, statuses,
+		f.kills.Load(), f.proxies[0].cuts.Load(), f.proxies[1].cuts.Load(), f.proxies[0].blocked.Load(), f.proxies[1].blocked.Load())
 	if f.kills.Load() == 0 || f.proxies[0].cuts.Load()+f.proxies[1].cuts.Load() == 0 {
-		t.Error("nothing burned")
+		t.Error("too few faults happened")
 	}
 	f.settledOnce(len(records))
 	f.serves(slices.Sorted(maps.Keys(modes)))
 }
 
-// records returns those of the functions, once all are final.
+// records waits until all records of the functions are final, and returns them.
 func (f *fire) records(g *rig.Gateway, functions []string) map[string]record {
 	records := map[string]record{}
-	testenv.EventuallyWithin(f.t, 2*wait, "all are final", func() bool {
+	testenv.EventuallyWithin(f.t, 2*wait, "all records are final", func() bool {
 		for _, function := range functions {
 			for _, r := range list(f.t, g, function) {
 				if records[r.ID] = r; !final(r) {
@@ -271,7 +271,7 @@ func (f *fire) records(g *rig.Gateway, functions []string) map[string]record {
 	return records
 }
 
-// ranOnce holds the records against the ledger, and counts how they ended.
+// ranOnce compares the records with the ledger, and counts how they ended.
 func (f *fire) ranOnce(records map[string]record) (ends map[string]int) {
 	ends = map[string]int{}
 	for id, r := range records {
@@ -296,7 +296,7 @@ func final(r record) bool {
 	return r.State == "succeeded" || r.State == "failed" || r.State == "cancelled"
 }
 
-// agree fails the test unless the record says what the caller was told.
+// agree fails the test unless the record agrees with the answer that the caller got.
 func (f *fire) agree(a *rig.Answer, id string, records map[string]record) {
 	r, recorded := records[id]
 	reason := a.Header.Get("Davit-Reason")
@@ -308,20 +308,20 @@ func (f *fire) agree(a *rig.Answer, id string, records map[string]record) {
 	}
 }
 
-// settledOnce: what the gateways took on and made final, together, are the records.
+// settledOnce waits until the counts of all gateways of begun and of final invocations equal the number of records.
 func (f *fire) settledOnce(records int) {
-	var accepted, made, flying float64
+	var accepted, made, inFlight float64
 	defer func() {
 		if f.t.Failed() {
-			f.t.Logf("accepted %g, final %g, in flight %g, records %d", accepted, made, flying, records)
+			f.t.Logf("accepted %g, final %g, in flight %g, records %d", accepted, made, inFlight, records)
 		}
 	}()
-	testenv.EventuallyWithin(f.t, wait, "the metrics are those of the records", func() bool {
-		accepted, made, flying = 0, 0, 0
+	testenv.EventuallyWithin(f.t, wait, "the metrics agree with the records", func() bool {
+		accepted, made, inFlight = 0, 0, 0
 		for _, g := range f.gateways {
 			a, b, c := balance(f.t, g)
-			accepted, made, flying = accepted+a, made+b, flying+c
+			accepted, made, inFlight = accepted+a, made+b, inFlight+c
 		}
-		return accepted == float64(records) && made == accepted && flying == 0
+		return accepted == float64(records) && made == accepted && inFlight == 0
 	})
 }

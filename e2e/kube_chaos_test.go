@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	kubeChaosFor     = 40 * time.Second // in which calls are begun
+	kubeChaosFor     = 40 * time.Second // after which no call is begun
 	kubeChaosCallers = 4
-	kubeChaosEvery   = 1500 * time.Millisecond // a pod is killed
-	kubeChaosAway    = 10 * time.Second        // of which callers may get no answer, once the gateway was killed
+	kubeChaosEvery   = 1500 * time.Millisecond // between two killed pods
+	kubeChaosAway    = 10 * time.Second        // after the kill of the gateway, in which callers may get no answer
 )
 
-// kubeChaos is Davit on a cluster whose warm and standby pods are killed under load, and one of whose gateways is.
+// kubeChaos is a load on Davit on a cluster. Meanwhile the test kills warm and standby pods, and one gateway's pod.
 type kubeChaos struct {
 	fire
 
@@ -36,8 +36,8 @@ type kubeChaos struct {
 	told sync.Map          // when an invocation was answered
 }
 
-// TestKubeChaos: whichever pods are killed, no invocation runs twice, none that was promised is lost, and what callers were told is
-// what the records say.
+// TestKubeChaos: although pods are killed, no invocation runs twice, no accepted one is lost, and every answer agrees with
+// its record.
 func TestKubeChaos(t *testing.T) {
 	k := onKube(t)
 	c := &kubeChaos{k: k, kept: map[string]string{}, fire: fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}, ledger: newLedgerAt(t, k.reachedFrom(t))}}
@@ -72,10 +72,10 @@ func TestKubeChaos(t *testing.T) {
 	cancel()
 	arson.Wait()
 	k.replicas(t, 2)
-	c.judge()
+	c.check()
 }
 
-// reachedFrom is the address of this machine that the node's pods reach.
+// reachedFrom returns the address of this machine that the node's pods reach.
 func (k *kube) reachedFrom(t *testing.T) string {
 	t.Helper()
 	conn, err := net.Dial("udp", net.JoinHostPort(k.nodeAddress(t), "1")) //nolint:noctx // nothing is sent
@@ -90,7 +90,7 @@ func (k *kube) reachedFrom(t *testing.T) string {
 	return host
 }
 
-// letDial lets a function's pods reach the ledger.
+// letDial allows a function's pods to connect to the ledger.
 func (c *kubeChaos) letDial(function string) {
 	host, _, err := net.SplitHostPort(c.ledger.listener.Addr().String())
 	if err != nil {
@@ -141,7 +141,7 @@ func (c *kubeChaos) killPods(ctx context.Context) {
 	}
 }
 
-// call makes one call of any kind, which either gateway gets.
+// call makes one random call. The Service chooses the gateway.
 func (c *kubeChaos) call(dice *rand.Rand, caller int) {
 	seconds, size, header := "0", dice.IntN(3000), http.Header{"Connection": {"close"}}
 	switch dice.IntN(4) {
@@ -160,7 +160,7 @@ func (c *kubeChaos) call(dice *rand.Rand, caller int) {
 	header.Set("Content-Type", contentType)
 	a, err := c.k.Call(c.t.Context(), http.MethodPost, "/"+c.kept[[]string{"standby", "warm"}[dice.IntN(2)]], body, header)
 	if down := c.down.Load(); err != nil && down > 0 && time.Duration(time.Now().UnixNano()-down) < kubeChaosAway {
-		return // its gateway was killed, or is still sent calls
+		return // the gateway was killed, and the Service may still send calls to it
 	}
 	c.take(a, err, size, caller)
 	if a != nil {
@@ -168,8 +168,8 @@ func (c *kubeChaos) call(dice *rand.Rand, caller int) {
 	}
 }
 
-// judge holds what was answered against the records, and these against the ledger.
-func (c *kubeChaos) judge() {
+// check compares the answers with the records, and the records with the ledger.
+func (c *kubeChaos) check() {
 	t := c.t
 	kept := []string{c.kept["standby"], c.kept["warm"]}
 	records := c.records(c.k.Gateway, kept)
@@ -180,21 +180,21 @@ func (c *kubeChaos) judge() {
 		}
 	}
 	for id, a := range c.answered {
-		if c.isDoomed(id) && a.Status == http.StatusOK && records[id].reason() == "runner_lost" {
-			continue // its caller has the result; who could have told of it, gateway and runner, were both killed
+		if c.answeredBeforeKill(id) && a.Status == http.StatusOK && records[id].reason() == "runner_lost" {
+			continue // the caller has the result, but the gateway and the runner, which could have recorded it, were both killed
 		}
 		c.agree(a, id, records)
 	}
 	t.Logf("%d records %v, %d answers, %d pods killed", len(records), ends, len(c.answered), c.kills.Load())
 	if c.kills.Load() < 5 || len(records) < 20 {
-		t.Error("nothing happened")
+		t.Error("no pod was killed, or too few calls were made")
 	}
 	c.gateways = [2]*rig.Gateway{c.k.Gateway, c.k.Gateway}
 	c.serves(kept)
 }
 
-// isDoomed reports whether a call was answered just before the gateway was killed.
-func (c *kubeChaos) isDoomed(id string) bool {
+// answeredBeforeKill reports whether a call was answered just before the gateway was killed.
+func (c *kubeChaos) answeredBeforeKill(id string) bool {
 	told, known := c.told.Load(id)
 	at, isTime := told.(int64)
 	before := time.Duration(c.down.Load() - at)

@@ -60,11 +60,11 @@ func (s *kubeSoak) rest() map[string]float64 {
 	s.t.Helper()
 	s.store, s.bucket = s.k.store(s.t)
 	testenv.EventuallyWithin(s.t, kubeWait, "no call is in flight", func() bool {
-		flying := 0.0
+		inFlight := 0.0
 		for _, metrics := range s.metrics() {
-			flying += sumMetric(s.t, metrics, "davit_invocations_in_flight")
+			inFlight += sumMetric(s.t, metrics, "davit_invocations_in_flight")
 		}
-		return flying == 0
+		return inFlight == 0
 	})
 	var pods, jobs map[string]int
 	defer func() {

@@ -11,22 +11,22 @@ import (
 	"davit/internal/sock"
 )
 
-// halfFor is how long a half-open connection stands: then the kernel's probes have noticed it.
-const halfFor = sock.DeadAfter
+// blockedFor is how long a blocked connection stays open: then the kernel's probes have noticed it.
+const blockedFor = sock.DeadAfter
 
-// mishap is what happens to one connection: after so many bytes, both directions
-// together, it is cut, or left open with nothing passing any more.
-type mishap struct {
-	after int64 // -1: never
-	half  bool
-	delay time.Duration // before each part passes
+// fault is what happens to one connection: after that many bytes of both directions
+// together it is cut, or stays open and passes nothing more.
+type fault struct {
+	after  int64 // -1: never
+	blocks bool
+	delay  time.Duration // before each write
 }
 
-// proxy stands between runners and a gateway.
+// proxy forwards the connections of runners to a gateway.
 type proxy struct {
 	address, target string
-	plan            func() mishap // of each new connection
-	cuts, halves    atomic.Int64
+	plan            func() fault // of each new connection
+	cuts, blocked   atomic.Int64
 	listener        net.Listener
 	group           sync.WaitGroup
 
@@ -37,16 +37,16 @@ type proxy struct {
 
 // link is one connection through the proxy.
 type link struct {
-	mishap
+	fault
 	near, far net.Conn
 	left      atomic.Int64
-	dead      atomic.Bool // half open: what arrives is swallowed, and no end is passed on
-	spoiled   sync.Once
-	end       *time.Timer // of a half-open one; set by spoiled
+	dead      atomic.Bool // blocked: bytes are discarded, and an end is not passed on
+	broken    sync.Once
+	end       *time.Timer // closes a blocked link; set by broken
 }
 
-// newProxy starts a proxy that lasts longer than what the test starts after it.
-func newProxy(t *testing.T, target string, plan func() mishap) *proxy {
+// newProxy starts a proxy. It ends after everything that the test starts later.
+func newProxy(t *testing.T, target string, plan func() fault) *proxy {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,7 +78,7 @@ func (p *proxy) serve() {
 			_ = near.Close()
 			continue
 		}
-		l := &link{mishap: p.plan(), near: near, far: far}
+		l := &link{fault: p.plan(), near: near, far: far}
 		l.left.Store(l.after)
 		p.mu.Lock()
 		p.live[l] = true
@@ -96,11 +96,11 @@ func (l *link) close() {
 }
 
 func (p *proxy) carry(l *link) {
-	var ways sync.WaitGroup
-	ways.Go(func() { p.pass(l, l.far, l.near) })
-	ways.Go(func() { p.pass(l, l.near, l.far) })
-	ways.Wait()
-	l.spoiled.Do(func() {})
+	var directions sync.WaitGroup
+	directions.Go(func() { p.pass(l, l.far, l.near) })
+	directions.Go(func() { p.pass(l, l.near, l.far) })
+	directions.Wait()
+	l.broken.Do(func() {})
 	if l.end != nil {
 		l.end.Stop()
 	}
@@ -110,11 +110,11 @@ func (p *proxy) carry(l *link) {
 	delete(p.live, l)
 }
 
-// pass carries one direction until an end, which it passes on unless the link is half open.
+// pass forwards one direction to its end. It passes the end on unless the link is blocked.
 func (p *proxy) pass(l *link, to io.Writer, from io.Reader) {
-	part := make([]byte, 4<<10)
+	buffer := make([]byte, 4<<10)
 	for {
-		n, err := from.Read(part)
+		n, err := from.Read(buffer)
 		if l.dead.Load() {
 			if err != nil {
 				return
@@ -125,18 +125,18 @@ func (p *proxy) pass(l *link, to io.Writer, from io.Reader) {
 			<-time.After(l.delay)
 		}
 		if passes := l.allowed(n); passes < n {
-			_, _ = to.Write(part[:passes])
-			p.spoil(l)
-			continue // into the error, or swallowing
+			_, _ = to.Write(buffer[:passes])
+			p.breakLink(l)
+			continue // the next read fails, or its bytes are discarded
 		}
-		if _, werr := to.Write(part[:n]); err != nil || werr != nil {
+		if _, werr := to.Write(buffer[:n]); err != nil || werr != nil {
 			l.close()
 			return
 		}
 	}
 }
 
-// allowed is how many of n bytes may still pass.
+// allowed returns how many of n bytes may still pass.
 func (l *link) allowed(n int) int {
 	if l.after < 0 {
 		return n
@@ -144,12 +144,12 @@ func (l *link) allowed(n int) int {
 	return int(min(max(l.left.Add(-int64(n))+int64(n), 0), int64(n)))
 }
 
-func (p *proxy) spoil(l *link) {
-	l.spoiled.Do(func() {
-		if l.half {
-			p.halves.Add(1)
+func (p *proxy) breakLink(l *link) {
+	l.broken.Do(func() {
+		if l.blocks {
+			p.blocked.Add(1)
 			l.dead.Store(true)
-			l.end = time.AfterFunc(halfFor, l.close)
+			l.end = time.AfterFunc(blockedFor, l.close)
 			return
 		}
 		p.cuts.Add(1)
@@ -157,13 +157,13 @@ func (p *proxy) spoil(l *link) {
 	})
 }
 
-// strike spoils the connections that are chosen, at whatever step they are.
-func (p *proxy) strike(chosen func() bool) {
+// breakSome breaks the open connections for which chosen returns true.
+func (p *proxy) breakSome(chosen func() bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for l := range p.live {
 		if chosen() {
-			p.spoil(l)
+			p.breakLink(l)
 		}
 	}
 }

@@ -144,12 +144,12 @@ func slack(what string, before float64) float64 {
 func (s *soak) rest() map[string]float64 {
 	s.t.Helper()
 	testenv.EventuallyWithin(s.t, 2*wait, "no call is in flight", func() bool {
-		flying := 0.0
+		inFlight := 0.0
 		for _, g := range s.gateways {
 			_, _, n := balance(s.t, g)
-			flying += n
+			inFlight += n
 		}
-		return flying == 0
+		return inFlight == 0
 	})
 	var kept [3]int
 	defer func() {
