@@ -17,7 +17,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestRegistrationIsServedByAll: what one gateway has answered, the other serves at once.
+// TestRegistrationIsServedByAll: a registration that one gateway has answered is served by the other at once.
 func TestRegistrationIsServedByAll(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	gateways := []*rig.Gateway{a, b}
@@ -42,7 +42,7 @@ func TestRegistrationIsServedByAll(t *testing.T) {
 	status(t, admin(t, b, http.MethodGet, "/v1/functions/f", ""), http.StatusNotFound)
 }
 
-// TestRunnerServesAllGateways: the one warm runner that one gateway launched takes calls of both.
+// TestRunnerServesAllGateways: a warm runner that one gateway started takes calls of both.
 func TestRunnerServesAllGateways(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	function(t, a, "f", `{"mode": "warm", "warm": {"min": 0, "max": 1}}`, tool("echo $PPID > pid.txt"))
@@ -61,7 +61,7 @@ func TestRunnerServesAllGateways(t *testing.T) {
 	}
 }
 
-// TestControlFromElsewhere: wait, log, result and cancel work on the gateway that does not lead the call.
+// TestControlFromElsewhere: wait, log, result and cancel work on the gateway that does not lead the invocation.
 func TestControlFromElsewhere(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	function(t, a, "f", "{}", tool(`echo started; sleep "$1"; cp "$2" out.txt`))
@@ -75,7 +75,7 @@ func TestControlFromElsewhere(t *testing.T) {
 		waited := admin(t, b, http.MethodGet, "/v1/invocations/"+r.ID+"?wait=60s", "")
 		status(t, waited, http.StatusOK)
 		if got := decode[record](t, waited.Body); got.State != "succeeded" {
-			t.Errorf("waited for on the other gateway: %+v", got)
+			t.Errorf("the record from the other gateway after a wait: %+v", got)
 		}
 		if took := time.Since(sent); took > 20*time.Second {
 			t.Errorf("the wait took %s for a call of 2 s", took)
@@ -99,12 +99,12 @@ func TestControlFromElsewhere(t *testing.T) {
 			t.Errorf("the log followed on the other gateway is %q", log.Body)
 		}
 		if got := await(t, b, r.ID); got.State != "succeeded" {
-			t.Errorf("after its log had ended: %+v", got)
+			t.Errorf("the record after the log ended: %+v", got)
 		}
 	})
 	t.Run("cancel", func(t *testing.T) {
 		r := async(t, a, "/t", parts("62")...)
-		testenv.EventuallyWithin(t, wait, "it runs, as the other gateway sees it", func() bool { return find(t, b, r.ID).State == "running" })
+		testenv.EventuallyWithin(t, wait, "the other gateway shows the invocation as running", func() bool { return find(t, b, r.ID).State == "running" })
 		sent := time.Now()
 		status(t, admin(t, b, http.MethodPost, "/v1/invocations/"+r.ID+"/cancel", ""), http.StatusAccepted)
 		for _, g := range []*rig.Gateway{a, b} {
@@ -115,11 +115,11 @@ func TestControlFromElsewhere(t *testing.T) {
 		if took := time.Since(sent); took > 15*time.Second {
 			t.Errorf("the cancel took %s", took)
 		}
-		testenv.EventuallyWithin(t, wait, "the command is gone", func() bool { return len(processes("sleep", "62")) == 0 })
+		testenv.EventuallyWithin(t, wait, "the command has ended", func() bool { return len(processes("sleep", "62")) == 0 })
 	})
 }
 
-// TestSignedDownload: the link of a result goes through the download listener to the object in MinIO.
+// TestSignedDownload: the link of a result leads through the download listener to the object in MinIO.
 func TestSignedDownload(t *testing.T) {
 	a, b, store := twoGateways(t)
 	function(t, a, "f", "{}", tool(`head -c 100000 /dev/urandom > out.bin`))
@@ -150,7 +150,7 @@ func TestSignedDownload(t *testing.T) {
 	}
 }
 
-// TestResultElsewhereAtOnce: a result that its runner still uploads is waited for on every gateway.
+// TestResultElsewhereAtOnce: every gateway waits for a result that the runner is still uploading.
 func TestResultElsewhereAtOnce(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	function(t, a, "f", "{}", tool(`head -c 3000000 /dev/urandom > out.bin`))
@@ -169,7 +169,7 @@ func TestResultElsewhereAtOnce(t *testing.T) {
 	}
 }
 
-// fetch sends a request without credentials to any URL.
+// fetch sends a request without credentials to a URL.
 func fetch(t *testing.T, method, url string, body io.Reader) (int, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
@@ -188,7 +188,7 @@ func fetch(t *testing.T, method, url string, body io.Reader) (int, []byte) {
 	return res.StatusCode, b
 }
 
-// object reads an object from the store, past Davit.
+// object reads an object directly from the store.
 func object(t *testing.T, store *testenv.S3Server, key string) []byte {
 	t.Helper()
 	c, err := minio.New(store.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(store.AccessKey, store.SecretKey, ""), Region: store.Region})

@@ -19,7 +19,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// bundle writes what it got, some of it binary, and says something.
+// bundle writes its arguments and files, text and binary, to result files, and prints a line.
 const bundle = `#!/bin/sh
 set -e
 echo "working on $# arguments"
@@ -29,7 +29,7 @@ cat "$2" "$3" > deep/er/joined.bin
 head -c 100000 /dev/zero > zeros.bin
 `
 
-// TestKubeFiles: a function from files alone; what a caller posts and gets, and what is kept of it.
+// TestKubeFiles: a call of a function from files: its zip, and the stored result, log and input.
 func TestKubeFiles(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -44,11 +44,11 @@ func TestKubeFiles(t *testing.T) {
 	a := post(t, k.Gateway, path, nil, parts...)
 	status(t, a, http.StatusOK)
 	want := map[string]string{
-		"arguments.txt": "two words\ndonnées 1.bin\nb.txt\n", "deep/er/joined.bin": binary + "text\n", "b.txt": "text\n", // uploads match, too
+		"arguments.txt": "two words\ndonnées 1.bin\nb.txt\n", "deep/er/joined.bin": binary + "text\n", "b.txt": "text\n", // an upload matches the pattern too
 		"zeros.bin": strings.Repeat("\x00", 100000), "données 1.bin": binary,
 	}
 	if got := unzip(t, a.Body); !maps.Equal(got, want) {
-		t.Errorf("the zip holds %.500q", got)
+		t.Errorf("the zip has %.500q", got)
 	}
 	id := a.Header.Get("Davit-Invocation")
 	r := await(t, k.Gateway, id)
@@ -68,10 +68,10 @@ func TestKubeFiles(t *testing.T) {
 		t.Errorf("input: %d, %d bytes of %s", input.Status, len(input.Body), input.Header.Get("Content-Type"))
 	}
 	k.download(t, id, a.Body)
-	failsWith(t, get(t, k.Gateway, path+"?word=alone", nil), "exit_code", "cat") // of no file
+	failsWith(t, get(t, k.Gateway, path+"?word=alone", nil), "exit_code", "cat") // because the call has no file
 }
 
-// download fetches a result in all ways that there are.
+// download downloads a result from the API, by its signed URL, and from the store.
 func (k *kube) download(t *testing.T, id string, want []byte) {
 	t.Helper()
 	if a := admin(t, k.Gateway, http.MethodGet, "/v1/invocations/"+id+"/result", ""); !bytes.Equal(a.Body, want) {
@@ -108,7 +108,7 @@ func (k *kube) download(t *testing.T, id string, want []byte) {
 	}
 }
 
-// signedFetch asks for a signed URL as anybody would who was given it.
+// signedFetch requests a signed URL without credentials.
 func signedFetch(t *testing.T, method string, from *url.URL) (int, []byte) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, from.String(), http.NoBody)
@@ -127,25 +127,25 @@ func signedFetch(t *testing.T, method string, from *url.URL) (int, []byte) {
 	return answer.StatusCode, body
 }
 
-// TestKubeSetup: a command that ran as root while the image was built, and what it left there.
+// TestKubeSetup: the setup command runs as root during the build, and its files are in the image.
 func TestKubeSetup(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
-	word := unique("word") // so that the step is taken, and not what it left when it was taken last
+	word := unique("word") // so that the setup runs, instead of a cached layer of an earlier run
 	f := k.function(t, "setup", `"setup": "id -u > /etc/built-by && cat word.txt >> /etc/built-by && echo set up"`,
 		map[string]string{"tool.sh": "cat /etc/built-by; id -u\n", "word.txt": word + "\n"})
 	path := k.trigger(t, f, `"methods": ["GET"], "command": ["sh", "tool.sh"], "response": "file"`)
 	a := get(t, k.Gateway, path, nil)
 	status(t, a, http.StatusOK)
 	if string(a.Body) != "0\n"+word+"\n65532\n" {
-		t.Errorf("it says %q", a.Body)
+		t.Errorf("the call printed %q", a.Body)
 	}
 	if log := admin(t, k.Gateway, http.MethodGet, "/v1/functions/"+f+"/revisions/1/log", ""); !strings.Contains(string(log.Body), "set up\n") {
 		t.Errorf("the log of the build: %d %s", log.Status, log.Body)
 	}
 }
 
-// TestKubeDockerfile: a Dockerfile of the function's own, with its working directory and command.
+// TestKubeDockerfile: a source with a Dockerfile, whose working directory and command are used.
 func TestKubeDockerfile(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -162,12 +162,12 @@ CMD ["sh", "tool.sh"]
 	a := get(t, k.Gateway, path, nil)
 	status(t, a, http.StatusOK)
 	if string(a.Body) != "DATA\nhello\ndata.txt\ntool.sh\nupper.txt\n" {
-		t.Errorf("it says %q", a.Body)
+		t.Errorf("the call printed %q", a.Body)
 	}
 }
 
-// TestKubeOriginal: the student project's forms, on the cluster that it was for. What they register asks for half a processor, so
-// nothing else runs beside.
+// TestKubeOriginal: the forms of the student project work on a cluster. No other test runs at the same time, because each of
+// the functions requests half a processor.
 func TestKubeOriginal(t *testing.T) {
 	t.Run("files", testOriginalFiles)
 	t.Run("image", testOriginalImage)
@@ -195,7 +195,7 @@ func testOriginalFiles(t *testing.T) {
 	status(t, a, http.StatusOK)
 	files := unzip(t, a.Body)
 	if files["arguments.txt"] != "[2]\n[1]\n[two words]\n[1]\n[up.txt]\n" || !strings.Contains(files["listing.txt"], "app.sh\n") {
-		t.Errorf("the zip holds %q", files)
+		t.Errorf("the zip has %q", files)
 	}
 	a = get(t, k.Gateway, "/"+name+"?q=1", nil)
 	status(t, a, http.StatusOK)
@@ -215,12 +215,12 @@ func testOriginalImage(t *testing.T) {
 	testenv.EventuallyWithin(t, kubeWait, "the function is ready", func() bool {
 		return strings.Contains(string(admin(t, k.Gateway, http.MethodGet, "/v1/functions/"+name, "").Body), `"ready"`)
 	})
-	status(t, registerForm(t, k.Gateway, map[string][]string{ // which is named by its image, as the original's are
+	status(t, registerForm(t, k.Gateway, map[string][]string{ // the form names the function by its image, as the original does
 		"kind": {"trigger"}, "url": {"/" + name}, "image": {image}, "method": {"get"}, "command": {"sh -c echo"}, "files": {""},
 	}, nil), http.StatusSeeOther)
 	a := get(t, k.Gateway, "/"+name+"?a=b", nil)
 	status(t, a, http.StatusOK)
 	if got := unzip(t, a.Body)["stdout"]; got != "1 b 0\n" {
-		t.Errorf("it says %q", got)
+		t.Errorf("the call printed %q", got)
 	}
 }

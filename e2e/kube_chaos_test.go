@@ -30,10 +30,10 @@ const (
 type kubeChaos struct {
 	fire
 
-	k    *kube
-	kept map[string]string // functions by mode
-	down atomic.Int64      // when the gateway was killed; 0: not yet
-	told sync.Map          // when an invocation was answered
+	k          *kube
+	kept       map[string]string // functions by mode
+	down       atomic.Int64      // when the gateway was killed; 0: not yet
+	answeredAt sync.Map          // when an invocation was answered
 }
 
 // TestKubeChaos: although pods are killed, no invocation runs twice, no accepted one is lost, and every answer agrees with
@@ -54,8 +54,8 @@ func TestKubeChaos(t *testing.T) {
 	}
 	victim := k.replicas(t, 2)[0].Name
 	ctx, cancel := context.WithCancel(t.Context())
-	var callers, arson sync.WaitGroup
-	arson.Go(func() { c.killPods(ctx) })
+	var callers, killers sync.WaitGroup
+	killers.Go(func() { c.killPods(ctx) })
 	end := time.Now().Add(kubeChaosFor)
 	for i := range kubeChaosCallers {
 		callers.Go(func() {
@@ -70,7 +70,7 @@ func TestKubeChaos(t *testing.T) {
 	c.kill(davitNamespace, victim)
 	callers.Wait()
 	cancel()
-	arson.Wait()
+	killers.Wait()
 	k.replicas(t, 2)
 	c.check()
 }
@@ -164,7 +164,7 @@ func (c *kubeChaos) call(dice *rand.Rand, caller int) {
 	}
 	c.take(a, err, size, caller)
 	if a != nil {
-		c.told.Store(a.Header.Get("Davit-Invocation"), time.Now().UnixNano())
+		c.answeredAt.Store(a.Header.Get("Davit-Invocation"), time.Now().UnixNano())
 	}
 }
 
@@ -195,8 +195,8 @@ func (c *kubeChaos) check() {
 
 // answeredBeforeKill reports whether a call was answered just before the gateway was killed.
 func (c *kubeChaos) answeredBeforeKill(id string) bool {
-	told, known := c.told.Load(id)
-	at, isTime := told.(int64)
+	answered, known := c.answeredAt.Load(id)
+	at, isTime := answered.(int64)
 	before := time.Duration(c.down.Load() - at)
 	return known && isTime && before > 0 && before < 5*time.Second
 }

@@ -11,19 +11,19 @@ import (
 	"testing"
 )
 
-// TestKubeDocs types the steps of README and docs/kubernetes.md that lead to a cluster of this machine, exactly as written, in a
-// fresh clone; what runs there already is found by them.
+// TestKubeDocs types the steps of README and docs/kubernetes.md to a cluster on this machine, exactly as written, in a fresh
+// clone. The steps find the cluster that runs already.
 func TestKubeDocs(t *testing.T) {
 	k := onKube(t)
 	if os.Getenv("DAVIT_E2E_KUBECONFIG") != "" {
-		t.Skip("the steps are those to the cluster of this machine; this one is another")
+		t.Skip("the steps are for the cluster on this machine, and this is another one")
 	}
 	clone := filepath.Join(t.TempDir(), "davit")
 	tree, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// With its history, so that what is built is the same, and the gateways need not be replaced.
+	// With its history, so that the build gives the same images, and the gateways need not be replaced.
 	if out, err := exec.CommandContext(t.Context(), "git", "clone", "--quiet", "file://"+tree, clone).CombinedOutput(); err != nil {
 		t.Fatalf("clone the repository: %v: %s", err, out)
 	}
@@ -50,14 +50,14 @@ func TestKubeDocs(t *testing.T) {
 	said := shell.out.String()
 	for _, line := range []string{"KUBECONFIG=" + os.Getenv("KUBECONFIG"), "Hello, world!"} {
 		if !strings.Contains(said, line+"\n") {
-			t.Errorf("it does not say %q:\n%s", line, shell.all())
+			t.Errorf("the shell did not print %q:\n%s", line, shell.all())
 		}
 	}
 	calls := list(t, k.Gateway, "hello")
 	if len(calls) == 0 {
 		t.Fatal("there are no calls of hello")
 	}
-	if r := await(t, k.Gateway, calls[0].ID); r.State != "succeeded" { // the other gateway may hear of its end a moment later
+	if r := await(t, k.Gateway, calls[0].ID); r.State != "succeeded" { // the other gateway may know of its end a moment later
 		t.Errorf("the call of hello: %+v", r)
 	}
 	status(t, get(t, k.Gateway, "/hello/again", nil), http.StatusOK)

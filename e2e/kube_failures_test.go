@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// failure is how a call fails.
+// failure is the expected answer of a call that fails.
 type failure struct {
 	status       int
 	reason, says string
 	code         int // exit code; 0: none
 }
 
-// fails calls a trigger and looks at the answer, which comes within a minute, and at the record.
+// fails calls a trigger and checks the answer, which must come within a minute, and the record.
 func (k *kube) fails(t *testing.T, path string, want failure) {
 	t.Helper()
 	k.failsWithin(t, path, time.Minute, want)
@@ -29,7 +29,7 @@ func (k *kube) failsWithin(t *testing.T, path string, limit time.Duration, want 
 	began := time.Now()
 	a := get(t, k.Gateway, path, nil)
 	if took := time.Since(began); took > limit {
-		t.Errorf("it took %s until its caller heard of it", took)
+		t.Errorf("the answer came after %s", took)
 	}
 	problem := decode[struct {
 		Kind, Reason, Detail string
@@ -50,7 +50,7 @@ func (k *kube) failsWithin(t *testing.T, path string, limit time.Duration, want 
 	}
 }
 
-// TestKubeCommandFails: what a command can do wrong is told apart, in a pod as anywhere.
+// TestKubeCommandFails: each failure of a command has its own reason.
 func TestKubeCommandFails(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -80,7 +80,7 @@ esac
 	}
 }
 
-// TestKubeNoRoom: no node has a thousand processors; that is told at once and not when the patience for others to end is over.
+// TestKubeNoRoom: a call whose pod no node can ever run, because it requests a thousand processors, fails at once.
 func TestKubeNoRoom(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -88,7 +88,7 @@ func TestKubeNoRoom(t *testing.T) {
 	k.fails(t, k.trigger(t, f, `"methods": ["GET"], "command": ["sh", "tool.sh"]`), failure{http.StatusServiceUnavailable, "unschedulable", "cpu", 0})
 }
 
-// TestKubeImageGone: an image that was built and is in the registry no more.
+// TestKubeImageGone: a call fails with image_pull if its function's image was removed from the registry.
 func TestKubeImageGone(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -98,7 +98,7 @@ func TestKubeImageGone(t *testing.T) {
 	k.fails(t, path, failure{http.StatusServiceUnavailable, "image_pull", "not found", 0})
 }
 
-// TestKubeBuildFails: each registration that cannot become an image says why, to who registers and in the build's log, and nothing goes live.
+// TestKubeBuildFails: a registration whose build fails is answered with the reason, which the build log has too, and no revision becomes live.
 func TestKubeBuildFails(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -123,7 +123,7 @@ func TestKubeBuildFails(t *testing.T) {
 			began := time.Now()
 			a := k.put(t, f, braced(c.spec), c.files)
 			if took := time.Since(began); took > time.Minute {
-				t.Errorf("it took %s", took)
+				t.Errorf("the answer came after %s", took)
 			}
 			problem := decode[struct{ Kind, Detail string }](t, a.Body)
 			if a.Status != http.StatusUnprocessableEntity || problem.Kind != "build_failed" || !strings.Contains(problem.Detail, c.says) {

@@ -16,7 +16,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// pair are the two gateways, each reached alone, past the Services.
+// pair returns the two gateways, each reached directly and not through the Services.
 func (k *kube) pair(t *testing.T) (a, b *kube, podA string) {
 	t.Helper()
 	pods := k.replicas(t, 2)
@@ -26,7 +26,7 @@ func (k *kube) pair(t *testing.T) (a, b *kube, podA string) {
 	return one(0), one(1), pods[0].Name
 }
 
-// TestKubeBothGateways: what one was told the other one serves at once, and a runner that waits serves callers of either.
+// TestKubeBothGateways: a registration at one gateway is served by the other at once, and a parked runner serves calls of both.
 func TestKubeBothGateways(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -58,18 +58,18 @@ func TestKubeBothGateways(t *testing.T) {
 	}
 }
 
-// awaitFree waits until the gateway has a runner that waits for a call.
+// awaitFree waits until a runner with a free slot is parked at the gateway.
 func (k *kube) awaitFree(t *testing.T, function, start string) {
 	t.Helper()
-	testenv.EventuallyWithin(t, kubeWait, "a "+start+" runner waits", func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "a "+start+" runner is parked", func() bool {
 		return decode[struct {
 			Slots map[string]struct{ Free int }
 		}](t, admin(t, k.Gateway, http.MethodGet, "/v1/functions/"+function, "").Body).Slots[start].Free > 0
 	})
 }
 
-// TestKubeGatewayKilled: while calls of either gateway run, one gateway's pod is killed. The other one's caller gets its answer, and the
-// other one has the result of the killed one's call, which ran once.
+// TestKubeGatewayKilled: while a call of each gateway runs, one gateway's pod is killed. The other gateway's caller gets its answer. The
+// killed gateway's call runs once, and the other gateway has its result.
 func TestKubeGatewayKilled(t *testing.T) {
 	k := onKube(t)
 	a, b, podA := k.pair(t)
@@ -86,7 +86,7 @@ func TestKubeGatewayKilled(t *testing.T) {
 	go func() {
 		answer, err := b.Call(ctx, http.MethodGet, path, nil, nil)
 		if err != nil {
-			t.Errorf("the caller of the gateway that lives: %v", err)
+			t.Errorf("the caller of the other gateway: %v", err)
 		}
 		answers <- answer
 	}()
@@ -106,7 +106,7 @@ func TestKubeGatewayKilled(t *testing.T) {
 		t.Error("the killed gateway's caller got an answer")
 	}
 	if answer := <-answers; answer != nil && (answer.Status != http.StatusOK || unzip(t, answer.Body)["out.txt"] != "done\n") {
-		t.Errorf("the caller of the gateway that lives: %d %.300q", answer.Status, answer.Body)
+		t.Errorf("the caller of the other gateway: %d %.300q", answer.Status, answer.Body)
 	}
 	for _, r := range both {
 		if r = await(t, b.Gateway, r.ID); r.State != "succeeded" || r.Attempt != 1 {
@@ -120,7 +120,7 @@ func TestKubeGatewayKilled(t *testing.T) {
 			t.Errorf("the log of %s: %q", r.ID, log.Body)
 		}
 	}
-	for _, p := range k.replicas(t, 2) { // the new one serves, too
+	for _, p := range k.replicas(t, 2) { // the new gateway serves too
 		if got := get(t, k.replica(t, p.Name), path, http.Header{"Prefer": {"respond-async"}}); got.Status != http.StatusAccepted {
 			t.Errorf("%s answers %d %s", p.Name, got.Status, got.Body)
 		}
@@ -132,8 +132,8 @@ func TestKubeGatewayKilled(t *testing.T) {
 	}
 }
 
-// TestKubeRegistryAway: what nodes have runs on, what they have not ends as image_pull, nothing new is registered; with the
-// registry back, all is well.
+// TestKubeRegistryAway: without the registry, images that the node has run, other images fail with image_pull, and nothing can be
+// registered. With the registry back, calls and registrations succeed.
 func TestKubeRegistryAway(t *testing.T) {
 	k := onKube(t)
 	had := k.function(t, "had", "", tool("echo had"))
@@ -144,7 +144,7 @@ func TestKubeRegistryAway(t *testing.T) {
 	k.scaleRegistry(t, 0)
 	t.Cleanup(func() { k.scaleRegistry(t, 1) })
 	if a := get(t, k.Gateway, hadPath, nil); a.Status != http.StatusOK || string(a.Body) != "had\n" {
-		t.Errorf("what the node has: %d %s", a.Status, a.Body)
+		t.Errorf("an image that the node has: %d %s", a.Status, a.Body)
 	}
 	k.fails(t, notPath, failure{http.StatusServiceUnavailable, "image_pull", "", 0})
 	name, began := unique("new"), time.Now()
@@ -164,7 +164,7 @@ func TestKubeRegistryAway(t *testing.T) {
 	}
 }
 
-// scaleRegistry takes the registry away or brings it back, and waits until that is so.
+// scaleRegistry scales the registry to n replicas and waits until it has them.
 func (k *kube) scaleRegistry(t *testing.T, n int32) {
 	t.Helper()
 	ctx, cancel := contextOf(kubeWait)

@@ -14,14 +14,14 @@ import (
 	"davit/internal/testenv"
 )
 
-// halt stops the runner of a pod, whose uid it is told, as the node sees it: no process can stop the first one of its own pod.
+// halt stops the runner of the pod with the given uid. It runs on the node, because no process can stop the first process of its own pod.
 const halt = `
 for p in /proc/[0-9]*; do
   if grep -qsE "$1|${1//-/_}" $p/cgroup && [[ $(tr '\0' ' ' <$p/cmdline) == /davit/runner* ]]; then kill -STOP ${p#/proc/} && echo halted; fi
 done`
 
-// TestKubeHungRunner: the call of a warm pod that hangs is runner_lost, the pod is ended, though the cluster sees it run, and its
-// place, the only one, is another's.
+// TestKubeHungRunner: a call whose warm runner hangs fails with runner_lost. The pod is ended although the cluster shows it as
+// running, and another runner replaces it, although the function may have only one.
 func TestKubeHungRunner(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -32,14 +32,14 @@ func TestKubeHungRunner(t *testing.T) {
 		defer close(done)
 		a := get(t, k.Gateway, path+"?s=600", nil)
 		if reason := a.Header.Get("Davit-Reason"); a.Status != http.StatusServiceUnavailable || reason != "runner_lost" {
-			t.Errorf("its caller is told %d %s: %.300s", a.Status, reason, a.Body)
+			t.Errorf("the caller got %d %s: %.300s", a.Status, reason, a.Body)
 		}
 		if r := await(t, k.Gateway, a.Header.Get("Davit-Invocation")); r.State != "failed" || r.reason() != "runner_lost" {
 			t.Errorf("record: %+v, reason %q", r, r.reason())
 		}
 	}()
 	hung := k.podAtWork(t, f)
-	said := k.errand(t, func(pod *corev1.Pod) {
+	said := k.runPod(t, func(pod *corev1.Pod) {
 		yes, root := true, int64(0)
 		pod.Spec.HostPID, pod.Spec.NodeName = true, hung.Spec.NodeName
 		pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: &yes, RunAsUser: &root}

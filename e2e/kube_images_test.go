@@ -21,7 +21,7 @@ import (
 	"testing"
 )
 
-// registry is the one of the functions' images, reached from here past its Service.
+// registry is the registry of the functions' images, reached directly and not through its Service.
 type registry struct {
 	at   string // host:port
 	name string // as builds reach it
@@ -67,7 +67,7 @@ func (r *registry) push(t *testing.T, i *testImage) string {
 		digest := digestOf(blob)
 		upload := r.do(t, http.MethodPost, "/v2/"+repository+"/blobs/uploads/", "", nil, http.StatusAccepted)
 		to := upload.Header.Get("Location")
-		if _, after, is := strings.Cut(to, "://"); is { // it names itself as it was asked for
+		if _, after, is := strings.Cut(to, "://"); is { // because the registry answers with the host of the request
 			to = after[strings.Index(after, "/"):]
 		}
 		r.do(t, http.MethodPut, to+"&digest="+digest, "application/octet-stream", blob, http.StatusCreated)
@@ -91,7 +91,7 @@ func digestOf(blob []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// layer packs the files, and tells the digest of what is packed.
+// layer returns the packed layer of the files, and the digest of the layer before packing.
 func (i *testImage) layer(t *testing.T) (packed []byte, plain string) {
 	t.Helper()
 	var layer, small bytes.Buffer
@@ -153,7 +153,7 @@ func (r *registry) do(t *testing.T, method, path, contentType string, body []byt
 	return answer
 }
 
-// image is that of a function's live revision.
+// image returns the image of a function's live revision.
 func (k *kube) image(t *testing.T, function string) string {
 	t.Helper()
 	image := decode[struct{ Image string }](t, admin(t, k.Gateway, http.MethodGet, "/v1/functions/"+function, "").Body).Image
@@ -163,7 +163,7 @@ func (k *kube) image(t *testing.T, function string) string {
 	return image
 }
 
-// shellImage has busybox under the names of what tests use, and a working directory with a file.
+// shellImage has busybox under the names of the programs that tests use, and a working directory with a file.
 func shellImage(t *testing.T) *testImage {
 	t.Helper()
 	program, err := exec.LookPath("busybox")
@@ -182,7 +182,7 @@ func shellImage(t *testing.T) *testImage {
 	return i
 }
 
-// staticImage has one program and nothing else, which says its arguments and its folder, and runs by itself.
+// staticImage has one static program and nothing else. The program prints its arguments and its user.
 func staticImage(t *testing.T) *testImage {
 	t.Helper()
 	dir := t.TempDir()
@@ -219,7 +219,7 @@ func main() {
 	}
 }
 
-// TestKubeImages: functions of images that exist, with a shell and without; their command is the default, and can be another.
+// TestKubeImages: functions from existing images, with a shell and without. A trigger uses the image's command unless it names another.
 func TestKubeImages(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -231,7 +231,7 @@ func TestKubeImages(t *testing.T) {
 		a := get(t, k.Gateway, path, nil)
 		status(t, a, http.StatusOK)
 		if string(a.Body) != "of the image\nhello\ndata.txt\nnew.txt\n" {
-			t.Errorf("it says %q", a.Body)
+			t.Errorf("the call printed %q", a.Body)
 		}
 	})
 	t.Run("static", func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestKubeImages(t *testing.T) {
 			a := get(t, k.Gateway, path, nil)
 			status(t, a, http.StatusOK)
 			if string(a.Body) != want {
-				t.Errorf("%s says %q, want %q", path, a.Body, want)
+				t.Errorf("%s printed %q, want %q", path, a.Body, want)
 			}
 		}
 	})

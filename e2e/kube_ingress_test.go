@@ -15,8 +15,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestKubeStrangers: a pod that is not Davit's, and that nothing holds back, reaches what is for everybody, and neither functions' pods
-// nor where runners dial in, nor what gateways keep their things in.
+// TestKubeStrangers: a pod that is not Davit's, and that no network policy restricts, reaches the public ports, but neither functions'
+// pods nor the runner listener, Redis and the other services of the gateways.
 func TestKubeStrangers(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -29,7 +29,7 @@ func TestKubeStrangers(t *testing.T) {
 	}
 	var free []string
 	for _, g := range k.replicas(t, 2) {
-		closed["where runners dial in to "+g.Name] = net.JoinHostPort(g.Status.PodIP, "8082")
+		closed["the runner listener of "+g.Name] = net.JoinHostPort(g.Status.PodIP, "8082")
 		for _, port := range []string{"8080", "8081", "8083"} {
 			free = append(free, net.JoinHostPort(g.Status.PodIP, port))
 		}
@@ -51,14 +51,14 @@ func TestKubeStrangers(t *testing.T) {
 	}
 }
 
-// stranger runs probe in a pod of a namespace of its own, and returns what it says.
+// stranger runs probe in a pod in a new namespace, and returns its output.
 func (k *kube) stranger(t *testing.T, targets []string) string {
 	t.Helper()
-	return k.errand(t, func(*corev1.Pod) {}, append([]string{"bash", "-c", probe, "probe"}, targets...)...)
+	return k.runPod(t, func(*corev1.Pod) {}, append([]string{"bash", "-c", probe, "probe"}, targets...)...)
 }
 
-// errand runs a command in a pod of a namespace of its own, of the image that functions have, and returns what it says.
-func (k *kube) errand(t *testing.T, form func(*corev1.Pod), command ...string) string {
+// runPod runs a command in a pod in a new namespace, with the base image of functions, and returns its output.
+func (k *kube) runPod(t *testing.T, form func(*corev1.Pod), command ...string) string {
 	t.Helper()
 	namespaces := k.clients.CoreV1().Namespaces()
 	made, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "davit-e2e-"}}, metav1.CreateOptions{})
@@ -73,17 +73,17 @@ func (k *kube) errand(t *testing.T, form func(*corev1.Pod), command ...string) s
 	image := strings.Replace(k.settings["DAVIT_BASE_IMAGE"], k.settings["DAVIT_REGISTRY"]+"/", k.settings["DAVIT_REGISTRY_PULL"]+"/", 1) // as nodes name it
 	pods, none := k.clients.CoreV1().Pods(made.Name), false
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "errand"},
+		ObjectMeta: metav1.ObjectMeta{Name: "command"},
 		Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever, AutomountServiceAccountToken: &none,
-			Containers: []corev1.Container{{Name: "errand", Image: image, Command: command}},
+			Containers: []corev1.Container{{Name: "command", Image: image, Command: command}},
 		},
 	}
 	form(pod)
 	if pod, err = pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	testenv.EventuallyWithin(t, kubeWait, "the errand is done", func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the pod has ended", func() bool {
 		if pod, err = pods.Get(t.Context(), pod.Name, metav1.GetOptions{}); err != nil {
 			t.Fatal(err)
 		}

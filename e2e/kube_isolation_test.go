@@ -20,14 +20,14 @@ import (
 	"davit/internal/testenv"
 )
 
-// probe tries to reach each of its arguments, all at once, and says which it could.
+// probe tries to connect to each of its arguments, all at the same time, and prints for each whether it could.
 const probe = `#!/bin/bash
 reach() { if timeout 4 bash -c "exec 3<>/dev/tcp/${1%:*}/${1##*:}" 2>/dev/null; then echo "$1 open"; else echo "$1 closed"; fi; }
 for at in "$@"; do reach "$at" & done
 wait
 `
 
-// probed asks a function that runs probe, and returns what it could reach.
+// probed calls a function that runs probe, and returns the targets that it reached.
 func (k *kube) probed(t *testing.T, path string, targets []string) (open []string) {
 	t.Helper()
 	var parts []rig.Part
@@ -39,12 +39,12 @@ func (k *kube) probed(t *testing.T, path string, targets []string) (open []strin
 	return opened(t, string(a.Body), targets)
 }
 
-// opened reads what probe says.
+// opened parses the output of probe.
 func opened(t *testing.T, said string, targets []string) (open []string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(said), "\n")
 	if len(lines) != len(targets) {
-		t.Fatalf("of %d targets it tells %q", len(targets), lines)
+		t.Fatalf("for %d targets the probe printed %q", len(targets), lines)
 	}
 	for _, line := range lines {
 		if at, is := strings.CutSuffix(line, " open"); is {
@@ -54,7 +54,7 @@ func opened(t *testing.T, said string, targets []string) (open []string) {
 	return open
 }
 
-// TestKubeNetwork: a function's pod reaches where it dials in, the store and DNS, and nothing else of what is there, whatever egress it has.
+// TestKubeNetwork: a function's pod reaches the runner listener, the store and DNS, and nothing else in the cluster, whatever its egress is.
 func TestKubeNetwork(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -87,7 +87,7 @@ func TestKubeNetwork(t *testing.T) {
 	}
 }
 
-// others are the addresses of all that a function has no business with, by what they are. Each of them listens.
+// others returns the addresses that a function must not reach, by name. A server listens on each of them.
 func (k *kube) others(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -106,7 +106,7 @@ func (k *kube) others(t *testing.T) map[string]string {
 	return found
 }
 
-// addresses are those of a Service and of what is behind it.
+// addresses returns the addresses of a Service and of its endpoints.
 func (k *kube) addresses(t *testing.T, namespace, name string) map[string]string {
 	t.Helper()
 	service, err := k.clients.CoreV1().Services(namespace).Get(t.Context(), name, metav1.GetOptions{})
@@ -126,7 +126,7 @@ func (k *kube) addresses(t *testing.T, namespace, name string) map[string]string
 		}
 	}
 	if behind == 0 {
-		t.Fatalf("nothing is behind the service %s", name)
+		t.Fatalf("the service %s has no endpoints", name)
 	}
 	return found
 }
@@ -146,7 +146,7 @@ func (k *kube) nodeAddress(t *testing.T) string {
 	return ""
 }
 
-// listener is the address of a function's pod that listens, for as long as the test runs.
+// listener starts a function's pod that listens until the test ends, and returns its address.
 func (k *kube) listener(t *testing.T) string {
 	t.Helper()
 	f := k.function(t, "listener", fmt.Sprintf(`"image": %q`, k.registry(t).push(t, shellImage(t))), nil)
@@ -162,7 +162,7 @@ func (k *kube) listener(t *testing.T) string {
 		}
 	})
 	var pod corev1.Pod
-	testenv.EventuallyWithin(t, kubeWait, "the listener runs", func() bool { // which the cluster knows later than Davit
+	testenv.EventuallyWithin(t, kubeWait, "the listener runs", func() bool { // the cluster knows it later than Davit
 		pods, err := k.clients.CoreV1().Pods(functionsNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "davit.dev/function=" + f})
 		if err != nil {
 			t.Fatal(err)
@@ -173,7 +173,7 @@ func (k *kube) listener(t *testing.T) string {
 		return pod.Status.Phase == corev1.PodRunning
 	})
 	here := k.forwardFrom(t, functionsNamespace, "pod/"+pod.Name, 7000)[0]
-	testenv.EventuallyWithin(t, kubeWait, "the listener is heard", func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the listener answers", func() bool {
 		c, err := net.Dial("tcp", here)
 		if err != nil {
 			return false
@@ -185,7 +185,7 @@ func (k *kube) listener(t *testing.T) string {
 	return net.JoinHostPort(pod.Status.PodIP, "7000")
 }
 
-// TestKubeStoreNeedsSignatures: that the store is reached opens nothing in it.
+// TestKubeStoreNeedsSignatures: a function's pod reaches the store, which refuses every request without a signature.
 func TestKubeStoreNeedsSignatures(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -202,7 +202,7 @@ done
 	status(t, a, http.StatusOK)
 	lines := strings.Split(strings.TrimSpace(string(a.Body)), "\n")
 	if len(lines) != 6 {
-		t.Errorf("it tells %q", lines)
+		t.Errorf("the call printed %q", lines)
 	}
 	for _, line := range lines {
 		if !strings.HasPrefix(line, "403 ") {
@@ -211,7 +211,7 @@ done
 	}
 }
 
-// inside looks around in a pod.
+// inside prints what a command can see and do in its pod.
 const inside = `#!/bin/bash
 yes() { if "$@" 2>/dev/null >&2; then echo yes; else echo no; fi; }
 echo "uid $(id -u)"
@@ -228,7 +228,7 @@ echo "sysctl $(yes sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward')"
 echo "device $(yes mknod /tmp/null c 1 3)"
 `
 
-// looked returns what inside says, by its first words, less the numbers.
+// looked calls inside and returns its lines.
 func (k *kube) looked(t *testing.T, spec string) []string {
 	t.Helper()
 	f := k.function(t, "inside", spec, map[string]string{"tool.sh": inside})
@@ -237,7 +237,7 @@ func (k *kube) looked(t *testing.T, spec string) []string {
 	return strings.Split(strings.TrimSpace(string(a.Body)), "\n")
 }
 
-// TestKubePrivilege: what a command may do in its pod, as nobody, and as root, who is nobody outside.
+// TestKubePrivilege: the rights of a command in its pod, as an ordinary user, and as root, which is an ordinary user outside the pod.
 func TestKubePrivilege(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -265,11 +265,11 @@ func TestKubePrivilege(t *testing.T) {
 			}
 			for _, line := range want {
 				if !slices.Contains(said, line) {
-					t.Errorf("it does not say %q: %q", line, said)
+					t.Errorf("the output has no line %q: %q", line, said)
 				}
 			}
 			if slices.Contains(said, "own no") {
-				t.Errorf("a folder of its own cannot be written: %q", said)
+				t.Errorf("the command cannot write its own folder: %q", said)
 			}
 			for _, line := range said {
 				outside, is := strings.CutPrefix(line, "outside ")
@@ -281,7 +281,7 @@ func TestKubePrivilege(t *testing.T) {
 	}
 }
 
-// TestKubeImageUser: an image that asks for a user of its own, and for root, gets it where the function says so.
+// TestKubeImageUser: with run_as "image", a command runs as the image's user, also if that is root.
 func TestKubeImageUser(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)

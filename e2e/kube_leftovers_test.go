@@ -15,8 +15,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestKubeNothingIsLeft: of a function that is deleted, and of its calls when their time is over, nothing remains in the cluster
-// or in the store but the mark that keeps its numbers from being used again.
+// TestKubeNothingIsLeft: after a function is deleted and its calls' retention is over, nothing of them remains in the cluster or
+// in the store, except the tombstone that keeps its revision numbers from being used again.
 func TestKubeNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -33,7 +33,7 @@ func TestKubeNothingIsLeft(t *testing.T) {
 		}
 	}
 	if there := k.left(t, names["job"]); len(there) < 4 { // two Jobs, and their pods
-		t.Errorf("of a function that is there, only these are found: %q", there)
+		t.Errorf("only these objects of an existing function are found: %q", there)
 	}
 	for _, f := range names {
 		k.remove(t, f)
@@ -62,14 +62,14 @@ func TestKubeNothingIsLeft(t *testing.T) {
 			t.Errorf("of %s the store has %q", f, keys)
 		}
 	}
-	testenv.EventuallyWithin(t, kubeWait, "the calls are forgotten", func() bool {
+	testenv.EventuallyWithin(t, kubeWait, "the records of the calls are removed", func() bool {
 		return !slices.ContainsFunc(ids, func(id string) bool {
 			return len(objects("invocations/"+id+"/")) > 0 || admin(t, k.Gateway, http.MethodGet, "/v1/invocations/"+id, "").Status != http.StatusNotFound
 		})
 	})
 }
 
-// left lists what the cluster has of a function.
+// left lists the Jobs, pods and Secrets of a function.
 func (k *kube) left(t *testing.T, function string) (found []string) {
 	t.Helper()
 	of := metav1.ListOptions{LabelSelector: "davit.dev/function=" + function}

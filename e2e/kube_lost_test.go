@@ -16,10 +16,10 @@ import (
 	"davit/internal/testenv"
 )
 
-// diskMeasured is how long the kubelet may need to evict a pod for its volume: it measures volumes once a minute, and compares every ten seconds.
+// diskMeasured is how long the kubelet may need to evict a pod for its disk use, because it measures volumes once a minute and compares every ten seconds.
 const diskMeasured = 70 * time.Second
 
-// TestKubePodLost: who ends a call's pod while its command runs is told to the caller, and it is not run again.
+// TestKubePodLost: if a call's pod ends while its command runs, the caller gets the reason, and the command does not run again.
 func TestKubePodLost(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -29,7 +29,7 @@ func TestKubePodLost(t *testing.T) {
 		spec    string
 		command string
 		end     func(t *testing.T, pod *corev1.Pod) error
-		late    time.Duration // after which the pod's end is known to Kubernetes
+		late    time.Duration // until Kubernetes ends the pod
 		want    failure
 	}{
 		"deleted": {"", "echo started; sleep 300", func(t *testing.T, pod *corev1.Pod) error {
@@ -70,7 +70,7 @@ func TestKubePodLost(t *testing.T) {
 	}
 }
 
-// podAtWork waits for the pod of a function's only call to run its command.
+// podAtWork waits until the function's only call runs its command, and returns its pod.
 func (k *kube) podAtWork(t *testing.T, function string) *corev1.Pod {
 	t.Helper()
 	testenv.EventuallyWithin(t, kubeWait, "the call of "+function+" runs", func() bool {
@@ -84,7 +84,7 @@ func (k *kube) podAtWork(t *testing.T, function string) *corev1.Pod {
 	return &pods.Items[0]
 }
 
-// logOf returns what there is of a call's log.
+// logOf returns a call's log so far.
 func logOf(t *testing.T, g *rig.Gateway, id string) []byte {
 	t.Helper()
 	return admin(t, g, http.MethodGet, "/v1/invocations/"+id+"/log", "").Body

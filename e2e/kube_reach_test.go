@@ -23,7 +23,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// kubectl is the one in PATH, else the one that `make cluster-up` built.
+// kubectl returns the path of the kubectl in PATH, else of the one that `make cluster-up` built.
 func kubectl() (string, error) {
 	if path, err := exec.LookPath("kubectl"); err == nil {
 		return path, nil
@@ -34,12 +34,12 @@ func kubectl() (string, error) {
 	}
 	built, err := filepath.Glob(filepath.Join(cache, "davit", "tools", "kubernetes@*", "kubectl"))
 	if err != nil || len(built) == 0 {
-		return "", errors.New("kubectl is not in PATH: install it; `make cluster-up` builds one, too")
+		return "", errors.New("kubectl is not in PATH: install it; `make cluster-up` builds one too")
 	}
 	return built[len(built)-1], nil
 }
 
-// forward makes ports of a pod, or of a Service's, reachable from here until the test ends, and returns their addresses here.
+// forward forwards ports of a pod or Service to this machine until the test ends, and returns their addresses here.
 func (k *kube) forward(t *testing.T, to string, ports ...int) []string {
 	t.Helper()
 	return k.forwardFrom(t, davitNamespace, to, ports...)
@@ -83,7 +83,7 @@ func (k *kube) forwardFrom(t *testing.T, namespace, to string, ports ...int) []s
 	return found
 }
 
-// replicas returns the pods of the gateways that are ready, when there are that many.
+// replicas waits until n gateways are ready, and returns their pods.
 func (k *kube) replicas(t *testing.T, n int) (pods []corev1.Pod) {
 	t.Helper()
 	testenv.EventuallyWithin(t, kubeWait, strconv.Itoa(n)+" gateways are ready", func() bool {
@@ -103,7 +103,7 @@ func isReady(p *corev1.Pod) bool {
 	})
 }
 
-// replica is one gateway alone, past the Services.
+// replica returns one gateway, reached directly and not through the Services.
 func (k *kube) replica(t *testing.T, pod string) *rig.Gateway {
 	t.Helper()
 	at := k.forward(t, "pod/"+pod, 8080, 8081)
@@ -120,7 +120,7 @@ func (k *kube) secret(t *testing.T, name string) map[string][]byte {
 	return s.Data
 }
 
-// store speaks to the object store as the gateway does, and tells its bucket.
+// store returns a client of the object store with the gateway's credentials, and the bucket.
 func (k *kube) store(t *testing.T) (c *minio.Client, bucket string) {
 	t.Helper()
 	keys := k.secret(t, "davit-store")

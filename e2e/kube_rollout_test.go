@@ -18,7 +18,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestKubeRollingUpdate: while the gateways are replaced one by one, each call is answered, and what was accepted for later is done once.
+// TestKubeRollingUpdate: while the gateways are replaced one by one, every call is answered, and every accepted invocation runs once.
 func TestKubeRollingUpdate(t *testing.T) {
 	k := onKube(t)
 	warm := k.function(t, "rolling", `"mode": "warm", "warm": {"min": 1, "max": 2, "concurrency": 2}`, tool(`echo "$1"`))
@@ -71,7 +71,7 @@ func TestKubeRollingUpdate(t *testing.T) {
 	}
 }
 
-// callAnew calls on a connection of its own, again where nobody takes the connection, and returns status and body.
+// callAnew calls on a new connection, tries again if the connection is refused, and returns status and body.
 func (k *kube) callAnew(t *testing.T, path string) (string, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {

@@ -18,11 +18,11 @@ import (
 
 const (
 	kubeSoakCallers = 6
-	jobsStay        = 5 * time.Minute // after their end
-	jobsLate        = time.Minute     // that Kubernetes may take to remove them then
+	jobsStay        = 5 * time.Minute // until Kubernetes removes an ended Job
+	jobsLate        = time.Minute     // how much later it may do so
 )
 
-// kubeSoak is Davit on a cluster under a mixed load, and what there is of it when that pauses.
+// kubeSoak is a mixed load on Davit on a cluster. It measures Davit's objects when the load pauses.
 type kubeSoak struct {
 	answers
 
@@ -31,11 +31,11 @@ type kubeSoak struct {
 	functions map[string]string // by mode
 	store     *minio.Client
 	bucket    string
-	earlier   int // objects of the calls that were there before
+	earlier   int // objects of earlier calls
 }
 
-// TestKubeSoak: however long calls of all kinds go on, there are no more pods, Jobs and objects afterwards than when the
-// first part of them was over, and the gateways hold no more.
+// TestKubeSoak: after a long mixed load there are no more pods, Jobs and objects, and the gateways use no more memory, than
+// after its first quarter.
 func TestKubeSoak(t *testing.T) {
 	s := &kubeSoak{t: t, k: onKube(t), functions: map[string]string{}}
 	for mode, spec := range map[string]string{
@@ -55,7 +55,7 @@ func TestKubeSoak(t *testing.T) {
 	}, s.rest)
 }
 
-// rest waits until nothing is left of the calls, and measures what is there.
+// rest waits until nothing is left of the calls, and measures.
 func (s *kubeSoak) rest() map[string]float64 {
 	s.t.Helper()
 	s.store, s.bucket = s.k.store(s.t)
@@ -73,7 +73,7 @@ func (s *kubeSoak) rest() map[string]float64 {
 		}
 	}()
 	kept := map[string]int{"standby": 2, "warm": 1}
-	testenv.EventuallyWithin(s.t, 2*kubeWait, "no more pods and Jobs than are kept are there, and no old ones", func() bool {
+	testenv.EventuallyWithin(s.t, 2*kubeWait, "there are no pods and Jobs but the kept ones", func() bool {
 		pods, jobs = s.there()
 		return maps.Equal(pods, kept) && maps.Equal(jobs, kept)
 	})
@@ -81,12 +81,12 @@ func (s *kubeSoak) rest() map[string]float64 {
 	held := map[string]float64{"objects": float64(s.objects("")), "pods": float64(pods["standby"] + pods["warm"]), "Jobs": float64(jobs["standby"] + jobs["warm"])}
 	for i, metrics := range s.metrics() {
 		maps.Copy(held, gatewayHolds(s.t, i, metrics))
-		held[fmt.Sprintf("gateway %d start", i)] = sumMetric(s.t, metrics, "process_start_time_seconds") // a restart would hide what it held
+		held[fmt.Sprintf("gateway %d start", i)] = sumMetric(s.t, metrics, "process_start_time_seconds") // because a restart would hide a leak
 	}
 	return held
 }
 
-// metrics are both gateways'.
+// metrics returns the metrics of both gateways.
 func (s *kubeSoak) metrics() (all [][]byte) {
 	for _, pod := range s.k.replicas(s.t, 2) {
 		body, err := s.k.clients.CoreV1().Pods(davitNamespace).ProxyGet("http", pod.Name, "8080", "metrics", nil).DoRaw(s.t.Context())
@@ -98,7 +98,7 @@ func (s *kubeSoak) metrics() (all [][]byte) {
 	return all
 }
 
-// there counts the pods and Jobs of each mode that run, and those that have ended so long ago that they should be gone.
+// there counts the running pods and Jobs of each mode, and the ended ones that should have been removed.
 func (s *kubeSoak) there() (pods, jobs map[string]int) {
 	pods, jobs = map[string]int{}, map[string]int{}
 	for mode, f := range s.functions {
@@ -121,7 +121,7 @@ func (s *kubeSoak) there() (pods, jobs map[string]int) {
 	return pods, jobs
 }
 
-// count counts what has not ended for its mode, and what ended long ago as old.
+// count counts an object that has not ended by its mode, and one that ended long ago as old.
 func count(n map[string]int, mode string, end time.Time) {
 	switch {
 	case end.IsZero():
@@ -131,7 +131,7 @@ func count(n map[string]int, mode string, end time.Time) {
 	}
 }
 
-// jobEnd is when a Job ended; zero: not yet.
+// jobEnd returns when a Job ended; zero: not yet.
 func jobEnd(j *batchv1.Job) (end time.Time) {
 	for _, c := range j.Status.Conditions {
 		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
@@ -141,7 +141,7 @@ func jobEnd(j *batchv1.Job) (end time.Time) {
 	return end
 }
 
-// podEnd is when a pod ended; zero: not yet.
+// podEnd returns when a pod ended; zero: not yet.
 func podEnd(p *corev1.Pod) (end time.Time) {
 	if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
 		return end

@@ -2,14 +2,14 @@
 
 package e2e
 
-// The tests of Davit on a real Kubernetes, as `make deploy` brings it there. `make cluster-e2e` runs them; by hand, it is
+// These tests need Davit on a real Kubernetes, installed by `make deploy`. `make cluster-e2e` runs them. By hand:
 //
 //	make cluster-up
 //	export KUBECONFIG=/var/lib/davit-cluster/kubeconfig
 //	export $(make deploy OVERLAY=test)
 //	go test -tags cluster -parallel 6 -run '^TestKube' ./e2e
 //
-// Tests that take parts of the cluster away do not run beside others, and come first.
+// A test that disables a part of the cluster does not run at the same time as others, and runs first.
 
 import (
 	"context"
@@ -35,14 +35,14 @@ const (
 	davitNamespace     = "davit"
 	functionsNamespace = "davit-functions"
 
-	// small is what functions of tests ask for, so that several have room on one node.
+	// small is the resources of the tests' functions. They are small so that several pods fit on one node.
 	small = `"resources": {"cpu": "100m", "memory": "64Mi", "disk": "64Mi"}`
 
-	// kubeWait is how long a cluster may take for what it does not do at once.
+	// kubeWait is how long a test waits for the cluster.
 	kubeWait = 2 * time.Minute
 )
 
-// kube is Davit on a cluster. Its calls and its console are those of any gateway.
+// kube is Davit on a cluster. Its Gateway is reached through the Services.
 type kube struct {
 	*rig.Gateway
 
@@ -50,7 +50,7 @@ type kube struct {
 	settings map[string]string // the gateways'
 }
 
-// deployed is found once.
+// deployed finds the installation once for all tests.
 var deployed = sync.OnceValues(findDeployed)
 
 func onKube(t *testing.T) *kube {
@@ -87,7 +87,7 @@ func findDeployed() (*kube, error) {
 	return k, k.readSettings()
 }
 
-// readSettings reads what the gateways that run now were started with.
+// readSettings reads the settings of the running gateways.
 func (k *kube) readSettings() error {
 	ctx, cancel := contextOf(time.Minute)
 	defer cancel()
@@ -112,20 +112,20 @@ func (k *kube) readSettings() error {
 }
 
 func contextOf(most time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), most) // clean-up goes on when the test's own is over
+	return context.WithTimeout(context.Background(), most) // because clean-up goes on after the test's own context has ended
 }
 
-// unique makes a name that no other test, or run, has.
+// unique returns a name that no other test or run has.
 func unique(beginning string) string {
 	b := make([]byte, 4)
 	_, _ = rand.Read(b)
 	return beginning + "-" + hex.EncodeToString(b)
 }
 
-// slowly makes room in the answer's time for a build on a busy machine.
+// slowly lets a registration wait for a build on a loaded machine.
 const slowly = "?wait=300s"
 
-// put registers a function, of files or without, whatever comes of it, and deletes it after the test.
+// put registers a function, with files or without, returns the answer, and deletes the function after the test.
 func (k *kube) put(t *testing.T, name, spec string, files map[string]string) *rig.Answer {
 	t.Helper()
 	t.Cleanup(func() { k.remove(t, name) })
@@ -158,7 +158,7 @@ func (k *kube) remove(t *testing.T, name string) {
 	}
 }
 
-// function registers one that is ready, from files or, with none, of an image. The spec may leave its braces and resources out.
+// function registers a function from files, or from an image if files is nil, and waits until it is ready. The spec may be without braces and resources.
 func (k *kube) function(t *testing.T, beginning, spec string, files map[string]string) (name string) {
 	t.Helper()
 	name = unique(beginning)
@@ -168,7 +168,7 @@ func (k *kube) function(t *testing.T, beginning, spec string, files map[string]s
 	return name
 }
 
-// braced is a spec with small resources, unless it names some.
+// braced returns the spec in braces, with small resources unless it has some.
 func braced(spec string) string {
 	switch {
 	case strings.Contains(spec, `"resources"`):
@@ -180,7 +180,7 @@ func braced(spec string) string {
 	return "{" + spec + "}"
 }
 
-// trigger registers one of the function's name at the path of that name, and returns the path.
+// trigger registers a trigger with the function's name, at the path of that name, and returns the path.
 func (k *kube) trigger(t *testing.T, function, spec string) (path string) {
 	t.Helper()
 	trigger(t, k.Gateway, function, `{"function": "`+function+`", "path": "/`+function+`", `+spec+`}`)
