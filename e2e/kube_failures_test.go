@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"davit/e2e/rig"
+	"davit/internal/testenv"
 )
 
 // failure is the expected answer of a call that fails.
@@ -26,11 +29,8 @@ func (k *kube) fails(t *testing.T, path string, want failure) {
 // failsWithin is fails with another limit for the answer.
 func (k *kube) failsWithin(t *testing.T, path string, limit time.Duration, want failure) {
 	t.Helper()
-	began := time.Now()
-	a := get(t, k.Gateway, path, nil)
-	if took := time.Since(began); took > limit {
-		t.Errorf("the answer came after %s", took)
-	}
+	var a *rig.Answer
+	testenv.Returns(t, limit, "the call that fails", func() { a = get(t, k.Gateway, path, nil) })
 	problem := decode[struct {
 		Kind, Reason, Detail string
 		ExitCode             *int   `json:"exit_code"`
@@ -120,11 +120,8 @@ func TestKubeBuildFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := unique("broken")
-			began := time.Now()
-			a := k.put(t, f, braced(c.spec), c.files)
-			if took := time.Since(began); took > time.Minute {
-				t.Errorf("the answer came after %s", took)
-			}
+			var a *rig.Answer
+			testenv.Returns(t, time.Minute, "the registration that fails", func() { a = k.put(t, f, braced(c.spec), c.files) })
 			problem := decode[struct{ Kind, Detail string }](t, a.Body)
 			if a.Status != http.StatusUnprocessableEntity || problem.Kind != "build_failed" || !strings.Contains(problem.Detail, c.says) {
 				t.Errorf("status %d, want 422 with %q: %.800s", a.Status, c.says, a.Body)

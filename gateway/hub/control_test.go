@@ -198,9 +198,6 @@ func TestControlBreaks(t *testing.T) {
 // Both ends notice within seconds when nothing passes any more.
 func TestHalfOpenControl(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("waits for pings, 10 s")
-	}
 	g := newGateway(t, "g1")
 	p := newProxy(t, g.address)
 	newRunner(t, hello("r1", faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), p.address)

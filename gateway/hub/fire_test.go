@@ -20,11 +20,7 @@ import (
 // The connection of a call is cut after each number of bytes, in either direction:
 // the error says the truth about whether the call ran.
 func TestCutAtEveryByte(t *testing.T) {
-	const up, down, workers = 600, 1200, 8 // more than a whole call has
-	stride := int64(2)
-	if testing.Short() {
-		stride = 23
-	}
+	const up, down, workers, stride = 600, 1200, 8, int64(2) // up and down: more than a whole call has
 	points := make(chan *cut)
 	var group sync.WaitGroup
 	for range workers {
@@ -138,11 +134,7 @@ func judge(ctx context.Context, g *gateway, w *parktest.Worker, l *parktest.Ledg
 // slowed down and left half open: whatever happens, each invocation runs at most
 // once, and exactly once when anybody is told that it ran.
 func TestClaimUnderFire(t *testing.T) {
-	rounds := 30
-	if testing.Short() {
-		rounds = 5
-	}
-	for range rounds {
+	for range 30 {
 		seed := rand.Uint64()               //nolint:gosec // a test's
 		r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's
 		f := &fire{t: t, seed: seed, runners: 1 + r.IntN(3), slots: 1 + r.IntN(3), callers: 2 + r.IntN(9), cuts: r.IntN(30)}

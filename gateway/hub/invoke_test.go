@@ -298,9 +298,6 @@ func TestInvokeSilence(t *testing.T) {
 // A reader that lets the connection's buffers stay full for longer than a dead peer may be silent is waited for.
 func TestInvokeSlowReader(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("waits 12 s for the kernel's clock")
-	}
 	g := newGateway(t, "g1")
 	w := parktest.NewWorker(1, parktest.NewLedger().Add)
 	const size = 64 << 20

@@ -9,7 +9,7 @@ import (
 const Patience = time.Minute
 
 // Eventually waits until holds returns true, and fails the test, naming what was waited for, when that takes longer than
-// Patience. It must be called from the test's own goroutine.
+// Patience. It must be called from the test's own goroutine, or within Returns.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	EventuallyWithin(t, Patience, what, holds)
@@ -34,4 +34,28 @@ func Becomes(patience time.Duration, holds func() bool) bool {
 		time.Sleep(pause)
 	}
 	return true
+}
+
+// Returns runs f in a goroutine of its own, and fails the test when f has not returned within patience. It is for a
+// call that would otherwise wait for something that does not come. When f ends its goroutine by t.FailNow, Returns
+// ends the test.
+func Returns(t testing.TB, patience time.Duration, what string, f func()) {
+	t.Helper()
+	returned := make(chan bool, 1)
+	go func() {
+		whole := false
+		defer func() { returned <- whole }()
+		f()
+		whole = true
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case whole := <-returned:
+		if !whole {
+			t.FailNow()
+		}
+	case <-timer.C:
+		t.Fatalf("did not return within %v: %s", patience, what)
+	}
 }
