@@ -10,6 +10,8 @@
 // A warm runner is a Job too, because a drained runner must end for good. A Deployment
 // would start it again, more slowly each time, and would itself choose which runner ends.
 //
-// Start at [Launcher]. pod.go makes the pods, exit.go finds why a pod ended or does not
-// start, events.go handles the events of the watches, sweep.go deletes orphans.
+// Start at [Launcher]. view is what the watches have reported, reporter handles their events
+// and reports how runners end, obstacles finds the pods that do not start, deletions deletes
+// Jobs, secrets writes Secrets, and sweeper deletes orphans. pod.go makes the pods, exit.go
+// finds why a pod ended or does not start.
 package kube

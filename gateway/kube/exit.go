@@ -33,6 +33,10 @@ const (
 	soon        = 5 * time.Second  // for an obstacle that stays, unless an object is only late
 	pullRetries = 20 * time.Second // for a registry that does not answer: two more pulls
 	maxMessage  = 600              // bytes of a message of the cluster in a detail
+
+	// keepExitsFor is how long exit causes, and the uids of Jobs that have ended or were
+	// to be deleted, are kept.
+	keepExitsFor = 10 * time.Minute
 )
 
 // isOver reports whether the pod's containers have ended for good.

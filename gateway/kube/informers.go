@@ -3,10 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,11 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
-
-	"davit/internal/faas"
 )
-
-const viewWithin = 5 * time.Second // for the first lists of Jobs and pods
 
 // The indexes of the views.
 const (
@@ -133,79 +126,4 @@ func jobOfPod(p *corev1.Pod) types.UID {
 		return owner.UID
 	}
 	return ""
-}
-
-// jobsOf returns a revision's Jobs of one start, including Jobs that this process created
-// and the watch has not reported. It reads l.created before the view: a Job leaves
-// l.created when it enters the view, and would be missed in the other order.
-func (l *Launcher) jobsOf(kept string) []*batchv1.Job {
-	all := map[types.UID]*batchv1.Job{}
-	l.mu.Lock()
-	for uid, job := range l.created {
-		if who, err := identify(job); err == nil && who.kept() == kept {
-			all[uid] = job.Job
-		}
-	}
-	l.mu.Unlock()
-	objects, _ := l.jobs.GetIndexer().ByIndex(byKept, kept) // the index is there
-	for _, o := range objects {
-		job := o.(*batchv1.Job)
-		all[job.UID] = job
-	}
-	return slices.Collect(maps.Values(all))
-}
-
-func (l *Launcher) podsOf(job types.UID) []*corev1.Pod {
-	objects, _ := l.podView.GetIndexer().ByIndex(byOwner, string(job)) // the index is there
-	pods := make([]*corev1.Pod, 0, len(objects))
-	for _, o := range objects {
-		pods = append(pods, o.(*corev1.Pod))
-	}
-	return pods
-}
-
-// viewedJob returns the Job of that name in the view. It reports whether the Job is there
-// and has the given uid; the uid "" matches any Job.
-func (l *Launcher) viewedJob(name string, uid types.UID) (*batchv1.Job, bool) {
-	o, there, err := l.jobs.GetIndexer().GetByKey(l.o.Namespace + "/" + name)
-	if err != nil || !there {
-		return nil, false
-	}
-	job := o.(*batchv1.Job)
-	return job, uid == "" || job.UID == uid
-}
-
-// findJob returns the Job from the view or from l.created; nil: it is in neither.
-func (l *Launcher) findJob(name string, uid types.UID) *batchv1.Job {
-	l.mu.Lock()
-	created := l.created[uid].Job
-	l.mu.Unlock()
-	if job, there := l.viewedJob(name, uid); there {
-		return job
-	}
-	return created
-}
-
-// awaitView waits until the first lists of Jobs and pods are complete.
-func (l *Launcher) awaitView(ctx context.Context) error {
-	if l.hasView() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, viewWithin)
-	defer cancel()
-	if !cache.WaitForCacheSync(ctx.Done(), l.jobs.HasSynced, l.podView.HasSynced) {
-		return errors.New("the first lists of Jobs and pods are not complete")
-	}
-	return nil
-}
-
-func (l *Launcher) hasView() bool { return l.jobs.HasSynced() && l.podView.HasSynced() }
-
-// Ready returns an error until the first lists of Jobs and pods are complete, and nil
-// after that: a watch that breaks later is started again.
-func (l *Launcher) Ready(context.Context) error {
-	if !l.hasView() {
-		return faas.Errorf(faas.Unavailable, "the Kubernetes API server has not told what runs")
-	}
-	return nil
 }

@@ -2,13 +2,12 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
+	typedv1 "k8s.io/client-go/kubernetes/typed/batch/v1"
 
 	"davit/internal/faas"
 )
@@ -32,66 +31,52 @@ type Options struct {
 // creating a Job that another Launcher has created changes nothing. Its methods are safe
 // for concurrent use.
 type Launcher struct {
-	o    Options
-	log  *slog.Logger
-	pods podOptions
-
-	exited func(faas.Exit) // set by Run, as is wanted
-	wanted Wanted
-
-	jobs, podView, events cache.SharedIndexInformer
+	client    typedv1.JobInterface
+	jobs      jobOptions
+	log       *slog.Logger
+	view      *view
+	deletions *deletions
+	reporter  *reporter
+	secrets   *secrets
+	sweeper   *sweeper
 
 	scaling sync.Mutex // one Scale at a time: it counts, and then creates
-
-	mu              sync.Mutex
-	podStates       map[types.UID]*podState         // of pods that are not deleted
-	launched        map[faas.InvocationID]types.UID // the invocation's Job, until it ends
-	created         map[types.UID]createdJob        // Jobs that the watch has not reported
-	stopped         map[types.UID]time.Time         // when a Job was stopped or to be deleted
-	ended           map[types.UID]time.Time         // when a Job's pod ended
-	podless         map[types.UID]podlessJob        // deleted Jobs without a reported pod
-	toDelete        map[string]types.UID            // Jobs to delete, by name; "": any uid
-	tokens          map[faas.RevisionRef]bool       // revisions whose Secret this process wrote
-	joined          map[faas.RunnerID]bool          // runners that have dialled in
-	exits           map[faas.RunnerID]knownExit     // exit causes, kept for keepExitsFor
-	capacityChanged time.Time                       // when a pod was last scheduled or ended
-}
-
-// createdJob is a Job that this process created.
-type createdJob struct {
-	*batchv1.Job
-
-	at time.Time
-}
-
-// podlessJob is a deleted Job of which the watch has reported no pod. The Job had none, or
-// the watch reports the pod later.
-type podlessJob struct {
-	identity
-
-	name string
-	at   time.Time
-}
-
-// podState is the state of a pod that this Launcher keeps between events.
-type podState struct {
-	reported  bool      // the end of the pod is reported
-	scheduled bool      // the pod has a node
-	kind      string    // of the obstacle; "": none
-	since     time.Time // when this Launcher first saw the obstacle
-}
-
-// knownExit is an exit cause and the time of its report.
-type knownExit struct {
-	exitCause
-	at time.Time
 }
 
 // Joined marks a runner as dialled in: Retire does not end it.
-func (l *Launcher) Joined(runner faas.RunnerID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.joined[runner] = true
+func (l *Launcher) Joined(runner faas.RunnerID) { l.view.join(runner) }
+
+// Ready returns an error until the first lists of Jobs and pods are complete, and nil
+// after that: a watch that breaks later is started again.
+func (l *Launcher) Ready(context.Context) error {
+	if !l.view.isComplete() {
+		return faas.Errorf(faas.Unavailable, "the Kubernetes API server has not told what runs")
+	}
+	return nil
+}
+
+// Explain returns why a runner ended, or why its node or pod does not respond. known is
+// false if the runner ended in order, its pod seems well, or nothing is known of it.
+func (l *Launcher) Explain(runner faas.RunnerID) (reason faas.Reason, detail string, known bool) {
+	return l.reporter.explain(runner)
+}
+
+// Forget deletes the objects of a deleted revision: the Secret of its token, and its Jobs.
+// While a Job of the revision is not done, Forget deletes nothing, and the sweep calls it
+// again later.
+func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
+	return refusal(fmt.Sprintf("the token of %s is not removed", ref), l.sweeper.forget(ctx, ref))
+}
+
+// PutValue writes the Secret with the value of a user's secret. Runners that start later
+// get the new value.
+func (l *Launcher) PutValue(ctx context.Context, name, value string) error {
+	return refusal(fmt.Sprintf("secret %q is not kept", name), l.secrets.putValue(ctx, name, value))
+}
+
+// RemoveValue deletes the Secret of a user's secret. A missing Secret is no error.
+func (l *Launcher) RemoveValue(ctx context.Context, name string) error {
+	return refusal(fmt.Sprintf("secret %q is not removed", name), l.secrets.removeValue(ctx, name))
 }
 
 // Sandbox returns a short description of how commands are confined.
@@ -103,14 +88,4 @@ func (l *Launcher) Caveats() []string {
 	return []string{
 		"egress is enforced by the cluster's network: where nothing enforces NetworkPolicies, commands reach what their node reaches",
 	}
-}
-
-// Wanted reports which runners are still needed, and whether this gateway sweeps.
-type Wanted interface {
-	// WantsRunner reports whether an invocation is there and not final.
-	WantsRunner(ctx context.Context, id faas.InvocationID) (bool, error)
-	// HasRevision reports whether a revision is registered.
-	HasRevision(ctx context.Context, ref faas.RevisionRef) (bool, error)
-	// Leads reports whether this gateway leads the fleet: only the leader sweeps Jobs.
-	Leads() bool
 }

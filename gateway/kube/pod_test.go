@@ -70,12 +70,12 @@ func examples() []example {
 
 func (e *example) job(t *testing.T) *batchv1.Job {
 	t.Helper()
-	l := &Launcher{o: Options{Namespace: "davit-functions", TTL: 5 * time.Minute}, pods: e.o}
+	o := jobOptions{namespace: "davit-functions", ttl: 5 * time.Minute, pods: e.o}
 	id, name := anInvocation, callJob(anInvocation)
 	if e.start != faas.StartJob {
 		id, name = "", keptJob(e.rev.Ref(), e.start, 1)
 	}
-	job, err := l.jobOf(name, e.rev, e.start, id, e.rev.Spec.Timeout.Std())
+	job, err := jobOf(name, e.rev, e.start, id, e.rev.Spec.Timeout.Std(), &o)
 	if err != nil {
 		t.Fatal(err)
 	}

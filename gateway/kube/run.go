@@ -11,71 +11,69 @@ import (
 	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
 	"davit/internal/faas"
 )
 
+// checkEvery is the time between two checks of what depends on time.
+const checkEvery = time.Second
+
 // New returns a Launcher, which needs Run to run. New sends no request to the cluster.
 func New(o Options) (*Launcher, error) {
 	if o.Namespace == "" || len(o.Gateways) == 0 || o.Token == nil {
 		return nil, errors.New("make the Kubernetes launcher: namespace, gateways or tokens are missing")
 	}
+	o.complete()
+	jobs := o.Clients.Batch.Jobs(o.Namespace)
 	l := &Launcher{
-		o: o, log: o.Log,
-		podStates: map[types.UID]*podState{}, launched: map[faas.InvocationID]types.UID{}, created: map[types.UID]createdJob{},
-		stopped: map[types.UID]time.Time{}, ended: map[types.UID]time.Time{}, podless: map[types.UID]podlessJob{}, toDelete: map[string]types.UID{}, tokens: map[faas.RevisionRef]bool{},
-		joined: map[faas.RunnerID]bool{}, exits: map[faas.RunnerID]knownExit{},
+		client: jobs, log: o.Log,
+		jobs: jobOptions{namespace: o.Namespace, ttl: o.TTL, pods: podOptions{
+			gateways: o.Gateways, pullPolicy: corev1.PullPolicy(o.PullPolicy), pullSecret: o.PullSecret,
+		}},
+		view:      newView(o.Clients, o.Namespace, o.Now),
+		deletions: newDeletions(jobs, o.Log, o.Now),
+		secrets:   newSecrets(o.Clients.Core.Secrets(o.Namespace), o.Token),
 	}
-	l.complete()
-	return l, l.watchAll()
+	l.reporter = newReporter(l.view, l.deletions, newObstacles(o.Unschedulable), o.Now)
+	l.sweeper = &sweeper{view: l.view, reporter: l.reporter, deletions: l.deletions, secrets: l.secrets, log: o.Log, now: o.Now}
+	return l, l.addHandlers()
 }
 
-func (l *Launcher) complete() {
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
+// complete fills in the defaults.
+func (o *Options) complete() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if l.o.Now == nil {
-		l.o.Now = time.Now
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	if l.o.TTL <= 0 {
-		l.o.TTL = 5 * time.Minute
+	if o.TTL <= 0 {
+		o.TTL = 5 * time.Minute
 	}
-	if l.o.Unschedulable <= 0 {
-		l.o.Unschedulable = 45 * time.Second
+	if o.Unschedulable <= 0 {
+		o.Unschedulable = 45 * time.Second
 	}
-	l.pods = podOptions{gateways: l.o.Gateways, pullPolicy: corev1.PullPolicy(l.o.PullPolicy), pullSecret: l.o.PullSecret}
-	if l.pods.pullPolicy == "" {
-		l.pods.pullPolicy = corev1.PullIfNotPresent
+	if o.PullPolicy == "" {
+		o.PullPolicy = string(corev1.PullIfNotPresent)
 	}
 }
 
-// watchAll makes the views of Jobs, pods and events, with one watch each. The informer
-// starts a broken watch again.
-func (l *Launcher) watchAll() error {
-	ns, c := l.o.Namespace, l.o.Clients
-	jobs := func(o *metav1.ListOptions) { o.LabelSelector = selector }
-	events := func(o *metav1.ListOptions) { o.FieldSelector = failedCreate }
-	l.jobs = cache.NewSharedIndexInformer(listWatch(jobs, c.Batch, c.Batch.Jobs(ns).List, c.Batch.Jobs(ns).Watch),
-		&batchv1.Job{}, 0, cache.Indexers{byKept: keptIndex})
-	l.podView = cache.NewSharedIndexInformer(listWatch(jobs, c.Core, c.Core.Pods(ns).List, c.Core.Pods(ns).Watch),
-		&corev1.Pod{}, 0, cache.Indexers{byOwner: ownerIndex})
-	l.events = cache.NewSharedIndexInformer(listWatch(events, c.Core, c.Core.Events(ns).List, c.Core.Events(ns).Watch),
-		&corev1.Event{}, 0, cache.Indexers{})
-	for _, view := range []struct {
+// addHandlers makes the reporter handle the events of the watches.
+func (l *Launcher) addHandlers() error {
+	r := l.reporter
+	for _, watch := range []struct {
 		of      cache.SharedIndexInformer
 		slim    cache.TransformFunc
 		changed func(any)
 		gone    func(any)
 	}{
-		{l.jobs, slimJob, func(o any) { l.onJob(o.(*batchv1.Job)) }, func(o any) { l.onJobDeleted(o.(*batchv1.Job)) }},
-		{l.podView, slimPod, func(o any) { l.onPod(o.(*corev1.Pod)) }, func(o any) { l.onPodDeleted(o.(*corev1.Pod)) }},
-		{l.events, nil, func(o any) { l.onFailedCreate(o.(*corev1.Event)) }, func(any) {}},
+		{l.view.jobs, slimJob, func(o any) { l.view.removeCreated(o.(*batchv1.Job).UID) }, func(o any) { r.onJobDeleted(o.(*batchv1.Job)) }},
+		{l.view.pods, slimPod, func(o any) { r.onPod(o.(*corev1.Pod)) }, func(o any) { r.onPodDeleted(o.(*corev1.Pod)) }},
+		{l.view.events, nil, func(o any) { r.onFailedCreate(o.(*corev1.Event)) }, func(any) {}},
 	} {
-		if err := addHandlers(view.of, view.slim, view.changed, view.gone); err != nil {
+		if err := addHandlers(watch.of, watch.slim, watch.changed, watch.gone); err != nil {
 			return fmt.Errorf("watch the cluster: %w", err)
 		}
 	}
@@ -86,14 +84,14 @@ func (l *Launcher) watchAll() error {
 // no order; exited must not block long. Run deletes the Jobs that wanted does not need; if
 // wanted is nil, it sweeps nothing. Runners go on when Run returns.
 func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wanted) error {
-	l.exited, l.wanted = exited, wanted
+	l.reporter.exited, l.sweeper.wanted = exited, wanted
 	ctx = klog.NewContext(ctx, logr.FromSlogHandler(l.log.Handler()))
 	var work sync.WaitGroup
-	for _, view := range []cache.SharedIndexInformer{l.jobs, l.podView, l.events} {
-		work.Go(func() { view.RunWithContext(ctx) })
+	for _, watch := range []cache.SharedIndexInformer{l.view.jobs, l.view.pods, l.view.events} {
+		work.Go(func() { watch.RunWithContext(ctx) })
 	}
 	if wanted != nil {
-		work.Go(func() { l.runSweep(ctx) })
+		work.Go(func() { l.sweeper.run(ctx) })
 	}
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
@@ -106,4 +104,12 @@ func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wante
 			l.checkPeriodically(ctx)
 		}
 	}
+}
+
+// checkPeriodically does the work that depends on time.
+func (l *Launcher) checkPeriodically(ctx context.Context) {
+	l.reporter.checkPeriodically()
+	l.deletions.deletePending(ctx)
+	l.deletions.removeExpired()
+	l.view.removeExpired()
 }

@@ -5,9 +5,7 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 
 	"davit/internal/faas"
 )
@@ -25,7 +23,7 @@ func (l *Launcher) Scale(ctx context.Context, rev *faas.Revision, start faas.Sta
 }
 
 func (l *Launcher) scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error {
-	if err := l.awaitView(ctx); err != nil {
+	if err := l.view.await(ctx); err != nil {
 		return err
 	}
 	l.scaling.Lock()
@@ -34,14 +32,14 @@ func (l *Launcher) scale(ctx context.Context, rev *faas.Revision, start faas.Sta
 	if len(names) == 0 {
 		return nil
 	}
-	if err := l.ensureToken(ctx, rev.Ref()); err != nil {
+	if err := l.secrets.ensureToken(ctx, rev.Ref()); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(createAtOnce)
 	for _, name := range names {
 		group.Go(func() error {
-			job, err := l.jobOf(name, rev, start, "", 0)
+			job, err := jobOf(name, rev, start, "", 0, &l.jobs)
 			if err != nil {
 				return err
 			}
@@ -58,9 +56,9 @@ func (l *Launcher) scale(ctx context.Context, rev *faas.Revision, start faas.Sta
 // numbers, so that all gateways choose the same names.
 func (l *Launcher) missing(ref faas.RevisionRef, start faas.Start, n int) []string {
 	taken, running := map[string]bool{}, 0
-	for _, job := range l.jobsOf(keptKey(ref, start)) {
+	for _, job := range l.view.kept(keptKey(ref, start)) {
 		taken[job.Name] = true
-		if !l.isDone(job) {
+		if !l.reporter.isDone(job) {
 			running++
 		}
 	}
@@ -77,8 +75,8 @@ func (l *Launcher) missing(ref faas.RevisionRef, start faas.Start, n int) []stri
 // gateway: those whose pod is not there yet, and not those whose pod is over.
 func (l *Launcher) Running(ref faas.RevisionRef, start faas.Start) int {
 	n := 0
-	for _, job := range l.jobsOf(keptKey(ref, start)) {
-		if !l.isDone(job) {
+	for _, job := range l.view.kept(keptKey(ref, start)) {
+		if !l.reporter.isDone(job) {
 			n++
 		}
 	}
@@ -92,13 +90,12 @@ func (l *Launcher) Counts(faas.RunnerID) bool { return true }
 // End marks the Job of a standby or warm runner for deletion, even if the runner is busy;
 // Run deletes the Job.
 func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
-	o, there, err := l.podView.GetStore().GetByKey(l.o.Namespace + "/" + string(runner))
-	if err != nil || !there {
-		return nil //nolint:nilerr // a key of that form is never an error
+	p := l.view.pod(runner)
+	if p == nil {
+		return nil
 	}
-	p := o.(*corev1.Pod)
 	if who, err := identify(p); err == nil && who.start != faas.StartJob {
-		l.deleteLater(jobName(p), jobOfPod(p))
+		l.deletions.mark(jobName(p), jobOfPod(p))
 	}
 	return nil
 }
@@ -108,22 +105,10 @@ func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
 // have dialled in.
 func (l *Launcher) Retire(ref faas.RevisionRef) {
 	for _, start := range []faas.Start{faas.StartStandby, faas.StartWarm} {
-		for _, job := range l.jobsOf(keptKey(ref, start)) {
-			if !l.isDone(job) && !l.hasJoined(job.UID) {
-				l.deleteLater(job.Name, job.UID)
+		for _, job := range l.view.kept(keptKey(ref, start)) {
+			if !l.reporter.isDone(job) && !l.view.hasJoined(job.UID) {
+				l.deletions.mark(job.Name, job.UID)
 			}
 		}
 	}
-}
-
-func (l *Launcher) hasJoined(job types.UID) bool {
-	for _, p := range l.podsOf(job) {
-		l.mu.Lock()
-		joined := l.joined[faas.RunnerID(p.Name)]
-		l.mu.Unlock()
-		if joined {
-			return true
-		}
-	}
-	return false
 }

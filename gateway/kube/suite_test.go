@@ -343,7 +343,7 @@ func testRetire(t *testing.T, w *world) {
 	rev := w.revision(kindRuns)
 	must(t, g.Scale(t.Context(), rev, faas.StartWarm, 2))
 	pods := w.running(t, 2)
-	w.until(t, "the pods in view", func() bool { return len(g.podView.GetStore().List()) >= 2 })
+	w.until(t, "the pods in view", func() bool { return len(g.view.pods.GetStore().List()) >= 2 })
 	g.Joined(faas.RunnerID(pods[0].Name))
 	g.Retire(rev.Ref())
 	if n := g.Running(rev.Ref(), faas.StartWarm); n != 1 {

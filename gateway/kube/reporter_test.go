@@ -24,7 +24,7 @@ func idleLauncher(t *testing.T, now *time.Time) (l *Launcher, exits *[]faas.Exit
 		Unschedulable: 45 * time.Second,
 	})
 	must(t, err)
-	l.exited = func(e faas.Exit) { *exits = append(*exits, e) }
+	l.reporter.exited = func(e faas.Exit) { *exits = append(*exits, e) }
 	return l, exits
 }
 
@@ -47,22 +47,22 @@ func TestUnschedulable(t *testing.T) {
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "1 No preemption victims found",
 		}}
 	})
-	l.onPod(waiting)
+	l.reporter.onPod(waiting)
 	for i := range 3 {
 		now = now.Add(40 * time.Second)
 		other := labelled(fmt.Sprint("other-", i), ended(0, "Completed", ""))
 		terminated(other).FinishedAt = metav1.NewTime(now)
 		other.Labels = labelsOf(revision(nil), faas.StartStandby, "")
-		l.onPod(other)
+		l.reporter.onPod(other)
 		now = now.Add(40 * time.Second)
-		l.onPod(waiting)
+		l.reporter.onPod(waiting)
 	}
 	if n := len(*exits); n != 3 {
 		t.Fatalf("%d exits, want those of the three others: %+v", n, *exits)
 	}
 	now = now.Add(10 * time.Second)
-	l.onPod(waiting)
-	l.onPod(waiting)
+	l.reporter.onPod(waiting)
+	l.reporter.onPod(waiting)
 	if n := len(*exits); n != 4 || (*exits)[3].Reason != faas.ReasonUnschedulable {
 		t.Fatalf("%d exits: %+v", n, *exits)
 	}
@@ -75,12 +75,12 @@ func TestOldExit(t *testing.T) {
 	l, exits := idleLauncher(t, &now)
 	old := labelled("old", ended(137, "OOMKilled", ""))
 	old.Status.ContainerStatuses[0].State.Terminated.FinishedAt = metav1.NewTime(now.Add(-2 * reportWithin))
-	l.onPod(old)
+	l.reporter.onPod(old)
 	if reason, _, known := l.Explain("old"); len(*exits) > 0 || !known || reason != faas.ReasonOutOfMemory {
 		t.Errorf("exits %+v; explained %q, %v", *exits, reason, known)
 	}
 	now = now.Add(keepExitsFor + time.Second)
-	l.removeExpired()
+	l.reporter.removeExpired()
 	if _, _, known := l.Explain("old"); known {
 		t.Error("it is remembered for ever")
 	}
@@ -92,21 +92,21 @@ func TestPodlessJob(t *testing.T) {
 	now := time.Now()
 	l, exits := idleLauncher(t, &now)
 	rev := revision(nil)
-	job, err := l.jobOf(callJob(anInvocation), rev, faas.StartJob, anInvocation, time.Minute)
+	job, err := jobOf(callJob(anInvocation), rev, faas.StartJob, anInvocation, time.Minute, &l.jobs)
 	must(t, err)
 	done := job.DeepCopy()
 	done.UID, done.Status.Conditions = "uid-of-another", []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
-	l.onJobDeleted(done) // the Job had ended before, and its TTL was over
+	l.reporter.onJobDeleted(done) // the Job had ended before, and its TTL was over
 	job.UID = "uid-of-job"
-	l.setLaunched(anInvocation, job.UID)
-	l.onJobDeleted(job)
-	l.reportPodless()
+	l.reporter.setLaunched(anInvocation, job.UID)
+	l.reporter.onJobDeleted(job)
+	l.reporter.reportPodless()
 	if len(*exits) > 0 {
 		t.Fatalf("reported at once: %+v", *exits)
 	}
 	now = now.Add(podWait)
-	l.reportPodless()
-	l.reportPodless()
+	l.reporter.reportPodless()
+	l.reporter.reportPodless()
 	if len(*exits) != 1 || (*exits)[0].Reason != faas.ReasonRunnerLost || (*exits)[0].Invocation != anInvocation || !strings.Contains((*exits)[0].Detail, "Job") {
 		t.Fatalf("%+v", *exits)
 	}

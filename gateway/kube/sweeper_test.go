@@ -42,15 +42,15 @@ func testSweep(t *testing.T, w *world) {
 
 	late := func(o *Options) { o.Now = func() time.Time { return time.Now().Add(sweepAfter + time.Minute) } }
 	follower := w.gatewayThat(t, known{id, rev.Ref(), false}, late)
-	w.until(t, "the Jobs in view", func() bool { return len(follower.jobs.GetStore().List()) == 4 })
-	follower.sweepIfLeading(t.Context())
-	follower.deletePending(t.Context())
+	w.until(t, "the Jobs in view", func() bool { return len(follower.view.jobs.GetStore().List()) == 4 })
+	follower.sweeper.sweepIfLeading(t.Context())
+	follower.deletions.deletePending(t.Context())
 	if n := len(w.jobs(t)); n != 4 {
 		t.Errorf("a gateway that does not lead left %d Jobs of 4", n)
 	}
 	leader := w.gatewayThat(t, known{id, rev.Ref(), true}, late)
-	w.until(t, "the Jobs in view", func() bool { return len(leader.jobs.GetStore().List()) == 4 })
-	leader.sweepIfLeading(t.Context())
+	w.until(t, "the Jobs in view", func() bool { return len(leader.view.jobs.GetStore().List()) == 4 })
+	leader.sweeper.sweepIfLeading(t.Context())
 	w.until(t, "only what is of use", func() bool { return len(w.jobs(t)) == 2 })
 	for _, job := range w.jobs(t) {
 		if job.Name != callJob(id) && job.Name != keptJob(rev.Ref(), faas.StartStandby, 1) {
