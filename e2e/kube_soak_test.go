@@ -80,7 +80,7 @@ func (s *kubeSoak) rest() map[string]float64 {
 	testenv.EventuallyWithin(s.t, 2*kubeWait, "the objects of the calls are gone", func() bool { return s.objects("invocations/") <= s.earlier })
 	held := map[string]float64{"objects": float64(s.objects("")), "pods": float64(pods["standby"] + pods["warm"]), "Jobs": float64(jobs["standby"] + jobs["warm"])}
 	for i, metrics := range s.metrics() {
-		maps.Copy(held, gatewayHolds(s.t, i, metrics))
+		maps.Copy(held, gatewayUse(s.t, i, metrics))
 		held[fmt.Sprintf("gateway %d start", i)] = sumMetric(s.t, metrics, "process_start_time_seconds") // because a restart would hide a leak
 	}
 	return held

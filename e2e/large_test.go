@@ -26,15 +26,15 @@ import (
 
 const (
 	large   = 1 << 30
-	mostRSS = 64 << 20 // what the gateway, and each runner, may take of memory meanwhile
+	mostRSS = 64 << 20 // peak memory of the gateway, and of each runner
 )
 
-// random streams bytes that do not compress, and sums them up.
+// random streams bytes that do not compress, and adds them to the checksum.
 func random(sum hash.Hash) io.Reader {
 	return io.TeeReader(io.LimitReader(rand.NewChaCha8([32]byte{1}), large), sum)
 }
 
-// TestLarge sends 1 GiB and gets 1 GiB back, in every way that bodies and results take.
+// TestLarge sends 1 GiB and gets 1 GiB back, for each kind of body and result.
 func TestLarge(t *testing.T) {
 	for _, c := range []struct {
 		name, spec, response string
@@ -77,28 +77,28 @@ func TestLarge(t *testing.T) {
 			for process, bytes := range peak() {
 				t.Logf("%s: peak RSS %.1f MiB", process, float64(bytes)/(1<<20))
 				if bytes > mostRSS {
-					t.Errorf("%s took %d bytes of memory, want at most %d", process, bytes, mostRSS)
+					t.Errorf("%s used %d bytes of memory, want at most %d", process, bytes, mostRSS)
 				}
 			}
 			t.Logf("1 GiB there and back in %s", took.Round(10*time.Millisecond))
 			if got, want := sumOf(t, path, c.response == "zip"), hex.EncodeToString(sent.Sum(nil)); got != want {
-				t.Errorf("sum of what came back is %s, want %s", got, want)
+				t.Errorf("the checksum of the answer is %s, want %s", got, want)
 			}
 		})
 	}
 }
 
-// largeForm wraps a stream as a file of a form, unread.
+// largeForm returns a form with a stream as its file, without reading the stream into memory.
 func largeForm(r io.Reader) (io.Reader, string) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
-	_, _ = w.CreateFormFile("in", "in.bin") // a buffer takes everything
+	_, _ = w.CreateFormFile("in", "in.bin") // a buffer never fails
 	head := b.String()
 	_ = w.Close()
 	return io.MultiReader(strings.NewReader(head), r, strings.NewReader(b.String()[len(head):])), w.FormDataContentType()
 }
 
-// exchange sends a stream and keeps the answer in a file.
+// exchange sends a stream and writes the answer to a file.
 func exchange(t *testing.T, g *rig.Gateway, path string, body io.Reader, header http.Header) (file, id string) {
 	t.Helper()
 	method := http.MethodGet
@@ -132,7 +132,7 @@ func exchange(t *testing.T, g *rig.Gateway, path string, body io.Reader, header 
 	return f.Name(), res.Header.Get("Davit-Invocation")
 }
 
-// sumOf is the SHA-256 of a file, or of the one file in a zip.
+// sumOf returns the SHA-256 of a file, or of the one file in a zip.
 func sumOf(t *testing.T, path string, zipped bool) string {
 	t.Helper()
 	var r io.ReadCloser
@@ -158,10 +158,10 @@ func sumOf(t *testing.T, path string, zipped bool) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// watchMemory looks at the peak memory of a gateway and its runners until it is asked for.
+// watchMemory measures the peak memory of a gateway and its runners until peak is called.
 func watchMemory(gateway int) (peak func() map[string]int64) {
 	peaks := map[string]int64{}
-	_ = os.WriteFile("/proc/"+strconv.Itoa(gateway)+"/clear_refs", []byte("5"), 0o600) // peaks from now on; where that cannot be, the start's counts, too
+	_ = os.WriteFile("/proc/"+strconv.Itoa(gateway)+"/clear_refs", []byte("5"), 0o600) // resets the peak; where that fails, the peak since the start counts
 	look := func() {
 		note := func(name string, pid int) {
 			if hwm := statusKiB(pid, "VmHWM:") << 10; hwm > 0 {

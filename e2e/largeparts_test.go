@@ -14,11 +14,11 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestLargeBeyondOnePut: a result that S3 does not take in one PUT is stored in parts,
-// also when the gateway that led the call is gone by then.
+// TestLargeBeyondOnePut: a result that is too large for one PUT on S3 is stored by a multipart
+// upload, also if the gateway that led the invocation has ended by then.
 func TestLargeBeyondOnePut(t *testing.T) {
 	a, b, _ := twoGateways(t)
-	function(t, a, "f", modes["warm"], tool(`truncate -s 5121M out.zip; echo made`)) // a name that is stored as it is
+	function(t, a, "f", modes["warm"], tool(`truncate -s 5121M out.zip; echo made`)) // a .zip is stored without compression
 	trigger(t, a, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh"], "results": ["out.zip"]}`)
 	began := time.Now()
 	id := async(t, a, "/t").ID

@@ -15,7 +15,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// kept counts the runners of the world's gateways that were started that way, by their folders.
+// kept counts the runners of the world's gateways with that start, by their folders.
 func (w *world) kept(start string) int {
 	folders := map[string]bool{}
 	for _, pid := range w.runners() {
@@ -27,7 +27,7 @@ func (w *world) kept(start string) int {
 	return len(folders)
 }
 
-// most watches how many runners of a start there are at once, until it is asked.
+// most measures the most runners with that start at one time, until asked is called.
 func (w *world) most(start string) (asked func() int) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var most int
@@ -41,7 +41,7 @@ func (w *world) most(start string) (asked func() int) {
 	return func() int { cancel(); watcher.Wait(); return most }
 }
 
-// leader returns the gateway that leads and the other one, once one does.
+// leader waits until one of the gateways leads, and returns it and the other one.
 func leader(t *testing.T, a, b *rig.Gateway) (leads, other *rig.Gateway) {
 	t.Helper()
 	leading := func(g *rig.Gateway) bool {
@@ -54,7 +54,7 @@ func leader(t *testing.T, a, b *rig.Gateway) (leads, other *rig.Gateway) {
 	return b, a
 }
 
-// callers call a path of the gateways in turn until they are stopped; what is wrong with an answer is an error.
+// callers starts n callers of a path, of the gateways in turn. An answer for which right returns false fails the test.
 func callers(t *testing.T, n int, path string, right func(a *rig.Answer, err error) bool, gateways ...*rig.Gateway) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -74,7 +74,7 @@ func callers(t *testing.T, n int, path string, right func(a *rig.Answer, err err
 
 func answered(a *rig.Answer, err error) bool { return err == nil && a.Status == http.StatusOK }
 
-// TestOneLeaderScales: two gateways that are called at once keep no more runners than one would.
+// TestOneLeaderScales: two gateways that are called at the same time keep no more runners than one would.
 func TestOneLeaderScales(t *testing.T) {
 	a, b, w := gateways(t)
 	leads, other := leader(t, a, b)
@@ -84,15 +84,15 @@ func TestOneLeaderScales(t *testing.T) {
 	for _, name := range []string{"warm", "standby"} {
 		trigger(t, a, name, `{"function": "`+name+`", "methods": ["POST"], "path": "/`+name+`", "command": ["sh", "tool.sh"]}`)
 	}
-	testenv.EventuallyWithin(t, wait, "the standby runners are there", func() bool { return w.kept("standby") == 3 })
-	testenv.EventuallyWithin(t, wait, "the warm one of the registration goes", func() bool { return w.kept("warm") == 0 })
+	testenv.EventuallyWithin(t, wait, "three standby runners are kept", func() bool { return w.kept("standby") == 3 })
+	testenv.EventuallyWithin(t, wait, "the warm runner of the registration has ended", func() bool { return w.kept("warm") == 0 })
 	for range 3 { // from zero each time
 		most := w.most("warm")
 		stop := callers(t, 8, "/warm", answered, a, b)
-		testenv.EventuallyWithin(t, wait, "there are two", func() bool { return w.kept("warm") == 2 })
+		testenv.EventuallyWithin(t, wait, "two warm runners are kept", func() bool { return w.kept("warm") == 2 })
 		<-time.After(500 * time.Millisecond) // in which there would be more
 		stop()
-		testenv.EventuallyWithin(t, wait, "none is left when nobody calls", func() bool { return w.kept("warm") == 0 })
+		testenv.EventuallyWithin(t, wait, "no warm runner is left without calls", func() bool { return w.kept("warm") == 0 })
 		if n := most(); n != 2 {
 			t.Errorf("there were %d warm runners at once, with a max of 2", n)
 		}
@@ -100,7 +100,7 @@ func TestOneLeaderScales(t *testing.T) {
 	stop := callers(t, 4, "/standby", answered, a, b)
 	<-time.After(time.Second)
 	stop()
-	testenv.EventuallyWithin(t, wait, "the standby runners are as many as before", func() bool { return w.kept("standby") == 3 })
+	testenv.EventuallyWithin(t, wait, "three standby runners are kept again", func() bool { return w.kept("standby") == 3 })
 	most := w.most("standby")
 	<-time.After(2 * time.Second)
 	if n := most(); n != 3 {
@@ -108,8 +108,8 @@ func TestOneLeaderScales(t *testing.T) {
 	}
 }
 
-// TestLeaderKilled: when the leader is killed under load the other one keeps the
-// runners, within seconds, and no call to it fails.
+// TestLeaderKilled: if the leader is killed under load, the other gateway leads and
+// starts standby runners within seconds, and no call to it fails.
 func TestLeaderKilled(t *testing.T) {
 	a, b, w := gateways(t)
 	leads, other := leader(t, a, b)
@@ -153,8 +153,8 @@ func TestLeaderKilled(t *testing.T) {
 	}
 }
 
-// TestBrokenStartOnAllGateways: whichever gateway a function is registered at hears
-// that its runners cannot start, and soon.
+// TestBrokenStartOnAllGateways: a registration whose start process fails is answered
+// soon, also at the gateway that does not lead.
 func TestBrokenStartOnAllGateways(t *testing.T) {
 	a, b, w := gateways(t)
 	files := tool("true")
@@ -165,5 +165,5 @@ func TestBrokenStartOnAllGateways(t *testing.T) {
 				"its start process failed", "the model is not there")
 		})
 	}
-	testenv.EventuallyWithin(t, wait, "nothing is left", func() bool { return w.kept("warm") == 0 })
+	testenv.EventuallyWithin(t, wait, "no runner is left", func() bool { return w.kept("warm") == 0 })
 }

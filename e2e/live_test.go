@@ -17,12 +17,12 @@ import (
 	"davit/internal/testenv"
 )
 
-// tellsRevision is a function whose calls say which revision runs them, on which runner.
+// tellsRevision is a command that prints its revision and the process id of its runner.
 const tellsRevision = `echo "$DAVIT_REVISION $PPID" > out.txt`
 
 const tellsTrigger = `{"function": "f", "methods": ["GET"], "path": "/t", "command": ["sh", "tool.sh"], "results": ["out.txt"], "response": "file"}`
 
-// notBuilt fails the test unless a registration failed for that reason, with the words at the end of its log.
+// notBuilt fails the test unless a registration failed with that reason, and the words in the log that the answer has.
 func notBuilt(t *testing.T, a *rig.Answer, reason, words string) {
 	t.Helper()
 	p := decode[struct {
@@ -35,7 +35,7 @@ func notBuilt(t *testing.T, a *rig.Answer, reason, words string) {
 	}
 }
 
-// liveness is which revisions were live, in order; the last may not be yet.
+// liveness lists the revisions that were live, in order. The last may not be live yet.
 type liveness struct {
 	mu  sync.Mutex
 	all []int
@@ -47,7 +47,7 @@ func (l *liveness) next(revision int) {
 	l.all = append(l.all, revision)
 }
 
-// mark is where the revision is that a call made now gets, or an earlier one.
+// mark returns the index of the revision that was certainly live last: a call made now gets it or a later one.
 func (l *liveness) mark() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +60,7 @@ func (l *liveness) since(mark int) []int {
 	return slices.Clone(l.all[mark:])
 }
 
-// load calls /t of the gateways until it is stopped; each answer must be 200 and come from a revision that was live.
+// load calls /t of the gateways until it is stopped. Each answer must be 200 and come from a revision that was live.
 type load struct {
 	live     liveness
 	answered atomic.Int64
@@ -68,7 +68,7 @@ type load struct {
 	runners  map[int][]string // process ids, by revision
 }
 
-// begin starts callers; what it returns stops them.
+// begin starts the callers. stop ends them.
 func (l *load) begin(t *testing.T, gateways ...*rig.Gateway) (stop func()) {
 	t.Helper()
 	l.runners = map[int][]string{}
@@ -104,7 +104,7 @@ func (l *load) call(t *testing.T, g *rig.Gateway) {
 	l.answered.Add(1)
 }
 
-// served waits until calls have been made since.
+// served waits until more calls have been answered.
 func (l *load) served(t *testing.T) {
 	t.Helper()
 	before := l.answered.Load()
@@ -116,7 +116,7 @@ func rollback(t *testing.T, g *rig.Gateway, revision int) *rig.Answer {
 	return admin(t, g, http.MethodPost, "/v1/functions/f/rollback", `{"revision": `+strconv.Itoa(revision)+`}`)
 }
 
-// children counts the processes that a gateway has started, which are its runners.
+// children counts a gateway's child processes, which are its runners.
 func children(g *rig.Gateway) int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	n := 0
@@ -130,7 +130,7 @@ func children(g *rig.Gateway) int {
 	return n
 }
 
-// TestSwitchUnderCalls: five revisions of a warm function are registered and rolled back under calls; none fails.
+// TestSwitchUnderCalls: five revisions of a warm function are registered and rolled back under load, and no call fails.
 func TestSwitchUnderCalls(t *testing.T) {
 	g := newWorld(t).start("data")
 	spec := `{"mode": "warm", "warm": {"min": 0, "max": 2, "concurrency": 2, "idle": "30s"}}`
@@ -154,14 +154,14 @@ func TestSwitchUnderCalls(t *testing.T) {
 	stop()
 	for revision := 1; revision <= 6; revision++ {
 		if len(l.runners[revision]) == 0 {
-			t.Errorf("revision %d answered nothing", revision)
+			t.Errorf("revision %d answered no call", revision)
 		}
 	}
-	testenv.EventuallyWithin(t, wait, "the old revisions' runners are gone", func() bool { return children(g) <= 2 })
+	testenv.EventuallyWithin(t, wait, "the old revisions' runners have ended", func() bool { return children(g) <= 2 })
 }
 
-// TestBrokenRevisionStaysOut: what cannot start does not become live, by
-// registration or rollback; the old revision serves, and nothing is left.
+// TestBrokenRevisionStaysOut: a revision whose start process fails does not become live, neither by
+// registration nor by rollback. The old revision goes on serving, and no runner of the broken one is left.
 func TestBrokenRevisionStaysOut(t *testing.T) {
 	g := newWorld(t).start("data")
 	there := filepath.Join(bin, "model-of-"+t.Name())
@@ -180,7 +180,7 @@ func TestBrokenRevisionStaysOut(t *testing.T) {
 		a := get(t, g, "/t", nil)
 		status(t, a, http.StatusOK)
 		if !strings.HasPrefix(string(a.Body), revision+" ") {
-			t.Fatalf("it was answered %q, want revision %s", a.Body, revision)
+			t.Fatalf("the call was answered %q, want revision %s", a.Body, revision)
 		}
 	}
 	function(t, g, "f", spec("start.sh", "20s"), files)
@@ -188,7 +188,7 @@ func TestBrokenRevisionStaysOut(t *testing.T) {
 	serves("1")
 	function(t, g, "f", `{"mode": "warm", "warm": {"min": 1, "max": 1}}`, files)
 	serves("2")
-	testenv.EventuallyWithin(t, wait, "the first revision's runner is gone", func() bool { return children(g) == 1 })
+	testenv.EventuallyWithin(t, wait, "the first revision's runner has ended", func() bool { return children(g) == 1 })
 
 	if err := os.Remove(there); err != nil {
 		t.Fatal(err)
@@ -197,14 +197,14 @@ func TestBrokenRevisionStaysOut(t *testing.T) {
 	notBuilt(t, register(t, g, "f", spec("hang.sh", "1s"), files), "revision 2 stays live", "still loading")
 	a := rollback(t, g, 1)
 	if a.Status != http.StatusConflict || !strings.Contains(string(a.Body), "revision 2 stays live") || !strings.Contains(string(a.Body), "the model is not there") {
-		t.Errorf("rolled back to what cannot start: %d %s", a.Status, a.Body)
+		t.Errorf("a rollback to a revision that cannot start: %d %s", a.Status, a.Body)
 	}
 	serves("2")
 	log := admin(t, g, http.MethodGet, "/v1/functions/f/revisions/3/log", "")
 	if said := string(log.Body); !strings.Contains(said, "starting the first runner") || !strings.Contains(said, "failed: its start process failed") {
-		t.Errorf("the build log says %q", said)
+		t.Errorf("the build log is %q", said)
 	}
-	testenv.EventuallyWithin(t, wait, "nothing is left of them", func() bool {
+	testenv.EventuallyWithin(t, wait, "nothing is left of the broken revisions", func() bool {
 		return children(g) == 1 && len(processes("sleep", "6472")) == 0 && len(processes("sleep", "6471")) == 0
 	})
 	if err := os.WriteFile(there, nil, 0o600); err != nil {
@@ -214,8 +214,8 @@ func TestBrokenRevisionStaysOut(t *testing.T) {
 	serves("1")
 }
 
-// TestSwitchOnAllGateways: a first runner that takes long to start is let alone by
-// the gateway that does not know of it yet, and then serves both.
+// TestSwitchOnAllGateways: a gateway that does not know a new revision yet does not end its first
+// runner, which starts slowly and then serves both gateways.
 func TestSwitchOnAllGateways(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	files := tool(tellsRevision)

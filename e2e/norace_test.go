@@ -2,5 +2,5 @@
 
 package e2e
 
-// buildFlags: programs as users run them.
+// buildFlags returns no flags: the programs are built as for users.
 func buildFlags() []string { return nil }

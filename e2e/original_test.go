@@ -50,8 +50,8 @@ func registerForm(t *testing.T, g *rig.Gateway, fields map[string][]string, file
 	return a
 }
 
-// TestOriginal is the student project's behaviour: its forms, counted arguments,
-// files under their names, named files zipped back, GET and POST.
+// TestOriginal: the behaviour of the student project: its forms, counted arguments, uploads
+// under their names, a zip of the named files, GET and POST.
 func TestOriginal(t *testing.T) {
 	g := newWorld(t).start("data")
 	source, err := rig.PackFiles(map[string]string{"app.sh": echoArguments})
@@ -78,7 +78,7 @@ func TestOriginal(t *testing.T) {
 			t.Errorf("arguments are %q, want %q", files["arguments.txt"], want)
 		}
 		if strings.Contains(files["listing.txt"], "x\n") && !strings.Contains(files["listing.txt"], "txt\n") {
-			t.Errorf("a value was run by a shell: %q", files["listing.txt"])
+			t.Errorf("a shell has run a value: %q", files["listing.txt"])
 		}
 	})
 	t.Run("post", func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestOriginal(t *testing.T) {
 	})
 }
 
-// TestShellWords: the original's `/bin/bash -c python3 app.py` gets its arguments.
+// TestShellWords: the original's command `/bin/bash -c python3 app.py` gets its arguments.
 func TestShellWords(t *testing.T) {
 	g := newWorld(t).start("data")
 	function(t, g, "echo", "{}", map[string]string{"app.sh": echoArguments})

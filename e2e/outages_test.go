@@ -12,7 +12,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// refused fails the test unless the answer is a 503 that says when to come again.
+// refused fails the test unless the answer is a 503 with a Retry-After.
 func refused(t *testing.T, what string, a *rig.Answer) {
 	t.Helper()
 	if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
@@ -20,13 +20,14 @@ func refused(t *testing.T, what string, a *rig.Answer) {
 	}
 }
 
-// ready tells whether the gateway says that it is.
+// ready reports whether the gateway answers that it is ready.
 func ready(t *testing.T, g *rig.Gateway) bool {
 	t.Helper()
 	return admin(t, g, http.MethodGet, "/readyz", "").Status == http.StatusOK
 }
 
-// TestRedisKilled: 503 meanwhile; registrations and what was accepted are there again with it.
+// TestRedisKilled: without Redis, calls that need it are answered 503. When Redis is back, registrations and accepted
+// invocations are there again.
 func TestRedisKilled(t *testing.T) {
 	redis := testenv.StartRedis(t)
 	g, l := newWorld(t, redisURL(redis)).start("data"), newLedger(t)
@@ -35,10 +36,10 @@ func TestRedisKilled(t *testing.T) {
 	for range 3 {
 		ids = append(ids, async(t, g, "/t").ID)
 	}
-	testenv.EventuallyWithin(t, wait, "one runs", func() bool { return l.total() == 1 })
+	testenv.EventuallyWithin(t, wait, "one call runs", func() bool { return l.total() == 1 })
 	redis.Kill()
 	before := l.total()
-	testenv.EventuallyWithin(t, wait, "it says that it is not ready", func() bool { return !ready(t, g) })
+	testenv.EventuallyWithin(t, wait, "the gateway is not ready", func() bool { return !ready(t, g) })
 	refused(t, "an async call", post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}))
 	source, err := rig.PackFiles(tool("true"))
 	if err != nil {
@@ -57,7 +58,7 @@ func TestRedisKilled(t *testing.T) {
 		t.Errorf("%d commands were started while Redis was away", n-before)
 	}
 	redis.Start()
-	testenv.EventuallyWithin(t, wait, "it is ready again", func() bool { return ready(t, g) })
+	testenv.EventuallyWithin(t, wait, "the gateway is ready again", func() bool { return ready(t, g) })
 	status(t, admin(t, g, http.MethodGet, "/v1/functions/f", ""), http.StatusOK)
 	status(t, admin(t, g, http.MethodGet, "/v1/functions/other", ""), http.StatusNotFound)
 	for _, id := range ids {
@@ -69,7 +70,7 @@ func TestRedisKilled(t *testing.T) {
 	status(t, post(t, g, "/t", nil), http.StatusOK)
 }
 
-// TestRedisEmptied: registrations are rebuilt from the store, revisions under their own numbers.
+// TestRedisEmptied: an empty Redis gets the registrations back from the store, revisions with their numbers.
 func TestRedisEmptied(t *testing.T) {
 	redis := testenv.StartRedis(t)
 	w := newWorld(t, redisURL(redis))
@@ -91,7 +92,7 @@ func TestRedisEmptied(t *testing.T) {
 	a := get(t, g, "/t", nil)
 	status(t, a, http.StatusOK)
 	if got := unzip(t, a.Body)["stdout"]; got != "revision 2\n" {
-		t.Errorf("the live revision says %q", got)
+		t.Errorf("the live revision printed %q", got)
 	}
 	status(t, admin(t, g, http.MethodGet, "/v1/functions/deleted", ""), http.StatusNotFound)
 	function(t, g, "f", "{}", tool("echo revision 4"))
@@ -103,7 +104,7 @@ func TestRedisEmptied(t *testing.T) {
 	}
 }
 
-// redisDo sends one command to the server, past Davit.
+// redisDo sends one command directly to the server.
 func redisDo(t *testing.T, r *testenv.RedisServer, command string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", r.Addr)
@@ -121,7 +122,7 @@ func redisDo(t *testing.T, r *testenv.RedisServer, command string) string {
 	return strings.TrimSpace(line)
 }
 
-// TestStoreKilled: nothing is accepted that cannot be kept; who waits gets the result from the runner.
+// TestStoreKilled: without the store no call is accepted, and a caller that waits gets the result from the runner.
 func TestStoreKilled(t *testing.T) {
 	store := testenv.MinIO(t)
 	g, l := newWorld(t, s3(store)...).start("data"), newLedger(t)
@@ -164,7 +165,7 @@ func TestStoreKilled(t *testing.T) {
 	l.once(t, id)
 }
 
-// TestStoreKilledInCall: a call that was answered 202 is final only when the runner could store its result.
+// TestStoreKilledInCall: an invocation that was answered 202 becomes final only when the runner has stored its result.
 func TestStoreKilledInCall(t *testing.T) {
 	store := testenv.MinIO(t)
 	g, l := newWorld(t, s3(store)...).start("data"), newLedger(t)

@@ -2,5 +2,5 @@
 
 package e2e
 
-// buildFlags: programs under the race detector, when the tests are.
+// buildFlags returns -race, so that the programs have the race detector if the tests have it.
 func buildFlags() []string { return []string{"-race"} }

@@ -17,13 +17,13 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestReadme types the README's commands, exactly as written, in a fresh copy of
-// what git tracks: `make run` in one shell, the rest in another.
+// TestReadme types the README's commands, exactly as written, in a copy of the files that
+// git tracks: `make run` in one shell, the rest in another.
 func TestReadme(t *testing.T) {
 	for _, port := range []string{"8080", "8081", "8082", "8083"} {
 		l, err := net.Listen("tcp", "127.0.0.1:"+port)
 		if err != nil {
-			t.Fatalf("the README is about the default ports, but %v; end what listens there, which may be a `make run`", err)
+			t.Fatalf("the README is about the default ports, but %v; end the program that listens there, maybe a `make run`", err)
 		}
 		_ = l.Close()
 	}
@@ -39,7 +39,7 @@ func TestReadme(t *testing.T) {
 	run.await("Sign in once: ")
 	for _, said := range []string{"HTTP/1.1 200 OK", "counts.csv", "sample.txt,3,26,114", "http://127.0.0.1:8080", "http://127.0.0.1:8081"} {
 		if !strings.Contains(run.out.String(), said) {
-			t.Errorf("`make run` does not say %q", said)
+			t.Errorf("`make run` did not print %q", said)
 		}
 	}
 	commands, prints := blocks(own, "sh"), blocks(own, "text")
@@ -68,7 +68,7 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// copyTracked copies the tree's tracked files as they are now to a folder of their own.
+// copyTracked copies the tracked files, with their uncommitted changes, to a new folder.
 func copyTracked(t *testing.T) string {
 	t.Helper()
 	clone := filepath.Join(t.TempDir(), "davit")
@@ -104,7 +104,7 @@ func copyTrackedTo(t *testing.T, clone string) {
 	}
 }
 
-// section returns what is under a heading.
+// section returns the text below a heading.
 func section(t *testing.T, readme []byte, heading string) string {
 	t.Helper()
 	_, rest, found := strings.Cut(string(readme), heading+"\n")
@@ -125,29 +125,29 @@ func blocks(text, language string) []string {
 	return found
 }
 
-// terminal is a shell that is typed into, and what it prints.
+// terminal is a shell that reads typed commands. It keeps the shell's output.
 type terminal struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	gone chan struct{}
 
-	out, errs said // curl shows its progress among the latter, on anything but a real terminal
+	out, errs printed // curl prints its progress to errs, because this is not a real terminal
 }
 
-// said is what was printed so far.
-type said struct {
+// printed is the output so far.
+type printed struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (s *said) Write(p []byte) (int, error) {
+func (s *printed) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(p)
 }
 
-func (s *said) String() string {
+func (s *printed) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.String()
@@ -177,7 +177,7 @@ func newTerminal(t *testing.T, dir string, env ...string) *terminal {
 	return x
 }
 
-// goEnv has the toolchain keep using this machine's caches under another HOME.
+// goEnv returns the settings with which the toolchain uses this machine's caches under another HOME.
 func goEnv(t *testing.T) []string {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GONOSUMDB", "GOSUMDB").Output()
@@ -191,11 +191,11 @@ func goEnv(t *testing.T) []string {
 func (x *terminal) typed(commands string) {
 	x.t.Helper()
 	if _, err := io.WriteString(x.in, commands); err != nil {
-		x.t.Fatalf("type %q: %v; it said\n%s", commands, err, x.all())
+		x.t.Fatalf("type %q: %v; the shell printed\n%s", commands, err, x.all())
 	}
 }
 
-// all is everything that it printed, for people.
+// all returns all output, for messages.
 func (x *terminal) all() string {
 	return x.out.String() + "\nand on standard error:\n" + x.errs.String()
 }
@@ -208,7 +208,7 @@ func (x *terminal) await(said string) {
 			x.t.Logf("the shell printed:\n%s", x.all())
 		}
 	}()
-	const patience = 4 * time.Minute // most of it to build everything, if need be
+	const patience = 4 * time.Minute // long, because the commands may build everything
 	testenv.EventuallyWithin(x.t, patience, fmt.Sprintf("the shell prints %q", said), func() bool {
 		select {
 		case <-x.gone:
@@ -221,7 +221,7 @@ func (x *terminal) await(said string) {
 	})
 }
 
-// line returns the line that begins so.
+// line returns the first line of the output that begins with beginning.
 func (x *terminal) line(beginning string) string {
 	for line := range strings.Lines(x.out.String()) {
 		if strings.HasPrefix(line, beginning) {
@@ -232,7 +232,7 @@ func (x *terminal) line(beginning string) string {
 	return ""
 }
 
-// interrupt is Ctrl-C, and the end of the shell.
+// interrupt sends Ctrl-C and waits until the shell has ended.
 func (x *terminal) interrupt() {
 	_ = x.in.Close()
 	_ = syscall.Kill(-x.cmd.Process.Pid, syscall.SIGINT) // it may be gone

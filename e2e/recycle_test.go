@@ -12,13 +12,13 @@ import (
 	"davit/internal/testenv"
 )
 
-// whoRan calls /t, which answers with the process id of its runner.
+// whoRan calls /t and returns the answer, the process id of the runner.
 func whoRan(t *testing.T, g *rig.Gateway) string {
 	t.Helper()
 	return runnerOf(t, get(t, g, "/t", nil))
 }
 
-// runnerOf returns what the command of a warm call's answer says of its runner.
+// runnerOf returns the runner's process id from the answer of a warm call.
 func runnerOf(t *testing.T, a *rig.Answer) string {
 	t.Helper()
 	status(t, a, http.StatusOK)
@@ -28,8 +28,8 @@ func runnerOf(t *testing.T, a *rig.Answer) string {
 	return strings.TrimSpace(string(a.Body))
 }
 
-// TestRecycle: a warm runner goes after its calls, after its time, and when a call
-// or its start process leaves it in doubt; a call that comes after that does not fail.
+// TestRecycle: a warm runner is replaced after max_calls, after max_age, and when its start
+// process ends. The next call does not fail.
 func TestRecycle(t *testing.T) {
 	g := newWorld(t).start("data")
 	files := tool("echo $PPID > out.txt")
@@ -66,7 +66,7 @@ func TestRecycle(t *testing.T) {
 		kill(t, first[1], syscall.SIGKILL)
 		testenv.EventuallyWithin(t, wait, "a runner takes calls whose start process runs", func() bool {
 			a := get(t, g, "/t", nil)
-			if a.Header.Get("Davit-Reason") == "start_failed" { // it came when the runner had not heard yet of what was killed
+			if a.Header.Get("Davit-Reason") == "start_failed" { // the runner did not know yet that its start process was killed
 				return false
 			}
 			now := strings.Fields(runnerOf(t, a))
@@ -86,8 +86,8 @@ func kill(t *testing.T, pid string, sig syscall.Signal) {
 	}
 }
 
-// TestHungRunner: the call of a runner that hangs is runner_lost, and the runner
-// is ended and replaced, though it had the only place.
+// TestHungRunner: the call of a runner that hangs fails with runner_lost, and the runner is
+// ended and replaced, although the function may have only one.
 func TestHungRunner(t *testing.T) {
 	t.Parallel()
 	g := newWorld(t).start("data", "DAVIT_RUNNER_GRACE=1s")
@@ -111,15 +111,15 @@ func TestHungRunner(t *testing.T) {
 		t.Errorf("record: %+v", r)
 	}
 	if next := whoRan(t, g); next == hung {
-		t.Error("the next call was taken by the runner that hung")
+		t.Error("the runner that hung ran the next call")
 	}
-	testenv.EventuallyWithin(t, wait, "the runner that hung and its command are gone", func() bool {
+	testenv.EventuallyWithin(t, wait, "the runner that hung and its command have ended", func() bool {
 		_, err := os.Stat("/proc/" + hung)
 		return err != nil && len(processes("sleep", "641.5")) == 0
 	})
 }
 
-// TestFromZeroAtOnce: the calls that wait while the first runner starts are all served by it.
+// TestFromZeroAtOnce: the first runner serves all calls that wait while it starts.
 func TestFromZeroAtOnce(t *testing.T) {
 	t.Parallel()
 	g := newWorld(t).start("data")
@@ -128,7 +128,7 @@ func TestFromZeroAtOnce(t *testing.T) {
 	function(t, g, "f", `{"mode": "warm", "warm": {"min": 0, "max": 1, "concurrency": 2, "idle": "1s"}, "start": {"command": ["sh", "start.sh"], "ready": {"file": "ready"}}}`, files)
 	trigger(t, g, "t", `{"function": "f", "methods": ["GET"], "path": "/t", "command": ["sh", "tool.sh"], "results": ["out.txt"], "response": "file"}`)
 	for range 2 {
-		testenv.EventuallyWithin(t, wait, "none is left when nobody calls", func() bool { return children(g) == 0 })
+		testenv.EventuallyWithin(t, wait, "no runner is left without calls", func() bool { return children(g) == 0 })
 		answers := make(chan string, 8)
 		for range cap(answers) {
 			go func() {
@@ -146,7 +146,7 @@ func TestFromZeroAtOnce(t *testing.T) {
 			runners[<-answers] = true
 		}
 		if len(runners) != 1 {
-			t.Errorf("they were served by %v", runners)
+			t.Errorf("the calls were served by the runners %v, want one", runners)
 		}
 	}
 }

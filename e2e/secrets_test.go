@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestSecrets: commands have the values, and neither the API nor anything on disk tells them.
+// TestSecrets: commands get the values, and neither the API nor any file contains them.
 func TestSecrets(t *testing.T) {
 	const value = "a-value-that-is-long-enough-to-find"
 	w := newWorld(t)
@@ -41,7 +41,7 @@ func TestSecrets(t *testing.T) {
 		}
 		b, err := os.ReadFile(path)
 		if err == nil && strings.Contains(string(b), value) {
-			t.Errorf("%s holds the value", path)
+			t.Errorf("%s contains the value", path)
 		}
 		return nil
 	})

@@ -8,7 +8,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// slotCounts are a function's slots as the API tells them.
+// slotCounts are a function's slots in the API's answer.
 type slotCounts struct{ Runners, Free, Busy, Starting int }
 
 func slotsOf(t *testing.T, g *rig.Gateway, name string) (invocable string, slots map[string]slotCounts) {
@@ -22,7 +22,7 @@ func slotsOf(t *testing.T, g *rig.Gateway, name string) (invocable string, slots
 	return f.Invocable, f.Slots
 }
 
-// TestSlotsAreTold: the API and the metrics tell the slots by state, the cold starts, and how long refills took.
+// TestSlotsAreTold: the API shows the slots by state; the metrics have them too, and the cold starts and refill times.
 func TestSlotsAreTold(t *testing.T) {
 	g := newWorld(t).start("data", "DAVIT_DRAIN=1s")
 	metric := func(name string, words ...string) float64 {
@@ -65,7 +65,7 @@ func TestSlotsAreTold(t *testing.T) {
 	}
 }
 
-// TestStandbyDepthFollowsDemand: more are parked while calls come, and as few as before after that.
+// TestStandbyDepthFollowsDemand: more standby runners are kept while calls come, and the minimum again after that.
 func TestStandbyDepthFollowsDemand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -78,13 +78,13 @@ func TestStandbyDepthFollowsDemand(t *testing.T) {
 	}
 	testenv.EventuallyWithin(t, wait, "min is parked", func() bool { return parked() == 1 })
 	stop := callers(t, 4, "/t", answered, g)
-	testenv.EventuallyWithin(t, wait, "many are kept", func() bool { return w.kept("standby") > 4 })
+	testenv.EventuallyWithin(t, wait, "more than four are kept", func() bool { return w.kept("standby") > 4 })
 	stop()
-	testenv.EventuallyWithin(t, wait, "what is parked is min again", func() bool { return parked() == 1 && w.kept("standby") == 1 })
+	testenv.EventuallyWithin(t, wait, "the minimum is parked again", func() bool { return parked() == 1 && w.kept("standby") == 1 })
 }
 
-// TestStandbyBurst: calls beyond the depth, at two gateways at once, get jobs;
-// whichever is ready first takes a call, each runs once, and no runner takes two.
+// TestStandbyBurst: calls beyond the depth, at two gateways at the same time, start jobs. Each
+// call gets the first runner that is ready and runs once, and no runner runs two.
 func TestStandbyBurst(t *testing.T) {
 	a, b, w := gateways(t)
 	l := newLedger(t)
@@ -117,6 +117,6 @@ func TestStandbyBurst(t *testing.T) {
 		}
 	}
 	if starts["standby"] < 3*3 || starts["job"] == 0 || starts["standby"]+starts["job"] != 36 {
-		t.Errorf("the calls were started so: %v", starts)
+		t.Errorf("the starts of the calls are %v", starts)
 	}
 }

@@ -28,7 +28,7 @@ var soakFor = flag.Duration("soak", 30*time.Second, "how long TestSoak keeps up 
 
 const soakCallers = 12
 
-// soak is two gateways under a mixed load, and what they hold when it pauses.
+// soak is a mixed load on two gateways. It measures their resources when the load pauses.
 type soak struct {
 	t        *testing.T
 	w        *world
@@ -45,7 +45,7 @@ type answers struct {
 	by map[int]int
 }
 
-// note counts one.
+// note counts an answer.
 func (a *answers) note(status int) {
 	a.Lock()
 	defer a.Unlock()
@@ -55,8 +55,8 @@ func (a *answers) note(status int) {
 	a.by[status]++
 }
 
-// judge says what there was, and that it was not only failures.
-func (a *answers) judge(t *testing.T) {
+// check logs the counts, and fails the test if too few calls succeeded.
+func (a *answers) check(t *testing.T) {
 	t.Helper()
 	calls := 0
 	for _, n := range a.by {
@@ -64,12 +64,12 @@ func (a *answers) judge(t *testing.T) {
 	}
 	t.Logf("%d calls in %s, by status: %v", calls, *soakFor, a.by)
 	if a.by[http.StatusOK] < 20 || a.by[http.StatusAccepted] < 20 {
-		t.Error("too few went well for this to tell anything")
+		t.Error("too few calls succeeded for a meaningful result")
 	}
 }
 
-// TestSoak: however long calls of all kinds go on, what is held afterwards is what
-// was held when the first part of them was over.
+// TestSoak: after a long mixed load the gateways use no more memory, files and other resources
+// than after its first quarter.
 func TestSoak(t *testing.T) {
 	s := &soak{t: t, redis: testenv.StartRedis(t), store: testenv.MinIO(t)}
 	s.w = newWorld(t, append(s3(s.store), redisURL(s.redis), "DAVIT_LOG_LEVEL=warn")...)
@@ -88,8 +88,8 @@ func TestSoak(t *testing.T) {
 	}, s.rest)
 }
 
-// soak keeps up a load, and compares what is held when a quarter of it is over with what is at its end. rest waits
-// until nothing is left of the calls, and measures.
+// soak runs a load, and compares the measurements after its first quarter with those at its end. rest waits until
+// nothing is left of the calls, and measures.
 func (a *answers) soak(t *testing.T, callers int, call func(n int) (status int), rest func() map[string]float64) {
 	t.Helper()
 	load := func(long time.Duration) {
@@ -103,17 +103,17 @@ func (a *answers) soak(t *testing.T, callers int, call func(n int) (status int),
 			})
 		}
 		group.Wait()
-		rig.CloseIdle() // callers' connections are theirs, and gateways keep them for minutes
+		rig.CloseIdle() // because gateways keep callers' idle connections for minutes
 	}
 	load(*soakFor / 4)
 	before := rest()
 	load(*soakFor - *soakFor/4)
 	after := rest()
-	a.judge(t)
+	a.check(t)
 	compare(t, before, after)
 }
 
-// compare reports what has grown.
+// compare fails the test for each measurement that has grown more than slack allows.
 func compare(t *testing.T, before, after map[string]float64) {
 	t.Helper()
 	for _, what := range slices.Sorted(maps.Keys(after)) {
@@ -125,7 +125,7 @@ func compare(t *testing.T, before, after map[string]float64) {
 	}
 }
 
-// slack is how much there may be afterwards, of what there was so much before.
+// slack returns the largest allowed value of a measurement, given the one before.
 func slack(what string, before float64) float64 {
 	switch {
 	case strings.HasSuffix(what, "live heap KiB"):
@@ -133,14 +133,14 @@ func slack(what string, before float64) float64 {
 	case strings.HasSuffix(what, "KiB"):
 		return before*1.3 + 24<<10
 	case strings.HasSuffix(what, "goroutines"), strings.HasSuffix(what, "descriptors"):
-		return before + 25 // connections that are kept for a while
+		return before + 25 // for connections that are kept for a while
 	case what == "folders and files", what == "keys in Redis":
-		return before + 8 // that come and go
+		return before + 8 // for short-lived ones
 	}
 	return before
 }
 
-// rest waits until nothing is left of the calls, and measures what is there.
+// rest waits until nothing is left of the calls, and measures.
 func (s *soak) rest() map[string]float64 {
 	s.t.Helper()
 	testenv.EventuallyWithin(s.t, 2*wait, "no call is in flight", func() bool {
@@ -157,11 +157,11 @@ func (s *soak) rest() map[string]float64 {
 			s.t.Logf("jobs, standby and warm runners: %v", kept)
 		}
 	}()
-	testenv.EventuallyWithin(s.t, 2*wait, "no more runners than are kept are there", func() bool {
+	testenv.EventuallyWithin(s.t, 2*wait, "there are no runners but the kept ones", func() bool {
 		kept = [3]int{s.w.kept("job"), s.w.kept("standby"), s.w.kept("warm")}
 		return kept == [3]int{0, 2, 1}
 	})
-	testenv.EventuallyWithin(s.t, 2*wait, "objects and records of the calls are gone", func() bool {
+	testenv.EventuallyWithin(s.t, 2*wait, "objects and records of the calls are removed", func() bool {
 		return s.objects("invocations/") == 0 && s.keys("invocation:*") == 0
 	})
 	held := map[string]float64{
@@ -169,7 +169,7 @@ func (s *soak) rest() map[string]float64 {
 		"objects": float64(s.objects("")), "keys in Redis": float64(s.keys("*")), "folders and files": float64(s.files()),
 	}
 	for i, g := range s.gateways {
-		maps.Copy(held, gatewayHolds(s.t, i, admin(s.t, g, http.MethodGet, "/metrics", "").Body))
+		maps.Copy(held, gatewayUse(s.t, i, admin(s.t, g, http.MethodGet, "/metrics", "").Body))
 	}
 	for _, pid := range s.w.runners() {
 		held["runners' resident KiB"] += float64(statusKiB(pid, "VmRSS:"))
@@ -177,8 +177,8 @@ func (s *soak) rest() map[string]float64 {
 	return held
 }
 
-// gatewayHolds is what a gateway's metrics say that it holds itself.
-func gatewayHolds(t *testing.T, i int, metrics []byte) map[string]float64 {
+// gatewayUse returns measurements from a gateway's own metrics.
+func gatewayUse(t *testing.T, i int, metrics []byte) map[string]float64 {
 	t.Helper()
 	headroom := 1 + sumMetric(t, metrics, "go_gc_gogc_percent")/100
 	name := fmt.Sprintf("gateway %d ", i)
@@ -229,7 +229,7 @@ func (s *soak) keys(pattern string) int {
 	return n
 }
 
-// files counts what lies in the gateways' folders.
+// files counts the files and folders in the gateways' folders.
 func (s *soak) files() (n int) {
 	_ = filepath.WalkDir(s.w.dir, func(string, os.DirEntry, error) error {
 		n++

@@ -19,7 +19,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// bin holds the programs under test, built once.
+// bin is the folder of the programs under test.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -50,7 +50,7 @@ func build(dir string) error {
 	return nil
 }
 
-// world is one installation: settings that gateways may share, and what they logged.
+// world is one installation: the settings that its gateways share, and their log.
 type world struct {
 	t   *testing.T
 	dir string
@@ -63,7 +63,7 @@ type logFile struct{ *os.File }
 func newWorld(t *testing.T, env ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
-	for _, d := range []string{dir, filepath.Dir(dir)} { // runners are another user
+	for _, d := range []string{dir, filepath.Dir(dir)} { // because runners run as another user
 		if err := os.Chmod(d, 0o711); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func function(t *testing.T, g *rig.Gateway, name, spec string, files map[string]
 	}
 }
 
-// register is function, whatever comes of it.
+// register registers a function and returns the answer, also of a failure.
 func register(t *testing.T, g *rig.Gateway, name, spec string, files map[string]string) *rig.Answer {
 	t.Helper()
 	source, err := rig.PackFiles(files)
@@ -176,7 +176,7 @@ func admin(t *testing.T, g *rig.Gateway, method, path string, body string) *rig.
 	return a
 }
 
-// status fails the test unless the answer has it.
+// status fails the test unless the answer has that status.
 func status(t *testing.T, a *rig.Answer, want int) {
 	t.Helper()
 	if a.Status != want {
@@ -206,7 +206,7 @@ func unzip(t *testing.T, b []byte) map[string]string {
 	return files
 }
 
-// record is what tests read of an invocation's record.
+// record is the part of an invocation's record that tests read.
 type record struct {
 	ID       string  `json:"id"`
 	Revision int     `json:"revision"`
@@ -258,7 +258,7 @@ func await(t *testing.T, g *rig.Gateway, id string) record {
 	return r
 }
 
-// processes returns the ids of the processes whose command line holds all of the words.
+// processes returns the ids of the processes whose command line contains all of the words.
 func processes(words ...string) []int {
 	var found []int
 	entries, _ := os.ReadDir("/proc")
@@ -280,7 +280,7 @@ func processes(words ...string) []int {
 	return found
 }
 
-// runners returns the ids of the runner processes of the world's gateways, whoever their parent is by now.
+// runners returns the ids of the runner processes of the world's gateways, also of those whose gateway has ended.
 func (w *world) runners() []int {
 	var found []int
 	entries, _ := os.ReadDir("/proc")
@@ -293,7 +293,7 @@ func (w *world) runners() []int {
 	return found
 }
 
-// statusKiB reads a number from a process's status; 0 if it is gone.
+// statusKiB reads a number from a process's status; 0 if there is no such process.
 func statusKiB(pid int, field string) int64 {
 	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	for line := range strings.Lines(string(b)) {

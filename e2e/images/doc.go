@@ -1,2 +1,2 @@
-// Package images tests what `make images` builds, on a real Docker daemon: `make docker-test`.
+// Package images tests the images that `make images` builds, on a real Docker daemon: `make docker-test`.
 package images

@@ -17,7 +17,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// docker runs the command line client.
+// docker runs Docker's command line client.
 func docker(t *testing.T, host string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "docker", args...)
@@ -37,7 +37,7 @@ func must(t *testing.T, host string, args ...string) string {
 	return out
 }
 
-// build runs `make images` for a daemon.
+// build runs `make images` with a daemon.
 func build(t *testing.T, host, version string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "make", "-C", "../..", "images", "VERSION="+version)
@@ -50,7 +50,7 @@ func build(t *testing.T, host, version string) {
 	t.Logf("in %v:\n%s", time.Since(began), out)
 }
 
-// image is what is read of one.
+// image is the part of an image's description that the test reads.
 type image struct {
 	Size   int64
 	RootFS struct{ Layers []string }
@@ -78,10 +78,10 @@ func TestImages(t *testing.T) {
 			t.Errorf("%s is %+v", name, got)
 		}
 		if !reflect.DeepEqual(got, inspect(t, host, name+":dev")) {
-			t.Errorf("%s:dev is another one", name)
+			t.Errorf("%s:dev is another image", name)
 		}
 		if version := must(t, host, "run", "--rm", name+":v1", "--version"); version == "" {
-			t.Errorf("%s tells no version", name)
+			t.Errorf("%s has no version", name)
 		}
 	}
 	for _, program := range []string{"/davit-runner", "/davit-setup"} {
@@ -95,17 +95,17 @@ func TestImages(t *testing.T) {
 		for log := ""; !strings.Contains(log, "DAVIT_CONSOLE="); {
 			log = must(t, host, "logs", id)
 			if running := must(t, host, "inspect", "--format", "{{.State.Running}}", id); running != "true" || ctx.Err() != nil {
-				t.Fatalf("it does not serve:\n%s", log)
+				t.Fatalf("the gateway does not serve:\n%s", log)
 			}
 		}
 		must(t, host, "rm", "--force", "--volumes", id)
 	})
-	t.Run("the same again is the same", func(t *testing.T) {
+	t.Run("a second build gives the same layers", func(t *testing.T) {
 		other := testenv.Docker(t).Host
 		build(t, other, "v1")
 		for _, name := range []string{"davit-gateway:v1", "davit-runner:v1"} {
 			if a, b := inspect(t, host, name).RootFS, inspect(t, other, name).RootFS; !reflect.DeepEqual(a, b) {
-				t.Errorf("%s has the layers %q here and %q there", name, a.Layers, b.Layers)
+				t.Errorf("%s has the layers %q, and %q in the second build", name, a.Layers, b.Layers)
 			}
 		}
 	})

@@ -17,13 +17,13 @@ import (
 	"davit/internal/archive"
 )
 
-// Part is a part of a form: a field, or a file when it has a filename.
+// Part is a part of a multipart form: a field, or a file if it has a Filename.
 type Part struct {
 	Name, Filename, ContentType string
 	Data                        []byte
 }
 
-// Form writes a multipart body.
+// Form returns a multipart body of the parts and its Content-Type.
 func Form(parts ...Part) (body *bytes.Buffer, contentType string, err error) {
 	body = new(bytes.Buffer)
 	w := multipart.NewWriter(body)
@@ -47,7 +47,7 @@ func Form(parts ...Part) (body *bytes.Buffer, contentType string, err error) {
 	return body, w.FormDataContentType(), w.Close()
 }
 
-// PackDir returns a folder as a .tgz.
+// PackDir returns the .tgz of a folder.
 func PackDir(ctx context.Context, dir string) ([]byte, error) {
 	var b bytes.Buffer
 	if err := archive.Pack(ctx, dir, &b); err != nil {
@@ -56,7 +56,7 @@ func PackDir(ctx context.Context, dir string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// PackFiles returns a .tgz of executable files by their names.
+// PackFiles returns a .tgz of executable files, given their contents by name.
 func PackFiles(files map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	gz := gzip.NewWriter(&b)
@@ -80,7 +80,7 @@ func PackFiles(files map[string]string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Answer is an HTTP answer, read to its end.
+// Answer is an HTTP answer with its whole body.
 type Answer struct {
 	Status int
 	Proto  string
@@ -131,13 +131,13 @@ func (g *Gateway) send(ctx context.Context, method, url string, body io.Reader, 
 	return a, nil
 }
 
-// client does not follow redirects: tests and people want to see them.
+// client does not follow redirects, because tests check them.
 var client = &http.Client{ //nolint:gochecknoglobals // one pool of connections for the process
 	Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// CloseIdle closes the connections on which no request is under way.
+// CloseIdle closes the connections without a running request.
 func CloseIdle() { client.CloseIdleConnections() }
 
 // RegisterSource registers a function from a .tgz and waits until it is ready.

@@ -1,6 +1,6 @@
-// Package rig starts Davit's programs as a user would and speaks to them over
-// HTTP: for the whole-system tests, the benchmarks and the demo. It knows the
-// API's paths and nothing of the programs' insides. Start at Start.
+// Package rig starts Davit's programs as a user does and calls them over HTTP,
+// for the tests of the whole system, the benchmarks and the demo. It knows the
+// API's paths and nothing of the programs' code. Start at Start.
 package rig
 
 import (
@@ -18,18 +18,18 @@ import (
 	"time"
 )
 
-// startIn is how long the gateway may take until it serves.
+// startIn is how long Start waits until the gateway serves.
 const startIn = 60 * time.Second
 
 // Options say which gateway to start and how.
 type Options struct {
 	Bin  string    // folder of the programs
-	Env  []string  // settings, beside this process's environment; later ones win
+	Env  []string  // settings, added to this process's environment; a later one replaces an earlier one
 	Log  io.Writer // gets the gateway's log
-	Bare bool      // with an environment of nothing but PATH, HOME and Env
+	Bare bool      // the environment is only PATH, HOME and Env
 }
 
-// Gateway is a running gateway and where it listens.
+// Gateway is a running gateway and its addresses.
 type Gateway struct {
 	Console, Calls   string // host:port
 	TokenFile, Token string
@@ -42,14 +42,14 @@ type Gateway struct {
 	once   sync.Once
 }
 
-// Start runs the gateway and waits until it has said where it listens.
+// Start starts a gateway and waits until it has printed its addresses. The caller ends it with Stop or Kill.
 func Start(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{exited: make(chan struct{})}
 	program := filepath.Join(o.Bin, "davit-gateway")
 	g.cmd = exec.Command(program) //nolint:noctx,gosec // it is ended by Stop or Kill
 	g.cmd.Env = append(inherited(o.Bare), o.Env...)
 	g.cmd.Stderr = o.Log
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this program, which ends the other
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must reach this program only, which then ends the gateway
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
@@ -90,7 +90,7 @@ func (g *Gateway) read(out io.ReadCloser, lines chan<- string) {
 	for s.Scan() {
 		select {
 		case lines <- s.Text():
-		default: // nobody reads what is said later
+		default: // later lines are not needed
 		}
 	}
 }
@@ -132,12 +132,12 @@ func (g *Gateway) take(line string) {
 	}
 }
 
-// Exited is closed when the gateway has ended, however that came.
+// Exited returns a channel that is closed when the gateway has ended, for whatever reason.
 func (g *Gateway) Exited() <-chan struct{} { return g.exited }
 
-// Stop ends the gateway in order and waits for it. Its error is a bad exit.
+// Stop sends SIGTERM and waits until the gateway has ended. The error says that it did not exit with 0.
 func (g *Gateway) Stop() error {
-	g.once.Do(func() { _ = g.Process.Signal(syscall.SIGTERM) }) // it may be gone
+	g.once.Do(func() { _ = g.Process.Signal(syscall.SIGTERM) }) // it may have ended
 	<-g.exited
 	if g.err != nil {
 		return fmt.Errorf("the gateway ended: %w", g.err)
@@ -145,7 +145,7 @@ func (g *Gateway) Stop() error {
 	return nil
 }
 
-// Kill ends the gateway as a power cut would, and waits for it.
+// Kill sends SIGKILL and waits until the gateway has ended.
 func (g *Gateway) Kill() {
 	g.once.Do(func() {})
 	_ = g.Process.Kill()
