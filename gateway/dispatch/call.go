@@ -124,6 +124,9 @@ func (c *call) recorded() (first, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first, over = !c.life.was(recorded), c.life.was(stored)
+	if !c.life.was(ended) { // the record was written before the settler, which changes it first, took that step
+		c.life.step(ended)
+	}
 	c.life.step(recorded)
 	return first, over
 }
@@ -211,12 +214,13 @@ func (c *call) hasAnswered() bool {
 	return c.attempt.outcome != nil && !c.inv.Inner.Accepted
 }
 
-// settlesAlone reports whether others may have a say in how the call ends, or its end is in Redis already. A call that only
-// its caller knew of is written together with others.
-func (c *call) settlesAlone() bool {
+// toWrite returns the record to write. alone reports whether others may have a say in how the call ends, or its end is in
+// Redis already. A call that only its caller knew of is written together with others.
+func (c *call) toWrite() (inv *faas.Invocation, alone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.inv.State.Final() && (c.life.was(recorded) || c.adopted || c.inv.Inner.Accepted || !c.attempt.missedAt.IsZero())
+	alone = c.inv.State.Final() && (c.life.was(recorded) || c.adopted || c.inv.Inner.Accepted || !c.attempt.missedAt.IsZero())
+	return c.inv, alone
 }
 
 // keeps reports whether the runner uploads the result of a call that was not accepted, by the trigger's keep.

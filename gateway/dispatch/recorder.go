@@ -119,11 +119,11 @@ func (r *recorder) flush(ctx context.Context) bool {
 	var together []*faas.Invocation
 	var alone []*call
 	for _, c := range dirty {
-		if c.settlesAlone() {
+		inv, isAlone := c.toWrite()
+		if isAlone {
 			alone = append(alone, c)
 			continue
 		}
-		inv := c.record()
 		together = append(together, withoutTask(inv, inv.State.Final()))
 	}
 	ok := r.saveTogether(ctx, dirty, together)
