@@ -22,7 +22,8 @@ func TestOwnJobIsWithdrawnOnceAnotherTookTheCall(t *testing.T) {
 			var refused atomic.Int64
 			standby, job := make(chan struct{}), make(chan struct{})
 			r := dispatchtest.NewOf(t, dispatchtest.Options{Runners: &dispatchtest.Runners{
-				Held: map[faas.Start]chan struct{}{faas.StartStandby: standby, faas.StartJob: job},
+				Apart: !c.refuses, // the job ends while the standby runs a command
+				Held:  map[faas.Start]chan struct{}{faas.StartStandby: standby, faas.StartJob: job},
 				Refuses: func(start faas.Start) bool {
 					is := c.refuses && start == faas.StartStandby
 					if is {
