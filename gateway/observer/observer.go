@@ -68,6 +68,7 @@ func (o *Observer) Joined(hello task.Hello) {
 	for i := range hello.Held {
 		if held := &hello.Held[i]; !o.Calls.Held(held) {
 			o.Recovery.Held(hello.Runner, held)
+			o.Calls.Held(held) // it may have been adopted meanwhile
 		}
 	}
 }
@@ -94,6 +95,7 @@ func (o *Observer) Happened(runner faas.RunnerID, e task.Event) {
 	o.Fleet.Happened(runner, e)
 	if !o.Calls.Happened(runner, e) {
 		o.Recovery.Happened(runner, e)
+		o.Calls.Happened(runner, e) // the invocation may have been adopted meanwhile
 	}
 }
 

@@ -20,7 +20,10 @@ func (r *Recoverer) adoptRemotes(ctx context.Context, live []faas.GatewayID) {
 		switch _, owned := r.o.Hub.Owner(id); {
 		case !owned && known.outcome != nil:
 			r.remotes.forget(id) // it was settled, and its runner has forgotten it
-		case !r.ledElsewhere(known.record, live):
+		case r.ledElsewhere(known.record, live):
+		case r.o.Calls.Leads(id): // its runner reported it while it was adopted
+			r.settleReported(id, r.remotes.take(id))
+		default:
 			r.adoptRemote(ctx, id, known, live)
 		}
 	}
@@ -50,16 +53,25 @@ func (r *Recoverer) adoptRemote(ctx context.Context, id faas.InvocationID, known
 	case r.ledElsewhere(record, live):
 		return
 	}
-	r.adopt(ctx, record, known.runner)
+	r.adopt(ctx, record, known.runner, known)
 	r.o.Log.Info("took over an invocation that its runner reported", "invocation", id, "runner", known.runner)
-	r.settleReported(id, known)
 }
 
-// adopt makes this gateway lead an invocation.
-func (r *Recoverer) adopt(ctx context.Context, record *faas.Invocation, runner faas.RunnerID) (isCommitted bool) {
+// adopt makes this gateway lead an invocation, on a runner if there is one, and settles what that runner has reported:
+// known, or what it reported while the record was read.
+func (r *Recoverer) adopt(ctx context.Context, record *faas.Invocation, runner faas.RunnerID, known *remote) (isCommitted bool) {
 	isCommitted = r.o.Calls.Adopt(ctx, record, runner)
-	r.remotes.forget(record.ID)
-	return isCommitted
+	if newer := r.remotes.take(record.ID); newer != nil {
+		known = newer
+	}
+	if !isCommitted {
+		return false
+	}
+	r.settleReported(record.ID, known)
+	if _, owned := r.o.Hub.Owner(record.ID); !owned {
+		r.o.Losses.Miss(record.ID)
+	}
+	return true
 }
 
 // settleReported does what the runner's events would have done.
@@ -93,17 +105,11 @@ func (r *Recoverer) takeOver(ctx context.Context, record *faas.Invocation) {
 	if known != nil {
 		runner = known.runner
 	}
-	isCommitted := r.adopt(ctx, record, runner)
+	isCommitted := r.adopt(ctx, record, runner, known)
 	r.o.Log.Info("took over an invocation", "invocation", record.ID, "state", record.State, "runner", runner)
 	if cancelled && !isCommitted {
 		r.o.Losses.Lose(record.ID, faas.ReasonCancelled, "cancelled before it ran")
 		return
-	}
-	if isCommitted {
-		r.settleReported(record.ID, known)
-		if _, owned := r.o.Hub.Owner(record.ID); !owned {
-			r.o.Losses.Miss(record.ID)
-		}
 	}
 	r.o.Calls.Resume(record.ID)
 }
@@ -135,10 +141,7 @@ func (r *Recoverer) adoptAlone(ctx context.Context, record *faas.Invocation, liv
 	if _, owned := r.o.Hub.Owner(record.ID); owned {
 		return
 	}
-	r.adopt(ctx, record, in.Runner)
-	if in.Runner == "" {
+	if !r.adopt(ctx, record, in.Runner, nil) {
 		r.o.Losses.Lose(record.ID, faas.ReasonRunnerLost, "the gateway of the caller stopped before the command started; nothing ran")
-		return
 	}
-	r.o.Losses.Miss(record.ID)
 }

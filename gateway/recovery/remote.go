@@ -36,7 +36,7 @@ func (r *remotes) held(runner faas.RunnerID, h *task.Held) {
 	r.byID[h.Record.ID] = &remote{runner: runner, record: h.Record.Clone(), outcome: h.Outcome, uploaded: h.Uploaded, since: r.now()}
 }
 
-// forget removes an invocation, because its runner has left, or because it is led here or settled.
+// forget removes invocations, because their runner has left or their end is in Redis.
 func (r *remotes) forget(ids ...faas.InvocationID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,6 +76,15 @@ func (r *remotes) find(id faas.InvocationID) *remote {
 		return &one
 	}
 	return nil
+}
+
+// take returns what is known of an invocation, or nil, and forgets it, because it is led here.
+func (r *remotes) take(id faas.InvocationID) *remote {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.byID[id]
+	delete(r.byID, id)
+	return known
 }
 
 // quiet returns copies of the invocations that were reported longer ago than that.
