@@ -25,15 +25,15 @@ func refusal(what string, err error) error {
 	e := &faas.Error{Kind: faas.Unavailable, RetryAfter: retryAfter, Err: err}
 	switch {
 	case !errors.As(err, &status):
-		e.Detail = what + ": the Kubernetes API server does not answer"
+		e.Detail = what + ", because the Kubernetes API server does not answer"
 	case isQuota(err.Error()):
-		e.Detail = what + ": the cluster's quota is used up: " + status.Status().Message
+		e.Detail = what + ", because the cluster's quota is used up: " + status.Status().Message
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		e.Detail = what + ": the cluster refuses it: " + status.Status().Message
+		e.Detail = what + ", because the cluster refuses it: " + status.Status().Message
 	case apierrors.IsNotFound(err):
-		e.Detail = what + ": the namespace of functions is not there: " + status.Status().Message
+		e.Detail = what + ", because the namespace of functions does not exist: " + status.Status().Message
 	default:
-		e.Detail = what + ": the Kubernetes API server cannot do it now"
+		e.Detail = what + ", because the Kubernetes API server cannot handle the request now"
 	}
 	return e
 }

@@ -60,9 +60,9 @@ func TestRefusals(t *testing.T) {
 		{context.DeadlineExceeded, "the Kubernetes API server does not answer"},
 		{apierrors.NewForbidden(jobs, "x", errors.New("exceeded quota: small")), "quota is used up: jobs.batch \"x\" is forbidden: exceeded quota: small"},
 		{apierrors.NewForbidden(jobs, "x", errors.New("policy says no")), "the cluster refuses it: jobs.batch \"x\" is forbidden: policy says no"},
-		{apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "functions"), "the namespace of functions is not there"},
-		{apierrors.NewServiceUnavailable("etcd"), "cannot do it now"},
-		{apierrors.NewTooManyRequests("later", 1), "cannot do it now"},
+		{apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "functions"), "the namespace of functions does not exist"},
+		{apierrors.NewServiceUnavailable("etcd"), "the Kubernetes API server cannot handle the request now"},
+		{apierrors.NewTooManyRequests("later", 1), "the Kubernetes API server cannot handle the request now"},
 	} {
 		var e *faas.Error
 		got := refusal("no runner could be started", fmt.Errorf("create: %w", c.err))

@@ -54,16 +54,16 @@ func podExitCause(p *corev1.Pod, job *batchv1.Job, now time.Time) exitCause {
 		return f
 	}
 	if deadlineExceeded(job, now) {
-		return exitCause{faas.ReasonTimedOut, "its Job ran into its deadline, long after the command's own timeout"}
+		return exitCause{faas.ReasonTimedOut, "Kubernetes ended the runner, because its Job ran 30 minutes longer than the command's timeout"}
 	}
 	t := terminated(p)
 	switch {
 	case t == nil && !isOver(p), t != nil && t.ExitCode == 0 && p.DeletionTimestamp != nil:
-		return exitCause{faas.ReasonRunnerLost, "its pod was deleted"}
+		return exitCause{faas.ReasonRunnerLost, "the runner's pod was deleted, which ended the runner"}
 	case t == nil && p.Status.Phase == corev1.PodSucceeded:
 		return exitCause{}
 	case t == nil:
-		return exitCause{faas.ReasonRunnerLost, withMessage("its pod failed", p.Status.Message)}
+		return exitCause{faas.ReasonRunnerLost, withMessage("the runner's pod failed", p.Status.Message)}
 	}
 	return containerExitCause(t, p.DeletionTimestamp != nil)
 }
@@ -74,15 +74,15 @@ func containerExitCause(t *corev1.ContainerStateTerminated, deleted bool) exitCa
 	case t.ExitCode == task.ExitDone:
 		return exitCause{}
 	case t.Reason == "OOMKilled":
-		return exitCause{faas.ReasonOutOfMemory, "the system killed its runner for memory"}
+		return exitCause{faas.ReasonOutOfMemory, "the kernel killed the runner, because its pod used more memory than resources.memory allows; raise resources.memory"}
 	case strings.Contains(t.Message, "exec format error"):
-		return exitCause{faas.ReasonImagePull, "its image is built for another architecture: " + clip(t.Message)}
+		return exitCause{faas.ReasonImagePull, withMessage("the image cannot run on the node, because it is built for another architecture; build it for the node's", t.Message)}
 	case t.ExitCode == task.ExitStartFailed:
-		return exitCause{faas.ReasonStartFailed, lastLine(t.Message, "its start process failed")}
+		return exitCause{faas.ReasonStartFailed, lastLine(t.Message, "the start process failed and wrote no output")}
 	case t.Reason == "StartError", t.Reason == "ContainerCannotRun":
-		return exitCause{faas.ReasonRunnerLost, withMessage("its container could not be started", t.Message)}
+		return exitCause{faas.ReasonRunnerLost, withMessage("the runner's container could not be started", t.Message)}
 	case deleted:
-		return exitCause{faas.ReasonRunnerLost, fmt.Sprintf("its pod was deleted, and the runner ended with exit code %d", t.ExitCode)}
+		return exitCause{faas.ReasonRunnerLost, fmt.Sprintf("the runner's pod was deleted, and the runner ended with exit code %d", t.ExitCode)}
 	}
 	return exitCause{faas.ReasonRunnerLost, withMessage(fmt.Sprintf("the runner ended with exit code %d", t.ExitCode), lastLine(t.Message, ""))}
 }
@@ -96,9 +96,9 @@ func disrupted(p *corev1.Pod) (exitCause, bool) {
 	}
 	switch c.Reason {
 	case "EvictionByEvictionAPI", "PreemptionByScheduler":
-		return exitCause{faas.ReasonEvicted, withMessage("its pod was evicted", c.Message)}, true
+		return exitCause{faas.ReasonEvicted, withMessage("the runner's pod was evicted", c.Message)}, true
 	case "DeletionByTaintManager", "DeletionByPodGC":
-		return exitCause{faas.ReasonNodeLost, withMessage("its node is gone or not to be used", c.Message)}, true
+		return exitCause{faas.ReasonNodeLost, withMessage("the runner's pod was deleted, because its node is gone or has a taint that the pod does not tolerate", c.Message)}, true
 	}
 	return byKubelet(p)
 }
@@ -108,13 +108,13 @@ func byKubelet(p *corev1.Pod) (exitCause, bool) {
 	reason := p.Status.Reason
 	switch {
 	case reason == "Evicted", reason == "Preempting":
-		return exitCause{faas.ReasonEvicted, withMessage("its node evicted the pod", p.Status.Message)}, true
+		return exitCause{faas.ReasonEvicted, withMessage("the node evicted the runner's pod", p.Status.Message)}, true
 	case reason == "NodeShutdown", reason == "Terminated", reason == "NodeLost":
-		return exitCause{faas.ReasonNodeLost, withMessage("its node was shut down", p.Status.Message)}, true
+		return exitCause{faas.ReasonNodeLost, withMessage("the runner's node was shut down or lost", p.Status.Message)}, true
 	case reason == "DeadlineExceeded":
-		return exitCause{faas.ReasonTimedOut, "its pod ran into its deadline, long after the command's own timeout"}, true
+		return exitCause{faas.ReasonTimedOut, "Kubernetes ended the runner, because its pod ran longer than its deadline allows"}, true
 	case strings.HasPrefix(reason, "OutOf"), reason == "NodeAffinity", reason == "UnexpectedAdmissionError":
-		return exitCause{faas.ReasonUnschedulable, withMessage("its node had no room for it after all", p.Status.Message)}, true
+		return exitCause{faas.ReasonUnschedulable, withMessage("the node rejected the runner's pod, which the scheduler had assigned to it", p.Status.Message)}, true
 	}
 	return exitCause{}, false
 }
@@ -144,7 +144,7 @@ func whyStuck(p *corev1.Pod, patience time.Duration) *stuck {
 		return nil
 	}
 	pull := func(patience time.Duration) *stuck {
-		return &stuck{exitCause: exitCause{faas.ReasonImagePull, withMessage("its image cannot be pulled", w.Message)}, kind: "pull", limit: patience}
+		return &stuck{exitCause: exitCause{faas.ReasonImagePull, withMessage("the node cannot pull the image", w.Message)}, kind: "pull", limit: patience}
 	}
 	switch w.Reason {
 	case "InvalidImageName", "ErrImageNeverPull":
@@ -155,9 +155,9 @@ func whyStuck(p *corev1.Pod, patience time.Duration) *stuck {
 		}
 		return pull(pullRetries)
 	case "CreateContainerConfigError":
-		return &stuck{exitCause: exitCause{faas.ReasonStartFailed, withMessage("its container cannot be set up", w.Message)}, kind: w.Reason, limit: soon}
+		return &stuck{exitCause: exitCause{faas.ReasonStartFailed, withMessage("the runner's container cannot be set up", w.Message)}, kind: w.Reason, limit: soon}
 	case "CreateContainerError", "RunContainerError":
-		return &stuck{exitCause: exitCause{faas.ReasonRunnerLost, withMessage("its container could not be started", w.Message)}, kind: w.Reason, limit: soon}
+		return &stuck{exitCause: exitCause{faas.ReasonRunnerLost, withMessage("the runner's container could not be started", w.Message)}, kind: w.Reason, limit: soon}
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func whyUnscheduled(p *corev1.Pod, patience time.Duration) *stuck {
 	if c == nil || c.Status != corev1.ConditionFalse || c.Reason != corev1.PodReasonUnschedulable {
 		return nil
 	}
-	s := &stuck{exitCause: exitCause{faas.ReasonUnschedulable, withMessage("no node has room for it", c.Message)}, kind: c.Reason, limit: patience, shared: true}
+	s := &stuck{exitCause: exitCause{faas.ReasonUnschedulable, withMessage("no node has room for the runner", c.Message) + "; lower the function's resources, or add nodes"}, kind: c.Reason, limit: patience, shared: true}
 	if strings.Contains(c.Message, "Preemption is not helpful") && !strings.Contains(c.Message, "No preemption victims") {
 		s.limit, s.shared = soon, false
 	}

@@ -88,7 +88,7 @@ func TestEnding(t *testing.T) {
 		{name: "the pod's deadline", pod: []func(*corev1.Pod){failedAs("DeadlineExceeded")}, reason: faas.ReasonTimedOut},
 		{name: "the Job's deadline", pod: []func(*corev1.Pod){ended(143, "Error", ""), deleted}, job: lateJob, reason: faas.ReasonTimedOut},
 		{name: "the Job's deadline, as a condition", pod: []func(*corev1.Pod){deleted}, job: toldLate, reason: faas.ReasonTimedOut},
-		{name: "failed without a word", pod: []func(*corev1.Pod){failedAs("")}, reason: faas.ReasonRunnerLost, detail: "its pod failed: as told"},
+		{name: "failed without a word", pod: []func(*corev1.Pod){failedAs("")}, reason: faas.ReasonRunnerLost, detail: "the runner's pod failed: as told"},
 	} {
 		p := aPod(func(p *corev1.Pod) {
 			for _, change := range c.pod {

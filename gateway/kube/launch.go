@@ -20,7 +20,7 @@ func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
 	if _, err := podOf(rev, faas.StartWarm, "", &l.jobs.pods); err != nil {
 		return fmt.Errorf("describe the pod of %s: %w", rev.Ref(), err)
 	}
-	return refusal(fmt.Sprintf("%s cannot be made ready to be launched", rev.Ref()), l.secrets.ensureToken(ctx, rev.Ref()))
+	return refusal(fmt.Sprintf("the runner token of %s was not written", rev.Ref()), l.secrets.ensureToken(ctx, rev.Ref()))
 }
 
 // Launch creates the Job of an invocation. While the Job's pod is not over, and Stop was

@@ -32,7 +32,7 @@ func launchText(rev *faas.Revision, start faas.Start, id faas.InvocationID, gate
 	// Escape "$", because Kubernetes replaces $(NAME) in a pod's environment.
 	text = bytes.ReplaceAll(text, []byte("$"), []byte(`\u0024`))
 	if len(text) > maxLaunchBytes {
-		return "", faas.Errorf(faas.NotAllowed, "env and start of function %q need %d bytes, and a pod takes %d: put what is long into the source or the image",
+		return "", faas.Errorf(faas.NotAllowed, "env and start of function %q need %d bytes, but a pod takes only %d; put long values into the source or the image",
 			rev.Function, len(text), maxLaunchBytes)
 	}
 	return string(text), nil

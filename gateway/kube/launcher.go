@@ -50,7 +50,7 @@ func (l *Launcher) Joined(runner faas.RunnerID) { l.view.join(runner) }
 // after that: a watch that breaks later is started again.
 func (l *Launcher) Ready(context.Context) error {
 	if !l.view.isComplete() {
-		return faas.Errorf(faas.Unavailable, "the Kubernetes API server has not told what runs")
+		return faas.Errorf(faas.Unavailable, "this gateway has not yet received the lists of Jobs and pods from the Kubernetes API server")
 	}
 	return nil
 }
@@ -65,18 +65,18 @@ func (l *Launcher) Explain(runner faas.RunnerID) (reason faas.Reason, detail str
 // While a Job of the revision is not done, Forget deletes nothing, and the sweep calls it
 // again later.
 func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
-	return refusal(fmt.Sprintf("the token of %s is not removed", ref), l.sweeper.forget(ctx, ref))
+	return refusal(fmt.Sprintf("the runner token of %s was not removed", ref), l.sweeper.forget(ctx, ref))
 }
 
 // PutValue writes the Secret with the value of a user's secret. Runners that start later
 // get the new value.
 func (l *Launcher) PutValue(ctx context.Context, name, value string) error {
-	return refusal(fmt.Sprintf("secret %q is not kept", name), l.secrets.putValue(ctx, name, value))
+	return refusal(fmt.Sprintf("secret %q was not stored", name), l.secrets.putValue(ctx, name, value))
 }
 
 // RemoveValue deletes the Secret of a user's secret. A missing Secret is no error.
 func (l *Launcher) RemoveValue(ctx context.Context, name string) error {
-	return refusal(fmt.Sprintf("secret %q is not removed", name), l.secrets.removeValue(ctx, name))
+	return refusal(fmt.Sprintf("secret %q was not removed", name), l.secrets.removeValue(ctx, name))
 }
 
 // Sandbox returns a short description of how commands are confined.

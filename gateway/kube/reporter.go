@@ -150,7 +150,7 @@ func (r *reporter) reportPodless() {
 		_, reported := r.ended[uid]
 		r.mu.Unlock()
 		if !late && !reported {
-			r.report(job.identity, uid, faas.RunnerID(job.name), exitCause{faas.ReasonRunnerLost, "its Job was deleted"})
+			r.report(job.identity, uid, faas.RunnerID(job.name), exitCause{faas.ReasonRunnerLost, "the runner's Job was deleted before it had a pod"})
 		}
 	}
 }
@@ -251,7 +251,7 @@ func (r *reporter) onFailedCreate(e *corev1.Event) {
 	if err != nil {
 		return
 	}
-	what := "the cluster refuses its pod"
+	what := "the cluster refuses the runner's pod"
 	if isQuota(e.Message) {
 		what = "the cluster's quota is used up"
 	}
@@ -276,7 +276,7 @@ func (r *reporter) explain(runner faas.RunnerID) (reason faas.Reason, detail str
 		return f.reason, f.detail, true
 	}
 	if nodeSilent(p) {
-		return faas.ReasonNodeLost, "its node does not answer", true
+		return faas.ReasonNodeLost, "the runner's node does not report its status", true
 	}
 	return "", "", false
 }

@@ -95,12 +95,12 @@ func (s *sweeper) sweep(ctx context.Context) {
 		if err != nil {
 			continue
 		}
-		useless, err := s.isUnneeded(ctx, job, who)
+		unneeded, err := s.isUnneeded(ctx, job, who)
 		if err != nil {
 			s.log.Warn("cannot find orphaned Jobs; will try again", "error", err)
 			return
 		}
-		if useless {
+		if unneeded {
 			s.log.Info("deleting an orphaned Job", "job", job.Name)
 			s.deletions.mark(job.Name, job.UID)
 		}

@@ -181,5 +181,5 @@ func (f *earlierProcess) Wait() ending {
 		}
 	}
 	_, _ = unix.Wait4(f.pid, nil, unix.WNOHANG, nil) // this process may be its reaper
-	return ending{text: "a runner of an earlier gateway ended, its exit status is not known", code: -1}
+	return ending{text: "the runner ended; its exit status is unknown, because an earlier gateway started it", code: -1}
 }

@@ -22,7 +22,7 @@ import (
 // the same source again is no error.
 func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
 	if source == nil {
-		return faas.Built{}, faas.Errorf(faas.BuildFailed, "running an image needs a cluster; this installation runs functions as local processes")
+		return faas.Built{}, faas.Errorf(faas.BuildFailed, "this installation cannot run an image, because it runs functions as local processes; send a source, or use an installation on Kubernetes")
 	}
 	sum, err := l.unpack(ctx, rev, source, log)
 	if err != nil {
@@ -41,7 +41,7 @@ func (l *Launcher) unpack(ctx context.Context, rev *faas.Revision, source io.Rea
 	}
 	defer func() { err = errors.Join(err, removeAll(fresh)) }() // nothing is there after the rename
 	if rev.SourceSum != "" && rev.SourceSum != unpacked.SHA256 {
-		return "", faas.Errorf(faas.BuildFailed, "the stored source is not what was uploaded: its checksum is %s instead of %s", unpacked.SHA256, rev.SourceSum)
+		return "", faas.Errorf(faas.BuildFailed, "the stored source is not the uploaded one, because its SHA-256 is %s instead of %s; send the source again", unpacked.SHA256, rev.SourceSum)
 	}
 	logSummary(log, unpacked)
 	l.sources.has(unpacked.SHA256)
@@ -79,7 +79,7 @@ func logSummary(log io.Writer, s archive.Summary) {
 func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
 	sum := rev.SourceSum
 	if sum == "" {
-		return faas.Errorf(faas.Unavailable, "revision %d of function %q has no source that could run here", rev.Number, rev.Function)
+		return faas.Errorf(faas.Unavailable, "revision %d of function %q cannot run here, because it has no source, and this installation runs functions as local processes", rev.Number, rev.Function)
 	}
 	if l.sources.has(sum) {
 		return nil

@@ -157,7 +157,7 @@ func (l *Launcher) reserveUpTo(rev *faas.Revision, start faas.Start, n int) ([]*
 
 func (l *Launcher) add(rev *faas.Revision, start faas.Start, id faas.InvocationID) (*process, error) {
 	if l.closing {
-		return nil, faas.Errorf(faas.Unavailable, "the gateway is shutting down")
+		return nil, faas.Errorf(faas.Unavailable, "no runner is started, because the gateway is shutting down")
 	}
 	p := newProcess(l.layout, rev, start, id)
 	l.runners[p.record.Runner] = p
