@@ -34,13 +34,13 @@ func ended(code int32, reason, message string) func(*corev1.Pod) {
 
 func disruptedBy(reason string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
-		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: reason, Message: "as told"})
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: reason, Message: "as reported"})
 	}
 }
 
 func failedAs(reason string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
-		p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, reason, "as told"
+		p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, reason, "as reported"
 	}
 }
 
@@ -52,7 +52,7 @@ func TestEnding(t *testing.T) {
 		Spec:   batchv1.JobSpec{ActiveDeadlineSeconds: pointer(int64(60))},
 		Status: batchv1.JobStatus{StartTime: &metav1.Time{Time: now.Add(-time.Minute)}},
 	}
-	toldLate := &batchv1.Job{Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Reason: batchv1.JobReasonDeadlineExceeded}}}}
+	reportedLate := &batchv1.Job{Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Reason: batchv1.JobReasonDeadlineExceeded}}}}
 	for _, c := range []struct {
 		name   string
 		pod    []func(*corev1.Pod)
@@ -77,18 +77,18 @@ func TestEnding(t *testing.T) {
 		{name: "deleted while it ran", pod: []func(*corev1.Pod){deleted}, reason: faas.ReasonRunnerLost, detail: "deleted"},
 		{name: "deleted, and ended in order", pod: []func(*corev1.Pod){ended(0, "Completed", ""), deleted}, reason: faas.ReasonRunnerLost, detail: "deleted"},
 		{name: "deleted, and killed", pod: []func(*corev1.Pod){ended(137, "Error", ""), deleted}, reason: faas.ReasonRunnerLost, detail: "deleted"},
-		{name: "evicted by its node", pod: []func(*corev1.Pod){failedAs("Evicted")}, reason: faas.ReasonEvicted, detail: "as told"},
+		{name: "evicted by its node", pod: []func(*corev1.Pod){failedAs("Evicted")}, reason: faas.ReasonEvicted, detail: "as reported"},
 		{name: "evicted by its node, as a condition", pod: []func(*corev1.Pod){failedAs("Evicted"), disruptedBy("TerminationByKubelet")}, reason: faas.ReasonEvicted},
-		{name: "evicted", pod: []func(*corev1.Pod){ended(0, "Completed", ""), disruptedBy("EvictionByEvictionAPI")}, reason: faas.ReasonEvicted, detail: "as told"},
+		{name: "evicted", pod: []func(*corev1.Pod){ended(0, "Completed", ""), disruptedBy("EvictionByEvictionAPI")}, reason: faas.ReasonEvicted, detail: "as reported"},
 		{name: "preempted", pod: []func(*corev1.Pod){disruptedBy("PreemptionByScheduler")}, reason: faas.ReasonEvicted},
 		{name: "node tainted", pod: []func(*corev1.Pod){disruptedBy("DeletionByTaintManager")}, reason: faas.ReasonNodeLost},
-		{name: "node deleted", pod: []func(*corev1.Pod){failedAs(""), disruptedBy("DeletionByPodGC")}, reason: faas.ReasonNodeLost, detail: "as told"},
+		{name: "node deleted", pod: []func(*corev1.Pod){failedAs(""), disruptedBy("DeletionByPodGC")}, reason: faas.ReasonNodeLost, detail: "as reported"},
 		{name: "node shut down", pod: []func(*corev1.Pod){failedAs("NodeShutdown")}, reason: faas.ReasonNodeLost},
 		{name: "not admitted by its node", pod: []func(*corev1.Pod){failedAs("OutOfcpu")}, reason: faas.ReasonUnschedulable},
 		{name: "the pod's deadline", pod: []func(*corev1.Pod){failedAs("DeadlineExceeded")}, reason: faas.ReasonTimedOut},
 		{name: "the Job's deadline", pod: []func(*corev1.Pod){ended(143, "Error", ""), deleted}, job: lateJob, reason: faas.ReasonTimedOut},
-		{name: "the Job's deadline, as a condition", pod: []func(*corev1.Pod){deleted}, job: toldLate, reason: faas.ReasonTimedOut},
-		{name: "failed without a word", pod: []func(*corev1.Pod){failedAs("")}, reason: faas.ReasonRunnerLost, detail: "the runner's pod failed: as told"},
+		{name: "the Job's deadline, as a condition", pod: []func(*corev1.Pod){deleted}, job: reportedLate, reason: faas.ReasonTimedOut},
+		{name: "failed without a word", pod: []func(*corev1.Pod){failedAs("")}, reason: faas.ReasonRunnerLost, detail: "the runner's pod failed: as reported"},
 	} {
 		p := aPod(func(p *corev1.Pod) {
 			for _, change := range c.pod {

@@ -17,7 +17,7 @@ import (
 // refer to. Call it before the revision goes live; without that call, the first launch
 // writes the Secret.
 func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
-	if _, err := podOf(rev, faas.StartWarm, "", &l.jobs.pods); err != nil {
+	if _, err := podOf(rev, faas.StartWarm, "", &l.options.pods); err != nil {
 		return fmt.Errorf("describe the pod of %s: %w", rev.Ref(), err)
 	}
 	return refusal(fmt.Sprintf("the runner token of %s was not written", rev.Ref()), l.secrets.ensureToken(ctx, rev.Ref()))
@@ -35,7 +35,7 @@ func (l *Launcher) launch(ctx context.Context, rev *faas.Revision, id faas.Invoc
 	if err := l.secrets.ensureToken(ctx, rev.Ref()); err != nil {
 		return err
 	}
-	job, err := jobOf(callJob(id), rev, faas.StartJob, id, timeout, &l.jobs)
+	job, err := jobOf(callJob(id), rev, faas.StartJob, id, timeout, &l.options)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type Options struct {
 // for concurrent use.
 type Launcher struct {
 	client    typedv1.JobInterface
-	jobs      jobOptions
+	options   jobOptions
 	log       *slog.Logger
 	view      *view
 	deletions *deletions

@@ -92,7 +92,7 @@ func TestPodlessJob(t *testing.T) {
 	now := time.Now()
 	l, exits := idleLauncher(t, &now)
 	rev := revision(nil)
-	job, err := jobOf(callJob(anInvocation), rev, faas.StartJob, anInvocation, time.Minute, &l.jobs)
+	job, err := jobOf(callJob(anInvocation), rev, faas.StartJob, anInvocation, time.Minute, &l.options)
 	must(t, err)
 	done := job.DeepCopy()
 	done.UID, done.Status.Conditions = "uid-of-another", []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}

@@ -29,7 +29,7 @@ func New(o Options) (*Launcher, error) {
 	jobs := o.Clients.Batch.Jobs(o.Namespace)
 	l := &Launcher{
 		client: jobs, log: o.Log,
-		jobs: jobOptions{namespace: o.Namespace, ttl: o.TTL, pods: podOptions{
+		options: jobOptions{namespace: o.Namespace, ttl: o.TTL, pods: podOptions{
 			gateways: o.Gateways, pullPolicy: corev1.PullPolicy(o.PullPolicy), pullSecret: o.PullSecret,
 		}},
 		view:      newView(o.Clients, o.Namespace, o.Now),

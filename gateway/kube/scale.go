@@ -39,7 +39,7 @@ func (l *Launcher) scale(ctx context.Context, rev *faas.Revision, start faas.Sta
 	group.SetLimit(createAtOnce)
 	for _, name := range names {
 		group.Go(func() error {
-			job, err := jobOf(name, rev, start, "", 0, &l.jobs)
+			job, err := jobOf(name, rev, start, "", 0, &l.options)
 			if err != nil {
 				return err
 			}

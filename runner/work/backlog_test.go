@@ -39,8 +39,8 @@ func newGate(t *testing.T) *gate {
 // open lets everything pass from now on.
 func (g *gate) open() { close(g.gone) }
 
-// TestBacklogIsBounded: callers outrun the store; what is held stays flat, and the
-// calls go on as fast as the store takes them.
+// TestBacklogIsBounded checks that the backlog stays within its bounds while the calls end
+// faster than the store takes their objects, and that all calls end.
 func TestBacklogIsBounded(t *testing.T) {
 	const most, slots, total = 5, 2, 40
 	g := newGate(t)
@@ -91,7 +91,7 @@ func TestBacklogIsBounded(t *testing.T) {
 	}
 }
 
-// TestBacklogOfBytes: one large result is enough for the next call to wait.
+// TestBacklogOfBytes checks that the next call waits after one large result.
 func TestBacklogOfBytes(t *testing.T) {
 	g := newGate(t)
 	w := newWorker(t, func(_ *task.Launch, o *Options) { o.Backlog = Backlog{Bytes: 100_000} })
@@ -113,9 +113,9 @@ func TestBacklogOfBytes(t *testing.T) {
 	}
 }
 
-// TestDeadStoreIsToldHonestly: when nothing is stored for long, calls are refused and
-// leave nothing behind; those that keep nothing go on.
-func TestDeadStoreIsToldHonestly(t *testing.T) {
+// TestStoreThatStoresNothing checks that the worker refuses calls once no upload has ended
+// for Patience, that these calls leave no files, and that calls that keep nothing still run.
+func TestStoreThatStoresNothing(t *testing.T) {
 	w := newWorker(t, func(_ *task.Launch, o *Options) { o.Backlog = Backlog{Calls: 2, Patience: 50 * time.Millisecond} })
 	s := newStore(t)
 	s.setRefuse(func(*http.Request) int { return http.StatusServiceUnavailable })

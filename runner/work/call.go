@@ -14,8 +14,8 @@ import (
 const (
 	// ackPatience is how long an outcome that is in the store waits for the Ack of a gateway.
 	ackPatience = 30 * time.Second
-	// ackSoon is how long the outcome of a call without a promise to keep it waits for an
-	// Ack before it is stored: most are settled by then.
+	// ackSoon is how long the outcome of a call that is not promised to be kept waits for an
+	// Ack before it is stored: most outcomes are settled by then.
 	ackSoon = time.Second
 )
 

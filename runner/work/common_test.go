@@ -7,8 +7,8 @@ import (
 	"davit/internal/task"
 )
 
-// TestCommonFolders: a call finds a common folder as new, with what the start process
-// keeps there, also after calls that ran nothing.
+// TestCommonFolders checks that a call finds in a common folder only the files of the start
+// process, also after calls whose command did not run.
 func TestCommonFolders(t *testing.T) {
 	for _, service := range []bool{false, true} {
 		dir := t.TempDir()

@@ -8,12 +8,12 @@
 // ended and returns its answer; it may be called again until a gateway has
 // acknowledged the answer with Call.Ack. Start at Worker.
 //
-// A Call leads the work, whose parts have types of their own: input reads what the caller
-// sent, execution runs the command, findings are the files of its result, answers gives
-// outcome and result to each gateway that asks, uploads stores the objects, record is the
-// invocation's record, and progress knows when the call is over and can be forgotten.
+// A Call calls the parts of the work in their order: input reads what the caller sent,
+// execution runs the command, findings zips the files of the result, answers returns
+// outcome and result to each gateway that asks, and uploads stores the objects. record is
+// the invocation's record; progress decides when the call is over and can be forgotten.
 //
-// The start process runs beside the calls. If it ends with an exit code other than
+// The start process runs during the calls. If it ends with an exit code other than
 // 0, at any time, the runner drains and ends: a call whose command has not started
 // ends with start_failed, a call whose command runs goes on.
 package work

@@ -64,19 +64,19 @@ func TestEventsOfACall(t *testing.T) {
 
 func TestSlowReaderOfEventsIsDropped(t *testing.T) {
 	w := newWorker(t, nil)
-	told := make(chan struct{})
+	reading := make(chan struct{})
 	ended := make(chan error)
 	gate := make(chan struct{})
 	go func() {
 		ended <- w.Events(t.Context(), func(e task.Event) error {
 			if e.Kind == task.EventSlots {
-				close(told)
+				close(reading)
 				<-gate
 			}
 			return nil
 		})
 	}()
-	<-told
+	<-reading
 	for range maxUnread + 2 {
 		w.publish(task.Event{Kind: task.EventTaken})
 	}

@@ -29,7 +29,7 @@ func (e *execution) arrange() (commandLine, error) {
 		return commandLine{}, err
 	}
 	e.started = e.w.now()
-	w, err := e.words(e.started.Add(e.task.Timeout.Std()))
+	w, err := e.commandLine(e.started.Add(e.task.Timeout.Std()))
 	if err != nil {
 		return w, err
 	}
@@ -40,8 +40,8 @@ func (e *execution) arrange() (commandLine, error) {
 	return w, e.slot.room.WriteRequest(request)
 }
 
-// words returns the command's arguments and environment.
-func (e *execution) words(deadline time.Time) (commandLine, error) {
+// commandLine returns the command's arguments and environment.
+func (e *execution) commandLine(deadline time.Time) (commandLine, error) {
 	arguments, err := argv.Arguments(e.task.Command, e.task.ArgumentStyle, e.input.form)
 	if err != nil {
 		return commandLine{}, err
@@ -135,12 +135,12 @@ func (e *execution) refuse(life context.Context, o *task.Outcome, err error) {
 	case isStart:
 		o.Reason, o.Detail, o.LogTail = faas.ReasonStartFailed, start.Detail, start.LogTail
 	case errors.Is(err, errBacklogFull):
-		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "what earlier calls left waits to be stored, and the store takes nothing; the command was not started"
+		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "the command was not started, because the objects of earlier calls wait to be stored, and the store accepts none"
 	case errors.Is(err, errFetch):
-		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "the input cannot be fetched from the store"
+		o.Reason, o.Detail = faas.ReasonStoreUnavailable, "the command was not started, because the input cannot be fetched from the store"
 		e.w.log.Error("input cannot be fetched", "invocation", e.task.Record.ID, "error", err)
 	default:
-		o.Reason, o.Detail = faas.ReasonRunnerLost, "the runner cannot prepare the workspace; its disk may be full"
+		o.Reason, o.Detail = faas.ReasonRunnerLost, "the command was not started, because the runner cannot prepare the workspace; its disk may be full"
 		e.w.log.Error("call cannot be prepared", "invocation", e.task.Record.ID, "error", err)
 	}
 	o.EndedAt = e.w.now()

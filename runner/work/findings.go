@@ -91,7 +91,7 @@ func (f *findings) fail(o *task.Outcome, err error) {
 	switch {
 	case !is:
 		f.w.log.Error("result cannot be kept", "invocation", f.task.Record.ID, "error", err)
-		o.Reason, o.Detail = faas.ReasonResultTooLarge, "the runner has no room for the result on its disk"
+		o.Reason, o.Detail = faas.ReasonResultTooLarge, "the runner cannot write the result to its disk, which may be full"
 	case why.TooLarge:
 		o.Reason, o.Detail = faas.ReasonResultTooLarge, why.Detail
 	default:

@@ -11,17 +11,18 @@ import (
 	"davit/internal/testenv"
 )
 
-// sameOutcome holds an outcome in the store to the one that was told.
-func sameOutcome(t testing.TB, stored string, told *task.Outcome) {
+// sameOutcome checks that an outcome in the store is the one that an event reported.
+func sameOutcome(t testing.TB, stored string, reported *task.Outcome) {
 	t.Helper()
 	var o task.Outcome
 	must(t, json.Unmarshal([]byte(stored), &o))
-	if fmt.Sprint(o.Reason, o.Result, o.Input, o.LogStored) != fmt.Sprint(told.Reason, told.Result, told.Input, told.LogStored) {
-		t.Errorf("outcome.json %+v, told %+v", o, told)
+	if fmt.Sprint(o.Reason, o.Result, o.Input, o.LogStored) != fmt.Sprint(reported.Reason, reported.Result, reported.Input, reported.LogStored) {
+		t.Errorf("outcome.json %+v, reported %+v", o, reported)
 	}
 }
 
-// What no gateway settles is described in the store.
+// TestOutcomeThatNobodyAcknowledges checks that the worker stores an outcome that no gateway
+// acknowledges.
 func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
 	w := newWorker(t, nil)
 	s := newStore(t)
@@ -30,10 +31,10 @@ func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
 	a, err := c.Answer(t.Context())
 	must(t, err)
 	must(t, a.Body.Close())
-	told := await(t, events, task.EventStored)
+	stored := await(t, events, task.EventStored)
 	testenv.Eventually(t, "the outcome to be stored", func() bool { return s.names() == "/result /outcome" })
 	text, _ := s.get("/outcome")
-	sameOutcome(t, text, told.Outcome)
+	sameOutcome(t, text, stored.Outcome)
 	if held := w.Held(); len(held) != 1 || !held[0].Uploaded {
 		t.Errorf("held: %+v", held)
 	}
@@ -41,7 +42,8 @@ func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
 	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
 }
 
-// A call that is settled and stored at once is not forgotten before who posted it has read its answer.
+// TestNotForgottenBeforeItsAnswerIsRead checks that a call that is acknowledged and stored
+// at once is not forgotten before the gateway that posted it has read the answer.
 func TestNotForgottenBeforeItsAnswerIsRead(t *testing.T) {
 	w := newWorker(t, nil)
 	c := start(t, w, newTask(t, "echo hi", func(tk *task.Task) { tk.Keep = faas.KeepNone }), "")

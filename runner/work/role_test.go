@@ -40,7 +40,7 @@ type step struct {
 	Input int64
 }
 
-// report is what came of a step.
+// report is the outcome and the answer of a step.
 type report struct {
 	Outcome task.Outcome
 	Stdout  []byte // at most 1 MiB of the answer
@@ -209,8 +209,9 @@ func play(t *testing.T, s script) []report {
 	return reports
 }
 
-// TestNextCallFindsEverythingAsNew runs, without rights and confined, what commands do
-// that mean harm or know no better, each followed by a look around.
+// TestNextCallFindsEverythingAsNew runs, without rights and confined, commands that leave
+// files, processes and broken folders, and after each of them a command that lists what is
+// there.
 func TestNextCallFindsEverythingAsNew(t *testing.T) {
 	messes := map[string]string{
 		"files everywhere":         "touch a .b $HOME/c $TMPDIR/d ../e; mkdir -p f/g; echo x > f/g/h",
@@ -271,7 +272,7 @@ func stdout(t *testing.T, r *report) string {
 	return (&done{body: r.Stdout}).files(t)["stdout"]
 }
 
-// TestSecretsAreOutOfReach tries what a command might to learn the runner's secrets.
+// TestSecretsAreOutOfReach checks that commands cannot read the runner's secrets.
 func TestSecretsAreOutOfReach(t *testing.T) {
 	tries := map[string]string{
 		"environment of the runner": "tr '\\0' '\\n' < /proc/$PPID/environ",
@@ -296,8 +297,8 @@ func TestSecretsAreOutOfReach(t *testing.T) {
 	}
 }
 
-// TestLargeInputAndResultInFlatMemory runs on a program without the race detector when
-// this one has none; with it, less is moved and only that it works is looked at.
+// TestLargeInputAndResultInFlatMemory checks the runner's memory while it moves 1 GiB. With
+// the race detector, which needs memory itself, it moves less and allows more.
 func TestLargeInputAndResultInFlatMemory(t *testing.T) {
 	size, most := int64(1<<30), int64(64<<20)
 	if raceEnabled {

@@ -71,22 +71,23 @@ func TestStartProcessIsReadyInItsWay(t *testing.T) {
 	must(t, l.Close())
 }
 
-// TestFailureIsToldToThoseWhoComeLate: the start process may be quicker than the first gateway.
-func TestFailureIsToldToThoseWhoComeLate(t *testing.T) {
+// TestStartFailureIsSentToLateReaders checks that a reader of events gets the failure of a
+// start process that failed before.
+func TestStartFailureIsSentToLateReaders(t *testing.T) {
 	w := newWorker(t, startWith("echo why >&2; exit 7", &faas.Ready{File: "never"}))
 	if err := w.Ready(t.Context()); err == nil {
 		t.Fatal("it is ready")
 	}
 	enough := errors.New("enough")
-	var told []task.Event
+	var got []task.Event
 	err := w.Events(t.Context(), func(e task.Event) error {
-		if told = append(told, e); len(told) == 2 {
+		if got = append(got, e); len(got) == 2 {
 			return enough
 		}
 		return nil
 	})
-	if !errors.Is(err, enough) || told[0].Kind != task.EventSlots || told[1].Kind != task.EventStartFailed || told[1].LogTail != "why\n" {
-		t.Fatalf("told %+v, %v", told, err)
+	if !errors.Is(err, enough) || got[0].Kind != task.EventSlots || got[1].Kind != task.EventStartFailed || got[1].LogTail != "why\n" {
+		t.Fatalf("got %+v, %v", got, err)
 	}
 }
 
@@ -162,8 +163,9 @@ func TestStartProcessThatCrashesLaterDrainsTheRunner(t *testing.T) {
 	<-w.Done()
 }
 
-// TestStartProcessThatCrashesUnderACallToCome: a call that has not begun is refused, so that another runner takes it;
-// the only runner that a call has tells why it cannot.
+// TestStartProcessThatCrashesUnderACallToCome checks that a runner whose start process has
+// failed refuses a call that has not begun, so that another runner takes it. A runner that
+// was launched for that call reports the failure as its outcome.
 func TestStartProcessThatCrashesUnderACallToCome(t *testing.T) {
 	for name, test := range map[string]struct {
 		start   faas.Start

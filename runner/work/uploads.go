@@ -14,8 +14,8 @@ import (
 const (
 	// storeExtra is how long a call's signed URLs are valid after its deadline.
 	storeExtra = 5 * time.Minute
-	// inputDelay is how long a command runs before its input is uploaded beside it, so
-	// that no upload slows down a short call.
+	// inputDelay is how long a command runs before its input is uploaded, so that no upload
+	// slows down a short call.
 	inputDelay = 200 * time.Millisecond
 )
 
@@ -45,8 +45,8 @@ func (u *uploads) fix() {
 	u.fixed = true
 }
 
-// isPromised reports whether a caller was promised that the call is kept, whatever its
-// function says.
+// isPromised reports whether the call is kept whatever its function says, because a gateway
+// has promised this to the caller.
 func (u *uploads) isPromised() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -191,7 +191,7 @@ func (u *uploads) store(deadline time.Time, o *task.Outcome, zip *scratch.File) 
 	}
 	stored.Phases.Store = faas.Duration(u.w.now().Sub(begun))
 	if !whole && u.isPromised() && stored.Reason == "" {
-		stored.Reason, stored.Detail = faas.ReasonStoreUnavailable, "the command ended well, but input and result cannot be stored"
+		stored.Reason, stored.Detail = faas.ReasonStoreUnavailable, "the command succeeded, but its input or its result cannot be stored"
 	}
 	return &stored
 }

@@ -11,7 +11,8 @@ import (
 	"davit/internal/task"
 )
 
-// TestWarmUp: warming up publishes no event, leaves the single task to be taken, and leaves nothing in its workspace.
+// TestWarmUp checks that warming up publishes no event, leaves the worker free for its one
+// task, and leaves no files in the workspace.
 func TestWarmUp(t *testing.T) {
 	w := newWorker(t, func(l *task.Launch, _ *Options) { l.Start = faas.StartStandby })
 	seq := w.Seq()
@@ -27,7 +28,7 @@ func TestWarmUp(t *testing.T) {
 	must(t, w.WarmUp("no-such-command"))
 	call := start(t, w, newTask(t, `ls "$PWD" "$HOME" "$TMPDIR"`, func(tk *task.Task) { tk.Response = faas.ResponseFile }), "")
 	if err := w.WarmUp("true"); !errors.Is(err, ErrBusy) {
-		t.Errorf("beside a call: %v", err)
+		t.Errorf("during a call: %v", err)
 	}
 	if d := finish(t, call); d.Reason != "" || !strings.Contains(string(d.body), "run.sh") || strings.Contains(string(d.body), "left.txt") {
 		t.Errorf("%+v: %s", d.Outcome, d.body)

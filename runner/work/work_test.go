@@ -110,7 +110,7 @@ func wire(t testing.TB, tk *task.Task, body string) io.Reader {
 	return io.MultiReader(bytes.NewReader(b), strings.NewReader(body))
 }
 
-// done is what came of a call.
+// done is the outcome and the answer of a call.
 type done struct {
 	task.Outcome
 	kind, filename string
@@ -118,7 +118,8 @@ type done struct {
 	log            string
 }
 
-// finish reads a call's answer and its log, checks what must always hold, and acknowledges it.
+// finish reads a call's answer and its log, checks what is the same for all calls, and
+// acknowledges the call.
 func finish(t testing.TB, c *Call) done {
 	t.Helper()
 	a, err := c.Answer(t.Context())
@@ -346,7 +347,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// follow reads the log until it holds text.
+// follow reads the log until it contains text.
 func follow(t *testing.T, c *Call, text string) {
 	t.Helper()
 	r, err := c.Log(t.Context(), 0, true)

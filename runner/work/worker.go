@@ -88,9 +88,8 @@ func (w *Worker) free() int {
 	return len(w.slots)
 }
 
-// Call is one invocation on this runner. It leads the invocation from its input to the
-// Ack of its outcome; each part of the work has a type of its own. The methods of a Call
-// may be called concurrently.
+// Call is one invocation on this runner, from its input to the Ack of its outcome. Its
+// methods may be called concurrently.
 type Call struct {
 	w    *Worker
 	id   faas.InvocationID
@@ -138,7 +137,7 @@ type uploads struct {
 	mu          sync.Mutex
 	must        bool // keep the call, whatever the task says
 	fixed       bool // must is not changed any more, because the call has ended
-	skipped     bool // keep the call only if a caller was promised it, because the backlog is full
+	skipped     bool // keep the call only if it is promised, because the backlog is full
 	begun       bool // the upload of the input has begun
 	inputStored bool
 	timer       *time.Timer // begins the upload of the input
