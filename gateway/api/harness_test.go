@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -176,21 +175,6 @@ func (s *served) talk(text string) string {
 type answer struct {
 	*http.Response
 	body []byte
-}
-
-func (s *served) readAnswer(r *bufio.Reader, method string) *answer {
-	s.t.Helper()
-	req, _ := http.NewRequestWithContext(s.t.Context(), method, "/", nil)
-	res, err := http.ReadResponse(r, req)
-	if err != nil {
-		s.t.Fatalf("read answer: %v", err)
-	}
-	defer res.Body.Close() //nolint:errcheck // read whole
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.t.Fatalf("read answer's body: %v", err)
-	}
-	return &answer{res, body}
 }
 
 // client does not follow redirects and shares no connections between tests.

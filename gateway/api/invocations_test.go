@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"davit/internal/faas"
+	"davit/internal/testenv"
 )
 
 const onCalls = "/-/invocations/" + string(testID)
@@ -260,11 +261,7 @@ func TestFollowedLog(t *testing.T) {
 				readUntil(t, res, word)
 			}
 			hangUp()
-			select {
-			case <-over:
-			case <-time.After(5 * time.Second):
-				t.Fatal("the log is still read")
-			}
+			testenv.Returns(t, 5*time.Second, "the reader of the log", func() { <-over })
 			_ = w.Close()
 		})
 	}
