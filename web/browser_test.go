@@ -21,10 +21,10 @@ import (
 	"davit/internal/testenv"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for a condition.
 const patience = 30 * time.Second
 
-// What the tests of this package share. The first test that needs the browser or the programs makes them.
+// The tests share a browser and programs. The first test that needs them starts or builds them.
 var (
 	sharedDir  string // removed at the end
 	endBrowser = func() {}
@@ -36,7 +36,7 @@ var (
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("/var/tmp", "davit-web-")
 	if err == nil {
-		err = os.Chmod(dir, 0o755) // commands of another user must get into it
+		err = os.Chmod(dir, 0o755) // because commands run as another user
 	}
 	if err != nil {
 		println("web: " + err.Error())
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// startBrowser starts the Chromium in which each test has a context of its own, with its own cookies and storage.
+// startBrowser starts Chromium. Each test has its own browser context, with its own cookies and storage.
 func startBrowser() (context.Context, error) {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -59,7 +59,7 @@ func startBrowser() (context.Context, error) {
 		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(sharedDir, "profile")), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		// No page is in the background, because several tests run at a time.
+		// Background pages must not be slowed down, because several tests run at the same time.
 		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true), chromedp.Flag("disable-renderer-backgrounding", true))
 	ctx, end := chromedp.NewContext(allocator)
 	endBrowser = func() {
@@ -75,7 +75,7 @@ func startBrowser() (context.Context, error) {
 
 type action = chromedp.Action[chromedp.Void]
 
-// tab is a page that notes what goes wrong in it.
+// tab is a page that records its faults.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
@@ -84,7 +84,7 @@ type tab struct {
 	faults []string
 }
 
-// newTab opens an empty page in a context of its own, which has the focus. At its end, a fault in it fails the test.
+// newTab opens an empty page in a new context, with the focus. A fault of the page fails the test when it ends.
 func newTab(t *testing.T, prepare ...action) *tab {
 	t.Helper()
 	parent, err := browser()
@@ -94,7 +94,7 @@ func newTab(t *testing.T, prepare ...action) *tab {
 	p := &tab{t: t}
 	ctx, end := chromedp.NewContext(parent, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.note))
 	p.ctx = ctx
-	if err := chromedp.Do(ctx, append([]action{focused()}, prepare...)...); err != nil { // without a timeout, which would be the tab's
+	if err := chromedp.Do(ctx, append([]action{focused()}, prepare...)...); err != nil { // without a timeout, because the context's end closes the tab
 		t.Fatalf("open a page: %v", err)
 	}
 	t.Cleanup(func() {
@@ -109,8 +109,8 @@ func newTab(t *testing.T, prepare ...action) *tab {
 	return p
 }
 
-// note takes exceptions, errors on the console and violations of the policy.
-// That an answer has an error status is for the test to know.
+// note records exceptions, errors on the console and violations of the policy, but not
+// error statuses, which a test may expect.
 func (p *tab) note(event any) {
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
@@ -146,7 +146,7 @@ func (p *tab) do(actions ...action) {
 	run(p, chromedp.Steps(actions...))
 }
 
-// run does one action and returns what it gave.
+// run does one action and returns its value.
 func run[T any](p *tab, a chromedp.Action[T]) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, 2*patience)
@@ -164,12 +164,12 @@ func eval[T any](p *tab, expression string) T {
 	return run(p, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// await waits until an expression holds in the page.
+// await waits until an expression is true in the page.
 func (p *tab) await(expression string) {
 	p.t.Helper()
 	defer func() {
 		if p.t.Failed() {
-			p.t.Logf("the page says:\n%s", eval[string](p, "document.body.innerText.slice(0, 3000)"))
+			p.t.Logf("the page's text:\n%s", eval[string](p, "document.body.innerText.slice(0, 3000)"))
 		}
 	}()
 	testenv.EventuallyWithin(p.t, patience, expression, func() bool { return eval[bool](p, "Boolean("+expression+")") })
@@ -181,7 +181,7 @@ func (p *tab) says(text string) {
 	p.await(fmt.Sprintf("document.body.innerText.includes(%q)", text))
 }
 
-// click clicks the visible element with a role that a selector and a text name.
+// click clicks the first visible element that matches the selector and contains the text.
 func (p *tab) click(selector, text string) {
 	p.t.Helper()
 	find := fmt.Sprintf("[...document.querySelectorAll(%q)].find((e) => e.checkVisibility() && e.innerText.includes(%q))", selector, text)
@@ -196,7 +196,7 @@ func (p *tab) fill(selector, text string) {
 	p.do(chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// show leaves a picture in the folder that DAVIT_SCREENSHOTS names, if it does.
+// show saves a picture in the folder that DAVIT_SCREENSHOTS names. It does nothing if that is not set.
 func (p *tab) show(name string) {
 	p.t.Helper()
 	dir := os.Getenv("DAVIT_SCREENSHOTS")
@@ -213,14 +213,14 @@ func size(width, height int64) action {
 	return call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
 }
 
-// scheme is light or dark; colours change at once.
+// scheme selects light or dark, without transitions.
 func scheme(name string) action {
 	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"},
 	}})
 }
 
-// focused lets the page have the focus, whatever other pages do.
+// focused gives the page the focus, also while other pages have it.
 func focused() action {
 	return call(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 }
@@ -229,7 +229,7 @@ func withoutScripts() action {
 	return call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 }
 
-// call is a command of the protocol whose answer nobody needs.
+// call sends a command of the protocol and ignores its answer.
 func call[P any](command cdp.Command[P, cdp.Empty], params P) action {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, command, params)

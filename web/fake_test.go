@@ -18,23 +18,23 @@ import (
 
 type object = map[string]any
 
-// fake is an API of which tests hold the strings.
+// fake is an API whose state tests set.
 type fake struct {
 	t   *testing.T
 	url string
 
 	mu          sync.Mutex
-	locked      bool // only who has signed in is let in
+	locked      bool // requests need a session
 	functions   []object
 	triggers    []object
 	revisions   map[string][]object
 	invocations []object
-	asked       []string // methods and paths of what changes something
+	asked       []string // methods and paths of requests that change something
 	forms       []map[string][]string
 	refuse      *object                // a problem for the next change
 	logs        map[string]*fakeLog    // by path
-	streams     map[chan string]func() // of events, with what cuts them
-	uploading   chan struct{}          // when set: an upload is read only once this is closed
+	streams     map[chan string]func() // of events, with functions that close them
+	uploading   chan struct{}          // if set: an upload is read only after this is closed
 }
 
 func newFake(t *testing.T) *fake {
@@ -51,7 +51,7 @@ func newFake(t *testing.T) *fake {
 	return f
 }
 
-// policy is the gateway's, read from its source.
+// policy returns the gateway's Content-Security-Policy, read from its source.
 func policy(t *testing.T) string {
 	t.Helper()
 	source, err := os.ReadFile("../gateway/api/page.go")
@@ -100,7 +100,7 @@ func (f *fake) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /register", f.register)
 }
 
-// guard lets in who is signed in, and notes what is to change something.
+// guard refuses requests without a session while the fake is locked, and records requests that change something.
 func (f *fake) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
@@ -244,7 +244,7 @@ func (f *fake) cancel(w http.ResponseWriter, r *http.Request) {
 	send(w, http.StatusAccepted, f.invocations[i])
 }
 
-// change changes a record and tells of it.
+// change changes a record and sends the event.
 func (f *fake) change(id string, fields object) {
 	f.mu.Lock()
 	var told object

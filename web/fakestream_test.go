@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// tell sends an event to all who listen.
+// tell sends an event to all streams.
 func (f *fake) tell(change object) {
 	data, _ := json.Marshal(change)
 	f.mu.Lock()
@@ -18,12 +18,12 @@ func (f *fake) tell(change object) {
 	for events := range f.streams {
 		select {
 		case events <- fmt.Sprintf("event: %s\ndata: %s\n\n", change["kind"], data):
-		default: // who is too slow is told by the next resync
+		default: // a stream that is too slow gets the next resync
 		}
 	}
 }
 
-// cut breaks all event streams off.
+// cut closes all event streams.
 func (f *fake) cut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -63,7 +63,7 @@ type fakeLog struct {
 	text  []byte
 	ended bool
 	more  chan struct{} // closed when there is more
-	froms []string      // where readers began
+	froms []string      // the offsets at which readers began
 }
 
 func (f *fake) logOf(path string) *fakeLog {
@@ -119,7 +119,7 @@ func (f *fake) log(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// register takes a form as the gateway does.
+// register answers a posted form as the gateway does.
 func (f *fake) register(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	uploading := f.uploading

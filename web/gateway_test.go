@@ -15,7 +15,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// buildPrograms builds the programs, with the page as it is here.
+// buildPrograms builds the programs, with this version of the page.
 func buildPrograms() error {
 	for _, program := range []string{"davit-gateway", "davit-runner"} {
 		if out, err := exec.Command("go", "build", "-o", filepath.Join(sharedDir, program), "../cmd/"+program).CombinedOutput(); err != nil {
@@ -25,7 +25,7 @@ func buildPrograms() error {
 	return nil
 }
 
-// newGateway starts the programs with these settings.
+// newGateway starts a gateway with the settings.
 func newGateway(t *testing.T, settings ...string) *rig.Gateway {
 	t.Helper()
 	if err := programs(); err != nil {
@@ -62,7 +62,7 @@ func newGateway(t *testing.T, settings ...string) *rig.Gateway {
 	return g
 }
 
-// TestWithTheGateway goes the way of a first user, on the real programs.
+// TestWithTheGateway does what a new user does, on the real programs.
 func TestWithTheGateway(t *testing.T) {
 	g := newGateway(t)
 	p := newTab(t, size(1200, 900))
@@ -118,7 +118,7 @@ func registerAtTheGateway(p *tab, g *rig.Gateway) {
 
 	p.click("nav a", "Files")
 	p.fill("#files-name", "own")
-	p.do(chromedp.SetUploadFiles(chromedp.CSS("#files-file"), []string{aFile(p.t, 2000)})) // no archive
+	p.do(chromedp.SetUploadFiles(chromedp.CSS("#files-file"), []string{aFile(p.t, 2000)})) // not an archive
 	p.click("button", "Upload and register")
 	p.await(`document.querySelector("#register-files .problem")?.innerText.includes("cannot be read")`)
 	source, err := rig.PackFiles(map[string]string{"count.sh": "#!/bin/sh\necho \"$@\"; sleep 60\n"})
@@ -140,7 +140,7 @@ func registerAtTheGateway(p *tab, g *rig.Gateway) {
 	cancelAtTheGateway(p, g)
 }
 
-// cancelAtTheGateway follows a call that would take long, and ends it.
+// cancelAtTheGateway follows a long call, and cancels it.
 func cancelAtTheGateway(p *tab, g *rig.Gateway) {
 	p.t.Helper()
 	a, err := g.Call(p.t.Context(), http.MethodPost, "/own", strings.NewReader("some=field"), http.Header{
@@ -166,7 +166,7 @@ func cancelAtTheGateway(p *tab, g *rig.Gateway) {
 	p.await(`document.querySelectorAll(".card").length == 1`)
 }
 
-// TestFormsAtTheGatewayWithoutScripts signs in and registers with forms alone.
+// TestFormsAtTheGatewayWithoutScripts signs in and registers with forms only.
 func TestFormsAtTheGatewayWithoutScripts(t *testing.T) {
 	g := newGateway(t)
 	p := newTab(t, withoutScripts())
@@ -191,7 +191,7 @@ func TestFormsAtTheGatewayWithoutScripts(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS(`p.wrong[role="alert"]`)))
 }
 
-// awaitAt waits until the API's answer holds a text.
+// awaitAt waits until the API's answer contains a text.
 func (p *tab) awaitAt(g *rig.Gateway, path, text string) {
 	p.t.Helper()
 	testenv.EventuallyWithin(p.t, patience, text+" at "+path, func() bool {

@@ -20,14 +20,14 @@ func TestInvocationsAreLive(t *testing.T) {
 	p.await(row(8) + `?.textContent == "running"`)
 	p.await(`document.querySelector("#live").textContent == "live"`)
 	before := eval[string](p, row(8)+`.closest("tr").cells[5].textContent`)
-	p.await(row(8) + `.closest("tr").cells[5].textContent != "` + before + `"`) // time goes on
+	p.await(row(8) + `.closest("tr").cells[5].textContent != "` + before + `"`) // the shown time grows
 	f.change(anID(8), object{"state": "succeeded", "exit_code": 0, "ended_at": ago(0)})
 	p.await(row(8) + `.textContent == "succeeded"`)
 
 	f.mu.Lock()
 	f.invocations = append(f.invocations, anInvocation(30, "thumbnail", "make-thumbnail", "queued", time.Second))
 	f.mu.Unlock()
-	f.cut() // what happened meanwhile is read anew
+	f.cut() // the page reads the changes of meanwhile
 	p.await(row(30) + `?.textContent == "queued"`)
 	p.await(`document.querySelector("#live").textContent == "live"`)
 }
@@ -44,7 +44,7 @@ func TestInvocationsAreFilteredByTheAddress(t *testing.T) {
 	p.await(`document.querySelector("#filter-function").value == "thumbnail" && document.querySelector("#filter-state").value == "succeeded"`)
 	p.click("button", "Show older ones")
 	p.await(`document.querySelectorAll("tbody tr").length == 85`)
-	f.change(anID(6), object{"state": "failed", "reason": "timed_out"}) // an older one leaves
+	f.change(anID(6), object{"state": "failed", "reason": "timed_out"}) // an older invocation leaves the list
 	p.await(`document.querySelectorAll("tbody tr").length == 84`)
 	p.do(chromedp.Focus(chromedp.CSS("#filter-state")), chromedp.SetValue(chromedp.CSS("#filter-state"), "failed"))
 	eval[chromedp.Void](p, `document.querySelector("#filter-state").dispatchEvent(new Event("change", {bubbles: true}))`)
@@ -167,7 +167,7 @@ func TestSigningOutAndIn(t *testing.T) {
 	p.click("button", "Sign in")
 	p.says("word-count")
 	p.await(`document.querySelector("#live").textContent == "live"`)
-	for range 2 { // a reload that is still due when the session ends
+	for range 2 { // the session ends while a reload is due
 		f.tell(object{"kind": "registrations"})
 	}
 	p.click("button", "Sign out")
@@ -198,7 +198,7 @@ func TestAFaultIsShownWithItsRequest(t *testing.T) {
 	}
 }
 
-// The tests see what goes wrong in a page.
+// A fault of a page is recorded.
 func TestFaultsAreNoticed(t *testing.T) {
 	t.Parallel()
 	f := newFake(t).populated()

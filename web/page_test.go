@@ -11,7 +11,7 @@ import (
 	"davit/web"
 )
 
-// The scripts stay small: packed, all of them together.
+// All scripts together, compressed, stay below a limit.
 func TestScriptsAreSmall(t *testing.T) {
 	const most = 60_000
 	var packed bytes.Buffer
@@ -32,7 +32,7 @@ func TestScriptsAreSmall(t *testing.T) {
 	}
 }
 
-// What the page names is there, each module is fetched ahead, and nothing is inline.
+// Every file that the page names exists, every module is preloaded, and nothing is inline.
 func TestIndexNamesFilesThatAreThere(t *testing.T) {
 	index, err := web.Files.ReadFile("index.html")
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"davit/e2e/rig"
 )
 
-// TestReadmePicture shows the examples at work, on the real programs; `make
-// picture` keeps what it sees as the README's picture.
+// TestReadmePicture runs the examples on the real programs and checks the page. `make
+// picture` saves it as the README's picture.
 func TestReadmePicture(t *testing.T) {
 	var ports []string
-	if os.Getenv("DAVIT_SCREENSHOTS") != "" { // those that the README speaks of
+	if os.Getenv("DAVIT_SCREENSHOTS") != "" { // the ports in the README
 		ports = []string{"DAVIT_CONSOLE_ADDR=127.0.0.1:8080", "DAVIT_CALLS_ADDR=127.0.0.1:8081"}
 	}
 	g := newGateway(t, ports...)

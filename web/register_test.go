@@ -21,7 +21,7 @@ func aFile(t *testing.T, size int) string {
 	return path
 }
 
-// awaitForms waits for that many forms.
+// awaitForms waits until n forms have been posted.
 func (f *fake) awaitForms(n int) (forms []map[string][]string) {
 	f.t.Helper()
 	testenv.EventuallyWithin(f.t, patience, "enough forms", func() bool {
@@ -110,7 +110,7 @@ func TestAFailedBuildShowsWhy(t *testing.T) {
 	p.says("Revision 1 of broken could not be built")
 	p.says("setup ended with exit code 3")
 	p.says("make: nothing to make")
-	p.await(`document.querySelector("#files-name").value == "broken"`) // ready to be sent again
+	p.await(`document.querySelector("#files-name").value == "broken"`) // the form can be sent again
 }
 
 func TestAnUploadCanBeCancelled(t *testing.T) {
@@ -130,7 +130,7 @@ func TestAnUploadCanBeCancelled(t *testing.T) {
 	p.click("button", "Cancel")
 	p.says("Cancelled. Nothing was registered.")
 	close(f.uploading)
-	p.click("button", "Upload and register") // it can be sent again
+	p.click("button", "Upload and register") // the form can be sent again
 	p.says("Building revision 1 of large")
 	f.logOf("/v1/functions/large/revisions/1/log").write("", true)
 }
@@ -155,7 +155,7 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 	p.await(`document.querySelector("#register-image .problem li").textContent == "odd is odd"`)
 	p.accessible()
 	p.show("refused")
-	p.fill("#image-image", "team/app:2") // mending takes the mark away
+	p.fill("#image-image", "team/app:2") // an edit removes the error
 	p.await(`!document.querySelector("#image-image").matches("[aria-invalid]") && !document.querySelector("#image-image-error").textContent`)
 }
 

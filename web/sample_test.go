@@ -26,7 +26,7 @@ func aTrigger(name, function, path string) object {
 	}
 }
 
-// anID is the nth id, a later one for a greater n.
+// anID returns the nth id. A greater n gives a later id.
 func anID(n int) string { return fmt.Sprintf("01931d4e-%04x-7a00-8000-0000000000%02x", n, n%256) }
 
 func anInvocation(n int, function, trigger, state string, before time.Duration) object {
@@ -56,7 +56,7 @@ func anInvocation(n int, function, trigger, state string, before time.Duration) 
 	return inv
 }
 
-// populated is an installation in use.
+// populated fills the fake like an installation in use.
 func (f *fake) populated() *fake {
 	thumbnail := aFunction("thumbnail", 3, "ready")
 	thumbnail["slots"] = object{"warm": object{"runners": 2, "free": 1, "busy": 1}}

@@ -8,7 +8,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// views are all there are, by their routes, with something that each shows.
+// views returns all views by their routes, with a text that each shows.
 func views() map[string]string {
 	return map[string]string{
 		"":                             "Last invocations",
@@ -64,7 +64,7 @@ func fileName(route string) string {
 	return string(name)
 }
 
-// accessible checks the page as it is with axe-core.
+// accessible checks the page with axe-core.
 func (p *tab) accessible() {
 	p.t.Helper()
 	axe, err := os.ReadFile("testdata/axe.min.js")

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// writeCertificates makes a folder with an authority (ca.pem) and, signed by it, the certificates and keys of a
-// server on loopback (server-cert.pem, server-key.pem) and of a client (cert.pem, key.pem).
+// writeCertificates makes a folder with the certificate of an authority (ca.pem) and, signed by it, certificates and
+// keys of a server on loopback (server-cert.pem, server-key.pem) and of a client (cert.pem, key.pem).
 func writeCertificates(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -47,7 +47,8 @@ func writeCertificates(dir string) error {
 	return nil
 }
 
-// writeCertificate signs one with a new key, or with signer's, and writes it and, where it has a name, its key.
+// writeCertificate makes a key and a certificate, signed by signer, or by the new key if signer is nil. It writes the
+// certificate and, if keyFile is set, the key.
 func writeCertificate(dir, certFile, keyFile string, one, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -18,27 +18,27 @@ import (
 	"testing"
 )
 
-// DockerServer is a running dockerd of its own, with no image yet. It changes nothing of the machine's
-// network: containers have loopback only, while the daemon itself reaches what the test reaches. Its
-// methods are for the goroutine of the test that started it. It needs root.
+// DockerServer is a running dockerd without images. It changes nothing in the machine's network: containers have
+// loopback only; the daemon itself reaches what the test reaches. Its methods are for the goroutine of the test that
+// started it. It needs root.
 type DockerServer struct {
 	*process
 
-	// Host is its address for clients on this machine, a Unix socket; it stays the same over restarts.
+	// Host is its address for clients on this machine, a Unix socket. A restart does not change it.
 	Host string
-	// TLSHost is its address with TLS, for clients that have the certificates of the folder Certs:
-	// ca.pem, cert.pem and key.pem.
+	// TLSHost is its address with TLS, for clients with the certificates in the folder Certs: ca.pem, cert.pem and
+	// key.pem.
 	TLSHost, Certs string
-	// ID names its cgroups and is in its folder's name.
+	// ID is in the names of its cgroups and its folder.
 	ID string
 }
 
-// dockerDirs is where the folders of all DockerServers are: a short path, since sockets lie in them.
+// dockerDirs is the folder of all DockerServers' folders. Its path is short, because those of sockets must be.
 const dockerDirs = "/tmp"
 
-// Docker starts a dockerd for this test. It ends with the test, with all of its containers, mounts and
-// cgroups; what a killed test left is removed, too. A start costs about a second, so let the subtests of
-// one test share it.
+// Docker starts a dockerd for this test. When the test ends, it ends with all of its containers, mounts and cgroups.
+// Docker also removes those that a killed test has left. A start takes about a second, so let the subtests of one
+// test share it.
 func Docker(t testing.TB) *DockerServer {
 	t.Helper()
 	program, err := lookup(os.Getenv, "DAVIT_TEST_DOCKERD", "dockerd", "")
@@ -53,7 +53,7 @@ func Docker(t testing.TB) *DockerServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Runs after the process was ended, which open arranges for.
+	// Runs after the end of the process, which open has registered.
 	t.Cleanup(func() {
 		if err := removeDocker(dir); err != nil {
 			t.Errorf("remove what dockerd left: %v", err)
@@ -63,7 +63,7 @@ func Docker(t testing.TB) *DockerServer {
 	if err := writeCertificates(d.Certs); err != nil {
 		t.Fatal(err)
 	}
-	settings := filepath.Join(dir, "daemon.json") // not those of this machine's own dockerd
+	settings := filepath.Join(dir, "daemon.json") // instead of the settings of this machine's own dockerd
 	if err := os.WriteFile(settings, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func (d *DockerServer) Kill() {
 	if err := endProcessesOf(d.dir); err != nil {
 		d.t.Fatalf("kill dockerd: %v", err)
 	}
-	// A zombie that nobody waits for would count as the running one.
+	// Because a zombie would count as the running daemon.
 	for _, name := range []string{"pid", "exec/containerd/containerd.pid"} {
 		if err := os.Remove(filepath.Join(d.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			d.t.Fatalf("kill dockerd: %v", err)
@@ -101,7 +101,7 @@ func (d *DockerServer) Kill() {
 	}
 }
 
-// dockerPath is a PATH on which containerd and runc are found also where a user's own lacks sbin.
+// dockerPath returns a PATH with sbin, where containerd and runc are.
 func dockerPath() string { return os.Getenv("PATH") + ":/usr/sbin:/sbin" }
 
 func (d *DockerServer) client() *http.Client {
@@ -119,7 +119,7 @@ func (d *DockerServer) ping(ctx context.Context, _ string) error {
 	return err
 }
 
-// do asks the daemon's API and returns the answer's body.
+// do sends a request to the daemon's API and returns the answer's body.
 func (d *DockerServer) do(ctx context.Context, method, path string, body io.Reader) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://docker"+path, body)
 	if err != nil {
@@ -139,8 +139,8 @@ func (d *DockerServer) do(ctx context.Context, method, path string, body io.Read
 	return answer, nil
 }
 
-// Import makes an image of that name ("base:1") with busybox and nothing else: /bin/sh and all applets.
-// Changes are Dockerfile instructions for its configuration, such as `ENTRYPOINT ["echo"]`.
+// Import makes an image with the name ("base:1") that has only busybox: /bin/sh and all applets. changes are
+// Dockerfile instructions for its configuration, such as `ENTRYPOINT ["echo"]`.
 func (d *DockerServer) Import(name string, changes ...string) {
 	d.t.Helper()
 	root, err := busyboxRoot(d.t.Context())
@@ -154,7 +154,7 @@ func (d *DockerServer) Import(name string, changes ...string) {
 	}
 }
 
-// busyboxRoot is a root file system as a tar archive.
+// busyboxRoot returns a root file system with busybox as a tar archive.
 func busyboxRoot(ctx context.Context) ([]byte, error) {
 	program, err := lookup(os.Getenv, "DAVIT_TEST_BUSYBOX", "busybox", "")
 	if err != nil {

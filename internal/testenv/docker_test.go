@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// hanging is a build that runs until it is killed.
+// hanging returns the source of a build that runs until it is killed.
 func hanging(t *testing.T) []byte {
 	t.Helper()
 	const text = "FROM base:1\nRUN sleep 1000000\n"
@@ -45,7 +45,7 @@ func TestDockerLeavesNothing(t *testing.T) {
 		})
 		d.Kill()
 		if err := <-built; err == nil {
-			t.Error("the build ended well although dockerd was killed")
+			t.Error("the build succeeded although dockerd was killed")
 		}
 		d.Start()
 		if answer, err := d.do(t.Context(), http.MethodGet, "/images/base:1/json", nil); err != nil {

@@ -18,7 +18,7 @@ import (
 // dockerPrefix and the test's process id begin the name of a DockerServer's folder.
 const dockerPrefix = "davit-docker-"
 
-// removeDeadDockers removes what tests left that were killed.
+// removeDeadDockers removes everything that the dockerds of killed tests have left.
 func removeDeadDockers(t testing.TB) {
 	t.Helper()
 	dirs, err := filepath.Glob(filepath.Join(dockerDirs, dockerPrefix+"*"))
@@ -32,12 +32,12 @@ func removeDeadDockers(t testing.TB) {
 			continue
 		}
 		if err := removeDocker(dir); err != nil {
-			t.Errorf("remove what a killed test left: %v", err)
+			t.Errorf("remove the dockerd of a killed test: %v", err)
 		}
 	}
 }
 
-// removeDocker ends what still runs of a dockerd and takes its mounts, cgroups and files away.
+// removeDocker ends the processes of a dockerd and removes its mounts, cgroups and files.
 func removeDocker(dir string) error {
 	if err := endProcessesOf(dir); err != nil {
 		return err
@@ -77,7 +77,7 @@ func processesOf(dir string) ([]int, error) {
 	}
 	for _, path := range lines {
 		line, err := os.ReadFile(path)
-		if err != nil || !strings.Contains(string(line), dir+"/") { // it has ended, or is another's
+		if err != nil || !strings.Contains(string(line), dir+"/") { // it has ended, or belongs to another dockerd
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil && pid != os.Getpid() {
@@ -87,7 +87,7 @@ func processesOf(dir string) ([]int, error) {
 	for _, cgroup := range cgroupsOf(filepath.Base(dir)) {
 		text, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
 		if err != nil {
-			continue // it went away
+			continue // it has ended
 		}
 		for _, field := range strings.Fields(string(text)) {
 			if pid, err := strconv.Atoi(field); err == nil {
@@ -99,17 +99,17 @@ func processesOf(dir string) ([]int, error) {
 	return slices.Compact(pids), nil
 }
 
-// cgroupsOf lists a DockerServer's cgroups, the outer ones first: one tree, or one per controller.
+// cgroupsOf lists a DockerServer's cgroups, parents first: of one tree, or of one tree per controller.
 func cgroupsOf(id string) []string {
 	var all []string
 	for _, pattern := range []string{"/sys/fs/cgroup/" + id, "/sys/fs/cgroup/*/" + id} {
-		tops, _ := filepath.Glob(pattern) // the pattern is good
+		tops, _ := filepath.Glob(pattern) // the pattern is valid
 		for _, top := range tops {
 			_ = filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
 				if err == nil && e.IsDir() {
 					all = append(all, path)
 				}
-				return nil // what went away needs no removal
+				return nil // it is removed already
 			})
 		}
 	}
@@ -127,7 +127,7 @@ func removeCgroups(id string) error {
 	return nil
 }
 
-// unmountBelow takes away what is mounted at or below dir, the innermost first.
+// unmountBelow unmounts everything at or below dir, the innermost first.
 func unmountBelow(dir string) error {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

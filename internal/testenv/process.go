@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	startWithin = 60 * time.Second // generous: the machine may be busy with other tests
+	startWithin = 60 * time.Second // long, because the machine may be busy with other tests
 	stopWithin  = 20 * time.Second
-	startTries  = 5 // a free port may be taken by another between the choice and the start
+	startTries  = 5 // because another program may use the chosen port before the start
 	pollEvery   = 5 * time.Millisecond
 )
 
-// process is one server: the same program, address and data over any number of starts.
+// process is one server. Restarts keep its program, address and data.
 type process struct {
 	t       testing.TB
 	name    string
@@ -33,10 +33,10 @@ type process struct {
 
 	addr   string
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when the started process has been waited for
+	exited chan struct{} // closed when the process has ended
 }
 
-// open chooses an address, starts the server there and arranges for its end.
+// open chooses an address, starts the server there, and registers its end with the test.
 func (p *process) open() {
 	p.t.Helper()
 	p.t.Cleanup(p.end)
@@ -67,7 +67,7 @@ func (p *process) start() error {
 	// Not CommandContext: the test's context ends before its clean-up, which still needs the server.
 	cmd := exec.Command(p.program, p.args(host, port)...) //nolint:gosec,noctx // the program is the one that lookup found
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env, out, out
-	// Its own group, so that Ctrl-C reaches only the test; and no server outlives a test that was killed.
+	// Its own group, so that Ctrl-C reaches only the test. Pdeathsig ends the server when the test is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (p *process) start() error {
 	p.cmd, p.exited = cmd, exited
 	go func() {
 		defer close(exited)
-		_ = cmd.Wait() // how it ended is of no interest: it was told to, or the log says why
+		_ = cmd.Wait() // the error is not needed: the test ended it, or the log says why
 	}()
 	return p.awaitReady()
 }
@@ -101,8 +101,8 @@ func (p *process) awaitReady() error {
 	}
 }
 
-// Start starts the server again, at the same address with the same data, and returns when it answers.
-// It must have been stopped or killed before.
+// Start starts the server again, at the same address with the same data, and returns when it answers. It must have
+// been stopped or killed.
 func (p *process) Start() {
 	p.t.Helper()
 	if p.running() {
@@ -113,7 +113,7 @@ func (p *process) Start() {
 	}
 }
 
-// Stop asks the server to end (SIGTERM) and returns when it has.
+// Stop sends SIGTERM and returns when the server has ended.
 func (p *process) Stop() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
@@ -125,14 +125,14 @@ func (p *process) Stop() {
 	}
 }
 
-// Kill ends the server without warning (SIGKILL) and returns when it has ended.
+// Kill sends SIGKILL and returns when the server has ended.
 func (p *process) Kill() {
 	p.t.Helper()
 	p.signal(syscall.SIGKILL)
 	<-p.exited
 }
 
-// Pause makes the server hang (SIGSTOP): its connections stay open and nothing answers.
+// Pause sends SIGSTOP: connections stay open and the server does not answer.
 func (p *process) Pause() {
 	p.t.Helper()
 	p.signal(syscall.SIGSTOP)
@@ -154,7 +154,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// end kills whatever still runs; it may be called at any time, any number of times.
+// end kills the server if it runs. It may be called at any time and more than once.
 func (p *process) end() {
 	if !p.running() {
 		return
@@ -177,7 +177,7 @@ func (p *process) running() bool {
 
 func (p *process) logFile() string { return filepath.Join(p.dir, p.name+".log") }
 
-// log is the end of what the server wrote, for messages.
+// log returns the end of the server's log, for messages.
 func (p *process) log() string {
 	const most = 4 << 10
 	text, err := os.ReadFile(p.logFile())
@@ -187,8 +187,8 @@ func (p *process) log() string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// FreeAddress is an address of this machine that can be listened on, and later
-// again: it is not among those that the kernel gives to connections meanwhile.
+// FreeAddress returns a free address of this machine. It stays usable after a restart of the server, because its port is
+// not one that the kernel gives to outgoing connections.
 func FreeAddress(ctx context.Context) (string, error) {
 	const first, last, tries = 15_000, 30_000, 100
 	var config net.ListenConfig

@@ -11,12 +11,12 @@ import (
 )
 
 // RedisServer is a running redis-server that writes every change to its append-only file before it
-// answers, so that it survives Kill with all that it acknowledged. Its methods are for the goroutine of
-// the test that started it.
+// answers, so that Kill loses no acknowledged change. Its methods are for the goroutine of the test that
+// started it.
 type RedisServer struct {
 	*process
 
-	// Addr is its host:port; it stays the same over restarts.
+	// Addr is its host:port. A restart does not change it.
 	Addr string
 }
 
@@ -26,7 +26,7 @@ func Redis(t testing.TB) string {
 	return StartRedis(t).Addr
 }
 
-// StartRedis starts a redis-server for this test. Further options go to its command line
+// StartRedis starts a redis-server for this test. options are added to its command line
 // ("--maxmemory", "64mb"). The server ends with the test.
 func StartRedis(t testing.TB, options ...string) *RedisServer {
 	t.Helper()
@@ -48,7 +48,7 @@ func StartRedis(t testing.TB, options ...string) *RedisServer {
 	return &RedisServer{process: p, Addr: p.addr}
 }
 
-// pingRedis is nil when the server answers PING; while it loads its data it answers an error.
+// pingRedis returns nil if the server answers PING. While it loads its data it answers an error.
 func pingRedis(ctx context.Context, addr string) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)

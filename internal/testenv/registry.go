@@ -12,24 +12,24 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// RegistryServer is a running image registry, spoken to over plain HTTP, that holds nothing yet and lets
-// manifests be deleted. Its methods are for the goroutine of the test that started it.
+// RegistryServer is a running, empty image registry without TLS that allows the deletion of manifests. Its
+// methods are for the goroutine of the test that started it.
 type RegistryServer struct {
 	*process
 
-	// Addr is its host:port; it stays the same over restarts.
+	// Addr is its host:port. A restart does not change it.
 	Addr string
-	// User and Password are those that it asks for; "" when it lets everybody in.
+	// User and Password are its login; "" if it needs none.
 	User, Password string
 }
 
-// Registry starts a registry for this test that lets everybody in. It ends with the test.
+// Registry starts a registry without a login for this test. It ends with the test.
 func Registry(t testing.TB) *RegistryServer {
 	t.Helper()
 	return startRegistry(t, "", "")
 }
 
-// PrivateRegistry starts a registry for this test that asks for a login.
+// PrivateRegistry starts a registry with a login for this test. It ends with the test.
 func PrivateRegistry(t testing.TB) *RegistryServer {
 	t.Helper()
 	return startRegistry(t, "davit-test", "davit-test-secret")
@@ -68,7 +68,7 @@ func startRegistry(t testing.TB, user, password string) *RegistryServer {
 	return &RegistryServer{process: p, Addr: p.addr, User: user, Password: password}
 }
 
-// registryReady is nil when the server answers, also when it asks for a login.
+// registryReady returns nil if the server answers, also if it requires a login.
 func registryReady(ctx context.Context, addr string) error {
 	return healthy(ctx, "http://"+addr+"/v2/", http.StatusOK, http.StatusUnauthorized)
 }

@@ -11,16 +11,16 @@ import (
 	"testing"
 )
 
-// S3Server is a running store on one folder, spoken to over plain HTTP, with no bucket
-// yet. Its methods are for the goroutine of the test that started it.
+// S3Server is a running S3 server on a folder, without TLS and without buckets. Its
+// methods are for the goroutine of the test that started it.
 type S3Server struct {
 	*process
 
-	// Endpoint is its host:port; it stays the same over restarts.
+	// Endpoint is its host:port. A restart does not change it.
 	Endpoint string
-	// AccessKey and SecretKey are its root user's.
+	// AccessKey and SecretKey are the keys of its root user.
 	AccessKey, SecretKey string
-	// Region is the one that requests are signed for.
+	// Region is the region in signatures.
 	Region string
 }
 
@@ -28,16 +28,16 @@ func newS3Server() *S3Server {
 	return &S3Server{AccessKey: "davit-test", SecretKey: "davit-test-secret", Region: "us-east-1"}
 }
 
-// s3Program is one that serves a folder.
+// s3Program is an S3 server program that serves a folder.
 type s3Program struct {
 	name, version string
-	variable      string   // names another program in its place
-	health        string   // path that is answered well once objects can be read and written
-	env           []string // beside HOME and PATH; what this machine has set for another one must not reach it
+	variable      string   // environment variable with the path of another program to use instead
+	health        string   // path that is answered with success once objects can be read and written
+	env           []string // the environment except HOME and PATH; this machine's own must not reach it
 	args          func(addr, data string) []string
 }
 
-// start runs it on a folder of its own.
+// start starts the program on a new folder.
 func (s *S3Server) start(t testing.TB, p s3Program) {
 	t.Helper()
 	program, err := lookup(os.Getenv, p.variable, p.name, p.version)
@@ -61,7 +61,7 @@ func (s *S3Server) start(t testing.TB, p s3Program) {
 	s.Endpoint = s.addr
 }
 
-// healthy is nil when a GET is answered with one of these statuses.
+// healthy returns nil if a GET is answered with one of these statuses.
 func healthy(ctx context.Context, url string, good ...int) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

@@ -1,12 +1,11 @@
-// Package testenv gives tests real servers: a Redis, a MinIO, a versitygw, a dockerd and an image registry, each a
-// process of its own on a free port of loopback, with its data in a temporary directory, ended when the
-// test ends.
+// Package testenv starts real servers for tests: Redis, MinIO, versitygw, dockerd and an image registry. Each server
+// is a process on a free port of loopback, has its data in a temporary folder, and ends with the test.
 //
-// It is for tests only, and it does not install anything: `make test-deps` does. A server that is not
-// installed fails the test with that remedy; it is never skipped.
+// The package is for tests only. It installs nothing: `make test-deps` does. If a server is not installed, the test
+// fails with that remedy and is never skipped.
 //
-// Start with [Redis], [MinIO] and [Versity] where a server only has to be there, and with [StartRedis] where the
-// test stops, kills or pauses it. [Docker] and [Registry] are for building images.
+// Start with [Redis], [MinIO] and [Versity], or with [StartRedis] if the test stops, kills or pauses the server.
+// [Docker] and [Registry] are for building images.
 package testenv
 
 import (
@@ -16,18 +15,18 @@ import (
 	"path/filepath"
 )
 
-// What hack/test-deps builds.
+// The versions of the programs that hack/test-deps builds.
 const (
 	minioVersion    = "v0.0.0-20260212201848-7aac2a2c5b7c"
 	registryVersion = "v3.1.2"
 	versityVersion  = "v1.8.0"
 )
 
-// remedy is what every message about a missing server ends with.
+// remedy is the end of every message about a missing server.
 const remedy = "run: make test-deps"
 
-// lookup finds a server's program: where the environment variable says, else on the PATH, else in the
-// tool cache.
+// lookup returns the path of a server's program: from the environment variable, else on the PATH, else in the tool
+// cache.
 func lookup(getenv func(string) string, variable, program, version string) (string, error) {
 	if path := getenv(variable); path != "" {
 		if err := executable(path); err != nil {
@@ -47,7 +46,7 @@ func lookup(getenv func(string) string, variable, program, version string) (stri
 	return "", fmt.Errorf("%s is not installed; %s", program, remedy)
 }
 
-// toolCache is the folder into which hack/test-deps builds programs; the two must agree.
+// toolCache returns the folder into which hack/test-deps builds programs. Both must use the same folder.
 func toolCache(getenv func(string) string) string {
 	if dir := getenv("DAVIT_TOOLS"); dir != "" {
 		return dir

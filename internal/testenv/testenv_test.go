@@ -72,7 +72,7 @@ func TestToolCache(t *testing.T) {
 	}
 }
 
-// The versions are written in two places; this keeps them one.
+// The versions in this package and in hack/test-deps must be the same.
 func TestInstallerBuildsTheVersionsThatAreLookedUp(t *testing.T) {
 	script, err := os.ReadFile("../../hack/test-deps")
 	if err != nil {
@@ -96,7 +96,7 @@ func TestRedisKeepsItsAddressAndData(t *testing.T) {
 	for _, interrupt := range []func(){server.Kill, server.Stop} {
 		interrupt()
 		if err := pingRedis(t.Context(), server.Addr); err == nil {
-			t.Fatal("it answers although it was ended")
+			t.Fatal("the server answers although it was ended")
 		}
 		server.Start()
 		if got := redis(t, server.Addr, "GET name"); got != "$5" {
@@ -136,7 +136,7 @@ func TestMinIORestarts(t *testing.T) {
 	server := MinIO(t)
 	server.Kill()
 	if err := server.ready(t.Context(), server.Endpoint); err == nil {
-		t.Fatal("it answers although it was killed")
+		t.Fatal("the server answers although it was killed")
 	}
 	server.Start()
 	if err := server.ready(t.Context(), server.Endpoint); err != nil {

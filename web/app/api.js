@@ -1,5 +1,5 @@
-// Speaks to the gateway. Every failure is a Problem: what the API said, or what
-// kept it from saying anything.
+// Requests to the gateway. Every failure is a Problem: the API's, or one that
+// says why there was no answer.
 
 export class Problem extends Error {
   constructor(fields) {
@@ -10,11 +10,11 @@ export class Problem extends Error {
 
 const away = (detail) => new Problem({ kind: "network", title: "The console does not answer", detail });
 
-// whenSignedOut is called with every 401 there is.
+// whenSignedOut sets a function that is called after every 401.
 let signedOut = () => {};
 export const whenSignedOut = (f) => (signedOut = f);
 
-// problemOf reads an answer that is no success.
+// problemOf reads an answer that is not a success.
 export function problemOf(status, text, requestID) {
   let fields;
   try {
@@ -55,7 +55,7 @@ export async function ask(method, path, body, signal) {
 
 export const get = (path, signal) => ask("GET", path, null, signal);
 
-// all reads a list to its end.
+// all reads all pages of a list.
 export async function all(path) {
   const items = [];
   for (let cursor = ""; cursor != null; ) {
@@ -66,8 +66,8 @@ export async function all(path) {
   return items;
 }
 
-// upload posts a form and tells how much of it is sent. abort() of what it
-// returns gives it up: done is then rejected with an AbortError.
+// upload posts a form and reports how much of it was sent. abort() of the
+// returned object cancels it: done is then rejected with an AbortError.
 export function upload(path, form, progress) {
   const request = new XMLHttpRequest();
   const done = new Promise((resolve, reject) => {

@@ -5,7 +5,7 @@ import { quote } from "./format.js";
 
 const bearer = '-H "Authorization: Bearer $(cat "$DAVIT_TOKEN_FILE")"';
 
-// join breaks a command into lines where it is long.
+// join breaks a long command into lines.
 function join(parts) {
   const lines = [];
   for (const part of parts) {
@@ -15,7 +15,7 @@ function join(parts) {
   return lines.join(" \\\n  ");
 }
 
-// curlForm is the form as it stands, posted to where the page posts it.
+// curlForm posts the form, as it is filled in, to the URL of the page's form.
 export function curlForm(form) {
   const parts = [`curl ${bearer}`];
   for (const [name, value] of new FormData(form)) {
@@ -26,7 +26,7 @@ export function curlForm(form) {
   return join(parts);
 }
 
-// curlSigned prints a link to a result that works without a token.
+// curlSigned prints a URL of a result that needs no token.
 export const curlSigned = (id) =>
   join([`curl -s -o /dev/null -w '%{redirect_url}\\n' ${bearer}`, quote(`${location.origin}/v1/invocations/${id}/result?redirect=true`)]);
 
@@ -48,7 +48,7 @@ export function curlTrigger(trigger) {
   return join(parts);
 }
 
-// inputs are those that a trigger declares, or else those that its command asks for.
+// inputs returns the fields that a trigger declares, or else those that its command needs.
 function inputs(trigger) {
   const inPath = new Set(trigger.path.split("/").filter((s) => s.startsWith(":")).map((s) => s.slice(1)));
   const declared = trigger.fields ?? [];
@@ -61,7 +61,7 @@ function inputs(trigger) {
   return { fields: [...new Set(fields)], files: [...new Set(files)], body: command.includes("{body}") };
 }
 
-// curlExample registers what the page registers as its example.
+// curlExample registers the page's example.
 export const curlExample = () =>
   [
     "tar czf hello.tgz -C examples/hello/source .",

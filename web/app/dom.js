@@ -1,17 +1,17 @@
-// A small way to write what a view looks like as plain objects, and to bring the
-// document in line with it. Elements that stay keep focus, scrolling and selection.
+// Describes a view as plain objects and changes the document accordingly. Elements
+// that stay keep focus, scrolling and selection.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// h describes an element, or calls a component. Children may be nested lists,
-// texts, numbers; null, undefined, true and false are nothing.
+// h describes an element, or calls a component. Children are nested lists, texts
+// and numbers; null, undefined, true and false are ignored.
 export function h(tag, props, ...children) {
   const kids = children.flat(Infinity).filter((c) => c != null && c !== true && c !== false && c !== "");
   if (typeof tag === "function") return tag({ ...props, children: kids });
   return { tag, props: props ?? {}, kids };
 }
 
-// render makes parent's children what nodes describe.
+// render changes parent's children to those that nodes describe.
 export function render(parent, ...nodes) {
   patchChildren(parent, h("div", null, nodes).kids, false);
 }
@@ -72,7 +72,7 @@ function update(node, v, svg) {
   node.vprops = v.props;
 }
 
-const internal = new Set(["key", "created", "own"]); // own: the children are somebody else's
+const internal = new Set(["key", "created", "own"]); // own: render does not change the children
 
 function setProp(node, name, value) {
   if (internal.has(name)) return;
@@ -85,7 +85,7 @@ function setProp(node, name, value) {
   else node.setAttribute(name, value === true ? "" : value);
 }
 
-// setStyle goes through the object model, which a strict policy allows.
+// setStyle sets styles by script, because the policy forbids them as attributes.
 function setStyle(node, style) {
   for (const name in node.vprops?.style) if (!(name in style)) node.style.removeProperty(name);
   for (const name in style) node.style.setProperty(name, style[name]);

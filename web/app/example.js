@@ -1,4 +1,4 @@
-// The example that the page registers by itself: a script, packed here.
+// The example that the page can register: a script, packed here.
 
 import { ask } from "./api.js";
 
@@ -20,7 +20,7 @@ export const trigger = {
   command: ["sh", "hello.sh", "{field:name}", "{files}"], results: ["greeting.txt"], response: "auto",
 };
 
-// tar is an archive of one file, in the format of POSIX.1-1988 (ustar).
+// tar returns an archive of one file, in the format of POSIX.1-1988 (ustar).
 function tar(name, text) {
   const data = new TextEncoder().encode(text);
   const archive = new Uint8Array(512 + Math.ceil(data.length / 512) * 512 + 1024);

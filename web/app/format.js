@@ -1,8 +1,8 @@
-// How times, sizes and commands are written.
+// Formats times, sizes and commands.
 
 const units = { h: 3600e3, m: 60e3, s: 1e3, ms: 1, us: 1e-3, "µs": 1e-3, ns: 1e-6 };
 
-// milliseconds reads a duration as Go writes it ("1m2.5s").
+// milliseconds parses a duration in Go's format ("1m2.5s").
 export function milliseconds(text) {
   let sum = 0;
   for (const [, n, unit] of (text ?? "").matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g)) sum += n * units[unit];
@@ -31,7 +31,7 @@ export function bytes(n) {
   return `${n < 10 ? n.toFixed(1) : Math.round(n)} ${["KiB", "MiB", "GiB", "TiB"][unit]}`;
 }
 
-// clock is the time of day, with the day when that is another one.
+// clock formats the time of day, with the date if it is not today.
 export function clock(text) {
   const at = new Date(text);
   const time = at.toLocaleTimeString("en-GB");
@@ -39,14 +39,14 @@ export function clock(text) {
   return `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${time.slice(0, 5)}`;
 }
 
-// elapsed is how long an invocation has taken so far, from when it was accepted.
+// elapsed returns how long an invocation has taken so far, from its creation.
 export function elapsed(inv, now = Date.now()) {
   return (inv.ended_at ? Date.parse(inv.ended_at) : now) - Date.parse(inv.created_at);
 }
 
 export const isFinal = (state) => state === "succeeded" || state === "failed" || state === "cancelled";
 
-// quote writes a word so that a shell takes it as it is.
+// quote quotes a word for a shell.
 export const quote = (word) => (/^[\w@%+=:,./{}-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
 export const words = (command) => (Array.isArray(command) ? command.map(quote).join(" ") : command ?? "");

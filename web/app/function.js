@@ -1,4 +1,4 @@
-// One function: how it is called, its revisions, its settings.
+// The view of one function: its triggers, revisions and settings.
 
 import { all, ask, get } from "./api.js";
 import { curlTrigger } from "./curl.js";
@@ -20,7 +20,7 @@ export function functionView({ rest: name, query }, redraw) {
     if (shownLog && /^\d+$/.test(shownLog)) log ??= new Log(`${base}/revisions/${shownLog}/log`, `Build log of revision ${shownLog}`);
   }
 
-  // act does something that may fail, and shows what came of it.
+  // act does something that may fail, and shows the outcome.
   async function act(what) {
     try {
       if ((await what()) !== false) await load();

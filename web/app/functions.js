@@ -4,7 +4,7 @@ import { all, ask } from "./api.js";
 import { h } from "./dom.js";
 import { announce, badge, code, link, sure } from "./parts.js";
 
-// slotWords tells what stands ready, e.g. "warm 1 of 2 free".
+// slotWords describes the slots, e.g. "warm 1 of 2 free".
 export function slotWords(slots) {
   const words = Object.entries(slots).filter(([, c]) => c.free + c.busy > 0).map(([start, c]) => `${start} ${c.free} of ${c.free + c.busy} free`);
   return words.join(", ") || "none held";
@@ -12,7 +12,7 @@ export function slotWords(slots) {
 
 export const calledBy = (triggers, name) => triggers.filter((t) => t.function === name);
 
-// removeFunction asks and deletes; it tells whether that was done.
+// removeFunction asks the user and deletes. It returns whether it has deleted.
 export async function removeFunction(name, triggers) {
   const own = calledBy(triggers, name);
   const text = own.length ? ["Its revisions go, and so does what calls it: ", own.map((t) => t.path).join(", "), ". Running invocations finish."] : "Its revisions go. Running invocations finish.";
@@ -48,7 +48,7 @@ export function functions({ query }, redraw) {
   const view = {
     title: "Functions",
     load,
-    changed: (change) => change.kind === "registrations" || change.state !== "queued", // an invocation takes and frees a slot
+    changed: (change) => change.kind === "registrations" || change.state !== "queued", // because an invocation takes and frees a slot
     draw: () => {
       const shown = items.filter((f) => !text || f.name.includes(text) || calledBy(triggers, f.name).some((t) => t.path.includes(text)));
       return h("div", null,

@@ -1,4 +1,4 @@
-// One invocation: what happened, when, why, and what came of it.
+// The view of one invocation: its phases, outcome, log and result.
 
 import { ask, filePath, get } from "./api.js";
 import { curlSigned } from "./curl.js";

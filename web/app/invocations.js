@@ -1,4 +1,4 @@
-// The list of invocations, filtered by what the address says.
+// The list of invocations, filtered by the parameters in the hash.
 
 import { all, encode, get } from "./api.js";
 import { h } from "./dom.js";
@@ -31,7 +31,7 @@ export function invocations({ query }, redraw) {
   const search = wanted.map(([k, v]) => `&${k}=${encode(v)}`).join("");
   const fits = (inv) => wanted.every(([k, v]) => inv[k] === v);
 
-  // load reads the first page again, and what has changed on later ones.
+  // load reads the first page again, and the changes on later pages.
   async function load() {
     const [page, fs, ts] = await Promise.all([get(`/v1/invocations?limit=50${search}`), all("/v1/functions"), all("/v1/triggers")]);
     const last = page.items.at(-1)?.id;

@@ -1,11 +1,11 @@
-// Server-sent events that outlive lost connections: a stream comes back by
-// itself, later and later, and rests while nobody looks at the page, since a
-// browser has few connections for one host.
+// Server-sent events. A stream connects again after a lost connection, with longer
+// and longer pauses. It disconnects while the page is hidden, because a browser
+// has few connections for one host.
 
 const retries = [500, 1000, 2000, 5000, 10000];
 
-// Stream reads events from url(lastID). on maps names of events to handlers,
-// which get data and the event's id; state is told "open" and "lost".
+// Stream reads events from url(lastID). on maps names of events to handlers, which
+// get the data and the event's id. state is called with "open" and "lost".
 export class Stream {
   constructor(url, on, state = () => {}) {
     Object.assign(this, { url, on, state, lastID: "", failed: 0 });
@@ -51,7 +51,7 @@ export class Stream {
   }
 }
 
-// throttled calls f soon, and then at most once every wait milliseconds.
+// throttled returns a function that calls f soon, and at most once every wait milliseconds.
 export function throttled(f, wait = 700) {
   let timer, last = 0;
   const call = () => {

@@ -1,16 +1,16 @@
-// A log that is shown as it is written. It survives a lost connection (it goes
-// on where it was) and a reload (it is read again).
+// A log that is shown while it is written. After a lost connection it goes on
+// where it was.
 
 import { problemOf } from "./api.js";
 import { h, render } from "./dom.js";
 import { Stream } from "./live.js";
 import { problem } from "./parts.js";
 
-const most = 400_000; // characters that are kept on the page
-const codes = /\u001b\[[0-9;?]*[ -/]*[@-~]/g; // colours and the like, which are not shown
+const most = 400_000; // characters on the page; earlier ones are removed
+const codes = /\u001b\[[0-9;?]*[ -/]*[@-~]/g; // escape sequences, e.g. of colours, which are removed
 
 export class Log {
-  // ended is called when the log is whole.
+  // ended is called at the end of the log.
   constructor(path, name, ended = () => {}) {
     Object.assign(this, { path, ended, size: 0, pending: "", state: "open" });
     this.text = document.createElement("pre");
@@ -62,7 +62,7 @@ export class Log {
     this.tell();
   }
 
-  // check finds out why there is no stream; where the answer is a log, it comes yet.
+  // check requests the log to find out why there is no stream.
   async check() {
     const stop = new AbortController();
     try {
@@ -71,7 +71,7 @@ export class Log {
       this.fault = problemOf(answer.status, await answer.text(), answer.headers.get("X-Request-Id"));
       if (answer.status < 500) this.stream.close();
     } catch {
-      return; // the stream tries again
+      return; // because the stream tries again
     } finally {
       stop.abort();
     }
@@ -95,7 +95,7 @@ export class Log {
     this.stream.close();
   }
 
-  // draw is the log as a part of a view.
+  // draw returns the log's element for a view.
   draw() {
     return h("div", { key: this.path, own: true, created: (node) => node.append(this.node) });
   }

@@ -1,4 +1,4 @@
-// Shows the view that the address's hash names, and keeps it up to date.
+// Shows the view that the hash names, and updates it.
 
 import { ask, get, Problem, whenSignedOut } from "./api.js";
 import { h, render } from "./dom.js";
@@ -13,8 +13,8 @@ import { invocations } from "./invocations.js";
 import { signIn } from "./signin.js";
 
 // A view is made by f(parameters, redraw) → {title, load(), draw(), changed?(change),
-// ticking?(), close?()}. draw describes what load has fetched; until then, and when
-// load fails, something else is shown.
+// ticking?(), close?()}. draw describes what load has fetched. Until then, and if
+// load fails, a placeholder or the problem is shown instead.
 const routes = [
   [/^\/$/, start],
   [/^\/register(?:\/(files|image|trigger))?$/, register],
@@ -63,7 +63,7 @@ function draw() {
   else render(root, view.fault && problem(view.fault, load), view.draw());
 }
 
-// load fetches what the view shows; the answer to an older question is dropped.
+// load fetches the view's data. It ignores the answer to an older request.
 async function load() {
   const view = current, number = ++asked;
   try {
@@ -82,7 +82,7 @@ const reload = throttled(load);
 
 async function show(moved) {
   const hash = location.hash;
-  if (hash && !hash.startsWith("#/")) return; // a place on the page
+  if (hash && !hash.startsWith("#/")) return; // an anchor on the page
   const { path, make } = match(hash);
   current?.close?.();
   reload.cancel();
@@ -93,7 +93,7 @@ async function show(moved) {
     if (here) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   }
-  if (path === shown) return load(); // another filter: what is shown stays until it is there
+  if (path === shown) return load(); // another filter: the old list stays until the new one is loaded
   shown = path;
   draw();
   if (moved) {
@@ -112,7 +112,7 @@ function changed(data) {
 function connection(state, tries) {
   live.textContent = state === "open" ? "live" : "reconnecting";
   live.dataset.state = state;
-  if (state === "lost" && tries === 1) get("/v1/limits").catch(() => {}); // tells when the session has ended
+  if (state === "lost" && tries === 1) get("/v1/limits").catch(() => {}); // shows the sign-in if the session has ended
 }
 
 function listen() {

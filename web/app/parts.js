@@ -1,4 +1,4 @@
-// The pieces that views are made of.
+// Components of the views.
 
 import { h, render } from "./dom.js";
 import { clock, isFinal } from "./format.js";
@@ -25,14 +25,14 @@ export function icon(name) {
     ring && h("circle", { cx: 8, cy: 8, r: 5.8 }), h("path", { d: path, class: filled ? "filled" : null }));
 }
 
-// badge shows a state by a picture and its word.
+// badge shows a state as an icon and a word.
 export const badge = (state) => h("span", { class: `badge ${state}` }, icon(state), state);
 
 export const time = (text) => (text ? h("time", { datetime: text, title: text }, clock(text)) : "–");
 
 const announcer = document.getElementById("announce");
 
-// announce tells those who cannot see it what has happened.
+// announce tells users of screen readers what has happened.
 export function announce(text) {
   announcer.textContent = "";
   setTimeout(() => (announcer.textContent = text), 50);
@@ -66,7 +66,7 @@ export const copyButton = (text, what) =>
   h("button", { type: "button", class: "copy", title: `Copy ${what}`, "aria-label": `Copy ${what}`, onclick: (e) => copy(e.currentTarget, text, what) },
     icon("copy"), icon("done"));
 
-// code is a command or an address, ready to be copied.
+// code shows a command or a URL with a button that copies it.
 export const code = (text, what, props) =>
   h("div", { class: "code", ...props }, h("pre", { tabindex: 0, role: "group", "aria-label": what }, text), copyButton(text, what));
 
@@ -85,7 +85,7 @@ const steps = {
   internal: "Look for the request id in the gateway's log: the cause is there.",
 };
 
-// problem shows what went wrong, why, and what to do; retry is optional.
+// problem shows what failed, why, and what to do. retry is optional.
 export function problem(p, retry) {
   const fields = p.errors?.filter((e) => e.detail) ?? [];
   return h("div", { class: "problem", role: "alert" },
@@ -102,7 +102,7 @@ export function problem(p, retry) {
 
 export const loading = () => h("p", { class: "loading", role: "status" }, "Loading…");
 
-// table is one that becomes a list of cards where it is narrow. A row is {key, cells}.
+// table shows a table, or a list of cards on a narrow page. A row is {key, cells}.
 export function table(name, heads, rows) {
   return h("table", { role: "table", "aria-label": name },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map((t) => h("th", { role: "columnheader", scope: "col" }, t)))),
@@ -113,7 +113,7 @@ export function table(name, heads, rows) {
 export const facts = (...pairs) =>
   h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, ...value]) => h("div", { key: name }, h("dt", null, name), h("dd", null, value))));
 
-// sure asks before something is done that cannot be undone.
+// sure asks the user before something that cannot be undone.
 export function sure(title, text, action) {
   const dialog = document.body.appendChild(document.createElement("dialog"));
   const answer = (value) => () => dialog.close(value);
@@ -132,5 +132,5 @@ export function sure(title, text, action) {
   });
 }
 
-// hasRunning tells whether something in a list still changes with the time.
+// hasRunning reports whether a list has an invocation whose time is still running.
 export const hasRunning = (items) => items.some((inv) => !isFinal(inv.state));

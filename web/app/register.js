@@ -1,5 +1,5 @@
-// The registration forms, which stand in index.html and work without this. Here
-// they get progress, the build's log, and what is wrong beside the field.
+// The registration forms. They are in index.html and work without scripts. The
+// scripts add progress, the build's log, and errors beside the fields.
 
 import { all, get, upload } from "./api.js";
 import { curlForm, curlTrigger } from "./curl.js";
@@ -51,7 +51,7 @@ class Form {
     this.send.removeAttribute("aria-disabled");
   }
 
-  // follow shows the build's log to its end, and then what became of it.
+  // follow shows the build's log to its end, and then the outcome.
   async follow(fn) {
     const path = `/v1/functions/${fn.name}`;
     if (fn.state === "building") {
@@ -65,7 +65,7 @@ class Form {
     announce(`The build of ${fn.name} has ended`);
   }
 
-  // settled asks until a revision is built, which its log's end is only a sign of.
+  // settled waits until a revision is ready or failed, which may come after its log's end.
   async settled(path, revision, ended = () => {}) {
     for (let wait = 150; ; wait = Math.min(wait * 2, 2000)) {
       const fn = await get(path).catch((fault) => {
@@ -91,7 +91,7 @@ class Form {
     if (wrong) wrong.focus();
   }
 
-  // point shows an error beside the field it is about.
+  // point shows an error beside its field.
   point({ pointer, detail }) {
     const name = pointer.split("/")[1];
     const note = name && this.form.querySelector(`[data-error="${CSS.escape(name)}"]`);

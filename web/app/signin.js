@@ -1,4 +1,4 @@
-// What is shown to who is not signed in (any more).
+// The sign-in view, shown without a session.
 
 import { ask } from "./api.js";
 import { h } from "./dom.js";

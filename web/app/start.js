@@ -1,4 +1,4 @@
-// The start: what to do first, and later how things are.
+// The start view: the first steps, and later the state of the installation.
 
 import { all, get } from "./api.js";
 import { curlExample, curlPut } from "./curl.js";
@@ -41,7 +41,7 @@ export function start(_, redraw) {
   };
 }
 
-// readiness answers with 503 when something is away, which is no failure of the question.
+// readiness reads /readyz. A 503 is an answer too: it says what is unavailable.
 async function readiness() {
   try {
     return await (await fetch("/readyz")).json();
