@@ -2,6 +2,8 @@ package kube
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -68,23 +70,30 @@ func (d *deletions) delete(ctx context.Context, name string, uid types.UID) erro
 	return err
 }
 
-// deletePending deletes the marked Jobs, until a deletion fails.
+// deletePending deletes the marked Jobs. Those that the API server does not delete stay
+// marked.
 func (d *deletions) deletePending(ctx context.Context) {
 	d.mu.Lock()
 	undone := maps.Clone(d.pending)
 	d.mu.Unlock()
+	var failed error
 	for name, uid := range undone {
 		if err := d.delete(ctx, name, uid); err != nil {
-			if ctx.Err() == nil {
-				d.log.Debug("cannot delete a Job; will try again", "job", name, "error", err)
+			err = refusal(fmt.Sprintf("the Job %s is not deleted", name), err)
+			failed = errors.Join(failed, err)
+			if isOutage(err) {
+				break
 			}
-			return
+			continue
 		}
 		d.mu.Lock()
 		if now, still := d.pending[name]; still && now == uid {
 			delete(d.pending, name)
 		}
 		d.mu.Unlock()
+	}
+	if failed != nil && ctx.Err() == nil {
+		d.log.Debug("cannot delete Jobs; will try again", "error", failed)
 	}
 }
 

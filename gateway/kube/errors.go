@@ -38,4 +38,12 @@ func refusal(what string, err error) error {
 	return e
 }
 
+// isOutage reports whether err, which refusal or the gateway returned, means that the API
+// server or Redis does not answer: requests about other objects would wait and fail too.
+// Any other error is about one object.
+func isOutage(err error) bool {
+	var status apierrors.APIStatus
+	return faas.IsUnavailable(err) && !errors.As(err, &status)
+}
+
 func isQuota(message string) bool { return strings.Contains(message, "exceeded quota") }

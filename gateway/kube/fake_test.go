@@ -10,6 +10,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -28,7 +29,8 @@ type fakeCluster struct {
 
 	clients *Clients
 	uids    atomic.Int64
-	away    atomic.Bool // the API server answers nothing
+	away    atomic.Bool  // the API server answers nothing
+	refused atomic.Value // string: the name of the object that it refuses to delete
 	work    sync.WaitGroup
 }
 
@@ -82,10 +84,14 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 
 var errAway = errors.New("dial tcp 10.0.0.1:6443: connect: connection refused")
 
-// prepare gives created objects a uid, and returns an error while the server is away.
+// prepare gives created objects a uid, and returns an error while the server is away or
+// refuses the request.
 func (f *fakeCluster) prepare(action clienttest.Action) (bool, runtime.Object, error) {
 	if f.away.Load() {
 		return true, nil, errAway
+	}
+	if gone, is := action.(clienttest.DeleteAction); is && gone.GetName() == f.refused.Load() {
+		return true, nil, apierrors.NewForbidden(gone.GetResource().GroupResource(), gone.GetName(), errors.New("policy says no"))
 	}
 	if create, is := action.(clienttest.CreateAction); is {
 		if o, is := create.GetObject().(metav1.Object); is && o.GetUID() == "" {

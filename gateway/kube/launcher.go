@@ -62,8 +62,8 @@ func (l *Launcher) Explain(runner faas.RunnerID) (reason faas.Reason, detail str
 }
 
 // Forget deletes the objects of a deleted revision: the Secret of its token, and its Jobs.
-// While a Job of the revision is not done, Forget deletes nothing, and the sweep calls it
-// again later.
+// While a Job of the revision is not done, Forget deletes nothing. If it did not delete the
+// token, the sweep calls it again later.
 func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
 	return refusal(fmt.Sprintf("the runner token of %s was not removed", ref), l.sweeper.forget(ctx, ref))
 }

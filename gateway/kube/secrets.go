@@ -70,7 +70,11 @@ func (s *secrets) removeToken(ctx context.Context, ref faas.RevisionRef) error {
 	s.mu.Lock()
 	delete(s.tokens, ref)
 	s.mu.Unlock()
-	return s.remove(ctx, tokenSecret(ref))
+	err := s.remove(ctx, tokenSecret(ref))
+	if err != nil {
+		s.addToken(ref) // sweepTokens tries again
+	}
+	return err
 }
 
 // putValue writes the Secret with the value of a user's secret.

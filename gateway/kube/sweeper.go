@@ -2,6 +2,8 @@ package kube
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -67,44 +69,61 @@ func (s *sweeper) sweepIfLeading(ctx context.Context) {
 }
 
 // sweepTokens calls forget for each deleted revision whose token this gateway wrote, or
-// that forget could not delete before because it had runners.
+// that forget could not delete before.
 func (s *sweeper) sweepTokens(ctx context.Context) {
+	var failed error
 	for _, ref := range s.secrets.withTokens() {
 		there, err := s.wanted.HasRevision(ctx, ref)
 		if err == nil && !there {
-			err = s.forget(ctx, ref)
+			err = refusal("the token is not removed", s.forget(ctx, ref))
 		}
 		if err != nil {
-			s.log.Warn("cannot remove the token of a deleted revision; will try again", "revision", ref.String(), "error", err)
-			return
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", ref, err))
+			if isOutage(err) {
+				break
+			}
 		}
+	}
+	if failed != nil {
+		s.log.Warn("cannot remove the tokens of deleted revisions; will try again", "error", failed)
 	}
 }
 
 // sweep marks the orphaned Jobs for deletion. A Job is orphaned when its gateway died before
 // it recorded or deleted it.
 func (s *sweeper) sweep(ctx context.Context) {
+	var failed error
 	for _, job := range s.view.reportedJobs() {
 		if ctx.Err() != nil {
 			return
 		}
-		if s.now().Sub(job.CreationTimestamp.Time) < sweepAfter || s.reporter.isDone(job) {
-			continue
-		}
-		who, err := identify(job)
+		orphaned, err := s.isOrphaned(ctx, job)
 		if err != nil {
-			continue
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", job.Name, err))
+			if isOutage(err) {
+				break
+			}
 		}
-		unneeded, err := s.isUnneeded(ctx, job, who)
-		if err != nil {
-			s.log.Warn("cannot find orphaned Jobs; will try again", "error", err)
-			return
-		}
-		if unneeded {
+		if orphaned {
 			s.log.Info("deleting an orphaned Job", "job", job.Name)
 			s.deletions.mark(job.Name, job.UID)
 		}
 	}
+	if failed != nil {
+		s.log.Warn("cannot find all orphaned Jobs; will try again", "error", failed)
+	}
+}
+
+// isOrphaned reports whether a Job is not done, is old enough, and nothing needs it.
+func (s *sweeper) isOrphaned(ctx context.Context, job *batchv1.Job) (bool, error) {
+	if s.now().Sub(job.CreationTimestamp.Time) < sweepAfter || s.reporter.isDone(job) {
+		return false, nil
+	}
+	who, err := identify(job)
+	if err != nil {
+		return false, nil //nolint:nilerr // a Job that this package has not made
+	}
+	return s.isUnneeded(ctx, job, who)
 }
 
 // isUnneeded reports whether no invocation or revision needs a Job's runner. A standby or
@@ -124,8 +143,8 @@ func (s *sweeper) isUnneeded(ctx context.Context, job *batchv1.Job, who identity
 }
 
 // forget deletes the objects of a deleted revision: the Secret of its token, and its Jobs.
-// While a Job of the revision is not done, forget deletes nothing, and sweepTokens calls it
-// again later.
+// While a Job of the revision is not done, forget deletes nothing. If it did not delete the
+// token, sweepTokens calls it again later.
 func (s *sweeper) forget(ctx context.Context, ref faas.RevisionRef) error {
 	s.secrets.addToken(ref)
 	jobs := s.view.ofRevision(ref)
