@@ -39,6 +39,16 @@ esac
 	}
 }
 
+// TestSuites: the test of the documents' steps runs on the cluster of this machine only.
+func TestSuites(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		at := settings{foreign: foreign}
+		if args := at.suites()[1].args; strings.Contains(args, "-skip ^TestKubeDocs$") != foreign || !strings.Contains(args, "-run ^TestKube ") {
+			t.Errorf("on a foreign cluster %v: go test %s", foreign, args)
+		}
+	}
+}
+
 // TestRun: the cluster is taken down, also when tests fail, unless it was up before.
 func TestRun(t *testing.T) {
 	t.Chdir("../..") // where make runs it
