@@ -6,7 +6,7 @@ SHELL := /bin/bash
 BIN := bin
 GO ?= go
 TOOLS ?= $(or $(DAVIT_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/davit/tools)
-GOLANGCI_VERSION := $(shell sed -n 's,^readonly golangci_version=,,p' hack/test-deps)
+GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(TOOLS)/golangci-lint@$(GOLANGCI_VERSION)/golangci-lint
 PACKAGES ?= ./...
 # Programs have no symbols and no DWARF: stack traces need neither.
@@ -33,29 +33,37 @@ demo: build ## the same, and exit: 0 only if the result was right
 	@exec $(BIN)/davit-demo
 
 .PHONY: test
-test: test-deps build ## all tests, on a Kubernetes of this machine too; needs root
+test: test-deps ## unit and whole-system tests with a real Redis, S3 server and browser; as any user
 	@GO='$(GO)' ./hack/test $(PACKAGES)
 
+.PHONY: test-all
+test-all: test-deps-all build ## all tests, with the race detector, Docker and a Kubernetes of this machine too; as root
+	@GO='$(GO)' ./hack/test-all
+
 .PHONY: docker-test
-docker-test: test-deps build ## what builds images, on a Docker daemon and a registry of the tests' own; as root
-	$(GO) test -race -p 1 -tags cluster -timeout 20m ./gateway/docker ./e2e/images
+docker-test: test-deps-all build ## what builds images, on a Docker daemon and a registry of the tests' own; as root
+	$(GO) test -race -p 1 -tags all,cluster -timeout 20m ./gateway/docker ./e2e/images
 
 .PHONY: race-e2e
-race-e2e: test-deps ## the whole-system tests with programs under the race detector
-	$(GO) test -race -timeout 40m ./e2e
+race-e2e: test-deps-all ## the whole-system tests with programs under the race detector
+	$(GO) test -race -tags all -timeout 40m ./e2e
 
 .PHONY: soak
-soak: test-deps ## two gateways under a mixed load for SOAK (default 30m): nothing that they hold may grow
-	$(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./e2e -soak $(or $(SOAK),30m)
+soak: test-deps-all ## two gateways under a mixed load for SOAK (default 30m): nothing that they hold may grow
+	$(GO) test -tags all -count=1 -timeout 0 -v -run '^TestSoak$$' ./e2e -soak $(or $(SOAK),30m)
 
 .PHONY: soak-cluster
-soak-cluster: test-deps build ## the same on a Kubernetes, like cluster-e2e: pods, Jobs and objects may not grow either
+soak-cluster: test-deps-all build ## the same on a Kubernetes, like cluster-e2e: pods, Jobs and objects may not grow either
 	$(GO) build -o $(BIN)/davit-cluster-e2e ./hack/cluster-e2e
 	@exec $(BIN)/davit-cluster-e2e -soak $(or $(SOAK),30m)
 
 .PHONY: test-deps
-test-deps: ## install what tests need of the machine
+test-deps: ## install what make test needs of the machine
 	@./hack/test-deps
+
+.PHONY: test-deps-all
+test-deps-all: ## install what make test-all needs of the machine; as root
+	@./hack/test-deps all
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (default 20s)
@@ -79,7 +87,7 @@ fmt: $(GOLANGCI) ## format the code
 	$(GOLANGCI) fmt
 
 .PHONY: check
-check: lint test ## what CI runs
+check: lint test-all ## what CI runs
 
 .PHONY: cluster-up
 cluster-up: ## bring up a one-node Kubernetes on this machine, as root; DAVIT_E2E_KUBECONFIG names one of yours instead
@@ -94,7 +102,7 @@ cluster-test: ## the test of that Kubernetes: what it can do, and that it leaves
 	cd e2e/cluster && $(GO) test -timeout 60m -v ./...
 
 .PHONY: cluster-e2e
-cluster-e2e: test-deps build ## all tests that need a Kubernetes: up, deploy, test, down; DAVIT_E2E_KUBECONFIG (OVERLAY, REGISTRY) names one of yours
+cluster-e2e: test-deps-all build ## all tests that need a Kubernetes: up, deploy, test, down; DAVIT_E2E_KUBECONFIG (OVERLAY, REGISTRY) names one of yours
 	$(GO) build -o $(BIN)/davit-cluster-e2e ./hack/cluster-e2e
 	@exec $(BIN)/davit-cluster-e2e
 

@@ -28,7 +28,7 @@ func s3(m *testenv.S3Server) []string {
 // twoGateways starts two gateways on one real Redis and one real MinIO.
 func twoGateways(t *testing.T, env ...string) (a, b *rig.Gateway, store *testenv.S3Server) {
 	t.Helper()
-	store = testenv.MinIO(t)
+	store = testenv.S3(t)
 	a, b, _ = gatewaysOn(t, store, env...)
 	return a, b, store
 }
@@ -36,7 +36,7 @@ func twoGateways(t *testing.T, env ...string) (a, b *rig.Gateway, store *testenv
 // gateways starts two gateways on one Redis and one store, and returns their world.
 func gateways(t *testing.T, env ...string) (a, b *rig.Gateway, w *world) {
 	t.Helper()
-	return gatewaysOn(t, testenv.MinIO(t), env...)
+	return gatewaysOn(t, testenv.S3(t), env...)
 }
 
 func gatewaysOn(t *testing.T, store *testenv.S3Server, env ...string) (a, b *rig.Gateway, w *world) {

@@ -44,7 +44,7 @@ func TestKubeChaos(t *testing.T) {
 	if c.seed == 0 {
 		c.seed = rand.Uint64() //nolint:gosec // a test's
 	}
-	t.Logf("go test -tags cluster ./e2e -run %s -seed %d", t.Name(), c.seed)
+	t.Logf("go test -tags all,cluster ./e2e -run %s -seed %d", t.Name(), c.seed)
 	for _, mode := range []string{"standby", "warm"} {
 		f := k.function(t, "chaos-"+mode, strings.TrimSuffix(strings.TrimPrefix(modes[mode], "{"), "}")+`, "max_concurrency": 4`, c.ledger.script(`sleep "$1"; wc -c < "$2" > out.txt`+"\n"))
 		c.letDial(f)

@@ -7,7 +7,7 @@ package e2e
 //	make cluster-up
 //	export KUBECONFIG=/var/lib/davit-cluster/kubeconfig
 //	export $(make deploy OVERLAY=test)
-//	go test -tags cluster -parallel 6 -run '^TestKube' ./e2e
+//	go test -tags all,cluster -parallel 6 -run '^TestKube' ./e2e
 //
 // A test that disables a part of the cluster does not run at the same time as others, and runs first.
 

@@ -1,4 +1,4 @@
-//go:build large && !race
+//go:build all && !race
 
 package e2e
 

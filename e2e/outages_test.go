@@ -124,7 +124,7 @@ func redisDo(t *testing.T, r *testenv.RedisServer, command string) string {
 
 // TestStoreKilled: without the store no call is accepted, and a caller that waits gets the result from the runner.
 func TestStoreKilled(t *testing.T) {
-	store := testenv.MinIO(t)
+	store := testenv.S3(t)
 	g, l := newWorld(t, s3(store)...).start("data"), newLedger(t)
 	slowTrigger(t, g, l, `{"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": 4}}`, "0")
 	status(t, post(t, g, "/t", nil, rig.Part{Name: "x", Data: []byte("warm")}), http.StatusOK)
@@ -167,7 +167,7 @@ func TestStoreKilled(t *testing.T) {
 
 // TestStoreKilledInCall: an invocation that was answered 202 becomes final only when the runner has stored its result.
 func TestStoreKilledInCall(t *testing.T) {
-	store := testenv.MinIO(t)
+	store := testenv.S3(t)
 	g, l := newWorld(t, s3(store)...).start("data"), newLedger(t)
 	slowTrigger(t, g, l, "{}", "1")
 	r := async(t, g, "/t", rig.Part{Name: "x", Data: []byte("1")})

@@ -5,7 +5,7 @@ package kube
 // The suite on a real cluster, in addition to the fake cluster of TestSuite:
 //
 //	make cluster-up
-//	KUBECONFIG=… go test -tags cluster -run TestCluster ./gateway/kube
+//	KUBECONFIG=… go test -tags all,cluster -run TestCluster ./gateway/kube
 //
 // with the KUBECONFIG that cluster-up prints. On a cluster of your own, push an image with testdata/standin, built
 // statically, as /davit/runner, and name it in DAVIT_TEST_IMAGE.

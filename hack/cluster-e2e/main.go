@@ -106,7 +106,7 @@ func (s *stages) tests(ctx context.Context, at settings) error {
 	s.say("%s", strings.Join(strings.Fields(where.String()), " "))
 	var failed error
 	for _, t := range at.suites() {
-		args := append([]string{"go", "test", "-tags", "cluster", "-count=1"}, strings.Fields(t.args)...)
+		args := append([]string{"go", "test", "-tags", "all,cluster", "-count=1"}, strings.Fields(t.args)...)
 		if err := s.run(ctx, t.name, command{args: args}); err != nil {
 			failed = err
 		}

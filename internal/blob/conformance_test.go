@@ -27,15 +27,7 @@ func TestFolderKeepsTheContract(t *testing.T) {
 	})
 }
 
-func TestS3KeepsTheContract(t *testing.T) {
-	server := testenv.MinIO(t)
-	blobtest.Run(t, func(t *testing.T) (blob.Store, blob.Signer) {
-		store := newS3(t, server)
-		return store, store
-	})
-}
-
-func TestS3OnAnotherServerKeepsTheContract(t *testing.T) {
+func TestS3OnVersityKeepsTheContract(t *testing.T) {
 	server := testenv.Versity(t)
 	blobtest.RunOn(t, blobtest.Server{KeepsCutUploads: true}, func(t *testing.T) (blob.Store, blob.Signer) {
 		store := newS3(t, server)
@@ -43,11 +35,12 @@ func TestS3OnAnotherServerKeepsTheContract(t *testing.T) {
 	})
 }
 
-// onEachServer runs a test on MinIO and on versitygw.
+// onEachServer runs a test on every S3 server of this build: versitygw in `make test`, MinIO as well in `make test-all`.
 func onEachServer(t *testing.T, test func(t *testing.T, server *testenv.S3Server)) {
 	t.Helper()
-	t.Run("minio", func(t *testing.T) { test(t, testenv.MinIO(t)) })
-	t.Run("versitygw", func(t *testing.T) { test(t, testenv.Versity(t)) })
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) { test(t, start(t)) })
+	}
 }
 
 // newFolder opens a folder and serves its URLs by two servers, one for runners and one for the public.

@@ -164,7 +164,7 @@ func s3SweepsAfterARestart(t *testing.T, server *testenv.S3Server) {
 
 // A body of unknown size goes in one PUT unless it is large.
 func TestS3PutsSmallStreamsInOneRequest(t *testing.T) {
-	store := newS3(t, testenv.MinIO(t))
+	store := newS3(t, testenv.S3(t))
 	for size, parts := range map[int]string{0: "", 1 << 20: "", 16<<20 - 1: "", 16 << 20: "-1", 16<<20 + 1: "-2", 32 << 20: "-2"} {
 		content := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 		info, err := store.Put(t.Context(), "k", readerFunc(bytes.NewReader(content).Read), -1, blob.PutOptions{})

@@ -78,7 +78,7 @@ func TestS3SignsOffline(t *testing.T) {
 }
 
 func TestS3DownloadsAreSignedByTheDownloadKey(t *testing.T) {
-	server := testenv.MinIO(t)
+	server := testenv.S3(t)
 	o := s3Options(t, server)
 	o.DownloadAccessKey, o.DownloadSecretKey = "unknown-key", "unknown-secret"
 	store := openS3(t, o)
@@ -120,7 +120,7 @@ func methods(ctx context.Context, store *blob.S3) map[string]error {
 }
 
 func TestS3ServerGoneHungAndBack(t *testing.T) {
-	server := testenv.MinIO(t)
+	server := testenv.S3(t)
 	store := newS3(t, server)
 	put(t, store, "kept", "acknowledged")
 
@@ -160,7 +160,7 @@ func hungMethods(t *testing.T, store *blob.S3) map[string]error {
 
 func TestS3ServerKilledInTheMiddle(t *testing.T) {
 	const size = 64 << 20
-	server := testenv.MinIO(t)
+	server := testenv.S3(t)
 	store := newS3(t, server)
 	for _, announced := range []int64{size, -1} {
 		sent := 0
@@ -202,7 +202,7 @@ func TestS3ServerKilledInTheMiddle(t *testing.T) {
 }
 
 func TestS3Misconfigured(t *testing.T) {
-	server := testenv.MinIO(t)
+	server := testenv.S3(t)
 	for name, change := range map[string]func(*blob.S3Options){
 		"bucket":     func(o *blob.S3Options) { o.Bucket = "missing-bucket" },
 		"access key": func(o *blob.S3Options) { o.AccessKey, o.Bucket = "who", "missing" },

@@ -1,11 +1,12 @@
 // Package testenv starts real servers for tests: Redis, MinIO, versitygw, dockerd and an image registry. Each server
 // is a process on a free port of loopback, has its data in a temporary folder, and ends with the test.
 //
-// The package is for tests only. It installs nothing: `make test-deps` does. If a server is not installed, the test
-// fails with that remedy and is never skipped.
+// The package is for tests only. It installs nothing: `make test-deps` installs what `make test` needs, and
+// `make test-deps-all` what `make test-all` needs. If a server is not installed, the test fails with that remedy and is
+// never skipped.
 //
-// Start with [Redis], [MinIO] and [Versity], or with [StartRedis] if the test stops, kills or pauses the server.
-// [Docker] and [Registry] are for building images.
+// Start with [Redis] and [S3], or with [StartRedis] if the test stops, kills or pauses Redis. [MinIO] and [Versity] are for
+// tests of one S3 server in particular; [Docker] and [Registry] are for building images.
 package testenv
 
 import (
@@ -22,8 +23,15 @@ const (
 	versityVersion  = "v1.8.0"
 )
 
-// remedy is the end of every message about a missing server.
-const remedy = "run: make test-deps"
+// remedy returns the end of a message about a missing server.
+func remedy(program string) string {
+	switch program {
+	case "redis-server", "versitygw":
+		return "run: make test-deps"
+	default:
+		return "run: make test-deps-all"
+	}
+}
 
 // lookup returns the path of a server's program: from the environment variable, else on the PATH, else in the tool
 // cache.
@@ -43,7 +51,7 @@ func lookup(getenv func(string) string, variable, program, version string) (stri
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not installed; %s", program, remedy)
+	return "", fmt.Errorf("%s is not installed; %s", program, remedy(program))
 }
 
 // toolCache returns the folder into which hack/test-deps builds programs. Both must use the same folder.

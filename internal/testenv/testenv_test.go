@@ -39,8 +39,9 @@ func TestLookup(t *testing.T) {
 		{name: "variable names no program", variable: plain, program: "on-path", wantErr: plain + " is not a program"},
 		{name: "path", program: "on-path", version: "v1", want: onPath},
 		{name: "tool cache", program: "cached", version: "v1", want: cached},
-		{name: "tool cache has another version", program: "cached", version: "v2", wantErr: "cached is not installed; run: make test-deps"},
-		{name: "nowhere", program: "missing", wantErr: "missing is not installed; run: make test-deps"},
+		{name: "tool cache has another version", program: "cached", version: "v2", wantErr: "cached is not installed; run: make test-deps-all"},
+		{name: "nowhere", program: "missing", wantErr: "missing is not installed; run: make test-deps-all"},
+		{name: "nowhere, and one of make test", program: "versitygw", version: "v1", wantErr: "versitygw is not installed; run: make test-deps"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -121,19 +122,19 @@ func TestPauseHangsAndResumeGoesOn(t *testing.T) {
 
 func TestNothingOutlivesTheTest(t *testing.T) {
 	var redisServer *RedisServer
-	var minioServer *S3Server
+	var s3Server *S3Server
 	t.Run("use", func(t *testing.T) {
-		redisServer, minioServer = StartRedis(t), MinIO(t)
+		redisServer, s3Server = StartRedis(t), S3(t)
 	})
-	for _, p := range []*process{redisServer.process, minioServer.process} {
+	for _, p := range []*process{redisServer.process, s3Server.process} {
 		if err := syscall.Kill(p.cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
 			t.Errorf("%s still runs: %v", p.name, err)
 		}
 	}
 }
 
-func TestMinIORestarts(t *testing.T) {
-	server := MinIO(t)
+func TestS3Restarts(t *testing.T) {
+	server := S3(t)
 	server.Kill()
 	if err := server.ready(t.Context(), server.Endpoint); err == nil {
 		t.Fatal("the server answers although it was killed")
