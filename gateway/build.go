@@ -100,7 +100,7 @@ func makeParts(cfg *Config, g *ground, log *slog.Logger, life *life) (p *parts, 
 		Launcher: p.runners.launcher, Fleet: p.fleet, Exits: p.fleet, Calls: p.calls, Recovery: p.recovery, Runners: p.hub, Log: log,
 	}
 	p.wanted = wanted{rp, p.hub, p.fleet, p.calls}
-	p.meter.Observe(slotTotals(p.hub, p.fleet), p.fleet.Leads)
+	p.meter.Observe(slotTotals(p.hub, p.fleet), p.fleet.Leads, map[string]func() int{"redis": store.Connections, "objects": g.objects.connections})
 	return p, nil
 }
 

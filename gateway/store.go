@@ -21,6 +21,8 @@ type objects struct {
 	signer  blob.Signer
 	runners http.Handler // for runners, below task.PathStore; nil: they reach the store by themselves
 	public  http.Handler // of the download listener
+
+	connections func() int // how many are open
 }
 
 // openStore opens the object store that is set.
@@ -37,7 +39,7 @@ func openStore(ctx context.Context, cfg *Config, net *listeners, secret []byte, 
 		return nil, err
 	}
 	life.onStop("store folder", func() { _ = folder.Close() })
-	return &objects{kind: "folder", store: folder, signer: folder, runners: folder.RunnerHandler(), public: folder.PublicHandler()}, nil
+	return &objects{kind: "folder", store: folder, signer: folder, runners: folder.RunnerHandler(), public: folder.PublicHandler(), connections: func() int { return 0 }}, nil
 }
 
 func openS3(ctx context.Context, c *Config, public string, life *life) (*objects, error) {
@@ -58,7 +60,7 @@ func openS3(ctx context.Context, c *Config, public string, life *life) (*objects
 	}
 	target.Path = "/" + c.S3Bucket
 	life.onStop("S3 connections", func() { _ = s3.Close() })
-	return &objects{kind: "s3", store: s3, signer: s3, public: blob.NewPassThrough(target)}, nil
+	return &objects{kind: "s3", store: s3, signer: s3, public: blob.NewPassThrough(target), connections: s3.Connections}, nil
 }
 
 // downloadBase is the beginning of the signed URLs that anybody may use.

@@ -59,9 +59,12 @@ func New(version, goVersion string) *Meter {
 	return m
 }
 
-// Observe adds the gauges of slots and of the lead. It calls slots and leads at each scrape.
-func (m *Meter) Observe(slots func() Slots, leads func() bool) {
+// Observe adds the gauges of slots, of the lead, and of connections by store. It calls the functions at each scrape.
+func (m *Meter) Observe(slots func() Slots, leads func() bool, connections map[string]func() int) {
 	m.registry.MustRegister(newSlotCollector(slots), newLeader(leads))
+	for store, open := range connections {
+		m.registry.MustRegister(newConnections(store, open))
+	}
 }
 
 func (m *Meter) define() {
@@ -98,6 +101,14 @@ func newLeader(leads func() bool) prometheus.Collector {
 		}
 		return 0
 	})
+}
+
+// newConnections returns the gauge davit_store_connections of a store.
+func newConnections(store string, open func() int) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "davit_store_connections", Help: "Open connections to a store, idle ones among them.",
+		ConstLabels: prometheus.Labels{"store": store},
+	}, func() float64 { return float64(open()) })
 }
 
 // zero creates the series that are known in advance.

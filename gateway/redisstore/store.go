@@ -72,6 +72,9 @@ func Open(_ context.Context, o Options) (*Store, error) {
 	}, nil
 }
 
+// Connections returns the number of open connections in the pool, idle ones among them.
+func (s *Store) Connections() int { return int(s.client.PoolStats().TotalConns) }
+
 // tune sets the options that the URL does not set.
 func tune(opt *redis.Options) *redis.Options {
 	setDefault(&opt.DialTimeout, dialTimeout)

@@ -49,6 +49,7 @@ type S3 struct {
 	runner    *minio.Core // signs for runners
 	public    *minio.Core // signs downloads
 	transport *http.Transport
+	dialer    *dialer // of transport
 }
 
 var (

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,7 +24,8 @@ func NewS3(o S3Options) (*S3, error) {
 	if o.Bucket == "" {
 		return nil, errors.New("open S3 store: no bucket is named")
 	}
-	s := &S3{bucket: o.Bucket, region: o.Region, transport: newTransport()}
+	s := &S3{bucket: o.Bucket, region: o.Region, dialer: &dialer{}}
+	s.transport = newTransport(s.dialer)
 	var err error
 	if s.client, err = o.connect(o.Endpoint, o.AccessKey, o.SecretKey, s.transport); err != nil {
 		return nil, fmt.Errorf("open S3 store: %w", err)
@@ -44,10 +44,10 @@ func NewS3(o S3Options) (*S3, error) {
 	return s, nil
 }
 
-func newTransport() *http.Transport {
+func newTransport(d *dialer) *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:           d.dial,
 		TLSHandshakeTimeout:   5 * time.Second,
 		ResponseHeaderTimeout: time.Minute,
 		IdleConnTimeout:       time.Minute,

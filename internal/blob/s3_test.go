@@ -201,6 +201,26 @@ func TestS3ServerKilledInTheMiddle(t *testing.T) {
 	}
 }
 
+// TestS3CountsItsConnections: a connection counts from its dial until its end.
+func TestS3CountsItsConnections(t *testing.T) {
+	store := openS3(t, s3Options(t, testenv.S3(t)))
+	put(t, store, "k", strings.Repeat("x", 16<<20)) // more than is read ahead
+	r, _, err := store.Get(t.Context(), "k", 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := store.Connections(); n < 1 {
+		t.Errorf("during a download: %d", n)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the connections are closed", func() bool { return store.Connections() == 0 })
+}
+
 func TestS3Misconfigured(t *testing.T) {
 	server := testenv.S3(t)
 	for name, change := range map[string]func(*blob.S3Options){
