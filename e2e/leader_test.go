@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,14 +16,14 @@ import (
 
 // kept counts the runners of the world's gateways with that start, by their folders.
 func (w *world) kept(start string) int {
-	folders := map[string]bool{}
+	names := map[string]bool{} // a process that a runner has just forked has the runner's command line
 	for _, pid := range w.runners() {
-		dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-		if err == nil && strings.HasPrefix(filepath.Base(dir), "local-"+start+"-") {
-			folders[dir] = true
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if _, name, found := strings.Cut(string(line), "--name=local-"+start+"-"); found {
+			names[name] = true
 		}
 	}
-	return len(folders)
+	return len(names)
 }
 
 // most measures the most runners with that start at one time, until asked is called.

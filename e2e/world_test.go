@@ -282,15 +282,7 @@ func processes(words ...string) []int {
 
 // runners returns the ids of the runner processes of the world's gateways, also of those whose gateway has ended.
 func (w *world) runners() []int {
-	var found []int
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		program, err := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
-		if pid, no := strconv.Atoi(e.Name()); err == nil && no == nil && strings.HasPrefix(program, w.dir+"/") {
-			found = append(found, pid)
-		}
-	}
-	return found
+	return processes(w.dir+"/", "/davit-runner-", "--launch=-")
 }
 
 // statusKiB reads a number from a process's status; 0 if there is no such process.

@@ -56,6 +56,7 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	flags := flag.NewFlagSet("davit-runner", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	from := flags.String("launch", "", `"-": read the launch from standard input; else it is in DAVIT_LAUNCH, its id in DAVIT_RUNNER, its token in DAVIT_TOKEN`)
+	flags.String("name", "", "the id of the runner, which only ps shows")
 	printVersion := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)

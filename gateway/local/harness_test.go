@@ -34,7 +34,7 @@ import (
 // TestMain runs the test binary as a runner, as a gateway to be killed, or as the tests.
 func TestMain(m *testing.M) {
 	switch {
-	case len(os.Args) == 2 && os.Args[1] == "--launch=-":
+	case len(os.Args) == 3 && os.Args[1] == "--launch=-":
 		os.Exit(actAsRunner())
 	case len(os.Args) == 5 && os.Args[1] == "--gateway":
 		os.Exit(actAsGateway(os.Args[2], os.Args[3], os.Args[4]))

@@ -62,7 +62,7 @@ func (l *Launcher) start(p *process) (io.WriteCloser, error) {
 	}
 	p.stderr = newLines(l.log.With("runner", string(p.record.Runner)))
 	cmd := &exec.Cmd{ //nolint:gosec // the program is our own
-		Path: l.binary, Args: []string{"davit-runner", "--launch=-"},
+		Path: l.binary, Args: []string{l.binary, "--launch=-", "--name=" + string(p.record.Runner)},
 		Env: []string{"PATH=" + l.path()}, Dir: p.dir, Stderr: p.stderr,
 		SysProcAttr: l.attributes(), WaitDelay: pipeGrace,
 	}

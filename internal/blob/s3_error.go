@@ -40,7 +40,8 @@ func kindOfAnswer(answer minio.ErrorResponse) error {
 		return ErrInvalidKey
 	case "InvalidPart", "InvalidPartOrder", "EntityTooSmall":
 		return ErrMismatch
-	case minio.NoSuchBucket, "SlowDown", "RequestTimeout":
+	case minio.NoSuchBucket, "SlowDown", "RequestTimeout",
+		"XAdminUserNotFound": // versitygw's answer, of status 404, to an access key that it does not know
 		return ErrUnavailable
 	}
 	switch status := answer.StatusCode; {
