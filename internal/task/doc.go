@@ -17,7 +17,7 @@
 // # A slot's connection
 //
 // It carries HTTP/1.1, one call at a time: POST /invocations/{id} with "Expect:
-// 100-continue" and a chunked body. The body is the task (WriteTask) and then the
+// 100-continue" and a chunked body. The body is the task (EncodeTask) and then the
 // input as the caller sent it. The end of the body is the commit: without it the
 // command does not run. The gateway may send the body at once, but sends its end
 // only after the 100. The runner answers

@@ -51,17 +51,7 @@ type Request struct {
 // MaxTask is how many bytes a task may have as JSON.
 const MaxTask = 4 << 20
 
-// WriteTask writes t as a big-endian uint32, the length, and that many bytes of JSON.
-func WriteTask(w io.Writer, t *Task) error {
-	b, err := EncodeTask(t)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(b)
-	return err
-}
-
-// EncodeTask returns the bytes that WriteTask writes.
+// EncodeTask returns t as it is sent: a big-endian uint32, the length, and that many bytes of JSON.
 func EncodeTask(t *Task) ([]byte, error) {
 	b, err := json.Marshal(t)
 	if err != nil {
@@ -75,7 +65,7 @@ func EncodeTask(t *Task) ([]byte, error) {
 	return append(out, b...), nil
 }
 
-// ReadTask reads a task that WriteTask wrote, and reads r no further.
+// ReadTask reads what EncodeTask returned, and reads r no further.
 func ReadTask(r io.Reader) (*Task, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
