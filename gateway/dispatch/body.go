@@ -9,9 +9,6 @@ import (
 	"davit/internal/faas"
 )
 
-// smallBody is how many bytes of input are read before a slot is claimed, so that they can be offered to another slot.
-const smallBody = 64 << 10
-
 // body is a caller's input: small and in memory, or still on the caller's socket.
 type body struct {
 	small  []byte
@@ -26,9 +23,10 @@ func newBody(req *faas.Call) *body {
 	return &body{stream: req.Body, size: req.Size}
 }
 
-// prefetch reads a body whose size is known and small; then it is whole.
+// prefetch reads a body whose size is known and small, before a slot is claimed; then it is whole and can be offered to
+// another slot.
 func (b *body) prefetch() error {
-	if b.stream == nil || b.size < 0 || b.size > smallBody {
+	if b.stream == nil || b.size < 0 || b.size > hub.MaxSmall {
 		return nil
 	}
 	small := make([]byte, b.size)
