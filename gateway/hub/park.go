@@ -20,7 +20,7 @@ const helloWithin = 10 * time.Second
 func (h *Hub) servePark(w http.ResponseWriter, req *http.Request) {
 	select {
 	case <-h.started:
-	case <-h.life.Done():
+	case <-req.Context().Done():
 		return
 	}
 	ctrl := http.NewResponseController(w)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,25 @@ func TestRefusals(t *testing.T) {
 }
 
 // What a stranger sends is not even read.
+// TestClosedHubRefuses: a runner that dials in when the hub has ended is told to try again later, every time.
+func TestClosedHubRefuses(t *testing.T) {
+	g := newGateway(t, "g1")
+	g.stop()
+	for range 30 {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/park", strings.NewReader(parkBody(t, nil)))
+		for line := range strings.Lines(parkHead(task.LinkSlot)) {
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+				req.Header.Set(name, value)
+			}
+		}
+		answer := httptest.NewRecorder()
+		g.Handler().ServeHTTP(answer, req)
+		if answer.Code != http.StatusServiceUnavailable {
+			t.Fatalf("answered %d %q", answer.Code, answer.Body)
+		}
+	}
+}
+
 func TestStrangersAreNotHeard(t *testing.T) {
 	g := newGateway(t, "g1")
 	nc, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", g.address)
