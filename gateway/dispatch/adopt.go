@@ -30,9 +30,10 @@ func (d *Dispatcher) Adopt(ctx context.Context, record *faas.Invocation, runner 
 	isCommitted = inv.Inner.Runner != ""
 	c := newCall(d.work.base, inv, rev, t) //nolint:contextcheck // the call has a life of its own
 	c.adopted = true
-	c.life.step(queued)
 	if isCommitted {
 		c.life.step(committed)
+	} else {
+		c.life.step(queued)
 	}
 	d.calls.add(c)
 	d.meter.Adopted()

@@ -58,7 +58,7 @@ func (s state) steps() set {
 	case queued:
 		return of(
 			claimed,   // won a slot
-			committed, // another gateway led it before, and its runner's events came first
+			committed, // adopted, and the events of a runner that was not known came first
 			ended,     // expired, cancelled, the caller gone, no runner could be started
 			closed,    // another gateway leads it
 		)

@@ -62,7 +62,8 @@ func TestLives(t *testing.T) {
 		},
 		"lost before it ran": {steps: []state{queued, ended, stored, recorded, closed}, wasNot: []state{committed}, known: true},
 		"its body broke":     {steps: []state{claimed, closed}, wasNot: []state{ended}, known: false},
-		"adopted":            {steps: []state{queued, committed}, was: []state{committed}, known: true},
+		"adopted":            {steps: []state{committed}, was: []state{committed}, wasNot: []state{queued}, known: true},
+		"adopted before its runner's events came": {steps: []state{queued, committed}, was: []state{queued, committed}, known: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var l lifecycle

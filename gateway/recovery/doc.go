@@ -30,7 +30,7 @@
 //	the leader of the fleet died                the others (fleet/leader.go)         5 s                 another gateway leads
 //	multipart uploads nobody completes          sweep (uploads.go)                   50 min              aborted
 //	builds of a dead gateway, a lost Redis      register's repair                    10 min; at once     built here; restored
-//	Jobs and Secrets nobody needs               kube's sweep                         1 to 3 min          deleted
+//	Jobs and Secrets nobody needs               kube's sweep                         2 to 3 min          deleted
 //	local processes of a killed gateway         the next gateway on that folder      its start           taken over
 //	the runner itself: no gateway; refused;     the runner (runner/park)             2 min; 10 s;        ends
 //	not acknowledged                                                                 10 min
