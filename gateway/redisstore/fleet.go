@@ -44,12 +44,18 @@ func (s Fleet) GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) 
 // Returns how many more runners there may be, and for each function that has runners or
 // waits for one: its name, its number of runners, and 1 if it waits for one.
 const setKeptLua = admitLua + `
-local _, before = runners()
+local had, before = runners()
 redis.call('DEL', KEYS[2])
 for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 admit(0)
 local has, total = runners()
-if total < before then redis.call('PUBLISH', ARGV[5], 'place ') end
+if total < before then
+  local fewer = {}
+  for fn, n in pairs(had) do
+    if (has[fn] or 0) < n then fewer[#fewer + 1] = 'place ' .. fn end
+  end
+  redis.call('PUBLISH', ARGV[5], table.concat(fewer, '\n'))
+end
 local answer, wishes = {tonumber(ARGV[3]) - total}, {}
 for _, fn in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
   wishes[fn] = true

@@ -67,3 +67,36 @@ func TestFunctionsTakeTurns(t *testing.T) {
 		}
 	})
 }
+
+// TestFewerKeptRunnersArePublished: calls of every function may get a permit when a
+// function has fewer kept runners.
+func TestFewerKeptRunnersArePublished(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s := srv.bare(t)
+		s.running(t)
+		messages, cancel := s.Subscribe()
+		defer cancel()
+		for _, kept := range []map[faas.FunctionName]int{
+			{"a": 3, "b": 2, "c": 1}, // more of all
+			{"a": 2, "b": 3, "c": 1}, // as many as before
+			{"a": 1, "b": 3},         // fewer
+		} {
+			_, _, err := s.SetKept(t.Context(), kept, 10)
+			must(t, err)
+		}
+		must(t, s.PublishExit(t.Context(), "the last message"))
+		var got []faas.FunctionName
+		for m := range messages {
+			if m.Kind == KindExit {
+				break
+			}
+			if m.Kind == KindPermit {
+				got = append(got, m.Function)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, []faas.FunctionName{"a", "c"}) {
+			t.Errorf("published %q, want a and c", got)
+		}
+	})
+}

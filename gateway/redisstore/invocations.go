@@ -253,14 +253,15 @@ func (s Invocations) ExpiredInvocations(ctx context.Context, now time.Time, limi
 // deleteLua deletes a final invocation, and schedules when ExpiredInvocations returns it
 // again.
 //
-//	KEYS[1] invocation, KEYS[2] invocations, KEYS[3] expiry, KEYS[4] byFunction, KEYS[5] byTrigger, KEYS[6] byState; ARGV[1] id, ARGV[2] state, ARGV[3] ms or ""
+//	KEYS[1] invocation, KEYS[2] invocations, KEYS[3] expiry, KEYS[4] byFunction, KEYS[5] byTrigger, KEYS[6]… byState of all states
+//	ARGV[1] id, ARGV[2] state, ARGV[3] ms or ""
 //
 // Returns 1, or 0 if the invocation has another state.
 const deleteLua = `
 local state = redis.call('HGET', KEYS[1], 's')
 if state and state ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[1])
-for i = 2, 6 do redis.call('ZREM', KEYS[i], ARGV[1]) end
+for i = 2, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1]) end
 if ARGV[3] ~= '' then redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1]) end
 return 1
 `
@@ -268,6 +269,9 @@ return 1
 // DeleteInvocation deletes a final record. A missing record is no error; a record that is
 // not final is a Conflict. If again is not zero, ExpiredInvocations returns the ID once
 // more from that time on, until it is deleted again.
+//
+// The function and trigger of a record that Redis dropped are not known; the ID stays in
+// their indexes until a list reads it there.
 func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error {
 	values, err := s.client.HMGet(ctx, s.keys.invocation(id), "f", "t", "s").Result()
 	if err != nil {
@@ -281,9 +285,9 @@ func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID,
 	if state != "" && !state.Final() {
 		return faas.Errorf(faas.Conflict, "invocation %s is %s; only a final one can be deleted", id, state)
 	}
-	keys := []string{
-		s.keys.invocation(id), s.keys.invocations(), s.keys.expiry(), s.keys.byFunction(fn), s.keys.byTrigger(trigger), s.keys.byState(state),
-	}
+	keys := append([]string{
+		s.keys.invocation(id), s.keys.invocations(), s.keys.expiry(), s.keys.byFunction(fn), s.keys.byTrigger(trigger),
+	}, s.stateKeys()...)
 	due := ""
 	if !again.IsZero() {
 		due = strconv.FormatInt(s.stamp(again), 10)

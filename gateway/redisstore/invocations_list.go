@@ -47,8 +47,8 @@ func (s Invocations) ListInvocations(ctx context.Context, f faas.InvocationFilte
 	return items, next, nil
 }
 
-// shortestIndex returns the index with the fewest IDs that contains all records of the
-// filter. exact is true if it contains no others.
+// shortestIndex returns the index that contains all records of the filter and has the
+// fewest IDs within its bounds. exact is true if it contains no other records.
 func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter) (key string, exact bool, err error) {
 	var keys []string
 	if f.Trigger != "" {
@@ -66,9 +66,10 @@ func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter)
 	case 1:
 		return keys[0], true, nil
 	}
+	oldest, newest := bounds(f, f.Cursor)
 	cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, k := range keys {
-			p.ZCard(ctx, k)
+			p.ZLexCount(ctx, k, oldest, newest)
 		}
 		return nil
 	})
@@ -84,16 +85,23 @@ func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter)
 	return keys[shortest], false, nil
 }
 
-// scan reads the next step of an index after the cursor and returns the records that the
-// filter selects. last is the new cursor; more is false at the end of the index.
-func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFilter, cursor string, step int) (found []*faas.Invocation, last string, more bool, err error) {
-	oldest, newest := "-", "+"
+// bounds returns the oldest and the newest ID that a list after the cursor may contain, as
+// Redis compares them.
+func bounds(f faas.InvocationFilter, cursor string) (oldest, newest string) {
+	oldest, newest = "-", "+"
 	if !f.Since.IsZero() {
 		oldest = "[" + idAt(f.Since)
 	}
 	if cursor != "" {
 		newest = "(" + cursor
 	}
+	return oldest, newest
+}
+
+// scan reads the next step of an index after the cursor and returns the records that the
+// filter selects. last is the new cursor; more is false at the end of the index.
+func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFilter, cursor string, step int) (found []*faas.Invocation, last string, more bool, err error) {
+	oldest, newest := bounds(f, cursor)
 	within := redis.ZRangeArgs{Key: index, ByLex: true, Rev: true, Start: newest, Stop: oldest, Count: int64(step)}
 	ids, err := s.client.ZRangeArgs(ctx, within).Result()
 	if err != nil {
@@ -119,12 +127,33 @@ func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFi
 			found = append(found, inv)
 		}
 	}
-	if len(dead) > 0 { // Redis dropped the record at its expiry
-		if err := s.client.ZRem(ctx, index, dead...).Err(); err != nil {
-			return nil, "", false, s.translate(err)
+	if len(dead) > 0 {
+		if err := s.removeDropped(ctx, f, dead); err != nil {
+			return nil, "", false, err
 		}
 	}
 	return found, ids[len(ids)-1], len(ids) == step, nil
+}
+
+// removeDropped removes from the indexes the IDs of records that Redis dropped at their
+// expiry: from those of the filter, which the records may have matched, and from those of
+// all records and of all states. Which other functions and triggers the records had is not
+// known any more; lists of these remove the IDs.
+func (s Invocations) removeDropped(ctx context.Context, f faas.InvocationFilter, ids []any) error {
+	keys := append(s.stateKeys(), s.keys.invocations())
+	if f.Function != "" {
+		keys = append(keys, s.keys.byFunction(f.Function))
+	}
+	if f.Trigger != "" {
+		keys = append(keys, s.keys.byTrigger(f.Trigger))
+	}
+	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, k := range keys {
+			p.ZRem(ctx, k, ids...)
+		}
+		return nil
+	})
+	return s.translate(err)
 }
 
 func selects(f faas.InvocationFilter, fn faas.FunctionName, trigger faas.TriggerName, state faas.State) bool {

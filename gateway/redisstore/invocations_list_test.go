@@ -76,6 +76,38 @@ func TestListInvocations(t *testing.T) {
 	})
 }
 
+func TestTheShortestIndexIsShortWithinTheBounds(t *testing.T) {
+	each(t, func(t *testing.T, srv server) {
+		s, since := srv.bare(t), now()
+		add := func(at time.Time, fn faas.FunctionName, state faas.State, n int) {
+			for i := range n {
+				inv := newInvocation(t, fn, "tr", state)
+				inv.CreatedAt, inv.ID = at, idAtMilli(at, i)
+				saveInvocation(t, s, inv)
+			}
+		}
+		add(since.Add(-2*time.Second), "f", faas.Running, 9)
+		add(since, "g", faas.Failed, 3)
+		add(since.Add(time.Second), "f", faas.Failed, 1)
+		for _, c := range []struct {
+			what   string
+			filter faas.InvocationFilter
+			want   string
+		}{
+			{"4 failed, 10 of f", faas.InvocationFilter{}, s.keys.byState(faas.Failed)},
+			{"4 failed, 1 of f", faas.InvocationFilter{Since: since}, s.keys.byFunction("f")},
+			{"0 failed, 9 of f", faas.InvocationFilter{Cursor: string(idAtMilli(since, 0))}, s.keys.byState(faas.Failed)},
+		} {
+			c.filter.Function, c.filter.State = "f", faas.Failed
+			got, exact, err := s.shortestIndex(t.Context(), c.filter)
+			must(t, err)
+			if got != c.want || exact {
+				t.Errorf("%s: %s, exact %v; want %s", c.what, got, exact, c.want)
+			}
+		}
+	})
+}
+
 func TestPagesStayWhatTheyAre(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)
@@ -109,9 +141,12 @@ func TestTheListForgetsWhatRedisDropped(t *testing.T) {
 			saveInvocation(t, s, inv)
 			must(t, s.client.Del(t.Context(), s.keys.invocation(inv.ID)).Err())
 		}
-		for _, f := range []faas.InvocationFilter{{}, {Function: "f"}, {Trigger: "tr", State: faas.Succeeded}} {
+		for i, f := range []faas.InvocationFilter{{}, {Function: "f"}, {Trigger: "tr", State: faas.Succeeded}} {
 			if got := listed(t, s, f); !slices.Equal(got, []faas.InvocationID{kept.ID}) {
 				t.Errorf("%+v: %v", f, got)
+			}
+			if i == 0 {
+				wantCounts(t, s, counts{All: 1, Final: 1})
 			}
 		}
 		for _, key := range []string{s.keys.invocations(), s.keys.byFunction("f")} {

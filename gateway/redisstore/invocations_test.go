@@ -283,9 +283,7 @@ func TestExpiredInvocations(t *testing.T) {
 		if len(items) != 1 || items[0].ID != running.ID {
 			t.Errorf("left: %+v", items)
 		}
-		if left := mustGet[counts](t)(count(t.Context(), s)); left.All != 1 || left.Running != 1 {
-			t.Errorf("left: %+v", left)
-		}
+		wantCounts(t, s, counts{All: 1, Running: 1})
 	})
 }
 

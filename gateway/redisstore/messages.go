@@ -33,7 +33,7 @@ const (
 	KindPeers      MessageKind = "peers"      // Gateway joined, changed its address or left; a gateway that dies sends nothing
 	KindInvocation MessageKind = "invocation" // Invocation of Function and Trigger is now in State
 	KindCancel     MessageKind = "cancel"     // Invocation is to be cancelled
-	KindPermit     MessageKind = "place"      // a permit of Function was released
+	KindPermit     MessageKind = "place"      // a permit of Function was released, or Function has fewer kept runners
 	KindDemand     MessageKind = "demand"     // the demand of Gateway, which does not lead, has changed
 	KindLead       MessageKind = "lead"       // no gateway leads
 	KindExit       MessageKind = "exit"       // a runner ended; Text is the line given to PublishExit

@@ -130,13 +130,19 @@ func readRecord(values []any) (rec stored, ok bool, err error) {
 	return stored{invocation: inv, version: text[2]}, true, nil
 }
 
+// stateKeys returns the keys of the indexes by state, in the order of states.
+func (s Invocations) stateKeys() (keys []string) {
+	for _, state := range states() {
+		keys = append(keys, s.keys.byState(state))
+	}
+	return keys
+}
+
 // writeKeys returns the KEYS of a script that begins with writeLua.
 func (s Invocations) writeKeys(invs []*faas.Invocation) []string {
 	keys := make([]string, 0, 9+3*len(invs))
 	keys = append(keys, s.keys.invocations(), s.keys.expiry(), s.keys.leases())
-	for _, state := range states() {
-		keys = append(keys, s.keys.byState(state))
-	}
+	keys = append(keys, s.stateKeys()...)
 	for _, inv := range invs {
 		keys = append(keys, s.keys.invocation(inv.ID), s.keys.byFunction(inv.Function), s.keys.byTrigger(inv.Trigger))
 	}
