@@ -80,7 +80,7 @@ func newRunners(cfg *Config, p *runnerParts, life *life) (*runners, error) {
 }
 
 func (p *runnerParts) vault(publisher vault.Publisher) (*vault.Vault, error) {
-	return vault.New(vault.Options{Objects: p.objects.store, Secret: p.secret, Publisher: publisher, Users: p.usersOf, Log: p.log})
+	return vault.New(vault.Options{Objects: p.objects.store, Secret: p.secret, Publisher: publisher, Users: p.usersOf})
 }
 
 // usersOf returns the functions whose live revision names a secret.

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -44,7 +43,6 @@ type Options struct {
 	Secret    []byte                                    // of the installation; the key is derived from it
 	Publisher Publisher                                 // nil: runners read values from the Vault only
 	Users     func(faas.SecretName) []faas.FunctionName // functions whose live revision names a secret
-	Log       *slog.Logger
 }
 
 // Vault stores secrets. Its methods may be called concurrently. Errors that users may read are *faas.Error.
@@ -66,9 +64,6 @@ func New(o Options) (*Vault, error) {
 	key, err := hkdf.Key(sha256.New, o.Secret, nil, "davit secrets", keyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("derive the key of secrets: %w", err)
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Vault{o: o, key: key}, nil
 }
