@@ -79,7 +79,7 @@ func (d *deletions) deletePending(ctx context.Context) {
 	var failed error
 	for name, uid := range undone {
 		if err := d.delete(ctx, name, uid); err != nil {
-			err = refusal(fmt.Sprintf("the Job %s is not deleted", name), err)
+			err = refusal(fmt.Sprintf("the Job %s was not deleted", name), err)
 			failed = errors.Join(failed, err)
 			if isOutage(err) {
 				break

@@ -75,7 +75,7 @@ func (s *sweeper) sweepTokens(ctx context.Context) {
 	for _, ref := range s.secrets.withTokens() {
 		there, err := s.wanted.HasRevision(ctx, ref)
 		if err == nil && !there {
-			err = refusal("the token is not removed", s.forget(ctx, ref))
+			err = refusal("the runner token was not removed", s.forget(ctx, ref))
 		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", ref, err))

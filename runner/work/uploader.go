@@ -77,8 +77,8 @@ func (u *uploader) send(ctx context.Context, o *object) error {
 	})
 }
 
-// errNoParts says that the store takes an object of any size in one PUT.
-var errNoParts = errors.New("the store has no multipart uploads")
+// errNoParts is the answer of a store that accepts an object of any size in one PUT.
+var errNoParts = errors.New("the gateway gave no URLs of parts, because the store accepts an object of any size in one PUT")
 
 // putParts uploads an object in parts. The upload is completed only if the SHA-256 of the
 // bytes that were sent is the file's.
