@@ -12,7 +12,7 @@ import (
 	"davit/e2e/cluster/tools"
 )
 
-// The versions of all that is compiled. MinIO's is that of the other tests.
+// The versions of the compiled programs. MinIO's is the version of the other tests.
 const (
 	kubernetesVersion = "v1.34.4"
 	coreDNSVersion    = "v1.13.1"
@@ -22,11 +22,11 @@ const (
 	minioVersion      = "v0.0.0-20260212201848-7aac2a2c5b7c"
 )
 
-// ownVersion is that of programs of this module, which are told apart by their source.
+// ownVersion is the version of this module's programs. The cache distinguishes them by their source.
 const ownVersion = "v0"
 
-// packages are the Debian packages of the machine: etcd, network plugins and what Kubernetes calls, and what is needed to compile runc
-// and to make images.
+// packages returns the Debian packages of the machine: etcd, network plugins, the programs that Kubernetes calls, and those that are
+// needed to compile runc and to make images.
 func packages() []string {
 	return []string{
 		"etcd-server", "containernetworking-plugins", "iptables", "nftables", "conntrack", "iproute2", "ethtool", "socat", "mount", "kmod",
@@ -34,7 +34,7 @@ func packages() []string {
 	}
 }
 
-// programs are the folders of what was compiled.
+// programs are the folders of the compiled programs.
 type programs struct {
 	kubernetes string
 	containerd string
@@ -47,7 +47,7 @@ type programs struct {
 	plugin     string
 }
 
-// build compiles what is not in the cache, one after the other: each build takes all cores.
+// build compiles the programs that are not in the cache, one after the other, because each build uses all cores.
 func (c *Cluster) build(ctx context.Context) error {
 	source, err := sourceFolder(ctx)
 	if err != nil {
@@ -88,7 +88,7 @@ func (c *Cluster) build(ctx context.Context) error {
 	return nil
 }
 
-// kubernetesStamp is the version that Kubernetes believes to be.
+// kubernetesStamp returns the linker flags that set the version that Kubernetes reports.
 func kubernetesStamp() string {
 	var flags []string
 	for _, path := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
@@ -99,7 +99,7 @@ func kubernetesStamp() string {
 	return strings.Join(flags, " ")
 }
 
-// sourceFolder is where this module's files are, seen from the folder that the program runs in.
+// sourceFolder returns the folder of this module's files.
 func sourceFolder(ctx context.Context) (string, error) {
 	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "davit/e2e/cluster").Output()
 	if err != nil {
@@ -112,13 +112,13 @@ func sourceFolder(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(output)), nil
 }
 
-// imageSet is what is imported into every cluster.
+// imageSet is the images that are imported into every cluster.
 type imageSet struct {
 	essential []images.Image
 	services  []images.Image
 }
 
-// images returns all images. What is not in the cache is made.
+// images returns all images. It makes those that are not in the cache.
 func (c *Cluster) images(ctx context.Context) (imageSet, error) {
 	cache := images.NewCache(filepath.Join(c.options.Cache, "images"), c.log)
 	programs := images.Programs{

@@ -1,8 +1,8 @@
-// Package cluster brings up a real one-node Kubernetes on a Debian machine, from Go modules and Debian packages,
-// and takes all of it down again. It needs root.
+// Package cluster starts a real one-node Kubernetes on a Debian machine, built from Go modules and Debian packages,
+// and removes all of it again. It needs root.
 //
-// Programs and images are made once a machine and kept in a cache by version. Where the things of a running cluster are is fixed
-// (see package node), so that one that was cut off in the middle, in whatever way, is found and removed by the next Up or Down.
+// Programs and images are built once on a machine and cached by version. A running cluster has fixed paths and names (see
+// package node), so that the next Up or Down finds and removes a cluster whose Up or Down was interrupted at any point.
 // Start at [Up].
 package cluster
 
@@ -23,13 +23,13 @@ import (
 	"davit/e2e/cluster/stage"
 )
 
-// Options are how a cluster is brought up. The zero value is the usual way.
+// Options configure a cluster. The zero value is the default.
 type Options struct {
-	// Kubeconfig names the access to a cluster of the user's own, to be used instead: then Up and Down only say so.
+	// Kubeconfig is the file with the access to the user's own cluster, which is used instead. Then Up and Down only print that.
 	Kubeconfig string
-	// Cache is where programs and images are kept; with none, davit in the user's cache folder.
+	// Cache is the folder of programs and images; "" means davit in the user's cache folder.
 	Cache string
-	// Progress is told of each stage; with none, nobody is.
+	// Progress gets a line for each stage; nil means none.
 	Progress io.Writer
 }
 
@@ -43,14 +43,14 @@ type Cluster struct {
 	plane   *control.Plane
 }
 
-// Up returns a cluster that is ready for pods. One that runs already is left as it is if it is whole and of the same
-// versions, and removed first if it is not. Two at the same time are refused.
+// Up returns a cluster that is ready for pods. It keeps a running cluster that is complete and of the same versions, and
+// removes any other first. It is an error if another Up or Down is running.
 func Up(ctx context.Context, options Options) (*Cluster, error) {
 	c, err := newCluster(options)
 	if err != nil {
 		return nil, fmt.Errorf("bring the cluster up: %w", err)
 	}
-	if c.foreign() {
+	if c.isUsers() {
 		c.log.Say("using your own cluster of %s: nothing is started", options.Kubeconfig)
 		return c, nil
 	}
@@ -62,10 +62,10 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Build makes what Up needs and the cache does not have: programs and images. It starts nothing.
+// Build makes the programs and images that Up needs and the cache does not have. It starts nothing.
 func Build(ctx context.Context, options Options) error {
 	c, err := newCluster(options)
-	if err == nil && !c.foreign() {
+	if err == nil && !c.isUsers() {
 		_, err = c.make(ctx)
 	}
 	if err != nil {
@@ -74,14 +74,14 @@ func Build(ctx context.Context, options Options) error {
 	return nil
 }
 
-// Running returns the cluster that runs on this machine, of whatever versions, and fails where there is none. It starts and removes
-// nothing.
+// Running returns the cluster that runs on this machine, of any version. It is an error if there is none. It starts and
+// removes nothing.
 func Running(ctx context.Context, options Options) (*Cluster, error) {
 	c, err := newCluster(options)
 	if err != nil {
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
-	if c.foreign() {
+	if c.isUsers() {
 		return c, nil
 	}
 	if !c.table.Alive("kube-apiserver") {
@@ -93,8 +93,8 @@ func Running(ctx context.Context, options Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Down removes the cluster of this machine, whether it runs, or what is left of it: processes, mounts, network, rules, files. The
-// cache stays. None being there is no error.
+// Down removes the cluster of this machine, or the remains of one: processes, mounts, network, rules, files. The cache
+// stays. It is no error if there is none.
 func Down(ctx context.Context, options Options) error {
 	c, err := newCluster(options)
 	if err != nil {
@@ -103,9 +103,9 @@ func Down(ctx context.Context, options Options) error {
 	return c.Down(ctx)
 }
 
-// Down removes the cluster, as the function of that name does.
+// Down removes the cluster, as the function Down does.
 func (c *Cluster) Down(ctx context.Context) error {
-	if c.foreign() {
+	if c.isUsers() {
 		c.log.Say("using your own cluster of %s: nothing is removed", c.options.Kubeconfig)
 		return nil
 	}
@@ -120,25 +120,25 @@ func (c *Cluster) Down(ctx context.Context) error {
 	return nil
 }
 
-// Kubeconfig is the file with an administrator's access.
+// Kubeconfig returns the path of the file with an administrator's access.
 func (c *Cluster) Kubeconfig() string {
-	if c.foreign() {
+	if c.isUsers() {
 		return c.options.Kubeconfig
 	}
 	return c.layout.Kubeconfig()
 }
 
-// Kubectl is the program of that name that belongs to the cluster, on a cluster of the user's own the user's.
+// Kubectl returns the path of the cluster's kubectl, or of the user's for the user's own cluster.
 func (c *Cluster) Kubectl() string {
-	if c.foreign() {
+	if c.isUsers() {
 		return "kubectl"
 	}
 	return filepath.Join(c.tools.kubernetes, "kubectl")
 }
 
-// Import gives the node an image archive, as `docker save` or [images.Write] write it, under the names that are in it.
+// Import loads an archive of images, as `docker save` or [images.Write] write it, into the node, under the names in it.
 func (c *Cluster) Import(ctx context.Context, archive io.Reader) error {
-	if c.foreign() {
+	if c.isUsers() {
 		return errors.New("import an image: the cluster is your own: push it to a registry that the cluster pulls from")
 	}
 	if err := c.ctr(ctx, archive, "import", "-"); err != nil {
@@ -147,9 +147,9 @@ func (c *Cluster) Import(ctx context.Context, archive io.Reader) error {
 	return nil
 }
 
-// Push writes an image that the node has to a registry without TLS, under the name that it is to have there.
+// Push pushes an image of the node to a registry without TLS, under the given name.
 func (c *Cluster) Push(ctx context.Context, image, name string) error {
-	if c.foreign() {
+	if c.isUsers() {
 		return errors.New("push an image: the cluster is your own: push to its registry yourself")
 	}
 	for _, args := range [][]string{{"tag", "--force", image, name}, {"push", "--plain-http", name}, {"remove", name}} {
@@ -160,11 +160,11 @@ func (c *Cluster) Push(ctx context.Context, image, name string) error {
 	return nil
 }
 
-// ctr does something with the images of the node.
+// ctr runs a command of ctr on the node's images.
 func (c *Cluster) ctr(ctx context.Context, input io.Reader, args ...string) error {
 	args = append([]string{"--address", c.layout.Socket(), "--namespace", "k8s.io", "images"}, args...)
 	cmd := exec.CommandContext(ctx, filepath.Join(c.tools.containerd, "ctr"), args...)
-	// Where this program is killed, they are found and ended.
+	// So that Down finds these processes if this program is killed.
 	cmd.Env = append(cmd.Environ(), c.layout.Mark())
 	cmd.Stdin = input
 	if output, err := cmd.CombinedOutput(); err != nil {
@@ -190,8 +190,8 @@ func newCluster(options Options) (*Cluster, error) {
 	}, nil
 }
 
-// foreign tells that the cluster is of the user's own.
-func (c *Cluster) foreign() bool { return c.options.Kubeconfig != "" }
+// isUsers reports whether the cluster is the user's own.
+func (c *Cluster) isUsers() bool { return c.options.Kubeconfig != "" }
 
 func (c *Cluster) lock() (release func(), err error) {
 	if os.Geteuid() != 0 {

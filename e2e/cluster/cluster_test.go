@@ -16,8 +16,8 @@ import (
 	"davit/e2e/cluster/process"
 )
 
-// TestCluster brings a cluster up, uses it, kills it, brings it up again and takes it down. It cannot run beside another
-// cluster of this kind: what runs before is removed.
+// TestCluster starts a cluster, uses it, kills it, starts it again and removes it. It first removes a cluster that runs
+// already, because a machine can have only one.
 func TestCluster(t *testing.T) {
 	options := Options{Progress: t.Output()}
 	if err := Down(t.Context(), options); err != nil {
@@ -101,7 +101,7 @@ func up(t *testing.T, options Options) *Cluster {
 	return c
 }
 
-// killedHalfWayUp brings the cluster up by the program, and kills that once it has started the API server.
+// killedHalfWayUp starts the cluster with the program, and kills the program once it has started the API server.
 func killedHalfWayUp(t *testing.T, c *Cluster) {
 	t.Helper()
 	before := processID(t, c, "kube-apiserver")
@@ -122,7 +122,7 @@ func killedHalfWayUp(t *testing.T, c *Cluster) {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err == nil {
-		t.Error("it was up before it was killed")
+		t.Error("the cluster was up before the program was killed")
 	}
 }
 
@@ -135,7 +135,7 @@ func processID(t *testing.T, c *Cluster, name string) int {
 	return pid
 }
 
-// user does to a cluster what a user does.
+// user uses a cluster with kubectl.
 type user struct {
 	c *Cluster
 }
@@ -156,7 +156,7 @@ func (u user) must(t *testing.T, args ...string) string {
 	return output
 }
 
-// job runs the job of the file to its end and returns its log.
+// job runs the Job of the file to its end and returns its log.
 func (u user) job(t *testing.T, file, namespace, name string) string {
 	t.Helper()
 	began := time.Now()
@@ -209,7 +209,7 @@ func (u user) runsRoot(t *testing.T) {
 	got := strings.Fields(u.job(t, "testdata/root.yaml", "strict", "root"))
 	// The user's id, the map (inside, outside, count), the owner of a file.
 	if len(got) != 5 || got[0] != "0" || got[1] != "0" || got[2] == "0" || got[4] != "0" {
-		t.Errorf("the user is %q, want root that is somebody else outside", got)
+		t.Errorf("the user is %q, want root that is another user outside", got)
 	}
 }
 
@@ -241,7 +241,7 @@ func (u user) imports(t *testing.T) {
 
 func (u user) claims(t *testing.T) {
 	if got := u.job(t, "testdata/claim.yaml", "default", "claim"); got != "kept\n" {
-		t.Errorf("the volume holds %q", got)
+		t.Errorf("the volume has %q", got)
 	}
 }
 
@@ -258,7 +258,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// filled returns a copy of the file in which the words are replaced.
+// filled returns the path of a copy of the file in which words are replaced.
 func filled(t *testing.T, file string, words ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// machine is what a cluster could leave on a machine, a line each.
+// machine lists everything that a cluster could leave on a machine, one line each.
 type machine []string
 
-// machineNow lists it. What others do at the same time to other processes and below the temporary folder is not in it.
+// machineNow returns the list now. It does not contain processes of other programs and files in the temporary folder.
 func machineNow(t *testing.T) machine {
 	t.Helper()
 	var all machine
@@ -47,7 +47,7 @@ func errorText(err error) string {
 	return "read"
 }
 
-// clusterProcesses lists the processes that run one of the cluster's programs or have its mark, but for those that
+// clusterProcesses lists the processes that run one of the cluster's programs or have its mark, except programs that
 // other tests run too.
 func clusterProcesses(t *testing.T) []string {
 	t.Helper()
@@ -93,7 +93,7 @@ func globbed(t *testing.T, patterns ...string) []string {
 	return found
 }
 
-// differs lists what is only in one of the two.
+// differs lists the lines that only one of the two has.
 func (m machine) differs(before machine) string {
 	var lines []string
 	for _, line := range m {

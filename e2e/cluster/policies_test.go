@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// policyCase is a set of policies and what passes while there are no others.
+// policyCase is a set of policies and the connections that it allows.
 type policyCase struct {
 	name string
-	// file is of testdata/policies; with none there is no policy.
+	// file is a file in testdata/policies; "" means no policy.
 	file string
-	// passes says for FROM->TO whether it does.
+	// passes says for each FROM->TO whether the connection is allowed.
 	passes map[string]bool
 }
 
@@ -54,7 +54,7 @@ func testPolicies(t *testing.T, u user) {
 			for route, want := range each.passes {
 				from, to, _ := strings.Cut(route, "->")
 				connect := "nc -w 1 " + targets.Replace(to) + " </dev/null"
-				eventually(t, route+" passes or not, as it should", func() bool {
+				eventually(t, route+" is allowed or denied, as the policies say", func() bool {
 					namespace, pod, _ := strings.Cut(from, "/")
 					_, err := u.kubectl(t, "exec", "--namespace="+namespace, pod, "--", "sh", "-c", connect)
 					return (err == nil) == want
@@ -70,7 +70,7 @@ func testPolicies(t *testing.T, u user) {
 	})
 }
 
-// removePolicies runs when the test's own context has ended.
+// removePolicies removes the policies. It needs its own context, because the test's has ended.
 func removePolicies(t *testing.T, u user) {
 	t.Helper()
 	if err := u.c.kubectl(context.Background(), nil, "delete", "networkpolicies", "--namespace=home", "--all"); err != nil {

@@ -26,7 +26,7 @@ import (
 //go:embed manifests
 var manifests embed.FS
 
-// processes are all that the cluster starts, in that order.
+// processes returns the names of all processes that the cluster starts, in that order.
 func processes() []string {
 	return []string{"containerd", "etcd", "kube-apiserver", "davit-policy", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"}
 }
@@ -55,7 +55,7 @@ func (c *Cluster) up(ctx context.Context) error {
 	return os.WriteFile(c.layout.Path("whole"), []byte(c.spec()), 0o600)
 }
 
-// make installs, compiles and packs what a cluster consists of, where that is not done.
+// make installs the packages, compiles the programs and makes the images that are missing.
 func (c *Cluster) make(ctx context.Context) (imageSet, error) {
 	if err := debian.Install(ctx, c.log, packages()...); err != nil {
 		return imageSet{}, err
@@ -66,10 +66,10 @@ func (c *Cluster) make(ctx context.Context) (imageSet, error) {
 	return c.images(ctx)
 }
 
-// spec tells clusters of different versions apart.
+// spec returns a text that differs between clusters of different versions.
 func (c *Cluster) spec() string { return fmt.Sprintf("%+v", c.tools) }
 
-// whole tells whether a cluster of these versions came up and all of it still runs.
+// whole reports whether a cluster of these versions was started and all of its processes run.
 func (c *Cluster) whole(ctx context.Context) bool {
 	spec, err := os.ReadFile(c.layout.Path("whole"))
 	if err != nil || string(spec) != c.spec() {
@@ -99,7 +99,7 @@ func (c *Cluster) start(ctx context.Context, all imageSet) error {
 	imported := make(chan error, 1)
 	go func() { imported <- c.importImages(ctx, all) }()
 	err = c.startPlane(ctx)
-	// Both write into the cluster's folders: neither may be left behind.
+	// Wait for both, because both write into the cluster's folders.
 	return errors.Join(err, <-imported)
 }
 
@@ -117,7 +117,7 @@ func (c *Cluster) startRuntime(ctx context.Context) error {
 	})
 }
 
-// importImages imports those that the node and its DNS need before the others, which are large.
+// importImages first imports the images that the node and its DNS need, and then the others, which are large.
 func (c *Cluster) importImages(ctx context.Context, all imageSet) error {
 	for _, group := range [][]images.Image{all.essential, all.services} {
 		err := c.log.Run(fmt.Sprintf("import %d images", len(group)), func(func(string)) error {
@@ -135,7 +135,7 @@ func (c *Cluster) importImages(ctx context.Context, all imageSet) error {
 
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// answers returns once somebody listens at the socket.
+// answers waits until the program of that name listens at the socket.
 func (c *Cluster) answers(ctx context.Context, socket, name string) error {
 	const atMost, pause = 30 * time.Second, 20 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, atMost)
@@ -159,7 +159,7 @@ func (c *Cluster) answers(ctx context.Context, socket, name string) error {
 	}
 }
 
-// startPlane starts Kubernetes and applies what every cluster has.
+// startPlane starts Kubernetes and applies the manifests of every cluster.
 func (c *Cluster) startPlane(ctx context.Context) error {
 	for _, each := range []struct {
 		name string
@@ -192,7 +192,7 @@ func (c *Cluster) startServer(ctx context.Context) error {
 	return nil
 }
 
-// startWorkers applies the manifests first: among them are the roles of what is started.
+// startWorkers applies the manifests and then starts the workers, because the manifests have the workers' roles.
 func (c *Cluster) startWorkers(ctx context.Context) error {
 	text, err := c.manifests()
 	if err != nil {
@@ -223,7 +223,7 @@ func (c *Cluster) waitNode(ctx context.Context) error {
 	return c.kubectl(ctx, nil, "rollout", "status", "--namespace=kube-system", "deployment/coredns", "--timeout=60s")
 }
 
-// manifests returns what every cluster has, as one stream of objects.
+// manifests returns the manifests of every cluster as one stream of objects.
 func (c *Cluster) manifests() ([]byte, error) {
 	templates, err := template.New("").Option("missingkey=error").ParseFS(manifests, "manifests/*.yaml")
 	if err != nil {
@@ -252,8 +252,7 @@ func (c *Cluster) kubectl(ctx context.Context, input []byte, args ...string) err
 	return nil
 }
 
-// remove ends everything and removes what it leaves. Nobody is asked to end in good order: nothing of it is to be kept. What would
-// start pods again goes before the pods.
+// remove kills all processes and removes everything that they leave. It kills first the processes that would start pods again.
 func (c *Cluster) remove(ctx context.Context) error {
 	if err := c.table.Sweep(ctx); err != nil {
 		return err

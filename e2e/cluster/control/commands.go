@@ -10,18 +10,18 @@ import (
 
 const etcdURL = "http://127.0.0.1:12379"
 
-// Etcd is the command of the store.
+// Etcd returns the command of etcd.
 func (p *Plane) Etcd() process.Command {
 	return process.Command{Name: "etcd", Path: "/usr/bin/etcd", Args: []string{
 		"--data-dir=" + p.layout.Path("etcd"), "--listen-client-urls=" + etcdURL, "--advertise-client-urls=" + etcdURL,
 		"--listen-peer-urls=http://127.0.0.1:12380", "--initial-advertise-peer-urls=http://127.0.0.1:12380",
 		"--initial-cluster=default=http://127.0.0.1:12380", "--log-level=warn",
-		// Nothing here is to survive the machine.
+		// Because the cluster need not survive a crash of the machine.
 		"--unsafe-no-fsync",
 	}}
 }
 
-// APIServer is the command of the API server. It serves once the store does; see [Plane.WaitReady].
+// APIServer returns the command of the API server. It serves when etcd does; see [Plane.WaitReady].
 func (p *Plane) APIServer() process.Command {
 	return p.command("kube-apiserver",
 		"--etcd-servers="+etcdURL, "--bind-address="+node.Address, "--advertise-address="+node.Address, "--secure-port="+Port,
@@ -29,7 +29,7 @@ func (p *Plane) APIServer() process.Command {
 		"--allow-privileged=true", "--anonymous-auth=true",
 		"--feature-gates=UserNamespacesPodSecurityStandards=true",
 		"--client-ca-file="+p.key("ca.crt"), "--tls-cert-file="+p.key("apiserver.crt"), "--tls-private-key-file="+p.key("apiserver.key"),
-		// The node's name is none that a resolver knows.
+		// Because no resolver knows the node's name.
 		"--kubelet-preferred-address-types=InternalIP", "--kubelet-certificate-authority="+p.key("ca.crt"),
 		"--kubelet-client-certificate="+p.key("apiserver-kubelet.crt"), "--kubelet-client-key="+p.key("apiserver-kubelet.key"),
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
@@ -43,7 +43,7 @@ func (p *Plane) APIServer() process.Command {
 	)
 }
 
-// Workers are the commands of the parts that need the API server ready, in the order to start them in.
+// Workers returns the commands of the programs that need the API server, in the order of their start.
 func (p *Plane) Workers() []process.Command {
 	return []process.Command{
 		p.command("kube-controller-manager",
@@ -68,7 +68,7 @@ func (p *Plane) Workers() []process.Command {
 
 func (p *Plane) key(file string) string { return p.layout.Path("pki", file) }
 
-// command is one of Kubernetes' programs, which finds what it calls in the system's folders.
+// command returns the command of one of Kubernetes' programs, with the system's PATH.
 func (p *Plane) command(name string, args ...string) process.Command {
 	return process.Command{
 		Name: name, Path: filepath.Join(p.programs, name), Args: args,

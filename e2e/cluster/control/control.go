@@ -1,5 +1,5 @@
-// Package control is Kubernetes itself: the keys of its parts, their configuration, the commands that they are
-// started with, in their order, and when each is ready.
+// Package control has the commands of Kubernetes' programs in the order of their start, writes their keys and
+// configuration, and checks when they are ready.
 //
 // It starts nothing by itself. Start at [Configure] and [Plane.Commands].
 package control
@@ -24,28 +24,28 @@ import (
 //go:embed conf
 var configuration embed.FS
 
-// Port is where the API server listens, at the node's address.
+// Port is the port of the API server at the node's address.
 const Port = "6443"
 
-// NodeName is what the only node is called.
+// NodeName is the name of the only node.
 const NodeName = "davit"
 
 // Plane is a control plane and its kubelet and proxy on a node.
 type Plane struct {
 	layout node.Layout
-	// programs is the folder with Kubernetes' programs, by their names.
+	// programs is the folder of Kubernetes' programs.
 	programs string
 }
 
-// New describes a control plane of the programs in the folder.
+// New returns a control plane with the programs in the folder.
 func New(layout node.Layout, programs string) *Plane {
 	return &Plane{layout: layout, programs: programs}
 }
 
-// Server is the API server's address.
+// Server returns the API server's URL.
 func Server() string { return "https://" + node.Address + ":" + Port }
 
-// Configure writes keys, certificates, kubeconfigs and configuration files, all of them new.
+// Configure writes new keys, certificates, kubeconfigs and configuration files.
 func (p *Plane) Configure() error {
 	if err := p.writeIdentities(); err != nil {
 		return fmt.Errorf("make the cluster's keys: %w", err)
@@ -62,7 +62,7 @@ func (p *Plane) writeIdentities() error {
 	if err != nil {
 		return err
 	}
-	// Whoever asks in another's name, as the API server does of its extensions, has an authority of its own.
+	// Requests in another user's name, which the API server sends to its extensions, need a separate authority.
 	front, err := newAuthority(pki, "front-ca", "davit-cluster-front")
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (p *Plane) writeIdentities() error {
 	return writeKeyPair(filepath.Join(pki, "service-accounts"))
 }
 
-// users are those that have a kubeconfig.
+// users returns the users that get a kubeconfig.
 func (p *Plane) users() []subject {
 	return []subject{
 		{file: "admin", user: "davit-admin", group: "system:masters"},
@@ -117,7 +117,7 @@ func writeKeyPair(base string) error {
 	return os.WriteFile(base+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600)
 }
 
-// KubeconfigOf is the file with the access of one of the cluster's users.
+// KubeconfigOf returns the path of the kubeconfig of one of the cluster's users.
 func (p *Plane) KubeconfigOf(user string) string { return p.layout.Path("conf", user+".kubeconfig") }
 
 func (p *Plane) writeConfiguration() error {

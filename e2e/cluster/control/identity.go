@@ -23,7 +23,7 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// subject is whom a certificate is about: a user with its group, or a server with its names.
+// subject is the subject of a certificate: a user with its group, or a server with its names.
 type subject struct {
 	file  string
 	user  string
@@ -71,7 +71,7 @@ func unsigned(name pkix.Name) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes([]byte(rand.Text())),
 		Subject:      name,
-		// Clocks that were set back a little do not matter.
+		// An hour ago, in case the clock is set back a little.
 		NotBefore: now.Add(-time.Hour),
 		NotAfter:  now.Add(validity),
 		KeyUsage:  x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,

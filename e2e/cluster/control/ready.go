@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// WaitReady returns once the API server says that it is ready. Its roles are there then, without which
-// the controller manager would end for good. It fails when the context ends or alive says no.
+// WaitReady waits until the API server is ready. Only then its roles exist, without which the controller manager ends.
+// It is an error if the context ends or alive returns false.
 func (p *Plane) WaitReady(ctx context.Context, alive func() bool) error {
 	client, err := p.client()
 	if err != nil {
@@ -40,7 +40,7 @@ func (p *Plane) WaitReady(ctx context.Context, alive func() bool) error {
 	}
 }
 
-// Ready asks the API server once.
+// Ready asks the API server once whether it is ready.
 func (p *Plane) Ready(ctx context.Context) error {
 	client, err := p.client()
 	if err != nil {

@@ -1,5 +1,4 @@
-// Package debian installs the Debian packages that a cluster is made of, with no service of theirs started.
-// Start at [Install].
+// Package debian installs the Debian packages that a cluster needs, without starting their services. Start at [Install].
 package debian
 
 import (
@@ -15,7 +14,7 @@ import (
 	"davit/e2e/cluster/stage"
 )
 
-// Install installs what is missing of the packages; nothing missing takes no time and needs no network.
+// Install installs the missing packages. If none is missing, it needs no network.
 func Install(ctx context.Context, log *stage.Log, packages ...string) error {
 	missing := missing(ctx, packages)
 	if len(missing) == 0 {
@@ -49,7 +48,7 @@ func missing(ctx context.Context, packages []string) []string {
 	return missing
 }
 
-// forbidServices has packages start nothing when they are installed, until the returned function is called.
+// forbidServices keeps packages from starting services at their installation, until allow is called.
 func forbidServices() (allow func(), err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	file, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755) //nolint:gosec // a program of the system

@@ -9,7 +9,7 @@ import (
 // The names of the images that every cluster has, for manifests and tests. They are in no registry, so that pods must have
 // imagePullPolicy Never or IfNotPresent.
 const (
-	// Pause does nothing, and holds a pod's namespaces.
+	// Pause keeps a pod's namespaces.
 	Pause = "davit.local/pause:1"
 	// CoreDNS is the cluster's DNS.
 	CoreDNS = "davit.local/coredns:1"

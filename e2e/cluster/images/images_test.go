@@ -82,10 +82,10 @@ func TestAboveHasOnlyWhatIsNewOrDifferent(t *testing.T) {
 	}
 	names, contents := read(t, &upper)
 	if want := []string{"etc/changed", "etc/mode", "link", "more"}; !slices.Equal(names, want) {
-		t.Errorf("it has %q, want %q", names, want)
+		t.Errorf("the layer has %q, want %q", names, want)
 	}
 	if got := string(contents["etc/changed"]); got != "new" {
-		t.Errorf("the file that changed holds %q", got)
+		t.Errorf("the changed file has %q", got)
 	}
 }
 

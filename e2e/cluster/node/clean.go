@@ -17,8 +17,8 @@ import (
 	"davit/e2e/cluster/process"
 )
 
-// KillPods kills every process of every pod and returns when they are gone. New ones must not come: kubelet
-// has ended before.
+// KillPods kills every process of every pod and returns when they have ended. The kubelet must have ended before, so
+// that no new ones start.
 func KillPods(ctx context.Context) error {
 	for {
 		pids, err := podProcesses()
@@ -36,7 +36,7 @@ func KillPods(ctx context.Context) error {
 	}
 }
 
-// podGroups are the control groups that the kubelet makes, one a hierarchy; with the unified one, one in all.
+// podGroups returns the control groups that the kubelet makes: one in each hierarchy.
 func podGroups() ([]string, error) {
 	return globs("/sys/fs/cgroup/kubepods", "/sys/fs/cgroup/*/kubepods")
 }
@@ -61,7 +61,7 @@ func podProcesses() ([]int, error) {
 	var pids []int
 	for _, group := range groups {
 		for _, dir := range foldersBelow(group) {
-			// A group that has gone since has no processes.
+			// A group that was removed meanwhile has no processes.
 			text, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 			for _, field := range strings.Fields(string(text)) {
 				if pid, err := strconv.Atoi(field); err == nil && pid > 0 && !slices.Contains(pids, pid) {
@@ -73,7 +73,7 @@ func podProcesses() ([]int, error) {
 	return pids, nil
 }
 
-// foldersBelow lists the folder and all below it, the outer before the inner.
+// foldersBelow lists the folder and all folders below it, parents first.
 func foldersBelow(root string) []string {
 	dirs := []string{root}
 	entries, _ := os.ReadDir(root)
@@ -85,9 +85,9 @@ func foldersBelow(root string) []string {
 	return dirs
 }
 
-// Clean removes what Prepare made and what was left by the programs that used it: mounts, the network with its rules,
-// control groups, files; and puts the kernel's settings back. All processes must have ended. Where nothing is
-// there to remove, it does nothing.
+// Clean removes everything that Prepare has made and that the cluster's programs have left (mounts, the network with its
+// rules, control groups, files), and restores the kernel's settings. All processes must have ended. It does nothing if
+// there is nothing to remove.
 func Clean(ctx context.Context, layout Layout) error {
 	err := errors.Join(
 		step("unmount", unmountBelow(layout.State, layout.Run)),
@@ -97,7 +97,7 @@ func Clean(ctx context.Context, layout Layout) error {
 		step("put the kernel's settings back", restoreKernel(layout)),
 	)
 	if err != nil {
-		// The notes in the folders are needed by the next attempt.
+		// Keep the folders, because the next attempt needs the files in them.
 		return err
 	}
 	return step("remove the folders", removeFiles(layout))
@@ -115,7 +115,7 @@ func unmountBelow(dirs ...string) error {
 	if err != nil {
 		return err
 	}
-	// The last that was mounted goes first.
+	// In the reverse order of the mounts.
 	for _, point := range slices.Backward(points) {
 		if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("%s: %w", point, err)
@@ -123,7 +123,7 @@ func unmountBelow(dirs ...string) error {
 	}
 	points, err = mountsBelow(dirs)
 	if err == nil && len(points) > 0 {
-		// Removing files now would remove those of whatever is mounted.
+		// An error, because removing the folders would remove the files of the mounted file systems.
 		err = fmt.Errorf("%d are still mounted, such as %s", len(points), points[0])
 	}
 	return err
@@ -156,13 +156,13 @@ func removeBridge(ctx context.Context) error {
 		return err
 	}
 	for _, port := range ports {
-		// It goes by itself when the other end's network namespace does, perhaps just now.
+		// It may fail, because the kernel removes the port with the network namespace of its other end.
 		_ = exec.CommandContext(ctx, "ip", "link", "delete", filepath.Base(port)).Run()
 	}
 	if _, err := os.Stat("/sys/class/net/" + Bridge); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	// Connections of addresses that the next cluster's pods will have. There may be none, which is an error to it.
+	// Forget connections of addresses that the next cluster's pods will have. It fails if there are none.
 	for _, side := range []string{"--src", "--dst", "--reply-src"} {
 		_ = exec.CommandContext(ctx, "conntrack", "--delete", side, PodRange).Run()
 	}
@@ -187,7 +187,7 @@ func removeGroups(ctx context.Context) error {
 	return nil
 }
 
-// removeGroup waits for the kernel to be done with processes that are gone already.
+// removeGroup tries until the kernel has released the processes that have ended.
 func removeGroup(ctx context.Context, dir string) error {
 	const pause = 20 * time.Millisecond
 	ticker := time.NewTicker(pause)
@@ -205,7 +205,7 @@ func removeGroup(ctx context.Context, dir string) error {
 	}
 }
 
-// removeFiles removes the cluster's folders and what Kubernetes and the network plugins keep at fixed places.
+// removeFiles removes the cluster's folders, and the files of Kubernetes and the network plugins at fixed paths.
 func removeFiles(layout Layout) error {
 	results, err := globs("/var/lib/cni/results/davit-*", "/var/lib/cni/results/cni-loopback-*")
 	if err != nil {
@@ -224,11 +224,11 @@ func removeFiles(layout Layout) error {
 	for _, path := range append(results, layout.Run, layout.State) {
 		failed = append(failed, os.RemoveAll(path))
 	}
-	// The kubelet makes it there wherever its own folder is. Another kubelet would have more than that.
+	// The kubelet makes this folder whatever its own folder is. Another kubelet would have more files here.
 	if entries, err := os.ReadDir("/var/lib/kubelet"); err == nil && len(entries) == 1 && entries[0].Name() == "device-plugins" {
 		failed = append(failed, os.RemoveAll("/var/lib/kubelet/device-plugins"))
 	}
-	// Only those that are empty now.
+	// Only if they are empty now.
 	for _, dir := range []string{"/var/lib/kubelet", "/var/lib/cni/results", "/var/lib/cni", "/var/log/containers"} {
 		_ = os.Remove(dir)
 	}

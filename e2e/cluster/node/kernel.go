@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// needed are the kernel's settings that a cluster needs.
+// needed returns the kernel settings that a cluster needs.
 func needed() map[string]string {
 	return map[string]string{
 		"net/ipv4/ip_forward":                "1",
@@ -17,17 +17,16 @@ func needed() map[string]string {
 	}
 }
 
-// altered are those that Kubernetes changes by itself.
+// altered returns the kernel settings that Kubernetes changes by itself.
 func altered() []string {
 	return []string{"vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"}
 }
 
 func (l Layout) kernelNotes() string { return l.Path("kernel.json") }
 
-// setKernel notes what the settings are, unless an earlier run that was cut off has noted it, and makes them what
-// is needed.
+// setKernel saves the kernel's settings, unless an interrupted run has saved them, and sets those that are needed.
 func setKernel(layout Layout) error {
-	// Where the bridge's filter is a module and not loaded yet; where it is built in, there is nothing to load.
+	// Loads the bridge's filter if it is a module. It fails if the filter is built in.
 	_ = exec.Command("modprobe", "br_netfilter").Run() //nolint:noctx // done at once
 	was, err := readNotes(layout)
 	if err != nil {
@@ -65,7 +64,7 @@ func readNotes(layout Layout) (map[string]string, error) {
 	return was, err
 }
 
-// restoreKernel puts back what setKernel noted.
+// restoreKernel restores the settings that setKernel saved.
 func restoreKernel(layout Layout) error {
 	was, err := readNotes(layout)
 	if err != nil {

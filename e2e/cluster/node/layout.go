@@ -1,9 +1,8 @@
-// Package node is the machine's part of a cluster: the folders, the bridge that pods are on, the settings of the
-// kernel, the container runtime's configuration, and the removal of all that and of what Kubernetes, the runtime and the network
-// plugins leave behind.
+// Package node prepares a machine for a cluster and cleans it up. It makes the folders, the pods' bridge, the kernel's
+// settings and the container runtime's configuration. It removes all of that, and everything that Kubernetes, the runtime
+// and the network plugins leave.
 //
-// It starts no process and knows no Kubernetes object. Start at [Layout] for where things are, at [Prepare] for what is made and
-// at [Clean] for what is removed.
+// It starts no process and knows no Kubernetes object. Start at [Layout], [Prepare] and [Clean].
 package node
 
 import (
@@ -13,19 +12,19 @@ import (
 	"path/filepath"
 )
 
-// Layout is where a cluster is on the machine. Only one cluster can be on a machine at a time, so it is no setting.
+// Layout is the paths of a cluster. They are fixed, because a machine can have only one cluster at a time.
 type Layout struct {
-	// State holds what lives as long as the cluster, Run its sockets.
+	// State is the folder of the cluster's files, Run that of its sockets.
 	State string
 	Run   string
 }
 
-// Standard is the layout that is used.
+// Standard returns the layout of every cluster.
 func Standard() Layout {
 	return Layout{State: "/var/lib/davit-cluster", Run: "/run/davit-cluster"}
 }
 
-// What the cluster has of the network.
+// The cluster's bridge and addresses.
 const (
 	Bridge     = "davit0"
 	Address    = "10.244.0.1"
@@ -34,25 +33,24 @@ const (
 	DNSAddress = "10.96.0.10"
 )
 
-// Path is a path below the state folder.
+// Path returns a path below the state folder.
 func (l Layout) Path(parts ...string) string {
 	return filepath.Join(append([]string{l.State}, parts...)...)
 }
 
-// Kubeconfig is the file with the administrator's access.
+// Kubeconfig returns the path of the file with the administrator's access.
 func (l Layout) Kubeconfig() string { return l.Path("kubeconfig") }
 
-// Socket is where the container runtime listens.
+// Socket returns the path of the socket at which the container runtime listens.
 func (l Layout) Socket() string { return filepath.Join(l.Run, "containerd.sock") }
 
-// PolicySocket is where the enforcer of network policies is told of new pods.
+// PolicySocket returns the path of the socket at which the enforcer of network policies admits new pods.
 func (l Layout) PolicySocket() string { return filepath.Join(l.Run, "policy.sock") }
 
-// Mark is what the environments of all the cluster's processes have and no other's.
+// Mark returns the variable, NAME=value, that only the cluster's processes have in their environment.
 func (l Layout) Mark() string { return "DAVIT_CLUSTER_STATE=" + l.State }
 
-// Lock takes the cluster for the caller alone and returns what gives it back. It waits for nobody: where another has it,
-// it fails.
+// Lock locks the cluster. release unlocks it. It is an error if another process has locked it: Lock does not wait.
 func (l Layout) Lock() (release func(), err error) {
 	file, err := os.OpenFile(l.Run+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -66,7 +64,7 @@ func (l Layout) Lock() (release func(), err error) {
 
 func (l Layout) makeFolders() error {
 	private := []string{"pki", "processes", "conf", "conf/certs.d", "conf/cni", "log", "log/pods", "kubelet", "etcd", "volumes"}
-	// Pods in user namespaces go through these as somebody else than root.
+	// Because pods in user namespaces open these folders as another user than root.
 	passable := []string{"", "containerd", "containerd/root"}
 	for _, dir := range passable {
 		if err := makeFolder(l.Path(dir), 0o711); err != nil {
@@ -83,7 +81,7 @@ func (l Layout) makeFolders() error {
 			return err
 		}
 	}
-	// The kubelet gives a folder of the node to no group, so whoever a pod runs as must be able to write.
+	// Every user must be able to write, because the kubelet does not set the group of a folder of the node.
 	for _, number := range Volumes() {
 		if err := makeFolder(l.Path("volumes", number), 0o777); err != nil {
 			return err
@@ -92,13 +90,13 @@ func (l Layout) makeFolders() error {
 	return nil
 }
 
-// Volumes are the names of the folders below volumes that claims get.
+// Volumes returns the names of the folders of the persistent volumes.
 func Volumes() []string { return []string{"1", "2", "3", "4", "5", "6", "7", "8"} }
 
 func makeFolder(path string, mode os.FileMode) error {
 	if err := os.MkdirAll(path, mode); err != nil {
 		return err
 	}
-	// Whatever the umask says.
+	// Because the umask changes the mode at the creation.
 	return os.Chmod(path, mode)
 }

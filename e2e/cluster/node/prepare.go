@@ -18,7 +18,7 @@ type Programs struct {
 	Runc string
 	// PolicyPlugin is the folder of the network plugin davit-policy-cni.
 	PolicyPlugin string
-	// PauseImage is what holds a pod's namespaces.
+	// PauseImage is the image of the container that keeps a pod's namespaces.
 	PauseImage string
 }
 
@@ -28,7 +28,8 @@ var containerdConfig string
 //go:embed cni.conflist
 var networkConfig string
 
-// Prepare makes the folders, the network and the configuration files. What is there already is left or written anew.
+// Prepare makes the folders, the network and the configuration files. It keeps existing folders and the bridge, and
+// writes the configuration files again.
 func Prepare(ctx context.Context, layout Layout, programs Programs) error {
 	if err := layout.makeFolders(); err != nil {
 		return fmt.Errorf("make the cluster's folders: %w", err)
@@ -69,21 +70,21 @@ func makeBridge(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	// In one go: a bridge that is there has its address.
+	// In one batch, so that an existing bridge has its address.
 	batch := fmt.Sprintf("link add %[1]s type bridge\naddress add %[2]s/24 dev %[1]s\nlink set %[1]s up\n", Bridge, Address)
 	cmd := exec.CommandContext(ctx, "ip", "-batch", "-")
 	cmd.Stdin = strings.NewReader(batch)
 	if err := run(cmd); err != nil {
 		return err
 	}
-	// Where something else on the machine has forwarding denied, as a Docker daemon does, pods are let through.
+	// Allow the pods' packets, because another program, such as a Docker daemon, may have denied forwarding.
 	cmd = exec.CommandContext(ctx, "iptables-restore", "--noflush")
 	cmd.Stdin = strings.NewReader(fmt.Sprintf("*filter\n:DAVIT-FORWARD - [0:0]\n-A DAVIT-FORWARD -i %[1]s -j ACCEPT\n"+
 		"-A DAVIT-FORWARD -o %[1]s -j ACCEPT\n-I FORWARD -j DAVIT-FORWARD\nCOMMIT\n", Bridge))
 	return run(cmd)
 }
 
-// run adds to the error what the command said.
+// run runs the command and adds its output to the error.
 func run(cmd *exec.Cmd) error {
 	output, err := cmd.CombinedOutput()
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// PolicyTable is the packet filter's table with the network policies.
+// PolicyTable is the name of the packet filter's table with the network policies.
 const PolicyTable = "davit-policy"
 
-// removeRules removes the packet filter's rules and chains that Kubernetes, the network plugins and the enforcer of policies
-// made, and no others.
+// removeRules removes the packet filter's rules and chains of Kubernetes, the network plugins and the enforcer of policies,
+// and no others.
 func removeRules(ctx context.Context) error {
-	// Without the packages, nothing can have made a rule.
+	// Without nft, no program can have made a rule.
 	if _, err := exec.LookPath("nft"); err != nil {
 		return nil //nolint:nilerr // see above
 	}
@@ -24,7 +24,7 @@ func removeRules(ctx context.Context) error {
 	for _, program := range []string{"iptables", "ip6tables"} {
 		failed = append(failed, removeChains(ctx, program))
 	}
-	_ = exec.CommandContext(ctx, "nft", "delete", "table", "ip", PolicyTable).Run() // it may not be there
+	_ = exec.CommandContext(ctx, "nft", "delete", "table", "ip", PolicyTable).Run() // it may not exist
 	for _, family := range []string{"ip", "ip6"} {
 		for _, table := range []string{"raw", "mangle", "nat", "filter"} {
 			failed = append(failed, removeEmptyTable(ctx, family, table))
@@ -47,7 +47,7 @@ func removeChains(ctx context.Context, program string) error {
 	return run(cmd)
 }
 
-// removal turns saved tables into the orders that remove the cluster's chains from them, and the rules that jump there.
+// removal returns the commands that remove the cluster's chains from the saved tables, and the rules that jump to them.
 func removal(saved string) string {
 	var (
 		ours    = regexp.MustCompile(`^:((?:KUBE|CNI|DAVIT)-\S*) `)
@@ -69,7 +69,7 @@ func removal(saved string) string {
 			deletes = append(deletes, "-D"+strings.TrimPrefix(line, "-A"))
 		case line == "COMMIT" && len(chains)+len(deletes) > 0:
 			lines := append([]string{table}, deletes...)
-			// They may jump to each other: all are empty before the first goes.
+			// All chains are emptied before the first is removed, because they may jump to one another.
 			for _, order := range []string{"-F ", "-X "} {
 				for _, chain := range chains {
 					lines = append(lines, order+chain)
@@ -81,7 +81,7 @@ func removal(saved string) string {
 	return out.String()
 }
 
-// removeEmptyTable removes a table of iptables' that has no rule and lets everything pass.
+// removeEmptyTable removes a table of iptables if it has no rule and all its policies are accept.
 func removeEmptyTable(ctx context.Context, family, table string) error {
 	text, err := exec.CommandContext(ctx, "nft", "--json", "list", "table", family, table).Output()
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package policy enforces Kubernetes' network policies on one node with the kernel's packet filter, for IPv4.
 //
-// What policies mean is worked out by [Compile] alone, from objects to a list of isolated pods; [Write] turns that into rules;
-// [Enforcer] keeps the rules true while objects change, and before a new pod's first process runs. As Kubernetes has it, policies do
-// not hold for pods in the host's network, and the node itself reaches every pod.
+// [Compile] computes the isolated pods from the objects. [Write] turns them into rules. [Enforcer] updates the rules when
+// objects change, and before the first process of a new pod runs. As Kubernetes demands, policies do not apply to pods in
+// the host's network, and the node itself reaches every pod.
 package policy
 
 import (
@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// World is what policies are about. A pod's address is that of its status, unless Addresses has another by the pod's Key.
+// World is the input of Compile. A pod's address is the one in its status, unless Addresses has another for the pod's Key.
 type World struct {
 	Policies   []*networking.NetworkPolicy
 	Pods       []*core.Pod
@@ -24,25 +24,25 @@ type World struct {
 	Addresses  map[string]netip.Addr
 }
 
-// Key names a pod.
+// Key returns the key of a pod in World.Addresses.
 func Key(namespace, name string) string { return namespace + "/" + name }
 
-// Isolated is a pod that policies select: in each direction, nil means that everything may pass, and otherwise only what one of
-// the entries allows.
+// Isolated is a pod that policies select. For each direction, nil allows all traffic; else only the traffic of the entries is
+// allowed.
 type Isolated struct {
 	Address netip.Addr
 	Ingress *[]Allowed
 	Egress  *[]Allowed
 }
 
-// Allowed is traffic that may pass: with any of the peers and, at the receiver, to any of the ports. No peers, or no ports, means
-// all of them.
+// Allowed is allowed traffic: with any of the peers, and to any of the receiver's ports. No peers mean all peers, no ports
+// mean all ports.
 type Allowed struct {
 	Peers []Peer
 	Ports []Port
 }
 
-// Peer is a range of addresses but for parts of it. A pod is a range of one address.
+// Peer is a range of addresses with exceptions. A pod is a range of one address.
 type Peer struct {
 	Range  netip.Prefix
 	Except []netip.Prefix
@@ -72,7 +72,7 @@ func Compile(world World) []Isolated {
 	return all
 }
 
-// isolate adds what one policy says of the pod that it selects.
+// isolate adds the rules of one policy to a pod that it selects.
 func (s scene) isolate(one *Isolated, pod located, policy *networking.NetworkPolicy) {
 	ingress, egress := directions(policy)
 	if ingress {
@@ -91,7 +91,7 @@ func extended(before *[]Allowed, more []Allowed) *[]Allowed {
 	return &all
 }
 
-// scene is a world in which pods have their one address, sorted by it.
+// scene is a world in which each pod has one address. The pods are sorted by it.
 type scene struct {
 	pods       []located
 	namespaces map[string]labels.Set
@@ -108,7 +108,7 @@ func newScene(world World) scene {
 	for _, namespace := range world.Namespaces {
 		s.namespaces[namespace.Name] = namespace.Labels
 	}
-	// An address given to a new pod may still be in the status of one that had it before.
+	// Because the status of an ended pod may still have the address that a new pod got.
 	given := map[netip.Addr]string{}
 	for key, address := range world.Addresses {
 		given[address] = key
@@ -129,12 +129,12 @@ func newScene(world World) scene {
 	return s
 }
 
-// ended tells that a pod's address may be another's by now.
+// ended reports whether a pod has ended, so that another pod may have its address.
 func ended(pod *core.Pod) bool {
 	return pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed
 }
 
-// directions tells what a policy isolates the pods in that it selects.
+// directions returns the directions in which a policy isolates the pods that it selects.
 func directions(policy *networking.NetworkPolicy) (ingress, egress bool) {
 	if types := policy.Spec.PolicyTypes; len(types) > 0 {
 		return slices.Contains(types, networking.PolicyTypeIngress), slices.Contains(types, networking.PolicyTypeEgress)
@@ -147,7 +147,7 @@ func (s scene) ingress(policy *networking.NetworkPolicy, receiver located) []All
 	for _, rule := range policy.Spec.Ingress {
 		ports, some := portsOf(rule.Ports, receiver)
 		peers := peersOf(s.selected(rule.From, policy.Namespace), rule.From)
-		// None found of those named is something else than none named: it matches nothing.
+		// Peers that match no pod allow nothing, while no peers allow all.
 		if some && (len(rule.From) == 0 || len(peers) > 0) {
 			allowed = append(allowed, Allowed{Peers: peers, Ports: ports})
 		}
@@ -173,7 +173,7 @@ func (s scene) egress(policy *networking.NetworkPolicy) []Allowed {
 	return allowed
 }
 
-// byName allows the ports at each receiver that has them: a name stands for another number at each.
+// byName allows named ports, for each receiver separately, because a name can mean another number on each.
 func byName(named []networking.NetworkPolicyPort, receivers []located) []Allowed {
 	if len(named) == 0 {
 		return nil
@@ -187,7 +187,7 @@ func byName(named []networking.NetworkPolicyPort, receivers []located) []Allowed
 	return allowed
 }
 
-// selected returns the pods that any of the peers selects.
+// selected returns the pods that at least one of the peers selects.
 func (s scene) selected(peers []networking.NetworkPolicyPeer, home string) []located {
 	var found []located
 	for _, pod := range s.pods {
@@ -210,13 +210,13 @@ func (s scene) selects(peer networking.NetworkPolicyPeer, pod located, home stri
 	return peer.PodSelector == nil || matches(peer.PodSelector, pod.Labels)
 }
 
-// matches tells whether the selector has the labels; one that cannot be read has none.
+// matches reports whether the selector matches the labels. An invalid selector matches nothing.
 func matches(selector *meta.LabelSelector, set map[string]string) bool {
 	parsed, err := meta.LabelSelectorAsSelector(selector)
 	return err == nil && parsed.Matches(labels.Set(set))
 }
 
-// peersOf returns the pods and the blocks of addresses among the peers.
+// peersOf returns the pods, and the address blocks among the peers.
 func peersOf(pods []located, peers []networking.NetworkPolicyPeer) []Peer {
 	var all []Peer
 	for _, pod := range pods {
@@ -256,7 +256,8 @@ func splitPorts(ports []networking.NetworkPolicyPort) (numbered, named []network
 	return numbered, named
 }
 
-// portsOf returns the ports, names as the receiver has them. It tells whether any port is left, where some were named.
+// portsOf returns the ports, with the receiver's numbers for names. It returns false if the policy has ports and the receiver
+// has none of them.
 func portsOf(ports []networking.NetworkPolicyPort, receiver located) ([]Port, bool) {
 	var all []Port
 	for _, port := range ports {

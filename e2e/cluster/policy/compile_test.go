@@ -49,7 +49,7 @@ func world(t *testing.T, policies string) World {
 	return w
 }
 
-// rules returns the rules of the pods' chains: CHAIN: RULE a line.
+// rules returns the rules of the pods' chains, one line CHAIN: RULE each.
 func rules(world World) string {
 	tx := knftables.NewFake(knftables.IPv4Family, "t").NewTransaction()
 	Write(tx, Compile(world))
@@ -146,7 +146,7 @@ func TestCompile(t *testing.T) {
 
 func TestAnAddressIsThatOfThePodThatWasGivenIt(t *testing.T) {
 	w := world(t, `podSelector: {}`)
-	// api restarted elsewhere, and has the address that web's status still shows.
+	// api was restarted and got the address that the status of web still has.
 	w.Addresses = map[string]netip.Addr{"a/api": netip.MustParseAddr("10.0.0.1")}
 	if got, want := rules(w), "ingress_10.0.0.1: drop\n"; got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/knftables"
 )
 
-// Enforcer keeps a table of the packet filter true to the policies that a cluster has.
+// Enforcer updates a table of the packet filter with the cluster's policies.
 type Enforcer struct {
 	filter    knftables.Interface
 	log       *slog.Logger
@@ -31,7 +31,7 @@ type Enforcer struct {
 	applied   string
 }
 
-// NewEnforcer watches through the client and writes through the filter, whose table becomes the enforcer's own.
+// NewEnforcer returns an enforcer that watches with the client and writes with the filter. It replaces the filter's whole table.
 func NewEnforcer(client kubernetes.Interface, filter knftables.Interface, log *slog.Logger) *Enforcer {
 	return &Enforcer{
 		filter: filter, log: log, factory: informers.NewSharedInformerFactory(client, 0),
@@ -39,8 +39,8 @@ func NewEnforcer(client kubernetes.Interface, filter knftables.Interface, log *s
 	}
 }
 
-// Run enforces until the context ends, and then leaves the rules as they are. A change is in force some milliseconds after the
-// cluster has it; one that cannot be is tried again.
+// Run enforces until the context ends, and then keeps the rules. A change takes effect within some milliseconds. Run tries a
+// failed update again.
 func (e *Enforcer) Run(ctx context.Context) error {
 	for _, informer := range e.informers() {
 		if _, err := informer.AddEventHandler(e.handler()); err != nil {
@@ -102,8 +102,8 @@ func (e *Enforcer) change() {
 	}
 }
 
-// Admit says that the pod has the address from now on, and returns once its policies are in force. The pod must be one of the
-// cluster's; it may be so new that it is waited for.
+// Admit records that the pod has the address from now on, and returns when its policies are in force. It waits for the pod if
+// it is so new that the watch does not show it yet.
 func (e *Enforcer) Admit(ctx context.Context, namespace, name string, address netip.Addr) error {
 	if err := e.known(ctx, namespace, name); err != nil {
 		return fmt.Errorf("admit pod %s: %w", Key(namespace, name), err)
@@ -122,7 +122,7 @@ func (e *Enforcer) Admit(ctx context.Context, namespace, name string, address ne
 	return nil
 }
 
-// known returns once what is watched is there and the pod is among it.
+// known waits until the watches are synced and show the pod.
 func (e *Enforcer) known(ctx context.Context, namespace, name string) error {
 	if err := e.synced(ctx); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (e *Enforcer) applyLocked(ctx context.Context) error {
 	return nil
 }
 
-// world is what is watched now. Addresses of pods that are gone are forgotten.
+// world returns the watched objects. It removes the addresses of deleted pods.
 func (e *Enforcer) world() (World, error) {
 	pods, err := e.factory.Core().V1().Pods().Lister().List(labels.Everything())
 	if err != nil {
@@ -190,7 +190,7 @@ func (e *Enforcer) world() (World, error) {
 		}
 	}
 	e.addresses = there
-	// The lister has no order; rules that are the same must look the same.
+	// Sorted, because the lister has no order, and equal rules must have equal text.
 	slices.SortFunc(policies, func(a, b *networking.NetworkPolicy) int {
 		return strings.Compare(Key(a.Namespace, a.Name), Key(b.Namespace, b.Name))
 	})

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// Admission is what the network plugin tells of a pod that it gave an address.
+// Admission is the network plugin's request for a pod that got an address.
 type Admission struct {
 	Namespace string     `json:"namespace"`
 	Name      string     `json:"name"`
 	Address   netip.Addr `json:"address"`
 }
 
-// Admitter is told of a new pod's address and returns when the pod may start.
+// Admitter admits new pods. Admit returns when the pod may start.
 type Admitter interface {
 	Admit(ctx context.Context, namespace, name string, address netip.Addr) error
 }
 
-// Hook answers a POST of an [Admission], 204 once the pod's policies are in force.
+// Hook returns the handler for a POST of an [Admission]. It answers 204 when the pod's policies are in force.
 func Hook(admitter Admitter) http.Handler {
 	const atMost = 20 * time.Second
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,12 +8,12 @@ import (
 	"sigs.k8s.io/knftables"
 )
 
-// Write adds to the transaction what makes the table hold the rules for the isolated pods and nothing else.
+// Write adds to the transaction the replacement of the whole table by the rules of the isolated pods.
 //
-// Packets that belong to connections that were let through pass. Others pass the sender's chain, then the receiver's, and either
-// drops what none of its rules returns for. The node's own services are receivers without a chain; what the node sends is not looked at.
+// Packets of allowed connections pass. Other packets go through the sender's chain, then the receiver's; each drops a packet for
+// which none of its rules returns. The node's own services are receivers without a chain. Packets from the node are not checked.
 func Write(tx *knftables.Transaction, pods []Isolated) {
-	// A table must be there to be deleted.
+	// Because only an existing table can be deleted.
 	tx.Add(&knftables.Table{})
 	tx.Delete(&knftables.Table{})
 	tx.Add(&knftables.Table{Comment: knftables.PtrTo("network policies of the cluster")})
@@ -60,7 +60,8 @@ func writeChain(tx *knftables.Transaction, direction, peer, address string, allo
 	tx.Add(&knftables.Element{Map: direction, Key: []string{address}, Value: []string{"jump " + chain}})
 }
 
-// peerMatches returns what matches packets of the peers: one match for all that are whole, one for each with exceptions.
+// peerMatches returns the matches of the peers' packets: one for all peers without exceptions, and one for each peer with
+// exceptions.
 func peerMatches(field string, peers []Peer) []string {
 	if len(peers) == 0 {
 		return []string{""}
@@ -75,7 +76,7 @@ func peerMatches(field string, peers []Peer) []string {
 			}
 			matches = append(matches, strings.TrimSpace(match))
 		case peer.Range.Bits() == 0:
-			// A set holds no range of all addresses beside others, and everything else is in it anyway.
+			// Only this match, because a set cannot have all addresses and others, and no other is needed.
 			return []string{""}
 		case peer.Range.IsSingleIP():
 			whole = append(whole, peer.Range.Addr().String())
@@ -89,7 +90,7 @@ func peerMatches(field string, peers []Peer) []string {
 	return matches
 }
 
-// everything is the match of a peer's range, nothing for all addresses.
+// everything returns the match of a peer's range, "" for all addresses.
 func everything(field string, peer Peer) string {
 	if peer.Range.Bits() == 0 {
 		return ""
@@ -115,12 +116,12 @@ func portMatches(ports []Port) []string {
 	return matches
 }
 
-// joined puts a space between the parts that are not empty.
+// joined joins the parts that are not empty with spaces.
 func joined(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), " ")
 }
 
-// set is an anonymous set of what may repeat in the list.
+// set returns an anonymous set of the items, without duplicates.
 func set(items []string) string {
 	items = slices.Clone(items)
 	slices.Sort(items)

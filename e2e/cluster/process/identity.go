@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// identity is one process, never another that gets its id later.
+// identity identifies a process, and not a later one with the same id.
 type identity struct {
 	PID int `json:"pid"`
 	// Start is the clock tick since boot at which it started.
 	Start uint64 `json:"start"`
-	// Boot tells this boot of the machine from others.
+	// Boot identifies the boot of the machine.
 	Boot string `json:"boot"`
 }
 
-// identify fails where there is no such process, or only what is left of one that ended.
+// identify returns the identity of a process. It is an error if there is no such process or it is a zombie.
 func identify(pid int) (identity, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -31,7 +31,7 @@ func identify(pid int) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	// The name, in brackets, may hold anything; what follows are the fields from the third on.
+	// The fields from the third on are after the last bracket, because the process's name may contain brackets.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	const state, start = 0, 19
 	if len(fields) <= start {
@@ -52,7 +52,7 @@ func (id identity) alive() bool {
 	return err == nil && now == id
 }
 
-// kill kills the process and waits until it is gone.
+// kill kills the process and waits until it has ended.
 func (id identity) kill(ctx context.Context) error {
 	fd, err := unix.PidfdOpen(id.PID, 0)
 	if errors.Is(err, unix.ESRCH) {
@@ -62,7 +62,7 @@ func (id identity) kill(ctx context.Context) error {
 		return err
 	}
 	defer unix.Close(fd)
-	// The descriptor now holds on to whoever has the id; only if that is still the one meant is it signalled.
+	// Check again, because the descriptor may be of a later process with the id.
 	if !id.alive() {
 		return nil
 	}
@@ -72,12 +72,12 @@ func (id identity) kill(ctx context.Context) error {
 	const certain = 30 * time.Second
 	gone, err := wait(ctx, fd, certain)
 	if err == nil && !gone {
-		err = fmt.Errorf("process %d is there %v after it was killed", id.PID, certain)
+		err = fmt.Errorf("process %d runs %v after it was killed", id.PID, certain)
 	}
 	return err
 }
 
-// wait tells whether the process ended within the time.
+// wait reports whether the process ended within the time.
 func wait(ctx context.Context, fd int, atMost time.Duration) (bool, error) {
 	const slice = 100 * time.Millisecond
 	for deadline := time.Now().Add(atMost); time.Now().Before(deadline); {

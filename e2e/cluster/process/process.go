@@ -1,8 +1,7 @@
-// Package process starts programs that outlive the one that started them, and ends them again: those and
-// no others. A process is known by its id together with the instant it started at, so that an id that the
-// system has given to another by now is never signalled.
+// Package process starts programs that outlive their starter, and ends them and no others. It identifies a process by
+// its id and its start time, so that it never signals another process that got the id later.
 //
-// What a program starts in its turn is found by a mark in its environment: see [Table.Sweep]. Start at [Table].
+// It finds the children of a program by a mark in their environment: see [Table.Sweep]. Start at [Table].
 package process
 
 import (
@@ -19,30 +18,30 @@ import (
 
 // Command is a program to start.
 type Command struct {
-	// Name is what the process is called in the table and its log file, such as "etcd".
+	// Name is the name of the process in the table and of its log file, such as "etcd".
 	Name string
-	// Path is the program, Args what follows it on the command line.
+	// Path is the program, Args are its arguments.
 	Path string
 	Args []string
 	// Env is its environment, to which the table's mark is added.
 	Env []string
 }
 
-// Table starts processes and remembers them in a folder, across the lives of those that use it.
+// Table starts processes and keeps records of them in a folder, so that a later program can end them.
 type Table struct {
 	records string
 	logs    string
 	mark    string
 }
 
-// NewTable keeps a record a process in the one folder and a log a process in the other. The mark, NAME=value,
-// is put into each environment and must be this table's alone.
+// NewTable returns a table with one record per process in the folder records and one log per process in the folder logs.
+// The mark, NAME=value, is added to each environment. No other table may have it.
 func NewTable(records, logs, mark string) *Table {
 	return &Table{records: records, logs: logs, mark: mark}
 }
 
-// Start starts the program in a session of its own, with its output appended to its log. It does not wait for it
-// to be of use.
+// Start starts the program in a new session and appends its output to its log. It does not wait until the program is
+// ready.
 func (t *Table) Start(command Command) error {
 	if err := t.start(command); err != nil {
 		return fmt.Errorf("start %s: %w", command.Name, err)
@@ -56,7 +55,7 @@ func (t *Table) start(command Command) error {
 		return err
 	}
 	defer log.Close()
-	// No context: the process is to outlive this program.
+	// No context, because the process must outlive this program.
 	cmd := exec.Command(command.Path, command.Args...) //nolint:noctx // see above
 	cmd.Env = append([]string{t.mark}, command.Env...)
 	cmd.Dir = "/"
@@ -66,7 +65,7 @@ func (t *Table) start(command Command) error {
 		return err
 	}
 	id, err := identify(cmd.Process.Pid)
-	// While this program lives, it is the one that has to reap.
+	// Because this program is the parent, it must reap the process.
 	go func() { _ = cmd.Wait() }()
 	if err != nil {
 		return fmt.Errorf("ended at once, see %s: %w", t.LogFile(command.Name), err)
@@ -78,7 +77,7 @@ func (t *Table) start(command Command) error {
 	return os.WriteFile(t.recordFile(command.Name), text, 0o600)
 }
 
-// LogFile is where the output of the process of that name goes.
+// LogFile returns the path of the log of the process of that name.
 func (t *Table) LogFile(name string) string {
 	return filepath.Join(t.logs, name+".log")
 }
@@ -87,12 +86,12 @@ func (t *Table) recordFile(name string) string {
 	return filepath.Join(t.records, name+".json")
 }
 
-// Alive tells whether the process that was started under that name still runs.
+// Alive reports whether the process that was started under that name runs.
 func (t *Table) Alive(name string) bool {
 	return t.PID(name) != 0
 }
 
-// PID is the id of the process that was started under that name, 0 if it does not run any more.
+// PID returns the id of the process that was started under that name, 0 if it has ended.
 func (t *Table) PID(name string) int {
 	id, err := t.read(name)
 	if err != nil || !id.alive() {
@@ -110,8 +109,8 @@ func (t *Table) read(name string) (identity, error) {
 	return id, json.Unmarshal(text, &id)
 }
 
-// Sweep kills every process that bears the table's mark: those that the table knows and those that it lost
-// or that they started. It returns when they are gone.
+// Sweep kills every process with the table's mark: those that the table started and their children. It returns when
+// they have ended.
 func (t *Table) Sweep(ctx context.Context) error {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -134,7 +133,7 @@ func (t *Table) Sweep(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// Kill kills the process that has the id now and waits until it is gone. None having it is no error.
+// Kill kills the process that has the id now and waits until it has ended. It is no error if there is none.
 func Kill(ctx context.Context, pid int) error {
 	id, err := identify(pid)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package stage tells a person what is going on while a cluster comes up: each stage when it starts, how
-// far it is while it takes long, and how long it took. Stages may run side by side.
+// Package stage prints the progress of long work: how far a long stage is, and how long each stage took. Stages may run
+// at the same time.
 //
 // It decides nothing and keeps nothing; start at [Log.Run].
 package stage
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// patience is how long a stage may take before it is said to be still going on, and between two such lines.
+// patience is the time before the first line about a running stage, and between two such lines.
 const patience = 5 * time.Second
 
 // Log prints stages, a line at a time. The zero value prints nothing.
@@ -33,12 +33,12 @@ func (l *Log) Say(format string, args ...any) {
 	if l.out == nil {
 		return
 	}
-	// A line that cannot be printed is no reason to give up what it tells of.
+	// Ignored, because the work must go on without the line.
 	_, _ = fmt.Fprintf(l.out, l.prefix+": "+format+"\n", args...)
 }
 
-// Run does the stage and prints how long it took. While it runs, the last thing that the stage reported is
-// printed every few seconds; report may be called from any goroutine.
+// Run calls do and prints how long it took. Meanwhile it prints the last report every few seconds. report may be called
+// from any goroutine.
 func (l *Log) Run(name string, do func(report func(string)) error) error {
 	began := time.Now()
 	var last progress
@@ -70,7 +70,7 @@ func (l *Log) tick(name string, began time.Time, last *progress, done <-chan str
 	}
 }
 
-// progress is the last thing that a stage reported.
+// progress is a stage's last report.
 type progress struct {
 	mu   sync.Mutex
 	line string

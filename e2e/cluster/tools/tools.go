@@ -1,5 +1,5 @@
-// Package tools compiles the programs that a cluster is made of and keeps them in a cache by version, so that
-// each is compiled once on a machine. Start at [Cache.Build].
+// Package tools compiles a cluster's programs and caches them by version, so that each is compiled once on a machine.
+// Start at [Cache.Build].
 package tools
 
 import (
@@ -19,18 +19,18 @@ import (
 	"davit/e2e/cluster/stage"
 )
 
-// Recipe is how a program comes about, or several of one module.
+// Recipe describes how one or more programs of a module are built.
 type Recipe struct {
 	// Name and Version name the folder in the cache.
 	Name    string
 	Version string
-	// Packages are the import paths of the programs, of the module proxy at that version, or below Dir.
+	// Packages are the import paths of the programs, from the module proxy at that version, or below Dir.
 	Packages []string
-	// Dir is the folder of a module to build in; with none, the packages come from the module proxy.
+	// Dir is the folder of the module; "" means that the packages come from the module proxy.
 	Dir string
-	// Sources are further folders below Dir that make a new version when they change.
+	// Sources are more folders below Dir. A change in them makes a new version.
 	Sources []string
-	// Aliases are names that the (only) program goes by too.
+	// Aliases are further names of the only program.
 	Aliases []string
 	// LDFlags, Tags and CGO are Go's.
 	LDFlags string
@@ -44,13 +44,13 @@ type Cache struct {
 	log  *stage.Log
 }
 
-// NewCache keeps programs below the root and tells of its work in the log.
+// NewCache returns a cache in the folder root, which logs the programs that it compiles.
 func NewCache(root string, log *stage.Log) *Cache {
 	return &Cache{root: root, log: log}
 }
 
-// Build returns the folder with the recipe's programs, and compiles them first if they are not there. A build that
-// is cut off leaves nothing that a later one takes for its result.
+// Build returns the folder with the recipe's programs, and compiles them first if the cache does not have them. If that is
+// interrupted, the cache does not have them.
 func (c *Cache) Build(ctx context.Context, recipe Recipe) (string, error) {
 	version := recipe.Version
 	if recipe.Dir != "" {
@@ -70,7 +70,7 @@ func (c *Cache) Build(ctx context.Context, recipe Recipe) (string, error) {
 	return dir, err
 }
 
-// in tells whether all programs are in the folder.
+// in reports whether all programs are in the folder.
 func (r Recipe) in(dir string) bool {
 	for _, name := range r.programs() {
 		info, err := os.Stat(filepath.Join(dir, name))
@@ -85,7 +85,7 @@ func (r Recipe) programs() []string {
 	var names []string
 	for _, path := range r.Packages {
 		name := filepath.Base(path)
-		// Go names a program after its module where the path ends in a major version.
+		// If the path ends in a major version, Go names the program after the element before it.
 		if len(name) > 1 && name[0] == 'v' && strings.Trim(name[1:], "0123456789") == "" {
 			name = filepath.Base(filepath.Dir(path))
 		}
@@ -99,7 +99,7 @@ func (r Recipe) build(ctx context.Context, dir string, report func(string)) erro
 		return err
 	}
 	made := dir + ".making"
-	// What an earlier build left that was cut off; two at a time there are not.
+	// Left by an interrupted build. There is never more than one build at a time.
 	if err := os.RemoveAll(made); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (r Recipe) build(ctx context.Context, dir string, report func(string)) erro
 			return err
 		}
 	}
-	// What is there is not whole, else there would have been nothing to build.
+	// Incomplete, because otherwise Build would not build.
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (r Recipe) compile(ctx context.Context, into string, report func(string)) e
 	cmd := exec.CommandContext(ctx, "nice", args...)
 	cmd.Dir = r.Dir
 	if cmd.Dir == "" {
-		// Away from any module, whose go.mod must not choose the program's dependencies.
+		// Outside any module, because a go.mod must not choose the program's dependencies.
 		cmd.Dir = "/"
 	}
 	cgo := "CGO_ENABLED=0"
@@ -148,7 +148,7 @@ func (r Recipe) compile(ctx context.Context, into string, report func(string)) e
 	return watched(cmd, report)
 }
 
-// watched runs the command, reports how many packages it names, and puts the end of its output into the error.
+// watched runs the command, reports how many packages it has printed, and adds the end of its output to the error.
 func watched(cmd *exec.Cmd, report func(string)) error {
 	output, feed := io.Pipe()
 	cmd.Stdout, cmd.Stderr = feed, feed
@@ -180,7 +180,7 @@ func watched(cmd *exec.Cmd, report func(string)) error {
 	return nil
 }
 
-// fingerprint tells apart the states of a recipe's source: its own files and the versions of its dependencies.
+// fingerprint returns a checksum of a recipe's source files and of the versions of its dependencies.
 func fingerprint(recipe Recipe) (string, error) {
 	files := []string{filepath.Join(recipe.Dir, "go.mod"), filepath.Join(recipe.Dir, "go.sum")}
 	for _, path := range append(recipe.Sources, recipe.Packages...) {

@@ -10,7 +10,7 @@ import (
 	"davit/e2e/cluster/stage"
 )
 
-// greeter is a module in a folder with a program that prints the text.
+// greeter writes a module into a folder, with a program that prints the text.
 func greeter(t *testing.T, dir, text string) Recipe {
 	t.Helper()
 	for name, content := range map[string]string{
@@ -59,13 +59,13 @@ func TestABuildThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
 	}
 	left, err := os.ReadDir(root)
 	if err != nil || len(left) > 0 {
-		t.Errorf("it left %v, %v", left, err)
+		t.Errorf("the build left %v, %v", left, err)
 	}
 }
 
 func TestProgramsAreNamedAsGoNamesThem(t *testing.T) {
 	recipe := Recipe{Packages: []string{"example.org/a/cmd/one", "example.org/two/v3"}, Aliases: []string{"three"}}
 	if got, want := strings.Join(recipe.programs(), " "), "one two three"; got != want {
-		t.Errorf("they are %s, want %s", got, want)
+		t.Errorf("the programs are %s, want %s", got, want)
 	}
 }

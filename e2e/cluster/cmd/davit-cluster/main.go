@@ -1,9 +1,10 @@
-// Command davit-cluster brings up a one-node Kubernetes on this machine and takes it down: see the package
-// davit/e2e/cluster.
+// Command davit-cluster starts a one-node Kubernetes on this machine and removes it: see package davit/e2e/cluster.
 //
 //	davit-cluster build|up|down|import ARCHIVE|push IMAGE NAME
 //
-// Building only makes what bringing up needs; importing is into the cluster that runs; pushing is from there to a registry without TLS. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down only say so.
+// build makes the programs and images that up needs. import loads images into the running cluster. push pushes one of its
+// images to a registry without TLS. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down
+// only print that.
 package main
 
 import (

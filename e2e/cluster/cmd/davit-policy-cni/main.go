@@ -1,7 +1,7 @@
-// Command davit-policy-cni is a network plugin, the last of a chain: it tells the enforcer of network policies which address a
-// new pod has, and lets the pod start when its policies are in force. It changes nothing itself.
+// Command davit-policy-cni is a network plugin, the last of a chain. It sends the address of a new pod to the enforcer of
+// network policies, and lets the pod start when its policies are in force. It changes nothing itself.
 //
-// It speaks version 1.0.0 of the container network interface. It runs once for each pod, so it has nothing to start up.
+// It implements version 1.0.0 of the container network interface. It runs once for each pod.
 package main
 
 import (
@@ -19,17 +19,17 @@ import (
 	"time"
 )
 
-// request is what a plugin is given at its standard input.
+// request is the standard input of a plugin.
 type request struct {
 	Version string `json:"cniVersion"`
-	// Socket is where the enforcer listens.
+	// Socket is the path of the enforcer's socket.
 	Socket   string          `json:"socket"`
 	Previous json.RawMessage `json:"prevResult"`
 }
 
 func main() {
 	if err := run(context.Background(), os.Getenv, os.Stdin, os.Stdout); err != nil {
-		const other = 100 // the first code that is a plugin's own
+		const other = 100 // the first code that a plugin may define
 		_ = json.NewEncoder(os.Stdout).Encode(map[string]any{"cniVersion": "1.0.0", "code": other, "msg": err.Error()})
 		os.Exit(1)
 	}
@@ -40,7 +40,7 @@ func run(ctx context.Context, getenv func(string) string, stdin io.Reader, stdou
 	case "VERSION":
 		return json.NewEncoder(stdout).Encode(map[string]any{"cniVersion": "1.0.0", "supportedVersions": []string{"1.0.0"}})
 	case "ADD":
-	default: // nothing to check and nothing to undo
+	default: // there is nothing to check or to undo
 		return nil
 	}
 	var asked request
@@ -95,7 +95,7 @@ func admit(ctx context.Context, asked request, args string) error {
 	return nil
 }
 
-// addressIn returns the pod's IPv4 address in the result of the plugins before.
+// addressIn returns the pod's IPv4 address from the result of the previous plugins.
 func addressIn(previous json.RawMessage) (netip.Addr, error) {
 	var result struct {
 		IPs []struct {

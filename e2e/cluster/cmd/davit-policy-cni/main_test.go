@@ -14,7 +14,7 @@ import (
 
 const previous = `{"cniVersion":"1.0.0","ips":[{"address":"10.244.0.7/24","gateway":"10.244.0.1"}]}`
 
-// enforcer answers at a socket and keeps what it was told.
+// enforcer answers at a socket and keeps the last request.
 func enforcer(t *testing.T, status int) (socket string, told *string) {
 	t.Helper()
 	told = new(string)
@@ -57,10 +57,10 @@ func TestThePluginTellsOfThePodAndPassesTheResultOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if output != previous {
-		t.Errorf("it prints %s, want what it was given", output)
+		t.Errorf("the plugin prints %s, want its input", output)
 	}
 	if want := `{"address":"10.244.0.7","name":"web","namespace":"home"}`; *told != want {
-		t.Errorf("it tells %s, want %s", *told, want)
+		t.Errorf("the plugin sends %s, want %s", *told, want)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Command davit-policy enforces the network policies of a cluster on this node: see the package davit/e2e/cluster/policy.
+// Command davit-policy enforces the network policies of a cluster on this node: see package davit/e2e/cluster/policy.
 package main
 
 import (

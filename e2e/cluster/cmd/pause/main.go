@@ -1,5 +1,5 @@
-// Command pause does nothing until it is told to end. It holds a pod's namespaces, and reaps what is left
-// of processes whose parents ended before them where a pod shares its process namespace.
+// Command pause keeps a pod's namespaces until a signal ends it. If the pod's containers share the process namespace,
+// it also reaps processes whose parents have ended.
 package main
 
 import (

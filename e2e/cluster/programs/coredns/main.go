@@ -1,5 +1,5 @@
-// Command coredns is CoreDNS with the plugins that a cluster's DNS uses. The stock one has the clients of
-// three clouds too, and those are most of its build.
+// Command coredns is CoreDNS with only the plugins that a cluster's DNS uses. The standard build has the clients of
+// three clouds too, which take most of its build time.
 package main
 
 import (

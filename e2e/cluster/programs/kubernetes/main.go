@@ -1,7 +1,7 @@
 // Command kubernetes is Kubernetes in one binary: the API server, the controller manager, the scheduler,
-// the proxy, the kubelet and kubectl, picked by the name that it is called by.
+// the proxy, the kubelet and kubectl. The name of the program selects one of them.
 //
-// One binary links what the six share once, which saves most of the time and the space of building them.
+// One binary links the common packages of the six once, which saves most of the build's time and space.
 package main
 
 import (
@@ -41,7 +41,7 @@ func main() {
 	os.Exit(cli.Run(command))
 }
 
-// server returns the command of a part that serves, nil if there is none of that name.
+// server returns the command of a server, nil if there is none of that name.
 func server(name string) *cobra.Command {
 	switch name {
 	case "kube-apiserver":
