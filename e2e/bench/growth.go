@@ -16,13 +16,14 @@ import (
 )
 
 const (
-	growthFew     = 10   // functions that are called beside
-	growthCalled  = 1000 // of the many: those with triggers
+	growthFew     = 10   // functions of the floor
+	growthCalled  = 1000 // of the many functions, those with triggers
 	growthCallers = 2
 )
 
-// measureGrowth registers many functions, calls any of a thousand of them, and any of
-// ten in turns with that: calls need not know how many there are. A function costs memory.
+// measureGrowth registers many functions and calls a thousand of them, alternately with
+// ten others, to show that the time of a call does not depend on their number. It also
+// measures the memory that a function costs.
 func measureGrowth(ctx context.Context, g *rig.Gateway, functions int, each time.Duration) ([]figure.Row, error) {
 	if functions == 0 {
 		return nil, nil
@@ -53,7 +54,7 @@ func measureGrowth(ctx context.Context, g *rig.Gateway, functions int, each time
 	), nil
 }
 
-// registerMany registers functions of one source, the first with triggers, and returns these' URLs.
+// registerMany registers functions of one source, the first of them with triggers, and returns the triggers' URLs.
 func registerMany(ctx context.Context, g *rig.Gateway, name string, functions, called int) ([]string, error) {
 	source, err := rig.PackFiles(map[string]string{"readme": "nothing but commands of the system is run\n"})
 	if err != nil {
@@ -76,7 +77,7 @@ func registerMany(ctx context.Context, g *rig.Gateway, name string, functions, c
 	return urls, group.Wait()
 }
 
-// residentBytes is the gateway's memory as the kernel counts it.
+// residentBytes returns the gateway's resident memory.
 func residentBytes(g *rig.Gateway) float64 {
 	b, _ := os.ReadFile("/proc/" + strconv.Itoa(g.Process.Pid) + "/statm")
 	fields := strings.Fields(string(b))

@@ -1,6 +1,6 @@
-// Command bench measures calls through Davit against floors that are measured in
-// the same run, in turns: what the same work costs without Davit. It prints a
-// table of ratios, and with -json appends one JSON object a line to a file.
+// Command bench compares calls through Davit with floors: the same work without Davit,
+// measured alternately in the same run. It prints a table of ratios. With -json it
+// appends each row to a file, as one JSON object a line.
 package main
 
 import (
@@ -21,9 +21,9 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of the programs")
 	jsonFile := flag.String("json", "", "append the figures to this file")
 	seconds := flag.Duration("time", 4*time.Second, "for each figure and each floor")
-	functions := flag.Int("functions", 10_000, "functions that are registered to see what that costs; 0: it is not measured")
-	serve := flag.String("floor", "", "serve the floor at this `address`, print the one that it got, and run until standard input ends")
-	hop := flag.String("hop", "", "hand on to the floor at this `address` instead of being it; at a free port, if -floor does not say where")
+	functions := flag.Int("functions", 10_000, "how many functions to register to measure their cost; 0: none")
+	serve := flag.String("floor", "", "serve the floor at this `address`, print the actual address, and run until standard input ends")
+	hop := flag.String("hop", "", "forward to the floor at this `address` instead of serving it; at a free port unless -floor is set")
 	flag.Parse()
 	if *hop != "" {
 		exitOn(floor.Hop(*hop, cmp.Or(*serve, "127.0.0.1:0"), os.Stdin, os.Stdout))

@@ -21,13 +21,13 @@ import (
 	"davit/internal/faas/route"
 )
 
-// functions and triggers of the benchmark: the same work, warm and as a job, kept and not.
+// The functions of the benchmark. Their triggers are the same, with and without keeping.
 const (
 	warmSpec = `{"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": 8}, "timeout": "1m"}`
 	jobSpec  = `{"mode": "job", "timeout": "1m"}`
 )
 
-// measureAll starts a gateway of its own and measures everything.
+// measureAll starts a gateway and measures everything.
 func measureAll(ctx context.Context, bin string, each time.Duration, functions int) (rows []figure.Row, err error) {
 	dir, err := os.MkdirTemp("/var/tmp", "davit-bench-")
 	if err != nil {
@@ -98,7 +98,7 @@ func registerAll(ctx context.Context, g *rig.Gateway) error {
 	return nil
 }
 
-// startSelf runs this program as a process of its own, as the gateway is one.
+// startSelf starts this program as another process, because the gateway is one too.
 func startSelf(ctx context.Context, args ...string) (addr string, stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -155,7 +155,7 @@ func measureCalls(g *rig.Gateway, floor string, each time.Duration) ([]figure.Ro
 	return rows, nil
 }
 
-// measureHop compares the floor behind another process with the floor.
+// measureHop compares the floor behind a proxy process with the floor.
 func measureHop(ctx context.Context, floor string, each time.Duration) ([]figure.Row, error) {
 	hop, stop, err := startSelf(ctx, "-hop", floor)
 	if err != nil {
@@ -173,8 +173,8 @@ func measureHop(ctx context.Context, floor string, each time.Duration) ([]figure
 	return rows, nil
 }
 
-// measureJobs compares a call that has a runner process started for it with
-// what starting that process costs.
+// measureJobs compares a call that starts a runner with the start of that process
+// alone.
 func measureJobs(ctx context.Context, g *rig.Gateway, bin string, each time.Duration) ([]figure.Row, error) {
 	davit, floor := &figure.Sample{}, &figure.Sample{}
 	for began := time.Now(); time.Since(began) < 2*each; {
@@ -196,8 +196,8 @@ func measureJobs(ctx context.Context, g *rig.Gateway, bin string, each time.Dura
 	return figure.Calls("local job, true, 1 caller, floor: exec of the runner", davit, floor, ""), nil
 }
 
-// measureLookup compares finding a trigger among many with finding it among few:
-// the same ten triggers, as busy ones are, and any of all, which memory is too far away for.
+// measureLookup compares finding a trigger among many with finding it among few: always
+// the same ten, which are in the processor's cache, and any of all, which are not.
 func measureLookup(each time.Duration) ([]figure.Row, error) {
 	few, err := table(10)
 	if err != nil {
@@ -221,7 +221,7 @@ func measureLookup(each time.Duration) ([]figure.Row, error) {
 	return rows, nil
 }
 
-// lookups returns the mean time of a lookup in each table, in ns, measured in turns.
+// lookups returns the mean time of a lookup in each table, in ns, measured alternately.
 func lookups(many, few *route.Table, among int, each time.Duration) (inMany, inFew float64, err error) {
 	var spent [2]time.Duration
 	var calls [2]int
@@ -242,7 +242,7 @@ func lookups(many, few *route.Table, among int, each time.Duration) (inMany, inF
 	return mean(0), mean(1), nil
 }
 
-// somePaths are paths of triggers at random among n.
+// somePaths returns random paths of n triggers.
 func somePaths(n int) []string {
 	paths := make([]string, 1000)
 	for i := range paths {

@@ -11,7 +11,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// TestRoles: the roles are these and no more, and nobody has one in the whole cluster.
+// TestRoles: there are exactly these roles, and none for the whole cluster.
 func TestRoles(t *testing.T) {
 	rule := func(group, resources, names, verbs string) rbacv1.PolicyRule {
 		r := rbacv1.PolicyRule{APIGroups: []string{group}, Resources: strings.Split(resources, ","), Verbs: strings.Split(verbs, ",")}
@@ -62,7 +62,7 @@ func TestRoles(t *testing.T) {
 	})
 }
 
-// TestNoSecretIsInTheManifests: they are made in the cluster, all that pods refer to.
+// TestNoSecretIsInTheManifests: no manifest is a Secret, and davit-setup makes each one that pods refer to.
 func TestNoSecretIsInTheManifests(t *testing.T) {
 	made := map[string][]string{
 		"davit": {"davit-admin", "davit-redis", "davit-store", "davit-store-download", "davit-store-root", "davit-docker-client"},
@@ -70,7 +70,7 @@ func TestNoSecretIsInTheManifests(t *testing.T) {
 	}
 	each(t, func(t *testing.T, objects []object) {
 		if len(find[*corev1.Secret](objects)) > 0 {
-			t.Error("there is a secret in the manifests")
+			t.Error("there is a Secret in the manifests")
 		}
 		for _, o := range objects {
 			pod := o.template()
@@ -82,10 +82,10 @@ func TestNoSecretIsInTheManifests(t *testing.T) {
 					continue
 				}
 				if !slices.Contains(made[o.GetNamespace()], v.Secret.SecretName) {
-					t.Errorf("%s: nobody makes the secret %s", o, v.Secret.SecretName)
+					t.Errorf("%s: nothing makes the Secret %s", o, v.Secret.SecretName)
 				}
 				if mode := v.Secret.DefaultMode; mode == nil || *mode&0o007 != 0 {
-					t.Errorf("%s: the secret %s can be read by others in the pod", o, v.Secret.SecretName)
+					t.Errorf("%s: other users in the pod can read the Secret %s", o, v.Secret.SecretName)
 				}
 			}
 		}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// TestServices: each leads to ports of pods that are there, and those for people to the ports that are promised.
+// TestServices: each port of a Service is a port of its pods, and the public Services have the documented NodePorts.
 func TestServices(t *testing.T) {
 	each(t, func(t *testing.T, objects []object) {
 		nodePorts := map[string]int32{}
@@ -35,7 +35,7 @@ func TestServices(t *testing.T) {
 			delete(nodePorts, name)
 		}
 		if len(nodePorts) > 0 {
-			t.Errorf("these are open at the node, too: %v", nodePorts)
+			t.Errorf("the node has these ports open too: %v", nodePorts)
 		}
 	})
 }
@@ -57,7 +57,7 @@ func leads(objects []object, s *corev1.Service, name string, number int32) bool 
 	return false
 }
 
-// TestReferences: service accounts, ConfigMaps and volumes that pods name are there.
+// TestReferences: the service accounts, ConfigMaps and volumes that pods name exist.
 func TestReferences(t *testing.T) {
 	each(t, func(t *testing.T, objects []object) {
 		var names []string
@@ -91,7 +91,7 @@ func TestReferences(t *testing.T) {
 	})
 }
 
-// TestSettings: the gateway knows every setting that it is given, for one it does not know ends it.
+// TestSettings: the gateway knows every setting in the manifests, because an unknown one ends it.
 func TestSettings(t *testing.T) {
 	config, err := os.ReadFile("../../gateway/config.go")
 	if err != nil {
@@ -110,7 +110,7 @@ func TestSettings(t *testing.T) {
 	each(t, func(t *testing.T, objects []object) {
 		for _, name := range settings(t, objects) {
 			if strings.HasPrefix(name, "DAVIT_") && !known[name] {
-				t.Errorf("%s is no setting of the gateway", name)
+				t.Errorf("%s is not a setting of the gateway", name)
 			}
 		}
 	})
@@ -146,7 +146,7 @@ func gateway(t *testing.T, objects []object) *appsv1.Deployment {
 	return nil
 }
 
-// TestGatewayLeavesInPeace: it has the time to end what runs, and not all gateways leave at once.
+// TestGatewayLeavesInPeace: a gateway has enough time to end its calls, and not all gateways are evicted at the same time.
 func TestGatewayLeavesInPeace(t *testing.T) {
 	each(t, func(t *testing.T, objects []object) {
 		d := gateway(t, objects)
@@ -161,13 +161,13 @@ func TestGatewayLeavesInPeace(t *testing.T) {
 		}
 		pod := &d.Spec.Template.Spec
 		stop := pod.Containers[0].Lifecycle.PreStop.Sleep.Seconds
-		const rest = 20 * time.Second // for results to be stored, and connections closed
+		const rest = 20 * time.Second // to store results and close connections
 		if needed := drain + time.Duration(stop)*time.Second + rest; drain == 0 || time.Duration(*pod.TerminationGracePeriodSeconds)*time.Second < needed {
 			t.Errorf("a gateway has %d s to stop, and needs %v", *pod.TerminationGracePeriodSeconds, needed)
 		}
 		budgets := find[*policyv1.PodDisruptionBudget](objects)
 		if len(budgets) != 1 || budgets[0].Spec.MaxUnavailable.IntValue() != 1 || budgets[0].Spec.Selector.MatchLabels["app.kubernetes.io/name"] != "davit-gateway" {
-			t.Error("there is no budget that keeps gateways")
+			t.Error("there is no PodDisruptionBudget for the gateways")
 		}
 	})
 }

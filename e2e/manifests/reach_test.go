@@ -17,7 +17,7 @@ type end struct {
 	address   string
 }
 
-// network is what the policies of a folder say.
+// network is the network policies of a folder.
 type network struct {
 	t          *testing.T
 	policies   []*networkingv1.NetworkPolicy
@@ -39,12 +39,12 @@ func newNetwork(t *testing.T, objects []object) *network {
 	return n
 }
 
-// lets reports whether a connection is let out by one end and in by the other.
-func (n *network) lets(from, to end, port int32, protocol corev1.Protocol) bool {
+// allows reports whether the policies of both ends allow a connection.
+func (n *network) allows(from, to end, port int32, protocol corev1.Protocol) bool {
 	return n.one(from, to, networkingv1.PolicyTypeEgress, port, protocol) && n.one(to, from, networkingv1.PolicyTypeIngress, port, protocol)
 }
 
-// one reports whether the policies of one end let the other: those that select it, if any does.
+// one reports whether the policies that select one end allow the other end; true if none selects it.
 func (n *network) one(self, other end, direction networkingv1.PolicyType, port int32, protocol corev1.Protocol) bool {
 	selected, allowed := false, false
 	for _, p := range n.policies {
@@ -101,7 +101,7 @@ func (n *network) within(block *networkingv1.IPBlock, address string) bool {
 	at := netip.MustParseAddr(address)
 	for _, except := range block.Except {
 		if !netip.MustParsePrefix(block.CIDR).Contains(netip.MustParsePrefix(except).Addr()) {
-			n.t.Errorf("%s is excepted from %s, where it is not", except, block.CIDR)
+			n.t.Errorf("the exception %s is not within %s", except, block.CIDR)
 		}
 		if netip.MustParsePrefix(except).Contains(at) {
 			return false
@@ -110,11 +110,11 @@ func (n *network) within(block *networkingv1.IPBlock, address string) bool {
 	return netip.MustParsePrefix(block.CIDR).Contains(at)
 }
 
-// ports must be numbers: what a name means differs from one enforcer to the next.
+// ports must be numbers, because enforcers differ in what a name means.
 func (n *network) ports(ports []networkingv1.NetworkPolicyPort, port int32, protocol corev1.Protocol) bool {
 	for _, p := range ports {
 		if p.Port.IntVal == 0 {
-			n.t.Errorf("port %s of a network policy is no number", p.Port)
+			n.t.Errorf("port %s of a network policy is not a number", p.Port)
 		}
 		if p.Port.IntVal == port && (p.Protocol == nil && protocol == corev1.ProtocolTCP || p.Protocol != nil && *p.Protocol == protocol) {
 			return true
@@ -132,7 +132,7 @@ func (n *network) matches(selector *metav1.LabelSelector, set map[string]string)
 	return s.Matches(labels.Set(set))
 }
 
-// TestReach: who reaches whom, and above all who does not.
+// TestReach: which pods and addresses reach which, and which do not.
 func TestReach(t *testing.T) {
 	pod := func(namespace, name, component string) end {
 		return end{namespace: namespace, address: "10.244.0.9", labels: map[string]string{
@@ -236,24 +236,24 @@ func TestReach(t *testing.T) {
 		if test.to == "dns" && test.port == 53 {
 			protocol = corev1.ProtocolUDP
 		}
-		if got := n.lets(ends[test.from], ends[test.to], test.port, protocol); got != test.yes {
-			t.Errorf("%s → %s:%d is let through: %v", test.from, test.to, test.port, got)
+		if got := n.allows(ends[test.from], ends[test.to], test.port, protocol); got != test.yes {
+			t.Errorf("%s → %s:%d is allowed: %v", test.from, test.to, test.port, got)
 		}
 	}
 }
 
-// TestNobodyIsLeftOut: in each namespace, a pod that no policy was written for is cut off, both ways.
+// TestNobodyIsLeftOut: in each namespace, a pod without a policy of its own can neither be reached nor reach anything.
 func TestNobodyIsLeftOut(t *testing.T) {
 	each(t, func(t *testing.T, objects []object) {
 		n := newNetwork(t, objects)
 		outside := end{address: "198.51.100.7"}
 		for _, namespace := range []string{"davit", "davit-functions", builder} {
 			unknown := end{namespace: namespace, address: "10.244.0.9", labels: map[string]string{"app": "unknown"}}
-			if n.lets(outside, unknown, 80, corev1.ProtocolTCP) {
-				t.Errorf("pods of %s are reached", namespace)
+			if n.allows(outside, unknown, 80, corev1.ProtocolTCP) {
+				t.Errorf("pods of %s can be reached", namespace)
 			}
-			if namespace == "davit" && n.lets(unknown, outside, 80, corev1.ProtocolTCP) {
-				t.Errorf("pods of %s reach out", namespace)
+			if namespace == "davit" && n.allows(unknown, outside, 80, corev1.ProtocolTCP) {
+				t.Errorf("pods of %s reach others", namespace)
 			}
 		}
 	})

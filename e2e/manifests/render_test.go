@@ -25,12 +25,12 @@ import (
 
 const root = "../../manifests/"
 
-// folders are all that can be applied.
+// folders returns all folders that can be applied.
 func folders() []string {
 	return []string{"base", "overlays/dev", "overlays/test", "overlays/production"}
 }
 
-// object is one of a rendered folder.
+// object is an object of a rendered folder.
 type object struct {
 	metav1.Object
 
@@ -40,7 +40,7 @@ type object struct {
 
 func (o object) String() string { return o.kind + " " + o.GetNamespace() + "/" + o.GetName() }
 
-// template is the pod of a workload; nil: it is none.
+// template returns the pod template of a workload, nil for another object.
 func (o object) template() *corev1.PodTemplateSpec {
 	switch w := o.typed.(type) {
 	case *appsv1.Deployment:
@@ -56,7 +56,7 @@ func (o object) template() *corev1.PodTemplateSpec {
 // isJob reports whether the workload ends.
 func (o object) isJob() bool { return o.kind == "Job" }
 
-var renderings sync.Map //nolint:gochecknoglobals // rendering takes a second, and every test wants all
+var renderings sync.Map //nolint:gochecknoglobals // because rendering takes a second, and every test needs all folders
 
 func render(t *testing.T, folder string) string {
 	t.Helper()
@@ -75,7 +75,7 @@ func render(t *testing.T, folder string) string {
 	return text
 }
 
-// load renders a folder and decodes it, where an unknown or repeated field is an error.
+// load renders a folder and decodes it. An unknown or repeated field is an error.
 func load(t *testing.T, folder string) []object {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -130,11 +130,11 @@ func find[T runtime.Object](objects []object) []T {
 	return found
 }
 
-// imageLine names an image: a container's, the one that functions are built on, or the ConfigMap that says that.
+// imageLine matches a line that names an image: a container's, the base image, or the ConfigMap that has it.
 var imageLine = regexp.MustCompile(`^ +(image: |DAVIT_BASE_IMAGE: |(- configMapRef: *)?name: davit-settings-)`)
 
-// TestOverlaysDifferInLittle: what the tests apply is what users apply, but for the names of images; and what
-// production brings along itself is not there twice.
+// TestOverlaysDifferInLittle: the overlay for tests differs from the base only in the names of images, and the production
+// overlay has no Redis and store.
 func TestOverlaysDifferInLittle(t *testing.T) {
 	base, test := strings.Split(render(t, "base"), "\n"), strings.Split(render(t, "overlays/test"), "\n")
 	if len(base) != len(test) {

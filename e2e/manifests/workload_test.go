@@ -13,7 +13,7 @@ import (
 
 const builder = "davit-builder"
 
-// TestPodSecurity: every pod is let in by its namespace's level, which is restricted but for the Docker daemon's.
+// TestPodSecurity: every pod passes its namespace's level of Pod Security, which is restricted except for the Docker daemon's.
 func TestPodSecurity(t *testing.T) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestPodSecurity(t *testing.T) {
 	})
 }
 
-// TestPods: what is to be said of every pod.
+// TestPods: the rules for every pod.
 func TestPods(t *testing.T) {
 	each(t, func(t *testing.T, objects []object) {
 		for _, o := range objects {
@@ -100,7 +100,7 @@ func checkContainer(t *testing.T, what string, c *corev1.Container) {
 		t.Errorf("%s: the image %q is not pinned to a version", what, c.Image)
 	}
 	if c.ImagePullPolicy != corev1.PullIfNotPresent {
-		t.Errorf("%s: images that are there are not to be pulled", what)
+		t.Errorf("%s: an image that the node has must not be pulled", what)
 	}
 	privileged := c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 	readOnly := c.SecurityContext.ReadOnlyRootFilesystem != nil && *c.SecurityContext.ReadOnlyRootFilesystem

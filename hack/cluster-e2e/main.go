@@ -1,6 +1,6 @@
-// Command davit-cluster-e2e runs all tests that need a Kubernetes: it brings up a cluster on this machine, deploys Davit there,
-// runs the tests, and takes the cluster down again, also after a failure or an interrupt. A cluster that was up before stays
-// up. With DAVIT_E2E_KUBECONFIG, the tests run on the cluster of that file, which is neither brought up nor taken down; OVERLAY
+// Command davit-cluster-e2e runs all tests that need a Kubernetes: it starts a cluster on this machine, deploys Davit there,
+// runs the tests, and removes the cluster again, also after a failure or an interrupt. A cluster that was up before stays
+// up. With DAVIT_E2E_KUBECONFIG, the tests run on the cluster of that file, which is neither started nor removed; OVERLAY
 // and REGISTRY then say how to deploy.
 //
 // `make cluster-e2e` runs it, and `make soak-cluster` with -soak. Start at run; stages.go runs programs and measures how long they take.
@@ -42,7 +42,7 @@ type settings struct {
 	foreign                       bool          // the cluster is not the one of this machine
 }
 
-// suite is a part of the tests, with the arguments of go test.
+// suite is a group of tests, given by the arguments of go test.
 type suite struct{ name, args string }
 
 func (at *settings) suites() []suite {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// namespace is that of the gateway.
+// namespace is the namespace of the gateway.
 const namespace = "davit"
 
-// namespaces are those of the workloads that must be ready.
+// namespaces returns the namespaces of the workloads that must be ready.
 func namespaces() []string { return []string{namespace, "davit-builder"} }
 
 // deployment is one run of this program.

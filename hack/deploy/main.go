@@ -1,6 +1,6 @@
-// Command davit-deploy brings Davit to the cluster of the current kubeconfig: it gives the cluster the image of the
-// gateway, applies an overlay of the manifests, waits until all of it is ready, and prints its addresses. If something
-// does not become ready, it names that, with what Kubernetes reports about it.
+// Command davit-deploy deploys Davit to the cluster of the current kubeconfig: it loads the gateway's image into the
+// cluster, applies an overlay of the manifests, waits until all of it is ready, and prints the addresses. If something
+// does not become ready, it prints what Kubernetes reports about it.
 //
 // `make deploy` runs it. Start at steps in deploy.go; pack.go makes an image of the files that hack/images wrote to dist,
 // carry.go brings it to the cluster, state.go decides what is ready.

@@ -60,7 +60,7 @@ func TestPack(t *testing.T) {
 	}
 	inside := untar(t, layer)
 	if _, there := inside["var/lib/"]; !there || string(inside["davit-gateway"]) != "one" {
-		t.Errorf("the layer holds %d files", len(inside))
+		t.Errorf("the layer has %d files", len(inside))
 	}
 	if again := build(); again != first || !reflect.DeepEqual(untar(t, filepath.Join(dir, "image.tar")), files) {
 		t.Errorf("the same files make %s and %s", first, again)
@@ -100,7 +100,7 @@ func untar(t *testing.T, path string) map[string][]byte {
 func TestDockerfilesBeyondPack(t *testing.T) {
 	for _, text := range []string{"FROM debian", "FROM scratch\nRUN true", "FROM scratch\nCOPY other/ /", "FROM scratch\nENTRYPOINT /davit-gateway"} {
 		if _, err := readDockerfile(text); err == nil {
-			t.Errorf("%q was taken", text)
+			t.Errorf("%q was accepted", text)
 		}
 	}
 }

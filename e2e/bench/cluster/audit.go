@@ -20,7 +20,7 @@ type auditEntry struct {
 	ObjectRef struct{ Resource, Subresource, Namespace, Name string }
 }
 
-// isThere reports whether there is one to be read here.
+// isThere reports whether there is a log and it can be read.
 func (a audit) isThere() bool {
 	f, err := os.Open(string(a))
 	if err != nil {
@@ -29,7 +29,7 @@ func (a audit) isThere() bool {
 	return f.Close() == nil
 }
 
-// mark returns where the log ends now, for since.
+// mark returns the end of the log, for since.
 func (a audit) mark() (int64, error) {
 	info, err := os.Stat(string(a))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +49,7 @@ func (a audit) since(mark int64) ([]auditEntry, error) {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || info.Size() < mark {
-		return nil, errors.Join(fmt.Errorf("the audit log %s was begun anew meanwhile: measure again", a), err)
+		return nil, errors.Join(fmt.Errorf("the audit log %s was rotated meanwhile: measure again", a), err)
 	}
 	if _, err := f.Seek(mark, io.SeekStart); err != nil {
 		return nil, err
@@ -73,8 +73,8 @@ func (a audit) since(mark int64) ([]auditEntry, error) {
 	}
 }
 
-// writes counts what was written of Jobs by their names: themselves, their pods, and events about both; by whoever, or by one
-// program.
+// writes counts the writes of Jobs, given by name, of their pods, and of events about both: by all programs if by is "", else
+// by one program.
 func writes(entries []auditEntry, namespace string, jobs map[string]bool, by string) int {
 	n := 0
 	for i := range entries {
@@ -84,13 +84,13 @@ func writes(entries []auditEntry, namespace string, jobs map[string]bool, by str
 		}
 		n++
 		if by == "" && e.ObjectRef.Subresource == "binding" {
-			n++ // the creation of a pod does not have its name yet
+			n++ // because the creation of a pod has no name yet
 		}
 	}
 	return n
 }
 
-// belongs reports whether an object is a Job, or is named after it: its pod, and their events.
+// belongs reports whether an object is one of the Jobs, or has its name: its pod, and their events.
 func belongs(name string, jobs map[string]bool) bool {
 	for at := 0; at <= len(name); at++ {
 		if (at == len(name) || name[at] == '-' || name[at] == '.') && jobs[name[:at]] {

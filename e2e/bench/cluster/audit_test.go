@@ -53,6 +53,6 @@ func TestAuditCountsWhatBelongsToJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := audit(log).since(mark); err == nil {
-		t.Error("a log that was begun anew is counted")
+		t.Error("a rotated log is counted")
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// workProgram is e2e/bench/work in the functions' image.
+// workProgram is the path of e2e/bench/work in the functions' image.
 const workProgram = "/function/davit-bench-work"
 
-// bareJobs are Jobs without Davit: the pods that Davit makes, with another command.
+// bareJobs makes Jobs without Davit, with pods like Davit's and another command.
 type bareJobs struct {
 	*session
 
@@ -28,7 +28,7 @@ type bareJobs struct {
 func newBareJobs(ctx context.Context, s *session) (*bareJobs, error) {
 	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: bareNamespace,
-		// What admission does for Davit's pods it does for these.
+		// So that admission treats these pods like Davit's.
 		Labels: map[string]string{"app.kubernetes.io/name": bareNamespace, "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"},
 	}}
 	_, err := s.core.Namespaces().Create(ctx, own, metav1.CreateOptions{})
@@ -38,14 +38,14 @@ func newBareJobs(ctx context.Context, s *session) (*bareJobs, error) {
 	return &bareJobs{session: s}, nil
 }
 
-// like returns the Job of one of Davit's own runners of a function, for another command: same image, same pod.
+// like returns the Job of one of the function's runners as a pattern for bare Jobs: same image, same pod.
 func (j *bareJobs) like(ctx context.Context, function string) (*batchv1.Job, error) {
 	jobs, err := j.batch.Jobs(j.functions).List(ctx, metav1.ListOptions{LabelSelector: labels.Set{labelFunction: function}.String()})
 	if err != nil {
 		return nil, err
 	}
 	if len(jobs.Items) == 0 {
-		return nil, fmt.Errorf("there is no Job of function %s to take for a pattern", function)
+		return nil, fmt.Errorf("there is no Job of function %s to copy", function)
 	}
 	own := map[string]string{"app.kubernetes.io/name": bareNamespace}
 	spec := jobs.Items[0].Spec
@@ -55,7 +55,7 @@ func (j *bareJobs) like(ctx context.Context, function string) (*batchv1.Job, err
 	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: bareNamespace, Labels: own}, Spec: spec}, nil
 }
 
-// named returns a copy of a pattern for one Job, with a name that no other has.
+// named returns a copy of a pattern with a unique name and the command.
 func (j *bareJobs) named(pattern *batchv1.Job, command ...string) *batchv1.Job {
 	job := pattern.DeepCopy()
 	job.Name = fmt.Sprintf("bare-%d", j.count.Add(1))
@@ -63,7 +63,7 @@ func (j *bareJobs) named(pattern *batchv1.Job, command ...string) *batchv1.Job {
 	return job
 }
 
-// firstByte creates a Job and returns what it took until its process was heard.
+// firstByte creates a Job and returns the time until its process connected.
 func (j *bareJobs) firstByte(ctx context.Context, pattern *batchv1.Job) (took time.Duration, name string, err error) {
 	job := j.named(pattern)
 	job.Spec.Template.Spec.Containers[0].Command = j.dials(job.Name)
@@ -74,7 +74,7 @@ func (j *bareJobs) firstByte(ctx context.Context, pattern *batchv1.Job) (took ti
 	return took, job.Name, err
 }
 
-// podsFirstByte is the same with a pod that no Job makes.
+// podsFirstByte is firstByte for a pod without a Job.
 func (j *bareJobs) podsFirstByte(ctx context.Context, pattern *batchv1.Job) (time.Duration, error) {
 	job := j.named(pattern)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: job.Name, Namespace: bareNamespace, Labels: job.Labels}, Spec: job.Spec.Template.Spec}
@@ -89,7 +89,7 @@ func (j *bareJobs) dials(name string) []string {
 	return []string{workProgram, "dial", j.listener.address(), name}
 }
 
-// hear creates something and returns what it took until its process was heard.
+// hear calls create and returns the time until the process of that name connected.
 func (j *bareJobs) hear(ctx context.Context, name string, create func() error) (time.Duration, error) {
 	heard := j.listener.expect(name)
 	began := time.Now()
@@ -102,11 +102,11 @@ func (j *bareJobs) hear(ctx context.Context, name string, create func() error) (
 	case at := <-heard:
 		return at.Sub(began), nil
 	case <-ctx.Done():
-		return 0, fmt.Errorf("hear of the process of %s at %s: %w", name, j.listener.address(), context.Cause(ctx))
+		return 0, fmt.Errorf("wait for the connection of %s at %s: %w", name, j.listener.address(), context.Cause(ctx))
 	}
 }
 
-// naive does what a client without Davit does at its best: it creates a Job, watches until it is complete, and reads its log.
+// naive does what a good client without Davit does: it creates a Job, watches it until it is complete, and reads its log.
 func (j *bareJobs) naive(ctx context.Context, pattern *batchv1.Job) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

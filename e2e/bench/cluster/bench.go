@@ -13,7 +13,7 @@ import (
 	"davit/e2e/bench/figure"
 )
 
-// bench is what every part measures with.
+// bench is the session and the bare Jobs, which every part uses.
 type bench struct {
 	*session
 
@@ -36,7 +36,7 @@ func (b *bench) firstCalls(ctx context.Context, f *function) (*batchv1.Job, erro
 	return pattern, b.settle(ctx)
 }
 
-// atOnce does something n times at once, notes how long all of them took, and waits until their pods are over.
+// atOnce calls do n times at the same time, records how long all took together, and waits until their pods have ended.
 func (b *bench) atOnce(ctx context.Context, n int, into *figure.Sample, do func(context.Context) error) error {
 	if err := atOnce(ctx, n, into, do); err != nil {
 		return err
@@ -45,10 +45,10 @@ func (b *bench) atOnce(ctx context.Context, n int, into *figure.Sample, do func(
 	return b.settle(ctx)
 }
 
-// crowd is the most callers at once, and how many slots the warm runner has.
+// crowd is the largest number of callers, and the number of the warm runner's slots.
 const crowd = 16
 
-// warm registers a function with one warm runner, starts a floor in a pod of the same size, and leaves room for so many more.
+// warm registers a function with one warm runner and starts a floor in a pod of the same size. The nodes then have room for more such pods.
 func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...trigger) (f *function, floor *server, err error) {
 	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": %d}`, crowd), 1+more)
 	if err != nil {
@@ -65,7 +65,7 @@ func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...t
 	return f, floor, err
 }
 
-// hop starts a server in a pod that forwards every request to the floor: each gateway whose runners are in other pods has that cost.
+// hop starts a server in a pod that forwards every request to the floor, because every gateway whose runners are other pods has that cost.
 func (b *bench) hop(ctx context.Context, f *function, floor *server) (*server, error) {
 	pattern, err := b.bare.like(ctx, f.name)
 	if err != nil {

@@ -37,7 +37,7 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// reachedFrom returns the address of this machine that packets to host come from. None is sent.
+// reachedFrom returns the address of this machine from which packets to host come. It sends none.
 func reachedFrom(host string) (string, error) {
 	conn, err := net.Dial("udp", net.JoinHostPort(host, "1")) //nolint:noctx // nothing is sent
 	if err != nil {
@@ -51,7 +51,7 @@ func reachedFrom(host string) (string, error) {
 	return address.IP.String(), nil
 }
 
-// cluster is Davit on a cluster, and the ways to both.
+// cluster is Davit on a cluster, with the clients of both.
 type cluster struct {
 	davit *rig.Gateway
 	core  coreclient.CoreV1Interface
@@ -93,7 +93,7 @@ func (p *cluster) connect(kubeconfig string) error {
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	// As a gateway's.
+	// The same limits as a gateway's.
 	config.QPS, config.Burst, config.UserAgent = 500, 1000, userAgent
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -108,7 +108,7 @@ func (p *cluster) connect(kubeconfig string) error {
 	return err
 }
 
-// findNode finds an address of the cluster at which the console answers here, and notes where it is.
+// findNode finds an address of the cluster at which the console answers, and records it.
 func (p *cluster) findNode(ctx context.Context, namespace string, nodes []corev1.Node) (string, error) {
 	ports := map[string]string{}
 	for _, name := range []string{"davit-console", "davit-calls"} {
@@ -144,7 +144,7 @@ func (p *cluster) answers(ctx context.Context) bool {
 	return err == nil && a.Status == http.StatusOK
 }
 
-// freeCPU is how much of the nodes' CPU no pod has asked for, in thousandths of a core.
+// freeCPU returns how much of the nodes' CPU no pod has requested, in thousandths of a core.
 func (p *cluster) freeCPU(ctx context.Context) (int64, error) {
 	nodes, err := p.core.Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {

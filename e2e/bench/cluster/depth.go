@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// callsPerSecond come while there are any: more than one standby can serve at times, less than two cores can start pods for.
+	// callsPerSecond is the rate in an episode of calls: sometimes more than one standby runner serves, less than two cores start pods for.
 	callsPerSecond = 1
 	deepest        = 6
-	episodes       = 2 // of calls, and of none
+	episodes       = 2 // of calls, each followed by one without
 )
 
-// kept is what a function did with its standbys under that load.
+// kept is the measurement of a function under the load.
 type kept struct {
 	calls  figure.Sample
-	found  int   // calls that found one
-	parked []int // now and then
+	found  int   // calls that found a parked runner
+	parked []int // samples of how many runners were parked
 }
 
-// measureDepth measures how calls fare that come in episodes, at random, with few standbys, many, and as many as demand asks for.
+// measureDepth measures calls that come in episodes, at random, with one standby runner, with many, and with as many as demand needs.
 func measureDepth(ctx context.Context, b *bench) ([]figure.Row, error) {
 	var of []*kept
 	for _, standby := range []string{`{"min": 1, "max": 6}`, `{"min": 1, "max": 1}`, `{"min": 6, "max": 6}`} {
@@ -48,7 +48,7 @@ func measureDepth(ctx context.Context, b *bench) ([]figure.Row, error) {
 	}, nil
 }
 
-// mean is how many standbys were parked, on average.
+// mean returns how many runners were parked, on average.
 func (k *kept) mean() float64 {
 	sum := 0
 	for _, n := range k.parked {
@@ -57,7 +57,7 @@ func (k *kept) mean() float64 {
 	return float64(sum) / float64(max(len(k.parked), 1))
 }
 
-// depth puts the load on a function with those standbys.
+// depth measures a function with that standby setting under the load.
 func (b *bench) depth(ctx context.Context, standby string) (*kept, error) {
 	spec, err := b.sized(ctx, `"mode": "job", "standby": `+standby, 4*deepest)
 	if err != nil {
@@ -80,7 +80,7 @@ func (b *bench) depth(ctx context.Context, standby string) (*kept, error) {
 	return k, cmp.Or(err, b.unregister(ctx, f.name), b.settle(ctx))
 }
 
-// watch notes now and then how many are parked, until ctx ends.
+// watch samples how many runners are parked, until ctx ends.
 func (k *kept) watch(ctx context.Context, f *function) {
 	for ctx.Err() == nil {
 		_ = f.await(ctx, func(v *functionView) bool {

@@ -23,7 +23,7 @@ type function struct {
 	name string
 }
 
-// trigger is a command and what is returned of it.
+// trigger is a command and its results.
 type trigger struct {
 	name    string
 	command []string
@@ -33,7 +33,7 @@ type trigger struct {
 
 func trueTrigger() trigger { return trigger{name: "true", command: []string{"true"}} }
 
-// unkeptTrigger is the same with nothing kept in the store.
+// unkeptTrigger is the same, and nothing is stored.
 func unkeptTrigger() trigger { return trigger{name: "unkept", command: []string{"true"}, keep: "none"} }
 
 // register registers a function and its triggers, and waits until it is ready.
@@ -60,7 +60,7 @@ func (s *session) register(ctx context.Context, name, spec string, triggers ...t
 	for _, t := range triggers {
 		text, err := json.Marshal(map[string]any{
 			"function": f.name, "methods": []string{"POST"}, "path": f.path(t.name), "command": t.command, "results": append([]string{}, t.results...),
-			"keep": firstOf(t.keep, "all"), "retention": "1m", // nothing of this is of use later
+			"keep": firstOf(t.keep, "all"), "retention": "1m", // because the records are not needed later
 		})
 		if err != nil {
 			return nil, err
@@ -72,12 +72,12 @@ func (s *session) register(ctx context.Context, name, spec string, triggers ...t
 	return f, nil
 }
 
-// url is where a trigger is called.
+// url returns the URL of a trigger.
 func (f *function) url(trigger string) string { return "http://" + f.davit.Calls + f.path(trigger) }
 
 func (f *function) path(trigger string) string { return "/" + f.name + "/" + trigger }
 
-// functionView is what Davit says of a function.
+// functionView is the part of a function in the API's answer that the benchmark reads.
 type functionView struct {
 	State  string `json:"state"`
 	Detail string `json:"detail"`
@@ -88,7 +88,7 @@ type functionView struct {
 	} `json:"slots"`
 }
 
-// await waits until what Davit says of a function is so.
+// await waits until so returns true for the function.
 func (f *function) await(ctx context.Context, so func(*functionView) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -113,7 +113,7 @@ func (f *function) await(ctx context.Context, so func(*functionView) bool) error
 	}
 }
 
-// call calls the trigger that does nothing, and returns what it took and its answer.
+// call calls the trigger that does nothing, and returns the time and the answer.
 func (f *function) call(ctx context.Context, header http.Header) (time.Duration, *rig.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -126,14 +126,14 @@ func (f *function) call(ctx context.Context, header http.Header) (time.Duration,
 	return took, a, err
 }
 
-// asJob asks for a runner of the call's own.
+// asJob returns the header with which a call starts a job.
 func asJob() http.Header { return http.Header{"Davit-Mode": {"job"}} }
 
-// timed is call, and checks in what way it got its runner.
+// timed is call, and checks how its runner was started.
 func (f *function) timed(ctx context.Context, start string, header http.Header) (time.Duration, error) {
 	took, a, err := f.call(ctx, header)
 	if err == nil && a.Header.Get("Davit-Start") != start {
-		err = fmt.Errorf("call %s: it was run on a %s runner, and not %s", f.path("true"), a.Header.Get("Davit-Start"), start)
+		err = fmt.Errorf("call %s: it ran on a %s runner instead of %s", f.path("true"), a.Header.Get("Davit-Start"), start)
 	}
 	if err == nil {
 		f.trace("%s call %v: %s", start, took, a.Header.Get("Server-Timing"))
@@ -141,7 +141,7 @@ func (f *function) timed(ctx context.Context, start string, header http.Header) 
 	return took, err
 }
 
-// awaitPods waits until so many pods of standby and warm runners of a function work.
+// awaitPods waits until n pods of the function's standby and warm runners have not ended.
 func (f *function) awaitPods(ctx context.Context, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -156,7 +156,7 @@ func (f *function) awaitPods(ctx context.Context, n int) error {
 	}
 }
 
-// awaitReady waits until the cluster has written down that the runners of a function run: the last that it writes of them.
+// awaitReady waits until the cluster has written the readiness of a function's runners, which is its last write about them.
 func (f *function) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -169,12 +169,12 @@ func (f *function) awaitReady(ctx context.Context) error {
 			return nil
 		}
 		if err := pause(ctx); err != nil {
-			return fmt.Errorf("wait until the cluster has noticed the runners of %s: %w", f.name, err)
+			return fmt.Errorf("wait until the runners of %s are ready on the cluster: %w", f.name, err)
 		}
 	}
 }
 
-// awaitParked waits until so many standbys are parked, and nothing else of the function works any more.
+// awaitParked waits until n standby runners are parked and all other pods of the function have ended.
 func (f *function) awaitParked(ctx context.Context, n int) error {
 	if err := f.await(ctx, func(v *functionView) bool { return v.Slots["standby"].Free == n && v.Slots["standby"].Runners == n }); err != nil {
 		return err

@@ -8,15 +8,15 @@ import (
 	"davit/e2e/bench/figure"
 )
 
-// Aims of calls that have a Job each.
+// Aims of calls that start a Job.
 const (
 	aimJob   = "<= 1.25"
 	aimNaive = "<= 0.20"
 	aimMany  = "<= 1.15"
 )
 
-// measureJobs measures a call with a Job of its own against that Job's process alone, and against a client that waits for
-// the Job's status. In the same turns what each costs the API server is counted. All of it once more without volumes.
+// measureJobs compares a call that starts a Job with the start of that Job's process alone, and with a client that waits
+// for the Job's status. It also counts the writes of each at the API server. It does all of that again without volumes.
 func measureJobs(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	for _, of := range []struct{ name, kind, spec string }{
 		{"job", "job call", `{"mode": "job", "timeout": "1m"}`},
@@ -40,7 +40,7 @@ func measureJobs(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	return rows, nil
 }
 
-// jobTurns is what was measured in turns.
+// jobTurns is the result of alternate measurements.
 type jobTurns struct {
 	davit, bare, naive figure.Sample
 	writes             []figure.Row
@@ -89,7 +89,7 @@ func (b *bench) jobTurns(ctx context.Context, f *function, kind string) (*jobTur
 	return &t, err
 }
 
-// jobWrites counts what calls and bare Jobs cost the API server, once both are complete there.
+// jobWrites counts the writes of calls and of bare Jobs at the API server, after all Jobs are complete.
 func (f *function) jobWrites(ctx context.Context, kind string, mark int64, calls, bares map[string]bool) ([]figure.Row, error) {
 	log := audit(f.audit)
 	if !log.isThere() {
@@ -117,14 +117,14 @@ func (f *function) jobWrites(ctx context.Context, kind string, mark int64, calls
 	}, nil
 }
 
-// measureMany measures many calls at once against as many bare Jobs at once.
+// measureMany compares many calls at the same time with as many bare Jobs.
 func measureMany(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	const most, spare = 40, 4
 	free, err := b.freeCPU(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// All of them have room at once: nobody waits for the scheduler.
+	// So small that all fit at the same time and none waits for a node.
 	spec := fmt.Sprintf(`{"mode": "job", "timeout": "1m", "max_concurrency": %d, "resources": {"cpu": "%dm", "memory": "128Mi", "disk": "256Mi"}}`, most, max(1, free/(most+spare)))
 	f, err := b.register(ctx, "many", spec, trueTrigger())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// listener receives a connection from each process in a pod that has begun to run: the process dials it and sends its name.
+// listener gets a connection from each process in a pod when it starts. The process sends its name.
 type listener struct {
 	ln net.Listener
 
@@ -64,7 +64,7 @@ func (l *listener) read(conn net.Conn) {
 	if heard := l.all[name]; heard != nil {
 		select {
 		case heard <- struct{}{}:
-		default: // nobody counts any more
+		default: // the connections are no longer counted
 		}
 	}
 }

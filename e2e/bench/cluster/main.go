@@ -1,9 +1,9 @@
-// Command davit-bench-cluster measures calls through a Davit on Kubernetes against floors that are measured in the same
-// run, in turns: the same work in bare Jobs of the same pods, or in a server that forks in a pod. It prints a table of
-// ratios, and with -json appends one JSON object a line to a file.
+// Command davit-bench-cluster compares calls through a Davit on Kubernetes with floors, measured alternately in the same
+// run: the same work in bare Jobs of the same pods, or in a server in a pod that forks. It prints a table of ratios. With
+// -json it appends each row to a file, as one JSON object a line.
 //
-// It finds Davit by the kubeconfig, works with functions whose names begin with "davit-bench-" and in a namespace of its own, and
-// removes both when it ends, also when it is interrupted. Start at run in run.go.
+// It finds Davit by the kubeconfig. It makes functions whose names begin with "davit-bench-" and a namespace, and removes
+// them when it ends, also after an interrupt. Start at run in run.go.
 package main
 
 import (
@@ -26,16 +26,16 @@ func main() {
 	flag.StringVar(&o.kubeconfig, "kubeconfig", firstOf(os.Getenv("DAVIT_E2E_KUBECONFIG"), os.Getenv("KUBECONFIG")), "access to the cluster")
 	flag.StringVar(&o.namespace, "namespace", "davit", "of the gateways")
 	flag.StringVar(&o.functions, "functions", "davit-functions", "namespace of the functions' pods")
-	flag.StringVar(&o.host, "host", "", "address of this machine that pods reach; default: that which the node is reached from")
+	flag.StringVar(&o.host, "host", "", "address of this machine that pods reach; default: the address from which this machine reaches the node")
 	flag.StringVar(&o.audit, "audit", "/var/lib/davit-cluster/log/audit.log", "audit log of the API server, with writes at level Metadata; without the file they are not counted")
 	flag.DurationVar(&o.each, "time", 6*time.Second, "for each figure and each floor, about")
 	flag.Func("only", "the parts to measure, by commas: "+strings.Join(partNames(), ", ")+"; default: all", func(text string) error { return o.choose(text, partNames()) })
-	flag.Func("peer", "NAME=URL of something else that speaks HTTP, to be measured beside; may be repeated", o.addPeer)
-	flag.BoolVar(&o.verbose, "v", false, "say what each turn took")
+	flag.Func("peer", "NAME=URL of another HTTP server to measure under the same load; may be repeated", o.addPeer)
+	flag.BoolVar(&o.verbose, "v", false, "print how long each turn took")
 	jsonFile := flag.String("json", "", "append the figures to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second one ends this program at once
+	context.AfterFunc(ctx, stop) // a second interrupt ends this program at once
 	rows, err := run(ctx, &o)
 	err = errors.Join(err, figure.Show(os.Stdout, rows), figure.Append(*jsonFile, rows))
 	stop()

@@ -17,7 +17,7 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	bin, kubeconfig, namespace, functions, host, audit string
 
@@ -27,10 +27,10 @@ type options struct {
 	peers   []peer
 }
 
-// peer is something else that speaks HTTP.
+// peer is another HTTP server to measure.
 type peer struct{ name, url string }
 
-// choose sets only from a list of names with commas, of those that are known.
+// choose sets only from a comma-separated list of known names.
 func (o *options) choose(text string, known []string) error {
 	o.only = map[string]bool{}
 	for name := range strings.SplitSeq(text, ",") {

@@ -14,10 +14,10 @@ import (
 	"davit/e2e/bench/figure"
 )
 
-// poolSize is how many pods are kept at a time.
+// poolSize is how many pods are kept.
 const poolSize = 4
 
-// pool is what keeping pods cost that are replaced as soon as they are heard.
+// pool is the cost of keeping pods, each of which is replaced as soon as its process has connected.
 type pool struct {
 	took  time.Duration
 	heard int
@@ -27,8 +27,8 @@ type pool struct {
 
 func (p *pool) rate() float64 { return float64(p.heard) / p.took.Seconds() }
 
-// measurePool measures the two ways to keep pods parked: a Job for each, as Davit does, and one Indexed Job whose pods
-// Kubernetes replaces.
+// measurePool compares two ways of keeping pods: one Job for each, as Davit does, and one Indexed Job whose pods Kubernetes
+// replaces.
 func measurePool(ctx context.Context, b *bench) ([]figure.Row, error) {
 	spec, err := b.sized(ctx, `"mode": "job"`, 3*poolSize)
 	if err != nil {
@@ -63,7 +63,7 @@ func measurePool(ctx context.Context, b *bench) ([]figure.Row, error) {
 	return rows, b.unregister(ctx, f.name)
 }
 
-// poolWrites is how many writes a pod cost the API server, if there is an audit log to tell.
+// poolWrites returns the writes per pod at the API server. counted is false if there is no audit log.
 func (b *bench) poolWrites(p *pool) (n float64, counted bool, err error) {
 	log := audit(b.audit)
 	if !log.isThere() {
@@ -73,13 +73,13 @@ func (b *bench) poolWrites(p *pool) (n float64, counted bool, err error) {
 	return float64(writes(entries, bareNamespace, p.jobs, "")) / float64(p.heard), true, err
 }
 
-// newPool notes when it begins.
+// newPool returns a pool that starts now.
 func (j *bareJobs) newPool() (*pool, error) {
 	mark, err := audit(j.audit).mark()
 	return &pool{jobs: map[string]bool{}, mark: mark}, err
 }
 
-// poolOfJobs keeps pods by creating a Job whenever one was heard.
+// poolOfJobs keeps pods by creating a Job whenever a process has connected.
 func (j *bareJobs) poolOfJobs(ctx context.Context, pattern *batchv1.Job) (*pool, error) {
 	p, err := j.newPool()
 	if err != nil {
@@ -112,7 +112,7 @@ func (j *bareJobs) poolOfJobs(ctx context.Context, pattern *batchv1.Job) (*pool,
 	return p, errors.Join(failed, j.settle(ctx))
 }
 
-// indexedPool has Kubernetes keep the pods.
+// indexedPool keeps pods by one Indexed Job.
 func (j *bareJobs) indexedPool(ctx context.Context, pattern *batchv1.Job) (*pool, error) {
 	p, err := j.newPool()
 	if err != nil {
@@ -140,7 +140,7 @@ func (j *bareJobs) indexedPool(ctx context.Context, pattern *batchv1.Job) (*pool
 		}
 	}
 	if p.heard == 0 {
-		return nil, fmt.Errorf("no pod of %s was heard in %v", job.Name, j.each)
+		return nil, fmt.Errorf("no process of %s connected within %v", job.Name, j.each)
 	}
 	none := []byte(`{"spec": {"parallelism": 0}}`)
 	if _, err := j.batch.Jobs(bareNamespace).Patch(ctx, job.Name, types.StrategicMergePatchType, none, metav1.PatchOptions{}); err != nil {

@@ -14,7 +14,7 @@ import (
 	"davit/e2e/bench/figure"
 )
 
-// part is something to measure, with functions of its own.
+// part is one group of measurements, with its own functions.
 type part struct {
 	name    string
 	measure func(context.Context, *bench) ([]figure.Row, error)
@@ -42,10 +42,10 @@ func partNames() []string {
 	return names
 }
 
-// cleanWithin is how long removing what was made may take.
+// cleanWithin is how long clean may take.
 const cleanWithin = 2 * time.Minute
 
-// run measures everything and returns the rows that it has, whatever the error.
+// run measures everything. With an error it returns the rows so far.
 func run(ctx context.Context, o *options) (rows []figure.Row, err error) {
 	p, err := findCluster(ctx, o)
 	if err != nil {
@@ -86,7 +86,7 @@ func run(ctx context.Context, o *options) (rows []figure.Row, err error) {
 	return rows, nil
 }
 
-// clean removes the functions, Jobs and the namespace of this program, those of an earlier run too.
+// clean removes the functions, Jobs and the namespace of this program, also of an earlier run.
 func (s *session) clean(ctx context.Context) error {
 	return errors.Join(s.removeFunctions(ctx), s.removeJobs(ctx), removeNamespace(ctx, s.cluster))
 }
@@ -112,7 +112,7 @@ func (s *session) removeFunctions(ctx context.Context) error {
 	return err
 }
 
-// removeJobs removes the Jobs that Davit made for the functions, which it leaves until their time is over.
+// removeJobs removes the ended Jobs that Davit has made for the functions, because Davit keeps them for some minutes.
 func (s *session) removeJobs(ctx context.Context) error {
 	jobs, err := s.batch.Jobs(s.functions).List(ctx, metav1.ListOptions{LabelSelector: labelFunction})
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *session) removeJobs(ctx context.Context) error {
 	return err
 }
 
-// remove removes the namespace with all that is in it, and waits until it is gone.
+// removeNamespace removes the namespace with all its objects, and waits until it is gone.
 func removeNamespace(ctx context.Context, p *cluster) error {
 	namespaces := p.core.Namespaces()
 	for {

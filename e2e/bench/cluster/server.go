@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// server is the floor of calls that find a slot: e2e/bench/floor in a pod as a function's, behind a NodePort as Davit's.
+// server is the floor of calls that find a slot: e2e/bench/floor in a pod like a function's, behind a NodePort like Davit's.
 type server struct {
 	*bareJobs
 
@@ -25,14 +25,14 @@ type server struct {
 
 const serverPort = 8080
 
-// serve starts it in a pod like the pattern's, and waits until it answers. It has not forked then.
+// serve starts a server in a pod like the pattern's, and waits until it answers. It has not forked by then.
 func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job, name string, args ...string) (*server, error) {
 	named := map[string]string{"app.kubernetes.io/name": name}
 	spec := *pattern.Spec.Template.Spec.DeepCopy()
 	c := &spec.Containers[0]
 	c.Command = append([]string{"/function/davit-bench", "-floor", ":" + strconv.Itoa(serverPort)}, args...)
-	c.Stdin = true // it runs until that ends
-	// It may use as much as a runner, and leaves that its room on the node.
+	c.Stdin = true // it runs until standard input ends
+	// It may use as much CPU as a runner, but requests almost none, so that the runners fit on the node.
 	c.Resources.Requests[corev1.ResourceCPU] = *resource.NewMilliQuantity(1, resource.DecimalSI)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: bareNamespace, Labels: named}, Spec: spec}
 	if _, err := j.core.Pods(bareNamespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
@@ -64,7 +64,7 @@ func (j *bareJobs) serve(ctx context.Context, pattern *batchv1.Job, name string,
 
 func (s *server) url(path string) string { return "http://" + s.address + "/" + path }
 
-// call calls it once.
+// call calls the server once.
 func (s *server) call(ctx context.Context, path string) (time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url(path), http.NoBody)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *server) call(ctx context.Context, path string) (time.Duration, error) {
 	return time.Since(began), nil
 }
 
-// stop removes it, and waits until its room is free.
+// stop removes the server, and waits until its pod has ended.
 func (s *server) stop(ctx context.Context) error {
 	now := int64(0)
 	if err := s.core.Services(bareNamespace).Delete(ctx, s.name, metav1.DeleteOptions{}); err != nil {

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// ours begins the names of the functions of this program.
+	// ours is the prefix of the names of this program's functions.
 	ours = "davit-bench-"
 	// bareNamespace is the namespace of the bare Jobs. It has no network policies.
 	bareNamespace = "davit-bench"
-	// patience is how long a single pod may take.
+	// patience is how long this program waits for a pod.
 	patience = 2 * time.Minute
 
 	labelFunction = "davit.dev/function"
@@ -42,14 +42,14 @@ func (s *session) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(os.Stderr, "bench-cluster: "+format+"\n", args...)
 }
 
-// trace prints what each turn took if -v is set.
+// trace prints how long each turn took, if -v is set.
 func (s *session) trace(format string, args ...any) {
 	if s.verbose {
 		s.say(format, args...)
 	}
 }
 
-// rounds returns how many rounds of that length fit in the time of a figure: at least 1, at most most.
+// rounds returns how many rounds of that length fit into the time of a figure: at least 1, at most most.
 func (s *session) rounds(one time.Duration, most int) int {
 	return max(1, min(most, int(s.each/one)))
 }
@@ -62,17 +62,17 @@ func wait(ctx context.Context, long time.Duration) {
 	}
 }
 
-// settle waits until no Job's pod of this program works any more: those of calls, and the bare ones.
+// settle waits until the pods of all Jobs of this program have ended: those of calls, and the bare ones.
 func (s *session) settle(ctx context.Context) error {
 	return s.awaitOver(ctx, labelStart+"=job", "app.kubernetes.io/name="+bareNamespace)
 }
 
-// vacate waits until no pod of this program works any more, so that the next ones have its room.
+// vacate waits until all pods of this program have ended, so that the next ones have room.
 func (s *session) vacate(ctx context.Context) error {
 	return s.awaitOver(ctx, labelFunction, "")
 }
 
-// awaitOver waits until these pods of functions, and these bare ones, have ended.
+// awaitOver waits until the pods of functions and the bare pods that the selectors select have ended.
 func (s *session) awaitOver(ctx context.Context, functions, bare string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -149,7 +149,7 @@ func (s *session) awaitJob(ctx context.Context, namespace, name string) error {
 	}
 }
 
-// atOnce does something n times at once and notes how long all of them took.
+// atOnce calls do n times at the same time and records how long all took together.
 func atOnce(ctx context.Context, n int, into *figure.Sample, do func(context.Context) error) error {
 	failed := make([]error, n)
 	var wg sync.WaitGroup
@@ -162,7 +162,7 @@ func atOnce(ctx context.Context, n int, into *figure.Sample, do func(context.Con
 	return cmp.Or(failed...)
 }
 
-// sized is a function's spec with resources of which so many fit on the nodes at once.
+// sized returns a function's spec with such resources that fit pods fit on the nodes at the same time.
 func (s *session) sized(ctx context.Context, spec string, fit int64) (string, error) {
 	const forServers = 20 // thousandths of a core
 	free, err := s.freeCPU(ctx)

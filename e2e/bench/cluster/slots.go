@@ -18,7 +18,7 @@ const (
 	aimRefill      = ">= 0.90"
 )
 
-// measureWarm measures calls of a warm runner against a server that forks in a pod of the same size, and peers against that, too.
+// measureWarm compares calls of a warm runner, and peers, with a server that forks in a pod of the same size.
 func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	f, floor, err := b.warm(ctx, "warm", 0, trueTrigger(), unkeptTrigger())
 	if err != nil {
@@ -62,13 +62,13 @@ func measureWarm(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	return rows, errors.Join(hop.stop(ctx), b.end(ctx, f, floor))
 }
 
-// contest is what is measured against the floor.
+// contest is a server that is compared with the floor.
 type contest struct {
 	name, url string
 	aims      bool
 }
 
-// warmWrites counts what warm calls wrote at the API server: whatever it was of their function, by whomever.
+// warmWrites counts all writes of a function's objects at the API server during warm calls.
 func (f *function) warmWrites(mark int64, calls int) ([]figure.Row, error) {
 	if !audit(f.audit).isThere() {
 		return nil, nil
@@ -82,13 +82,13 @@ func (f *function) warmWrites(mark int64, calls int) ([]figure.Row, error) {
 	return []figure.Row{figure.Of(fmt.Sprintf("API-server writes in %d warm calls", calls), "all", float64(n), "writes", 0, "0")}, nil
 }
 
-// measureZero measures calls that have the warm runner of a function started that has none, against a bare pod's start.
+// measureZero compares calls of a warm function that has no runner with the start of a bare pod.
 func measureZero(ctx context.Context, b *bench) ([]figure.Row, error) {
 	f, err := b.register(ctx, "zero", `{"mode": "warm", "warm": {"min": 0, "max": 1, "idle": "1s"}, "timeout": "1m"}`, trueTrigger())
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.fromZero(ctx); err != nil { // once, for the image and the pattern
+	if _, err := f.fromZero(ctx); err != nil { // once before, for the image and the pattern
 		return nil, err
 	}
 	pattern, err := b.bare.like(ctx, f.name)
@@ -125,10 +125,10 @@ func (f *function) fromZero(ctx context.Context) (time.Duration, error) {
 	return took, f.awaitPods(ctx, 0)
 }
 
-// depth is how many standbys are kept for bursts.
+// depth is how many standby runners are kept for bursts.
 const depth = 4
 
-// measureBursts measures as many calls at once as a part or a multiple of the standbys, and how soon those are there again.
+// measureBursts measures bursts of calls, fewer and more than the standby runners, and how soon the runners are parked again.
 func measureBursts(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "job", "standby": %d`, depth), 6*depth)
 	if err != nil {
@@ -166,7 +166,7 @@ func measureBursts(ctx context.Context, b *bench) (rows []figure.Row, err error)
 	return rows, b.unregister(ctx, f.name)
 }
 
-// burst makes n calls at once and waits until the standbys are there again.
+// burst makes n calls at the same time and waits until the standby runners are parked again.
 func (f *function) burst(ctx context.Context, n int, into, refill *figure.Sample) error {
 	began := time.Now()
 	if err := atOnce(ctx, n, into, func(ctx context.Context) error { _, _, err := f.call(ctx, nil); return err }); err != nil {
@@ -180,8 +180,8 @@ func (f *function) burst(ctx context.Context, n int, into, refill *figure.Sample
 	return f.awaitParked(ctx, depth)
 }
 
-// measureResults measures results of different sizes against a server in a pod that has the same files made and writes them to
-// the socket as a stored zip.
+// measureResults compares results of different sizes with a server in a pod that makes the same files and writes them to the
+// socket as an uncompressed zip.
 func measureResults(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	kinds := []string{"1-kb", "1-mb", "100-mb", "1000-files"}
 	var triggers []trigger

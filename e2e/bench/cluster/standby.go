@@ -10,28 +10,28 @@ import (
 	"davit/e2e/bench/figure"
 )
 
-// Aims of calls that take a standby.
+// Aims of calls that take a standby runner.
 const (
 	aimStandby    = "<= 1.30"
 	aimBesideWarm = "<= 1.10"
 )
 
-// apart is how long after a call the next one comes: what the one before has stored is in the store by then.
+// apart is the pause after a call, in which its uploads end.
 const apart = 100 * time.Millisecond
 
-// standbyTurns are calls that take a standby, and what they are measured against.
+// standbyTurns are calls that take a standby runner, and the calls that they are compared with.
 type standbyTurns struct {
 	standby, warm *function
 	floor         *server
 	pattern       *batchv1.Job // of a pod like theirs
 
 	kept, warmed, jobs figure.Sample
-	forked             figure.Sample // by the floor, which has done so before
-	first              figure.Sample // by one that was started for it, as a standby was
+	forked             figure.Sample // calls of a floor that has forked before
+	first              figure.Sample // first calls of newly started floors, because a standby runner is new too
 }
 
-// measureStandby measures calls that take a standby against a server that forks, the first fork of a fresh one, a warm
-// runner, and calls that have a Job made, in turns.
+// measureStandby compares calls that take a standby runner, alternately, with a server that forks, with the first fork of a
+// new server, with a warm runner, and with calls that start a Job.
 func measureStandby(ctx context.Context, b *bench) ([]figure.Row, error) {
 	warm, floor, err := b.warm(ctx, "warm", 2, trueTrigger())
 	if err != nil {
@@ -66,7 +66,7 @@ func measureStandby(ctx context.Context, b *bench) ([]figure.Row, error) {
 	return rows, b.end(ctx, warm, floor)
 }
 
-// round makes one call of each kind, while nothing else of this program works.
+// round makes one call of each kind, one after the other.
 func (t *standbyTurns) round(ctx context.Context, i int) error {
 	fresh, err := t.floor.serve(ctx, t.pattern, fmt.Sprintf("fresh-%d", i))
 	if err != nil {

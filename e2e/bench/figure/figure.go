@@ -1,5 +1,5 @@
-// Package figure is what the benchmarks measure and how they show it: samples of times, rows of a figure beside its
-// floor, the table that is printed and the lines of JSON that are kept. It measures nothing itself. Start at [Row].
+// Package figure has the samples and figures of the benchmarks, and writes them as a table and as lines of JSON. It
+// measures nothing itself. Start at [Row].
 package figure
 
 import (
@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// Row is one figure beside its floor, which was measured in the same run.
+// Row is one figure and its floor, which was measured in the same run.
 type Row struct {
 	Name   string  `json:"name"`
 	Metric string  `json:"metric"`
 	Value  float64 `json:"value"`
 	Unit   string  `json:"unit"`
 	Floor  float64 `json:"floor"`
-	Ratio  float64 `json:"ratio"` // of value to floor; 0 without a floor
-	Aim    string  `json:"aim"`   // for the ratio, or what else it says; "": none
+	Ratio  float64 `json:"ratio"` // value divided by floor; 0 without a floor
+	Aim    string  `json:"aim"`   // of the ratio, or of the value without a floor; "": none
 }
 
-// Of makes a row of a value and its floor, 0 for none.
+// Of returns the row of a value and its floor, 0 for none.
 func Of(name, metric string, value float64, unit string, floor float64, aim string) Row {
 	r := Row{Name: name, Metric: metric, Value: value, Unit: unit, Floor: floor, Aim: aim}
 	if floor != 0 {
@@ -33,7 +33,7 @@ func Of(name, metric string, value float64, unit string, floor float64, aim stri
 	return r
 }
 
-// Calls makes the rows of calls: the median, for whose ratio the aim is, the 99th percentile, and the rate.
+// Calls returns the rows of calls: the median, which has the aim, the 99th percentile, and the rate.
 func Calls(name string, d, f *Sample, aim string) []Row {
 	return []Row{
 		Of(name, "p50", d.Quantile(.5), "ms", f.Quantile(.5), aim),
@@ -42,19 +42,19 @@ func Calls(name string, d, f *Sample, aim string) []Row {
 	}
 }
 
-// Sample is what one target took.
+// Sample is the times of one target.
 type Sample struct {
 	Times []time.Duration
-	Wall  time.Duration // of all of them together
+	Wall  time.Duration // of all together
 }
 
-// Add adds one that ran by itself.
+// Add adds the time of a call that ran alone.
 func (s *Sample) Add(took time.Duration) {
 	s.Times = append(s.Times, took)
 	s.Wall += took
 }
 
-// Quantile returns the time, in ms, that a part q of all did not exceed.
+// Quantile returns the time, in ms, that the share q of all calls did not exceed.
 func (s *Sample) Quantile(q float64) float64 {
 	if len(s.Times) == 0 {
 		return 0
@@ -64,7 +64,7 @@ func (s *Sample) Quantile(q float64) float64 {
 	return float64(s.Times[i].Microseconds()) / 1000
 }
 
-// Rate returns how many there were in a second.
+// Rate returns the calls per second.
 func (s *Sample) Rate() float64 {
 	if s.Wall <= 0 {
 		return 0
@@ -82,7 +82,7 @@ func Show(out io.Writer, rows []Row) error {
 	return w.Flush()
 }
 
-// Append adds the rows to a file, one JSON object a line. "" is no file.
+// Append appends the rows to a file, one JSON object a line. It does nothing if file is "".
 func Append(file string, rows []Row) error {
 	if file == "" {
 		return nil

@@ -1,5 +1,5 @@
-// Package floor is the least that can answer the benchmarks' calls over HTTP: a bare Fiber handler that forks the
-// command itself and zips what it left. Start at [Serve].
+// Package floor is the smallest server that answers the benchmarks' calls: a bare Fiber handler that forks the command
+// itself and zips its files. Start at [Serve].
 package floor
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Serve serves at the address, writes the one that it got to ready, and ends when until does.
+// Serve serves at the address, writes the actual address to ready, and returns when until ends.
 func Serve(address string, until io.Reader, ready io.Writer) error {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, StreamRequestBody: true, DisablePreParseMultipartForm: true, BodyLimit: 1 << 30})
 	app.Post("/ready", func(c *fiber.Ctx) error { return c.SendStatus(fiber.StatusOK) })
@@ -37,8 +37,8 @@ func Serve(address string, until io.Reader, ready io.Writer) error {
 	return listen(app, address, until, ready)
 }
 
-// Hop hands every call on to the floor at addr, as Serve serves it: what a second process on the way costs,
-// which a gateway with runners apart cannot do without.
+// Hop forwards every call to the floor at addr, as Serve serves it. It measures the cost of a second process, which
+// every gateway has whose runners are other processes.
 func Hop(addr, address string, until io.Reader, ready io.Writer) error {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, BodyLimit: 1 << 30})
 	client := &fasthttp.HostClient{Addr: addr, MaxConns: 64}
@@ -61,7 +61,7 @@ func listen(app *fiber.App, address string, until io.Reader, ready io.Writer) er
 	return app.Listener(ln)
 }
 
-// copyFile saves the posted file in a fresh folder, has cp copy it, and answers with the copy.
+// copyFile saves the posted file in a new folder, copies it with cp, and answers with the copy.
 func copyFile(c *fiber.Ctx) error {
 	dir, err := os.MkdirTemp("", "davit-bench-")
 	if err != nil {
@@ -93,8 +93,8 @@ func copyFile(c *fiber.Ctx) error {
 	return answerZip(c, "out.bin", out)
 }
 
-// sendFiles has files made in a fresh folder by e2e/bench/work, which is beside this program, and writes them to the
-// socket as a zip that packs nothing.
+// sendFiles runs e2e/bench/work, which is beside this program, in a new folder, and writes the files that it makes to
+// the socket as an uncompressed zip.
 func sendFiles(c *fiber.Ctx) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -112,7 +112,7 @@ func sendFiles(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, "application/zip")
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer func() { _ = os.RemoveAll(dir) }()
-		_ = storeZip(w, filepath.Join(dir, "out")) // a reader that got no whole zip notices
+		_ = storeZip(w, filepath.Join(dir, "out")) // the reader notices an incomplete zip
 	})
 	return nil
 }
@@ -145,7 +145,7 @@ func answerZip(c *fiber.Ctx, name string, data []byte) error {
 	z := zip.NewWriter(&b)
 	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
 	method := zip.Deflate
-	if len(data) < 256 || name == "out.bin" { // what Davit stores as is, too: tiny, or random
+	if len(data) < 256 || name == "out.bin" { // Davit does not compress tiny and random files either
 		method = zip.Store
 	}
 	w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: method})

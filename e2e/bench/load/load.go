@@ -1,5 +1,5 @@
-// Package load calls URLs from many callers at once for a while, two in turns, so that both see the same machine.
-// Start at [Compare].
+// Package load calls URLs from many callers for a while, two URLs alternately, so that both have the same machine. Start
+// at [Compare].
 package load
 
 import (
@@ -14,10 +14,10 @@ import (
 	"davit/e2e/bench/figure"
 )
 
-// Target is a URL and what is posted to it.
+// Target is a URL and the body that is posted to it.
 type Target struct {
 	URL         string
-	Among       []string // any of these each time, in place of URL
+	Among       []string // if set, each call uses one of these instead of URL
 	ContentType string
 	Body        []byte
 }
@@ -30,13 +30,13 @@ func (t *Target) next() string {
 }
 
 const (
-	// turns is in how many turns the two targets take their time.
+	// turns is how many times the two targets alternate.
 	turns = 8
-	// warmUp is for how long each is called before that counts.
+	// warmUp is how long each target is called before the measurement.
 	warmUp = 300 * time.Millisecond
 )
 
-// Compare loads two targets in turns, each for so long in all.
+// Compare calls two targets alternately, each for the time each in all.
 func Compare(davit, floor Target, callers int, each time.Duration) (d, f *figure.Sample, err error) {
 	d, f = &figure.Sample{}, &figure.Sample{}
 	client := &fasthttp.Client{MaxConnsPerHost: 2 * callers, MaxResponseBodySize: 1 << 30}
@@ -55,7 +55,7 @@ func Compare(davit, floor Target, callers int, each time.Duration) (d, f *figure
 	return d, f, nil
 }
 
-// call calls a target from so many callers for so long.
+// call calls a target from so many callers for the time long.
 func call(client *fasthttp.Client, t Target, callers int, long time.Duration, into *figure.Sample) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup

@@ -1,8 +1,8 @@
-// Command davit-bench-work is what pods run in the cluster's benchmark: small, static, of the standard library alone, so
-// that what is measured is not its own start.
+// Command davit-bench-work is the program of pods in the cluster's benchmark. It is small, static and uses only the
+// standard library, so that its own start takes little time.
 //
-//	dial HOST:PORT NAME   tells whoever listens there that it runs
-//	files KIND            writes files below out/ in its working directory, as many and as large as KIND says
+//	dial HOST:PORT NAME   connects to the address and sends the name
+//	files KIND            writes files below out/ in its working directory; KIND sets their number and size
 //	true                  does nothing
 package main
 
@@ -47,7 +47,7 @@ func dial(address, name string) error {
 	return conn.Close()
 }
 
-// files writes random bytes, which cannot be packed, the same each time.
+// files writes random bytes, which cannot be compressed, the same each time.
 func files(kind string) error {
 	count, size := 1, 1000
 	switch kind {
