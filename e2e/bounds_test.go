@@ -190,7 +190,7 @@ func stored(t *testing.T, w *world, id string) []string {
 		if err == nil && !e.IsDir() && strings.Contains(path, "invocations/"+id+"/") {
 			found = append(found, path)
 		}
-		return nil //nolint:nilerr // what goes away meanwhile is not there
+		return nil //nolint:nilerr // the entry was removed meanwhile
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -228,7 +228,7 @@ echo "sysctl $(yes sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward')"
 echo "device $(yes mknod /tmp/null c 1 3)"
 `
 
-// looked calls inside and returns its lines.
+// looked calls a function that runs inside, and returns the lines that it prints.
 func (k *kube) looked(t *testing.T, spec string) []string {
 	t.Helper()
 	f := k.function(t, "inside", spec, map[string]string{"tool.sh": inside})

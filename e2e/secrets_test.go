@@ -37,7 +37,7 @@ func TestSecrets(t *testing.T) {
 	status(t, admin(t, g, http.MethodDelete, "/v1/secrets/API_KEY", ""), http.StatusConflict)
 	err := filepath.Walk(w.dir, func(path string, info os.FileInfo, err error) error {
 		if err != nil || !info.Mode().IsRegular() {
-			return nil //nolint:nilerr // what is gone tells nothing
+			return nil //nolint:nilerr // the entry was removed meanwhile
 		}
 		b, err := os.ReadFile(path)
 		if err == nil && strings.Contains(string(b), value) {

@@ -245,7 +245,7 @@ func (u user) claims(t *testing.T) {
 	}
 }
 
-// eventually waits for what becomes true by itself.
+// eventually waits until a condition is true.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	const atMost, pause = 30 * time.Second, 100 * time.Millisecond

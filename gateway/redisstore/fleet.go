@@ -56,15 +56,15 @@ if total < before then
   end
   redis.call('PUBLISH', ARGV[5], table.concat(fewer, '\n'))
 end
-local answer, wishes = {tonumber(ARGV[3]) - total}, {}
+local answer, waiting = {tonumber(ARGV[3]) - total}, {}
 for _, fn in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
-  wishes[fn] = true
+  waiting[fn] = true
   has[fn] = has[fn] or 0
 end
 for fn, n in pairs(has) do
   answer[#answer + 1] = fn
   answer[#answer + 1] = n
-  answer[#answer + 1] = wishes[fn] and 1 or 0
+  answer[#answer + 1] = waiting[fn] and 1 or 0
 end
 return answer
 `

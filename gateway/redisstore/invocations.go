@@ -16,14 +16,14 @@ import (
 // saveLua writes many invocations; see writeLua. It skips an invocation whose write is
 // refused, or whose state would go back in the same attempt.
 const saveLua = writeLua + `
-local news = {}
+local messages = {}
 for i = 1, tonumber(ARGV[3]) do
   local k, a = 7 + 3 * i, 11 * i - 7
-  local was = read(k, ARGV[a])
-  local behind = was.state and was.attempt == tonumber(ARGV[a + 4]) and rank[ARGV[a + 3]] < rank[was.state]
-  if not refusal(was, a) and not behind then news[#news + 1] = write(k, a, was) end
+  local old = read(k, ARGV[a])
+  local behind = old.state and old.attempt == tonumber(ARGV[a + 4]) and rank[ARGV[a + 3]] < rank[old.state]
+  if not refusal(old, a) and not behind then messages[#messages + 1] = write(k, a, old) end
 end
-if #news > 0 then redis.call('PUBLISH', ARGV[1], table.concat(news, '\n')) end
+if #messages > 0 then redis.call('PUBLISH', ARGV[1], table.concat(messages, '\n')) end
 return 1
 `
 
@@ -73,13 +73,13 @@ func readReply(parts []any, err error) (code string, rec stored, _ error) {
 // settleLua makes one invocation final; see writeLua. ARGV[2] distinguishes a repeated
 // request from another one. The code is "ok", or the reason of the refusal.
 const settleLua = writeLua + replyLua + `
-local was = read(10, ARGV[4])
-local why = refusal(was, 4)
-if why == 'final' and done(was) then return reply('ok') end
+local old = read(10, ARGV[4])
+local why = refusal(old, 4)
+if why == 'final' and done(old) then return reply('ok') end
 if why then return reply(why) end
-local news = write(10, 4, was)
-remember(10, was)
-redis.call('PUBLISH', ARGV[1], news)
+local message = write(10, 4, old)
+remember(10, old)
+redis.call('PUBLISH', ARGV[1], message)
 return reply('ok')
 `
 
@@ -130,13 +130,13 @@ func refused(code string, now *faas.Invocation) error {
 // ARGV[2] distinguishes a repeated request from another one; ARGV[15] is the version that
 // was read. The code is "ok", "gone" or "changed".
 const updateLua = writeLua + replyLua + `
-local was = read(10, ARGV[4])
-if not was.state then return reply('gone') end
-if done(was) then return reply('ok') end
-if was.version ~= ARGV[15] then return reply('changed') end
-local news = write(10, 4, was)
-remember(10, was)
-if news then redis.call('PUBLISH', ARGV[1], news) end
+local old = read(10, ARGV[4])
+if not old.state then return reply('gone') end
+if done(old) then return reply('ok') end
+if old.version ~= ARGV[15] then return reply('changed') end
+local message = write(10, 4, old)
+remember(10, old)
+if message then redis.call('PUBLISH', ARGV[1], message) end
 return reply('ok')
 `
 

@@ -63,7 +63,7 @@ func (k keys) byState(s faas.State) string {
 
 func (k keys) allPermits() string { return k.prefix + "places" }        // zset: "function ID" by the ms when the permit ends
 func (k keys) kept() string       { return k.prefix + "places:kept" }   // hash: function → its standby and warm runners, as the leading gateway counts them
-func (k keys) wishes() string     { return k.prefix + "places:wishes" } // zset: function that waits for a runner by the ms until which it counts as waiting
+func (k keys) waiting() string    { return k.prefix + "places:wishes" } // zset: function that waits for a runner by the ms until which it counts as waiting
 func (k keys) permits(n faas.FunctionName) string {
 	return k.prefix + "places:function:" + string(n) // zset: invocation ID by the ms when its permit ends
 }

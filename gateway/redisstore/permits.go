@@ -19,7 +19,7 @@ type Permits struct{ *conn }
 
 // admitLua decides how many of n runners a function may start.
 //
-//	KEYS[1] permits of all functions, KEYS[2] kept, KEYS[3] wishes
+//	KEYS[1] permits of all functions, KEYS[2] kept, KEYS[3] waiting
 //	ARGV[1] function, ARGV[2] ms now, ARGV[3] limit of the runners of all functions, 0: none,
 //	ARGV[4] ms until which the function counts as waiting if it is refused
 const admitLua = `
@@ -41,11 +41,11 @@ local function admit(n)
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[2])
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[2])
   local has, total = runners()
-  local wishes = redis.call('ZRANGE', KEYS[3], 0, -1)
+  local waiting = redis.call('ZRANGE', KEYS[3], 0, -1)
   local granted = 0
   while granted < n do
     local room = most - total - granted
-    for _, fn in ipairs(wishes) do
+    for _, fn in ipairs(waiting) do
       if fn ~= ARGV[1] and (has[fn] or 0) < (has[ARGV[1]] or 0) + granted then room = room - 1 end
     end
     if room <= 0 then break end
@@ -83,20 +83,20 @@ const (
 	// permitsLife is how long the key of a function's permits exists after the last one
 	// was acquired or renewed: longer than any lease.
 	permitsLife = time.Hour
-	// wishLife is how long a refused function comes before functions with more runners.
+	// waitingLife is how long a refused function comes before functions with more runners.
 	// The refused function tries again sooner.
-	wishLife = 1500 * time.Millisecond
+	waitingLife = 1500 * time.Millisecond
 )
 
 // admitKeys returns the KEYS of admitLua.
 func (s Permits) admitKeys() []string {
-	return []string{s.keys.allPermits(), s.keys.kept(), s.keys.wishes()}
+	return []string{s.keys.allPermits(), s.keys.kept(), s.keys.waiting()}
 }
 
 // admitArgs returns the ARGV of admitLua.
 func (s Permits) admitArgs(fn faas.FunctionName, all int) []any {
 	now := s.now()
-	return []any{string(fn), s.stamp(now), all, s.stamp(now.Add(wishLife))}
+	return []any{string(fn), s.stamp(now), all, s.stamp(now.Add(waitingLife))}
 }
 
 // AcquirePermit acquires one of limit permits of a function, and one of all runners of

@@ -18,13 +18,13 @@ import (
 // enqueueLua writes an invocation and its lease; see writeLua. ARGV[15] is the ms when
 // the lease ends. The code is "ok", or the reason of the refusal.
 const enqueueLua = writeLua + replyLua + `
-local was = read(10, ARGV[4])
-local why = refusal(was, 4)
+local old = read(10, ARGV[4])
+local why = refusal(old, 4)
 if why then return reply(why) end
-local news = write(10, 4, was)
+local message = write(10, 4, old)
 redis.call('HSET', KEYS[10], 'o', ARGV[11])
 redis.call('ZADD', KEYS[3], ARGV[15], ARGV[4])
-if news then redis.call('PUBLISH', ARGV[1], news) end
+if message then redis.call('PUBLISH', ARGV[1], message) end
 return reply('ok')
 `
 

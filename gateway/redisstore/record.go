@@ -49,48 +49,48 @@ local function read(k, id)
 end
 
 -- done returns whether this request wrote the invocation before, so that its answer got lost.
-local function done(was)
-  return was.request and string.find(was.request, ARGV[2], 1, true)
+local function done(old)
+  return old.request and string.find(old.request, ARGV[2], 1, true)
 end
 
 -- remember adds the request to the last eight in KEYS[k].
-local function remember(k, was)
-  redis.call('HSET', KEYS[k], 'n', string.sub(ARGV[2] .. ' ' .. (was.request or ''), 1, 8 * (#ARGV[2] + 1)))
+local function remember(k, old)
+  redis.call('HSET', KEYS[k], 'n', string.sub(ARGV[2] .. ' ' .. (old.request or ''), 1, 8 * (#ARGV[2] + 1)))
 end
 
--- refusal returns why the invocation in ARGV[a] must not replace was: it is final, of a later attempt, or led by another gateway.
-local function refusal(was, a)
-  if not was.state then return end
-  if rank[was.state] == 4 then return 'final' end
-  if tonumber(ARGV[a + 4]) < was.attempt then return 'late' end
-  if was.leased and ARGV[a + 7] ~= '' and was.owner ~= ARGV[a + 7] then return 'stale' end
+-- refusal returns why the invocation in ARGV[a] must not replace old: it is final, of a later attempt, or led by another gateway.
+local function refusal(old, a)
+  if not old.state then return end
+  if rank[old.state] == 4 then return 'final' end
+  if tonumber(ARGV[a + 4]) < old.attempt then return 'late' end
+  if old.leased and ARGV[a + 7] ~= '' and old.owner ~= ARGV[a + 7] then return 'stale' end
 end
 
--- write replaces was in KEYS[k] by the invocation in ARGV[a]. It returns a line for the channel if the state changed.
-local function write(k, a, was)
+-- write replaces old in KEYS[k] by the invocation in ARGV[a]. It returns a line for the channel if the state changed.
+local function write(k, a, old)
   local id, state, runner, owner, cancelled = ARGV[a], ARGV[a + 3], ARGV[a + 6], ARGV[a + 7], ARGV[a + 8]
-  local news
-  if not was.state then
+  local message
+  if not old.state then
     redis.call('ZADD', KEYS[1], 0, id)
     redis.call('ZADD', KEYS[k + 1], 0, id)
     redis.call('ZADD', KEYS[k + 2], 0, id)
   end
-  if was.state ~= state then
-    if was.state then redis.call('ZREM', byState[was.state], id) end
+  if old.state ~= state then
+    if old.state then redis.call('ZREM', byState[old.state], id) end
     redis.call('ZADD', byState[state], 0, id)
-    news = 'invocation ' .. id .. ' ' .. state .. ' ' .. ARGV[a + 1] .. ' ' .. ARGV[a + 2]
+    message = 'invocation ' .. id .. ' ' .. state .. ' ' .. ARGV[a + 1] .. ' ' .. ARGV[a + 2]
   end
-  if was.state and was.attempt == tonumber(ARGV[a + 4]) and was.runner ~= '' then runner = was.runner end
-  if was.cancelled == '1' then cancelled = '1' end
-  if was.leased then owner = was.owner end
-  redis.call('HSET', KEYS[k], 'r', ARGV[a + 5], 's', state, 'a', ARGV[a + 4], 'v', (was.version or 0) + 1,
+  if old.state and old.attempt == tonumber(ARGV[a + 4]) and old.runner ~= '' then runner = old.runner end
+  if old.cancelled == '1' then cancelled = '1' end
+  if old.leased then owner = old.owner end
+  redis.call('HSET', KEYS[k], 'r', ARGV[a + 5], 's', state, 'a', ARGV[a + 4], 'v', (old.version or 0) + 1,
     'f', ARGV[a + 1], 't', ARGV[a + 2], 'b', runner, 'c', cancelled, 'o', owner)
   if ARGV[a + 9] ~= '' then
-    if was.leased then redis.call('ZREM', KEYS[3], id) end
+    if old.leased then redis.call('ZREM', KEYS[3], id) end
     redis.call('ZADD', KEYS[2], ARGV[a + 9], id)
     redis.call('PEXPIREAT', KEYS[k], ARGV[a + 10])
   end
-  return news
+  return message
 end
 `
 

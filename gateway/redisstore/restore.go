@@ -20,27 +20,27 @@ import (
 // Returns "ok" if it changed something, else "same".
 const restoreFunctionLua = registryLua + `
 local name, updated = ARGV[4], redis.call('HGET', KEYS[4], 'updated')
-local news = false
+local modified = false
 for i = 10, #ARGV, 3 do
   local state = redis.call('HGET', KEYS[5], ARGV[i] .. ':state')
   if not state or state == 'building' and ARGV[i + 1] ~= 'building' then
     redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 2], ARGV[i] .. ':state', ARGV[i + 1])
-    news = true
+    modified = true
   end
 end
 if not updated then
   redis.call('HSET', KEYS[4], 'live', ARGV[5], 'created', ARGV[6], 'updated', ARGV[7], 'first', ARGV[8], 'latest', ARGV[9])
   redis.call('ZADD', KEYS[6], 0, name)
-  news = true
+  modified = true
 else
   if tonumber(ARGV[8]) < tonumber(redis.call('HGET', KEYS[4], 'first')) then redis.call('HSET', KEYS[4], 'first', ARGV[8]) end
   if tonumber(ARGV[9]) > tonumber(redis.call('HGET', KEYS[4], 'latest')) then redis.call('HSET', KEYS[4], 'latest', ARGV[9]) end
   if updated < ARGV[7] then
     redis.call('HSET', KEYS[4], 'live', ARGV[5], 'updated', ARGV[7])
-    news = true
+    modified = true
   end
 end
-if not news then return 'same' end
+if not modified then return 'same' end
 changed('f:' .. name)
 return 'ok'
 `

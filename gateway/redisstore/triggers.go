@@ -16,10 +16,10 @@ import (
 //	KEYS[5] triggers, KEYS[6] triggerNames, KEYS[7] triggerSlots, KEYS[8] triggerHoldings, KEYS[9] triggersByFunction
 const releaseLua = registryLua + `
 local function release(name)
-  local holding = redis.call('HGET', KEYS[8], name)
-  if not holding then return end
+  local entry = redis.call('HGET', KEYS[8], name)
+  if not entry then return end
   local owner
-  for line in string.gmatch(holding, '[^\n]+') do
+  for line in string.gmatch(entry, '[^\n]+') do
     if owner then
       redis.call('HDEL', KEYS[7], line)
     else
@@ -56,12 +56,12 @@ if old then
   if not restoring then at = before end
 end
 release(name)
-local holding = ARGV[5]
+local entry = ARGV[5]
 for i = 9, #ARGV do
   redis.call('HSET', KEYS[7], ARGV[i], name)
-  holding = holding .. '\n' .. ARGV[i]
+  entry = entry .. '\n' .. ARGV[i]
 end
-redis.call('HSET', KEYS[8], name, holding)
+redis.call('HSET', KEYS[8], name, entry)
 redis.call('HSET', KEYS[5], name, at .. ' ' .. ARGV[8] .. '\n' .. ARGV[6])
 redis.call('ZADD', KEYS[6], 0, name)
 redis.call('ZADD', KEYS[9], 0, ARGV[5] .. '/' .. name)

@@ -222,7 +222,7 @@ func TestS3Misconfigured(t *testing.T) {
 	}
 }
 
-// The answers are those of other servers than MinIO, and rare ones of MinIO.
+// These are answers of other servers than MinIO, and rare answers of MinIO.
 func TestS3AnswersAreTranslated(t *testing.T) {
 	for _, c := range []struct {
 		status int

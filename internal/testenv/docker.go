@@ -33,7 +33,7 @@ type DockerServer struct {
 	ID string
 }
 
-// dockerDirs is the folder of all DockerServers' folders. Its path is short, because those of sockets must be.
+// dockerDirs is the folder of all DockerServers' folders. Its path is short, because the paths of sockets must be short.
 const dockerDirs = "/tmp"
 
 // Docker starts a dockerd for this test. When the test ends, it ends with all of its containers, mounts and cgroups.

@@ -5,17 +5,18 @@ import (
 	"time"
 )
 
-// Patience is how long Eventually waits. It is far longer than anything takes, so that a loaded machine fails no test.
+// Patience is how long Eventually waits. It is far longer than any condition needs, so that no test fails because the
+// machine is loaded.
 const Patience = time.Minute
 
-// Eventually waits until holds returns true, and fails the test, naming what was waited for, when that takes longer than
-// Patience. It must be called from the test's own goroutine, or within Returns.
+// Eventually waits until holds returns true. If that takes longer than Patience, it fails the test with the text what. It
+// must be called from the test's own goroutine, or within Returns.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	EventuallyWithin(t, Patience, what, holds)
 }
 
-// EventuallyWithin is Eventually with a patience of its own, for what takes longer, or must not take so long.
+// EventuallyWithin is Eventually with another patience.
 func EventuallyWithin(t testing.TB, patience time.Duration, what string, holds func() bool) {
 	t.Helper()
 	if !Becomes(patience, holds) {
@@ -23,8 +24,8 @@ func EventuallyWithin(t testing.TB, patience time.Duration, what string, holds f
 	}
 }
 
-// Becomes waits until holds returns true, and reports whether it did within patience. It is for processes that a
-// test starts, and for goroutines, which must not end the test; a test calls Eventually.
+// Becomes waits until holds returns true, and reports whether it did within patience. It is for processes that a test
+// starts, and for goroutines, because these must not end the test. A test itself calls Eventually.
 func Becomes(patience time.Duration, holds func() bool) bool {
 	deadline := time.Now().Add(patience)
 	for pause := time.Millisecond; !holds(); pause = min(2*pause, 20*time.Millisecond) {
@@ -36,9 +37,8 @@ func Becomes(patience time.Duration, holds func() bool) bool {
 	return true
 }
 
-// Returns runs f in a goroutine of its own, and fails the test when f has not returned within patience. It is for a
-// call that would otherwise wait for something that does not come. When f ends its goroutine by t.FailNow, Returns
-// ends the test.
+// Returns runs f in a new goroutine, and fails the test if f has not returned within patience. It is for a call that could
+// otherwise wait without end. If f calls t.FailNow, Returns ends the test.
 func Returns(t testing.TB, patience time.Duration, what string, f func()) {
 	t.Helper()
 	returned := make(chan bool, 1)

@@ -82,7 +82,7 @@ func expand(out []string, p spec.Placeholder, in *form.Input) ([]string, error) 
 	return out, nil
 }
 
-// names reports whether a file is one of those that a placeholder stands for.
+// names reports whether a placeholder stands for a file.
 func names(p spec.Placeholder, f *form.File) bool {
 	switch p.Kind {
 	case spec.PlaceholderFiles:

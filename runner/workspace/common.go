@@ -29,7 +29,7 @@ func NewCommon(dirs []string) *Common {
 	return c
 }
 
-// Note records what exists now, so that Clean keeps it: it is not of the next call.
+// Note records what exists now, so that Clean keeps it.
 func (c *Common) Note() error {
 	c.stays = map[string]bool{}
 	return c.each(func(name string, _ func() error) error {

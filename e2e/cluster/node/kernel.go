@@ -27,7 +27,7 @@ func (l Layout) kernelNotes() string { return l.Path("kernel.json") }
 // setKernel saves the kernel's settings, unless an interrupted run has saved them, and sets those that are needed.
 func setKernel(layout Layout) error {
 	// Loads the bridge's filter if it is a module. It fails if the filter is built in.
-	_ = exec.Command("modprobe", "br_netfilter").Run() //nolint:noctx // done at once
+	_ = exec.Command("modprobe", "br_netfilter").Run() //nolint:noctx // it returns soon
 	was, err := readNotes(layout)
 	if err != nil {
 		return err

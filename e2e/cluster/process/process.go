@@ -137,7 +137,7 @@ func (t *Table) Sweep(ctx context.Context) error {
 func Kill(ctx context.Context, pid int) error {
 	id, err := identify(pid)
 	if err != nil {
-		return nil //nolint:nilerr // that there is none is what was wanted
+		return nil //nolint:nilerr // there is no such process
 	}
 	return id.kill(ctx)
 }
