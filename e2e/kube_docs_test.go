@@ -48,9 +48,9 @@ func TestKubeDocs(t *testing.T) {
 	shell := newTerminal(t, clone, "XDG_CACHE_HOME="+cache)
 	shell.typed(readme[1] + page[2] + "echo; echo exit code $?\n")
 	shell.await("exit code 0")
-	said := shell.out.String()
+	output := shell.out.String()
 	for _, line := range []string{"KUBECONFIG=" + os.Getenv("KUBECONFIG"), "Hello, world!"} {
-		if !strings.Contains(said, line+"\n") {
+		if !strings.Contains(output, line+"\n") {
 			t.Errorf("the shell did not print %q:\n%s", line, shell.all())
 		}
 	}

@@ -39,13 +39,13 @@ func TestKubeHungRunner(t *testing.T) {
 		}
 	}()
 	hung := k.podAtWork(t, f)
-	said := k.runPod(t, func(pod *corev1.Pod) {
+	output := k.runPod(t, func(pod *corev1.Pod) {
 		yes, root := true, int64(0)
 		pod.Spec.HostPID, pod.Spec.NodeName = true, hung.Spec.NodeName
 		pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: &yes, RunAsUser: &root}
 	}, "bash", "-c", halt, "halt", string(hung.UID))
-	if !strings.Contains(said, "halted") {
-		t.Errorf("no runner was stopped: %q", said)
+	if !strings.Contains(output, "halted") {
+		t.Errorf("no runner was stopped: %q", output)
 		k.remove(t, f) // which ends the call
 	}
 	<-done

@@ -89,14 +89,14 @@ func (k *kube) runPod(t *testing.T, form func(*corev1.Pod), command ...string) s
 		}
 		return isOver(pod)
 	})
-	said, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
+	output, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if pod.Status.Phase != corev1.PodSucceeded {
-		t.Fatalf("%q: %s: %s", command, pod.Status.Phase, said)
+		t.Fatalf("%q: %s: %s", command, pod.Status.Phase, output)
 	}
-	return string(said)
+	return string(output)
 }
 
 func isOver(pod *corev1.Pod) bool {

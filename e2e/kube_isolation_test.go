@@ -40,9 +40,9 @@ func (k *kube) probed(t *testing.T, path string, targets []string) (open []strin
 }
 
 // opened parses the output of probe.
-func opened(t *testing.T, said string, targets []string) (open []string) {
+func opened(t *testing.T, output string, targets []string) (open []string) {
 	t.Helper()
-	lines := strings.Split(strings.TrimSpace(said), "\n")
+	lines := strings.Split(strings.TrimSpace(output), "\n")
 	if len(lines) != len(targets) {
 		t.Fatalf("for %d targets the probe printed %q", len(targets), lines)
 	}
@@ -179,8 +179,8 @@ func (k *kube) listener(t *testing.T) string {
 			return false
 		}
 		defer func() { _ = c.Close() }()
-		said, _ := io.ReadAll(c)
-		return string(said) == "heard\n"
+		output, _ := io.ReadAll(c)
+		return string(output) == "heard\n"
 	})
 	return net.JoinHostPort(pod.Status.PodIP, "7000")
 }
@@ -258,20 +258,20 @@ func TestKubePrivilege(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			said := k.looked(t, c.spec)
+			output := k.looked(t, c.spec)
 			want := append([]string{"uid " + c.uid}, common...)
 			for _, dir := range []string{"/", "/etc", "/usr/bin", "/function"} {
 				want = append(want, "write "+dir+" "+map[bool]string{true: "yes", false: "no"}[c.root])
 			}
 			for _, line := range want {
-				if !slices.Contains(said, line) {
-					t.Errorf("the output has no line %q: %q", line, said)
+				if !slices.Contains(output, line) {
+					t.Errorf("the output has no line %q: %q", line, output)
 				}
 			}
-			if slices.Contains(said, "own no") {
-				t.Errorf("the command cannot write its own folder: %q", said)
+			if slices.Contains(output, "own no") {
+				t.Errorf("the command cannot write its own folder: %q", output)
 			}
-			for _, line := range said {
+			for _, line := range output {
 				outside, is := strings.CutPrefix(line, "outside ")
 				if n, _ := strconv.Atoi(outside); is && (n >= 1<<16) != (c.uid == "0") {
 					t.Errorf("its user 0 is %s outside", outside)

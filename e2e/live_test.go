@@ -201,8 +201,8 @@ func TestBrokenRevisionStaysOut(t *testing.T) {
 	}
 	serves("2")
 	log := admin(t, g, http.MethodGet, "/v1/functions/f/revisions/3/log", "")
-	if said := string(log.Body); !strings.Contains(said, "starting the first runner") || !strings.Contains(said, "failed: its start process failed") {
-		t.Errorf("the build log is %q", said)
+	if output := string(log.Body); !strings.Contains(output, "starting the first runner") || !strings.Contains(output, "failed: its start process failed") {
+		t.Errorf("the build log is %q", output)
 	}
 	testenv.EventuallyWithin(t, wait, "nothing is left of the broken revisions", func() bool {
 		return children(g) == 1 && len(processes("sleep", "6472")) == 0 && len(processes("sleep", "6471")) == 0

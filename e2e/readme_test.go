@@ -39,9 +39,9 @@ func TestReadme(t *testing.T) {
 	run := newTerminal(t, clone, data)
 	run.typed(blocks(start, "sh")[0])
 	run.await("Sign in once: ")
-	for _, said := range []string{"HTTP/1.1 200 OK", "counts.csv", "sample.txt,3,26,114", "http://127.0.0.1:8080", "http://127.0.0.1:8081"} {
-		if !strings.Contains(run.out.String(), said) {
-			t.Errorf("`make run` did not print %q", said)
+	for _, text := range []string{"HTTP/1.1 200 OK", "counts.csv", "sample.txt,3,26,114", "http://127.0.0.1:8080", "http://127.0.0.1:8081"} {
+		if !strings.Contains(run.out.String(), text) {
+			t.Errorf("`make run` did not print %q", text)
 		}
 	}
 	commands, prints := blocks(own, "sh"), blocks(own, "text")
@@ -203,7 +203,7 @@ func (x *terminal) all() string {
 }
 
 // await waits until the shell has printed something.
-func (x *terminal) await(said string) {
+func (x *terminal) await(text string) {
 	x.t.Helper()
 	defer func() {
 		if x.t.Failed() {
@@ -211,15 +211,15 @@ func (x *terminal) await(said string) {
 		}
 	}()
 	const patience = 4 * time.Minute // long, because the commands may build everything
-	testenv.EventuallyWithin(x.t, patience, fmt.Sprintf("the shell prints %q", said), func() bool {
+	testenv.EventuallyWithin(x.t, patience, fmt.Sprintf("the shell prints %q", text), func() bool {
 		select {
 		case <-x.gone:
-			if !strings.Contains(x.out.String(), said) {
-				x.t.Fatalf("the shell ended and did not print %q", said)
+			if !strings.Contains(x.out.String(), text) {
+				x.t.Fatalf("the shell ended and did not print %q", text)
 			}
 		default:
 		}
-		return strings.Contains(x.out.String(), said)
+		return strings.Contains(x.out.String(), text)
 	})
 }
 

@@ -73,9 +73,9 @@ func run(ctx context.Context, s *stages, at settings) (err error) {
 	if err := s.run(ctx, "third-party programs and images", command{dir: programs, args: cluster("build")}); err != nil {
 		return err
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	defer func() {
-		if strings.Contains(said.String(), isUp) {
+		if strings.Contains(output.String(), isUp) {
 			s.say("the cluster was up before, and stays up: make cluster-down")
 			return
 		}
@@ -84,7 +84,7 @@ func run(ctx context.Context, s *stages, at settings) (err error) {
 			err = down
 		}
 	}()
-	up := command{dir: programs, args: cluster("up"), stderr: &said}
+	up := command{dir: programs, args: cluster("up"), stderr: &output}
 	if at.kubeconfig, err = s.read(ctx, "cluster up", "KUBECONFIG=", up); err != nil {
 		return err
 	}

@@ -59,11 +59,11 @@ func (d *deployment) unready(ctx context.Context) ([]string, error) {
 
 // jobError returns an error for a failed Job, with the end of its log.
 func (d *deployment) jobError(ctx context.Context, w *workload, why string) error {
-	said, err := d.kubectl.run(ctx, "logs", "--namespace="+w.Metadata.Namespace, "--tail=5", w.String())
+	output, err := d.kubectl.run(ctx, "logs", "--namespace="+w.Metadata.Namespace, "--tail=5", w.String())
 	if err != nil {
 		return fmt.Errorf("%s failed: %s; its log cannot be read: %w", w, why, err)
 	}
-	return fmt.Errorf("%s failed: %s\n%s", w, why, strings.TrimSpace(string(said)))
+	return fmt.Errorf("%s failed: %s\n%s", w, why, strings.TrimSpace(string(output)))
 }
 
 // timeoutError returns an error with the cause for each pod that is not ready: from its status, or else its last warnings.
