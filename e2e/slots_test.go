@@ -22,8 +22,8 @@ func slotsOf(t *testing.T, g *rig.Gateway, name string) (invocable string, slots
 	return f.Invocable, f.Slots
 }
 
-// TestSlotsAreTold: the API shows the slots by state; the metrics have them too, and the cold starts and refill times.
-func TestSlotsAreTold(t *testing.T) {
+// TestSlotsAreReported: the API shows the slots by state; the metrics have them too, and the cold starts and refill times.
+func TestSlotsAreReported(t *testing.T) {
 	g := newWorld(t).start("data", "DAVIT_DRAIN=1s")
 	metric := func(name string, words ...string) float64 {
 		return sumMetric(t, admin(t, g, http.MethodGet, "/metrics", "").Body, name, words...)
