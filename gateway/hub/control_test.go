@@ -7,12 +7,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"davit/gateway/hub"
 	"davit/internal/faas"
 	"davit/internal/task"
 	"davit/internal/testenv"
+	"davit/runner/park"
 	"davit/runner/park/parktest"
 )
 
@@ -197,19 +199,17 @@ func TestControlBreaks(t *testing.T) {
 
 // Both ends notice within seconds when nothing passes any more.
 func TestHalfOpenControl(t *testing.T) {
-	t.Parallel()
-	g := newGateway(t, "g1")
-	p := newProxy(t, g.address)
-	newRunner(t, hello("r1", faas.StartWarm, 1), parktest.NewWorker(1, parktest.NewLedger().Add), p.address)
-	g.until(t, "the runner joins", func() bool { return len(g.joined["r1"]) == 1 })
-	begun := time.Now()
-	p.freeze(func(*cut) bool { return true })
-	g.until(t, "the runner left", func() bool { return len(g.left["r1"]) == 1 })
-	g.until(t, "the runner joins again", func() bool { return len(g.joined["r1"]) == 2 })
-	if took := time.Since(begun); took > 18*time.Second {
-		t.Errorf("took %v", took)
-	}
-	g.claim(t, warm(newID(t))).Release()
+	inMemory(t, 1, func(t *testing.T, n *testenv.Network, g *gateway) {
+		g.until(t, "the runner joins", func() bool { return len(g.joined["r1"]) == 1 })
+		begun := time.Now()
+		n.Freeze()
+		g.until(t, "the runner left", func() bool { return len(g.left["r1"]) == 1 })
+		g.until(t, "the runner joins again", func() bool { return len(g.joined["r1"]) == 2 })
+		if took := time.Since(begun); took > 18*time.Second {
+			t.Errorf("took %v", took)
+		}
+		g.claim(t, warm(newID(t))).Release()
+	})
 }
 
 // Gateways tell runners of each other.
@@ -228,23 +228,34 @@ func TestPeers(t *testing.T) {
 
 // Two addresses of one gateway are one gateway.
 func TestAlias(t *testing.T) {
-	g := newGateway(t, "g1")
-	p1, p2 := newProxy(t, g.address), newProxy(t, g.address)
-	newRunner(t, hello("r1", faas.StartWarm, 2), parktest.NewWorker(2, parktest.NewLedger().Add), p1.address, p2.address)
-	calm := 0
-	testenv.Eventually(t, "things calm down", func() bool {
-		before := len(g.joinedNow("r1"))
-		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // looks twice
-		if len(g.joinedNow("r1")) == before && before > 0 && g.Slots(ref)[faas.StartWarm].Free == 2 {
-			calm++
-		} else {
-			calm = 0
+	inMemory(t, 2, func(t *testing.T, _ *testenv.Network, g *gateway) {
+		<-time.After(10 * time.Second)
+		joined := len(g.joinedNow("r1"))
+		if free := g.Slots(ref)[faas.StartWarm].Free; joined == 0 || joined > 3 || free != 2 {
+			t.Errorf("after 10 s: joined %d times, %d slots are free", joined, free)
 		}
-		return calm == 5
+		<-time.After(5 * time.Minute)
+		if n := len(g.joinedNow("r1")); n != joined {
+			t.Errorf("joined %d times in 10 s, and %d times more in 5 minutes", joined, n-joined)
+		}
 	})
-	if n := len(g.joinedNow("r1")); n > 3 {
-		t.Errorf("joined %d times", n)
-	}
+}
+
+// inMemory runs a test in a bubble of synctest, with a gateway that has two addresses in a network and a warm runner
+// r1 that dials as many of them as it is to have.
+func inMemory(t *testing.T, addresses int, test func(t *testing.T, n *testenv.Network, g *gateway)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		n := &testenv.Network{}
+		ln := n.Listen("10.0.0.1:1")
+		n.Alias("10.0.0.2:1", ln)
+		g := gatewayOn(t, "g1", logTo(t, "g1"), ln)
+		runWith(t, park.Options{
+			Hello: hello("r1", faas.StartWarm, addresses), Token: token, Gateways: []string{"10.0.0.1:1", "10.0.0.2:1"}[:addresses],
+			Terms: park.Terms{Drain: 50 * time.Millisecond}, Dial: n.Dial,
+		}, parktest.NewWorker(addresses, parktest.NewLedger().Add))
+		test(t, n, g)
+	})
 }
 
 func (g *gateway) joinedNow(r faas.RunnerID) []task.Hello {

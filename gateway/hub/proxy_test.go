@@ -28,15 +28,14 @@ type proxy struct {
 
 // cut is what happens to one connection.
 type cut struct {
-	dial   int           // 1 for the first through this proxy
-	slot   bool          // a slot's, not a control connection
-	up     int64         // bytes that pass from the runner to the gateway before the connection is cut; -1: any number
-	down   int64         // the other way
-	call   bool          // the bytes are counted from the handshake's end on
-	half   bool          // not cut but left open without anything passing any more
-	delay  time.Duration // before each part passes
-	ends   [2]net.Conn
-	frozen bool
+	dial  int           // 1 for the first through this proxy
+	slot  bool          // a slot's, not a control connection
+	up    int64         // bytes that pass from the runner to the gateway before the connection is cut; -1: any number
+	down  int64         // the other way
+	call  bool          // the bytes are counted from the handshake's end on
+	half  bool          // not cut but left open without anything passing any more
+	delay time.Duration // before each part passes
+	ends  [2]net.Conn
 }
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -133,10 +132,7 @@ func (p *proxy) pass(c *cut, to io.Writer, from io.Reader, most int64) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := src.Read(buf)
-		p.mu.Lock()
-		frozen := c.frozen
-		p.mu.Unlock()
-		if n > 0 && !frozen {
+		if n > 0 {
 			time.Sleep(c.delay) //nolint:forbidigo // is the delay
 			if _, werr := to.Write(buf[:n]); werr != nil {
 				err = werr
@@ -150,17 +146,6 @@ func (p *proxy) pass(c *cut, to io.Writer, from io.Reader, most int64) {
 		}
 		c.close()
 		return
-	}
-}
-
-// freeze lets nothing pass any more on the connections that are meant, and leaves them open.
-func (p *proxy) freeze(meant func(*cut) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.live {
-		if meant(c) {
-			c.frozen = true
-		}
 	}
 }
 

@@ -62,6 +62,15 @@ func quietGateway(t testing.TB, id faas.GatewayID) *gateway {
 
 func gatewayWith(t testing.TB, id faas.GatewayID, log *slog.Logger) *gateway {
 	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gatewayOn(t, id, log, ln)
+}
+
+func gatewayOn(t testing.TB, id faas.GatewayID, log *slog.Logger, ln net.Listener) *gateway {
+	t.Helper()
 	g := &gateway{
 		id: id, joined: map[faas.RunnerID][]task.Hello{}, left: map[faas.RunnerID][][]faas.InvocationID{},
 		events: map[faas.RunnerID][]task.Event{},
@@ -71,10 +80,12 @@ func gatewayWith(t testing.TB, id faas.GatewayID, log *slog.Logger) *gateway {
 		Verify:  func(r faas.RevisionRef, s string) bool { return r.Function == ref.Function && s == token },
 		Log:     log,
 	})
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.serve(t, ln)
+	return g
+}
+
+// serve serves runners on ln until the test ends.
+func (g *gateway) serve(t testing.TB, ln net.Listener) {
 	g.address = ln.Addr().String()
 	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -87,7 +98,6 @@ func gatewayWith(t testing.TB, id faas.GatewayID, log *slog.Logger) *gateway {
 		done.Wait()
 	})
 	t.Cleanup(g.stop)
-	return g
 }
 
 // logTo logs to the test, while it runs and fails in the end.

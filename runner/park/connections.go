@@ -32,7 +32,11 @@ type Options struct {
 	Log       *slog.Logger // nil: discarded
 	Terms     Terms
 	Multipart *MultipartClient // to be opened by Run; nil: none
+	Dial      Dial             // nil: over TCP
 }
+
+// Dial connects to an address, as net.Dialer.DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Terms are the times after which Run ends the runner. A zero value means the default,
 // given with each field.

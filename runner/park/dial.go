@@ -43,8 +43,11 @@ func (e *refusedError) final() bool {
 
 // dial connects to the gateway and parks the connection.
 func (k *link) dial(ctx context.Context, kind task.LinkKind) (*parkedConn, faas.GatewayID, error) {
-	d := net.Dialer{Timeout: dialWithin}
-	nc, err := d.DialContext(ctx, "tcp", k.address)
+	dial := k.conns.opts.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialWithin}).DialContext
+	}
+	nc, err := dial(ctx, "tcp", k.address)
 	if err != nil {
 		return nil, "", err
 	}

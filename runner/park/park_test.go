@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"davit/gateway/hub"
@@ -89,29 +90,36 @@ func TestAlone(t *testing.T) {
 		}
 	})
 	t.Run("not while it holds something", func(t *testing.T) {
-		g := newGateway(t, "g1", "127.0.0.1:0")
-		w := newWorker(1)
-		w.Gate = make(chan struct{})
-		r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: terms})
-		id := newID(t)
-		go func() {
+		synctest.Test(t, func(t *testing.T) {
+			n := &testenv.Network{}
+			g := newGatewayOn(t, "g1", n.Listen("10.0.0.1:1"))
+			w := newWorker(1)
+			w.Gate = make(chan struct{})
+			r := start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: terms, Dial: n.Dial})
+			id := newID(t)
+			invoked := make(chan error, 1)
+			slot := g.claim(t, faas.StartWarm, id)
+			go func() {
+				_, err := slot.Invoke(t.Context(), newTask(id), hub.Body{}, nil)
+				invoked <- err
+			}()
 			testenv.Eventually(t, "the call runs", func() bool { return g.happened(task.EventRunning) })
 			g.stop()
-		}()
-		if _, err := g.claim(t, faas.StartWarm, id).Invoke(t.Context(), newTask(id), hub.Body{}, nil); !errors.Is(err, hub.ErrInDoubt) {
-			t.Errorf("error %v", err)
-		}
-		<-time.After(3 * terms.Alone)
-		if !r.goesOn() {
-			t.Error("it ended although its call runs")
-		}
-		close(w.Gate)
-		if err := r.over(t); !errors.Is(err, park.ErrAlone) { // once nobody has acknowledged the outcome in time
-			t.Errorf("ended with %v", err)
-		}
-		if w.Acked() != 1 {
-			t.Errorf("acknowledged %d times", w.Acked())
-		}
+			if err := <-invoked; !errors.Is(err, hub.ErrInDoubt) {
+				t.Errorf("error %v", err)
+			}
+			<-time.After(3 * terms.Alone)
+			if !r.goesOn() {
+				t.Error("it ended although its call runs")
+			}
+			close(w.Gate)
+			if err := r.over(t); !errors.Is(err, park.ErrAlone) { // once nobody has acknowledged the outcome in time
+				t.Errorf("ended with %v", err)
+			}
+			if w.Acked() != 1 {
+				t.Errorf("acknowledged %d times", w.Acked())
+			}
+		})
 	})
 }
 

@@ -47,14 +47,19 @@ type gateway struct {
 
 func newGateway(t *testing.T, id faas.GatewayID, address string) *gateway {
 	t.Helper()
-	g := &gateway{parts: parter{name: string(id)}}
-	g.Hub = hub.New(hub.Options{
-		Gateway: id, Verify: func(r faas.RevisionRef, s string) bool { return r == ref() && s == token },
-	})
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newGatewayOn(t, id, ln)
+}
+
+func newGatewayOn(t *testing.T, id faas.GatewayID, ln net.Listener) *gateway {
+	t.Helper()
+	g := &gateway{parts: parter{name: string(id)}}
+	g.Hub = hub.New(hub.Options{
+		Gateway: id, Verify: func(r faas.RevisionRef, s string) bool { return r == ref() && s == token },
+	})
 	g.address = ln.Addr().String()
 	mux := http.NewServeMux()
 	mux.Handle("/", g.Handler())
