@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"davit/internal/backoff"
 )
 
 // persist calls try until it succeeds, its error is final, or ctx ends.
@@ -18,10 +20,8 @@ func persist(ctx context.Context, log *slog.Logger, what string, try func(contex
 			return err
 		}
 		log.Info("waiting", "for", what, "error", err)
-		select {
-		case <-ctx.Done():
+		if backoff.Pause(ctx, pause) != nil {
 			return fmt.Errorf("%s: %w", what, err)
-		case <-time.After(pause):
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"davit/internal/backoff"
 	"davit/internal/faas"
 	"davit/internal/signal"
 )
@@ -42,7 +43,7 @@ func newPermits(o *Options, changed *signal.Broadcast) *permits {
 
 // take waits until the function may run one more job. The error is ctx's cause, or the store's.
 func (p *permits) take(ctx context.Context, c *call) error {
-	for pause := permitPoll; ; pause = min(2*pause, permitPollMax) {
+	for poll := (backoff.Backoff{Min: permitPoll, Max: permitPollMax}); ; {
 		changed := p.changed.C()
 		ok, err := p.acquire(ctx, c)
 		if err != nil {
@@ -61,8 +62,8 @@ func (p *permits) take(ctx context.Context, c *call) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-changed:
-			pause = permitPoll
-		case <-time.After(pause):
+			poll.Reset()
+		case <-time.After(poll.Next()):
 		}
 	}
 }

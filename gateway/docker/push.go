@@ -10,6 +10,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/moby/client"
 
+	"davit/internal/backoff"
 	"davit/internal/faas"
 )
 
@@ -38,18 +39,15 @@ func (w *work) push(ctx context.Context, tag string) (digest string, err error) 
 		return "", err
 	}
 	w.logf("pushing %s", tag)
-	wait, began := w.pushWait, time.Now()
+	pause, began := backoff.Backoff{Min: w.pushWait, Max: pushPatience}, time.Now()
 	for try := 1; ; try++ {
 		digest, err = w.pushOnce(ctx, tag, auth)
 		if err == nil || try == pushTries || !errors.Is(err, errRegistryUnavailable) || time.Since(began) > pushPatience {
 			break
 		}
 		w.logf("the registry does not answer; trying again")
-		select {
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
-		case <-time.After(wait):
-			wait *= 2
+		if err := pause.Wait(ctx); err != nil {
+			return "", err
 		}
 	}
 	if err != nil {

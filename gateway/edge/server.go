@@ -13,6 +13,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+
+	"davit/internal/backoff"
 )
 
 // Options are the parts and settings of a Server. All but Limits are required.
@@ -54,10 +56,10 @@ func (s *Server) Serve(ln net.Listener) error {
 	if !s.open(ln) {
 		return ln.Close()
 	}
-	for pause := time.Duration(0); ; {
+	for pause := (backoff.Backoff{Min: acceptPause, Max: acceptPauseMax}); ; {
 		raw, err := ln.Accept()
 		if err == nil {
-			pause = 0
+			pause.Reset()
 			s.accepted(raw, watch)
 			continue
 		}
@@ -67,14 +69,16 @@ func (s *Server) Serve(ln net.Listener) error {
 		if !isPassing(err) {
 			return fmt.Errorf("accept callers on %s: %w", ln.Addr(), err)
 		}
-		pause = min(time.Second, pause*2+5*time.Millisecond)
 		s.log.Warn("accepting connections failed; retrying", "listener", s.name, "error", err)
-		select {
-		case <-time.After(pause):
-		case <-s.draining.Done():
-		}
+		_ = pause.Wait(s.draining)
 	}
 }
+
+// The pauses between two tries to accept a connection.
+const (
+	acceptPause    = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
 
 // isPassing reports whether a later Accept may succeed: descriptors ran out, or the
 // caller has closed the connection.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"davit/internal/backoff"
 )
 
 // wait returns when all workloads are ready. After the deadline the error names those that are not, and why.
@@ -28,10 +30,8 @@ func (d *deployment) wait(ctx context.Context) error {
 			d.logf("waiting for %s", now)
 			reported = now
 		}
-		select {
-		case <-ctx.Done():
+		if backoff.Pause(ctx, pause) != nil {
 			return d.timeoutError(context.WithoutCancel(ctx), ctx.Err(), reported)
-		case <-time.After(pause):
 		}
 	}
 }

@@ -3,6 +3,7 @@ package backoff
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
@@ -10,13 +11,20 @@ import (
 // repeats the first attempt at once, and a tenth of Max is the second wait. It is used by one goroutine.
 type Backoff struct {
 	Min, Max time.Duration
+	Spread   bool // Wait adds or takes up to half at random, so that many that failed together do not repeat together
 
 	next    time.Duration
 	started bool
 }
 
 // Wait waits before the next attempt. The error is ctx's cause, if ctx ended first.
-func (b *Backoff) Wait(ctx context.Context) error { return Pause(ctx, b.Next()) }
+func (b *Backoff) Wait(ctx context.Context) error {
+	wait := b.Next()
+	if b.Spread && wait > 0 {
+		wait = wait/2 + rand.N(wait) //nolint:gosec // guessing it gains nothing
+	}
+	return Pause(ctx, wait)
+}
 
 // Next returns how long the next wait is, and doubles it.
 func (b *Backoff) Next() time.Duration {

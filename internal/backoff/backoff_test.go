@@ -41,6 +41,31 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+// With Spread, a wait is between half and one and a half of what it would be.
+func TestSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := map[time.Duration]bool{}
+		for range 50 {
+			b := Backoff{Min: time.Second, Max: time.Minute, Spread: true}
+			began := time.Now()
+			if err := b.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			waited := time.Since(began)
+			seen[waited] = true
+			if waited < time.Second/2 || waited >= 3*time.Second/2 {
+				t.Errorf("waited %v", waited)
+			}
+			if next := b.Next(); next != 2*time.Second {
+				t.Errorf("the next wait is %v", next)
+			}
+		}
+		if len(seen) < 2 {
+			t.Errorf("all waits took %v", seen)
+		}
+	})
+}
+
 // A wait ends with its context, whose cause it returns.
 func TestPauseEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

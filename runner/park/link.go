@@ -3,10 +3,10 @@ package park
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
+	"davit/internal/backoff"
 	"davit/internal/faas"
 	"davit/internal/task"
 )
@@ -24,7 +24,7 @@ func (k *link) run() {
 
 // keepControl dials the control connection again and again.
 func (k *link) keepControl() {
-	var pause backoff
+	pause := newPause()
 	for k.ctx.Err() == nil {
 		begun := time.Now()
 		err := k.control()
@@ -33,9 +33,9 @@ func (k *link) keepControl() {
 		}
 		k.markDisconnected(err)
 		if time.Since(begun) > longest {
-			pause = 0
+			pause.Reset()
 		}
-		pause.wait(k.ctx)
+		_ = pause.Wait(k.ctx)
 	}
 }
 
@@ -99,14 +99,14 @@ func (k *link) keepSlot() {
 	case <-k.ctx.Done():
 		return
 	}
-	var pause backoff
+	pause := newPause()
 	for k.mayPark() {
 		nc, _, err := k.dial(k.ctx, task.LinkSlot)
 		if err == nil && k.conns.serveSlot(nc) {
-			pause = 0
+			pause.Reset()
 			continue
 		}
-		pause.wait(k.ctx)
+		_ = pause.Wait(k.ctx)
 	}
 }
 
@@ -137,17 +137,7 @@ const (
 	longest  = 2 * time.Second
 )
 
-// backoff is the next pause between two tries; 0 is the first.
-type backoff time.Duration
-
-// wait pauses for b, give or take half of it, and doubles b up to longest.
-func (b *backoff) wait(ctx context.Context) {
-	d := max(time.Duration(*b), shortest)
-	*b = backoff(min(2*d, longest))
-	t := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // guessing it gains nothing
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
+// newPause returns the pauses between the tries to reach a gateway.
+func newPause() backoff.Backoff {
+	return backoff.Backoff{Min: shortest, Max: longest, Spread: true}
 }

@@ -47,7 +47,7 @@ func (d *MultipartClient) ask(ctx context.Context, path string, question, answer
 	if err != nil {
 		return fmt.Errorf("ask a gateway: %w", err)
 	}
-	var pause backoff
+	pause := newPause()
 	for last := errors.New("none is connected"); ; {
 		for _, address := range d.addresses() {
 			last = d.askOne(ctx, "http://"+address+path, body, answer)
@@ -58,7 +58,7 @@ func (d *MultipartClient) ask(ctx context.Context, path string, question, answer
 		if ctx.Err() != nil {
 			return fmt.Errorf("ask a gateway: %w", errors.Join(ctx.Err(), last))
 		}
-		pause.wait(ctx)
+		_ = pause.Wait(ctx)
 	}
 }
 
