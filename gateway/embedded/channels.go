@@ -4,6 +4,8 @@ import (
 	"net"
 	"strconv"
 	"sync"
+
+	"davit/internal/signal"
 )
 
 // maxPending is how many bytes may be queued for one subscriber. The server disconnects a
@@ -72,11 +74,11 @@ type subscriber struct {
 	mu      sync.Mutex
 	pending []byte
 	ended   bool
-	wake    chan struct{}
+	wake    signal.Wake
 }
 
 func newSubscriber(conn net.Conn, resp3 bool) *subscriber {
-	return &subscriber{conn: conn, resp3: resp3, names: map[string]struct{}{}, wake: make(chan struct{}, 1)}
+	return &subscriber{conn: conn, resp3: resp3, names: map[string]struct{}{}, wake: signal.NewWake()}
 }
 
 func (s *subscriber) push(b []byte) {
@@ -87,7 +89,7 @@ func (s *subscriber) push(b []byte) {
 		_ = s.conn.Close() // the session ends because its connection is closed
 	}
 	s.mu.Unlock()
-	s.signal()
+	s.wake.Set()
 }
 
 // end lets run write what is pending and return.
@@ -95,19 +97,12 @@ func (s *subscriber) end() {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
-	s.signal()
-}
-
-func (s *subscriber) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default: // run is woken already
-	}
+	s.wake.Set()
 }
 
 // run writes until end is called or the connection fails.
 func (s *subscriber) run() {
-	for range s.wake {
+	for range s.wake.C() {
 		s.mu.Lock()
 		b, ended := s.pending, s.ended
 		s.pending = nil

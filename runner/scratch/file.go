@@ -14,6 +14,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"davit/internal/signal"
 )
 
 // MemoryBytes is the size up to which a File stays in memory.
@@ -26,14 +28,15 @@ type File struct {
 	lossy bool
 	lost  bool
 
+	changed signal.Broadcast // sent when there are more bytes, or no more to come
+
 	mu    sync.Mutex
 	mem   []byte // all bytes, until disk is set
 	disk  *os.File
 	size  int64
 	sum   hash.Hash // of the bytes on disk
 	end   error     // nil while the File grows, io.EOF after Finish, else why the File failed
-	wake  chan struct{}
-	users int // the owner and the readers
+	users int       // the owner and the readers
 }
 
 // New returns an empty File that spills into the folder dir. The owner must call Release.
@@ -124,14 +127,7 @@ func openUnnamed(dir string) (*os.File, error) {
 // grown counts n new bytes and wakes the readers. The caller holds f.mu.
 func (f *File) grown(n int) {
 	f.size += int64(n)
-	f.wakeAll()
-}
-
-func (f *File) wakeAll() {
-	if f.wake != nil {
-		close(f.wake)
-		f.wake = nil
-	}
+	f.changed.Send()
 }
 
 // Finish ends the File: readers get io.EOF at its end.
@@ -145,7 +141,7 @@ func (f *File) finish(err error) {
 	defer f.mu.Unlock()
 	if f.end == nil {
 		f.end = err
-		f.wakeAll()
+		f.changed.Send()
 	}
 }
 
@@ -241,12 +237,12 @@ type Reader struct {
 // Read returns the next bytes, and waits until there are any.
 func (r *Reader) Read(p []byte) (int, error) {
 	for {
-		n, wake, err := r.next(p)
+		n, more, err := r.next(p)
 		if n > 0 || err != nil || len(p) == 0 {
 			return n, err
 		}
 		select {
-		case <-wake:
+		case <-more:
 		case <-r.closed:
 			return 0, os.ErrClosed
 		case <-r.ctx.Done():
@@ -272,10 +268,7 @@ func (r *Reader) next(p []byte) (int, <-chan struct{}, error) {
 	if f.end != nil {
 		return 0, nil, f.end
 	}
-	if f.wake == nil {
-		f.wake = make(chan struct{})
-	}
-	return 0, f.wake, nil
+	return 0, f.changed.C(), nil
 }
 
 // AtEnd reports whether the File is finished and all of its bytes were read.
