@@ -18,6 +18,8 @@ import (
 	"davit/internal/faas"
 )
 
+//go:generate go test . -run TestSettingsTable -update
+
 // Config is everything that can be set. Each setting is an environment variable;
 // a secret can also be given as a file, by its name and _FILE. With nothing set
 // the gateway runs embedded: Redis in the process, the store in a folder,

@@ -40,7 +40,8 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 		_, err := fmt.Fprintln(stdout, version.String())
 		return err
 	case *describe:
-		return describeSettings(stdout)
+		_, err := io.WriteString(stdout, settingsTable)
+		return err
 	}
 	cfg, err := loadConfig(env)
 	if err != nil {
@@ -86,14 +87,4 @@ func (g *gateway) announce(cfg *Config, w io.Writer) error {
 	}
 	_, err := io.WriteString(w, text)
 	return err
-}
-
-// describeSettings prints the README's table of settings.
-func describeSettings(w io.Writer) error {
-	for _, row := range settingsTable() {
-		if _, err := fmt.Fprintln(w, row); err != nil {
-			return fmt.Errorf("print the settings: %w", err)
-		}
-	}
-	return nil
 }

@@ -34,7 +34,7 @@ func (a *acceptor) stage(ctx context.Context, c *call) error {
 		}
 		if err != nil {
 			a.meter.StoreError("objects")
-			return unavailable("the input cannot be stored now", err)
+			return faas.InternalUnavailable(err, "the input cannot be stored now", lostAgain)
 		}
 		in.Size, in.SHA256 = info.Size, info.SHA256
 	}
@@ -69,7 +69,7 @@ func (a *acceptor) enqueue(ctx context.Context, c *call) error {
 	}
 	if err := a.queue.Enqueue(ctx, draft, a.now().Add(a.lease)); err != nil {
 		a.meter.StoreError("redis")
-		return unavailable("the record cannot be written now", err)
+		return faas.InternalUnavailable(err, "the record cannot be written now", lostAgain)
 	}
 	c.change(func(i *faas.Invocation) { i.Inner.Accepted, i.Inner.Task = true, draft.Inner.Task })
 	return nil

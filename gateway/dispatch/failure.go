@@ -33,14 +33,6 @@ func failedUnheard(c *call) error {
 	return failed(inv, c.logTail())
 }
 
-// unavailable keeps the error of a part of Davit, unless that is Internal: then the part is unavailable.
-func unavailable(detail string, err error) error {
-	if e := faas.OrUnavailable(err, detail, lostAgain); e.Kind != faas.Internal {
-		return e
-	}
-	return faas.UnavailableError(detail, lostAgain, err)
-}
-
 // notRun is the error for the caller of a call that never ran and that nobody else knows of.
 func notRun(err error) error {
 	if e, ok := errors.AsType[*faas.Error](err); ok {

@@ -1,7 +1,6 @@
 package records
 
 import (
-	"errors"
 	"time"
 
 	"davit/internal/faas"
@@ -21,10 +20,6 @@ const (
 // Reader reads invocations. Its methods may be used by many goroutines at once.
 type Reader struct{ o Options }
 
-// unavailable keeps the error of a part of Davit, unless that is Internal: then the part is unavailable.
 func unavailable(detail string, err error) error {
-	if e, ok := errors.AsType[*faas.Error](err); ok && e.Kind != faas.Internal {
-		return e
-	}
-	return faas.UnavailableError(detail, storeAgain, err)
+	return faas.InternalUnavailable(err, detail, storeAgain)
 }

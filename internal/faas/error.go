@@ -65,3 +65,12 @@ func OrUnavailable(err error, detail string, retryAfter time.Duration) *Error {
 	}
 	return UnavailableError(detail, retryAfter, err)
 }
+
+// InternalUnavailable is OrUnavailable for an error of a part of Davit: if the part's own error is Internal, the part is
+// unavailable, too.
+func InternalUnavailable(err error, detail string, retryAfter time.Duration) *Error {
+	if e := OrUnavailable(err, detail, retryAfter); e.Kind != Internal {
+		return e
+	}
+	return UnavailableError(detail, retryAfter, err)
+}
