@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"davit/internal/every"
 	"davit/internal/faas"
 )
 
@@ -22,18 +23,12 @@ type leases struct {
 
 // Run renews until ctx ends, and then releases the leases, so that another gateway takes over at once.
 func (l *leases) Run(ctx context.Context) error {
-	tick := time.NewTicker(l.lease / 4)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			l.release(context.WithoutCancel(ctx))
-			return nil
-		case <-tick.C:
-			l.renew(ctx)
-			l.permits.renew(ctx)
-		}
-	}
+	every.Interval(ctx, l.lease/4, func(ctx context.Context) {
+		l.renew(ctx)
+		l.permits.renew(ctx)
+	})
+	l.release(context.WithoutCancel(ctx))
+	return nil
 }
 
 func (l *leases) renew(ctx context.Context) {

@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
+	"davit/internal/every"
 	"davit/internal/faas"
 )
 
@@ -24,18 +25,12 @@ const (
 // Run removes at intervals, until ctx ends, what builds left in the daemon and the images of deleted functions in daemon
 // and registry. If something cannot be removed, it tries again at the next interval. It always returns nil.
 func (b *Builder) Run(ctx context.Context) error {
-	tick := time.NewTicker(tidyEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	every.Interval(ctx, tidyEvery, func(ctx context.Context) {
 		if err := b.Tidy(ctx); err != nil && ctx.Err() == nil {
 			b.opts.Log.Warn("removing what builds left failed; trying again later", "error", err)
 		}
-	}
+	})
+	return nil
 }
 
 // Tidy does once what Run does at intervals.

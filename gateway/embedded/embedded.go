@@ -21,6 +21,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"davit/internal/every"
 )
 
 const (
@@ -96,10 +98,12 @@ func (s *Server) URL() string {
 func (s *Server) Err() <-chan error { return s.database.errs }
 
 // expire removes expired keys, so that their memory is freed even if no command names them.
-func (s *Server) expire(ctx context.Context) { every(ctx, expireEvery, s.database.tick) }
+func (s *Server) expire(ctx context.Context) {
+	every.Interval(ctx, expireEvery, func(context.Context) { s.database.tick() })
+}
 
 func (s *Server) sync(ctx context.Context) {
-	every(ctx, s.options.SyncEvery, func() {
+	every.Interval(ctx, s.options.SyncEvery, func(context.Context) {
 		s.database.sync()
 		s.database.probe()
 	})
@@ -107,7 +111,7 @@ func (s *Server) sync(ctx context.Context) {
 
 func (s *Server) compact(ctx context.Context) {
 	var notBefore time.Time
-	every(ctx, expireEvery, func() {
+	every.Interval(ctx, expireEvery, func(ctx context.Context) {
 		if !s.database.due(s.options.CompactBytes) || time.Now().Before(notBefore) {
 			return
 		}
@@ -116,17 +120,4 @@ func (s *Server) compact(ctx context.Context) {
 			notBefore = time.Now().Add(compactAgainAfter)
 		}
 	})
-}
-
-func every(ctx context.Context, period time.Duration, do func()) {
-	ticker := time.NewTicker(period)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			do()
-		}
-	}
 }

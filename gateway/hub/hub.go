@@ -22,6 +22,7 @@ import (
 	"slices"
 	"time"
 
+	"davit/internal/every"
 	"davit/internal/faas"
 	"davit/internal/sock"
 	"davit/internal/task"
@@ -69,18 +70,10 @@ func (h *Hub) Handler() http.Handler {
 func (h *Hub) Run(ctx context.Context, observer Observer) error {
 	h.observe = observer
 	close(h.started)
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			h.close()
-			h.group.Wait()
-			return nil
-		case now := <-tick.C:
-			h.roster.sweep(now)
-		}
-	}
+	every.Interval(ctx, sweepEvery, func(context.Context) { h.roster.sweep(time.Now()) })
+	h.close()
+	h.group.Wait()
+	return nil
 }
 
 // close refuses all further runners and closes every connection.

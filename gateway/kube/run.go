@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"davit/internal/every"
 	"davit/internal/faas"
 )
 
@@ -93,17 +94,9 @@ func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wante
 	if wanted != nil {
 		work.Go(func() { l.sweeper.run(ctx) })
 	}
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			work.Wait()
-			return nil
-		case <-tick.C:
-			l.checkPeriodically(ctx)
-		}
-	}
+	every.Interval(ctx, checkEvery, l.checkPeriodically)
+	work.Wait()
+	return nil
 }
 
 // checkPeriodically does the work that depends on time.

@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"davit/internal/every"
 	"davit/internal/faas"
 )
 
@@ -46,19 +47,12 @@ type sweeper struct {
 
 // run sweeps every sweepEvery, until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every.Interval(ctx, sweepEvery, func(ctx context.Context) {
 		if s.view.isComplete() {
 			s.sweepIfLeading(ctx)
 			s.sweepTokens(ctx)
 		}
-	}
+	})
 }
 
 // sweepIfLeading sweeps Jobs if this gateway leads the fleet.

@@ -9,11 +9,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
 	"davit/internal/archive"
+	"davit/internal/every"
 	"davit/internal/faas"
 )
 
@@ -126,21 +126,14 @@ func (l *Launcher) fill(ctx context.Context, rev *faas.Revision) error {
 
 // runCollector calls Collect once in collectAfter until ctx ends.
 func (l *Launcher) runCollector(ctx context.Context) {
-	tick := time.NewTicker(collectAfter)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every.Interval(ctx, collectAfter, func(ctx context.Context) {
 		if l.o.Keep == nil {
-			continue
+			return
 		}
 		if err := l.Collect(ctx, l.o.Keep); err != nil {
 			l.log.Warn("cannot remove unused sources", "error", err)
 		}
-	}
+	})
 }
 
 // Collect removes an unpacked source if keep returns false, no runner here uses it, and it

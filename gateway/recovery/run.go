@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"davit/internal/every"
 	"davit/internal/faas"
 )
 
@@ -33,20 +34,13 @@ func (r *Recoverer) Run(ctx context.Context) error {
 
 // recover takes over what gateways that died have led, and settles what runners left that stay away.
 func (r *Recoverer) recover(ctx context.Context) error {
-	tick := time.NewTicker(tickEvery)
-	defer tick.Stop()
 	var scanned time.Time
 	var idle map[faas.RunnerID]bool // runners of jobs, in the last scan
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	every.Interval(ctx, tickEvery, func(ctx context.Context) {
 		r.resolveSilent()
 		live, err := r.o.Records.LiveGatewayIDs(ctx)
 		if err != nil {
-			continue
+			return
 		}
 		r.adoptRemotes(ctx, live)
 		r.takeExpired(ctx)
@@ -56,19 +50,12 @@ func (r *Recoverer) recover(ctx context.Context) error {
 			r.adoptAbandoned(ctx, live)
 			idle = r.drainOrphans(ctx, idle)
 		}
-	}
+	})
+	return nil
 }
 
 // runUploads sweeps apart from recover, because a store may be slow and a gateway that died must not wait for it.
 func (r *Recoverer) runUploads(ctx context.Context) error {
-	tick := time.NewTicker(uploadsEvery)
-	defer tick.Stop()
-	for {
-		r.sweepUploads(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	every.NowAndInterval(ctx, uploadsEvery, r.sweepUploads)
+	return nil
 }

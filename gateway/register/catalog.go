@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"davit/internal/every"
 	"davit/internal/faas"
 	"davit/internal/signal"
 )
@@ -168,17 +169,8 @@ func (c *Catalog) Run(ctx context.Context, beat func(ctx context.Context, applie
 }
 
 func (c *Catalog) runBeat(ctx context.Context, beat func(context.Context, int64) error) {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
 	edge := edgeLog{log: c.o.Log, what: "write the heartbeat of this gateway"}
-	for {
-		edge.record(ctx, beat(ctx, c.Applied()))
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	every.NowAndInterval(ctx, beatEvery, func(ctx context.Context) { edge.record(ctx, beat(ctx, c.Applied())) })
 }
 
 func (c *Catalog) follow(ctx context.Context, beat func(context.Context, int64) error) {

@@ -10,6 +10,7 @@ import (
 
 	"davit/internal/backoff"
 	"davit/internal/blob"
+	"davit/internal/every"
 	"davit/internal/faas"
 )
 
@@ -27,23 +28,16 @@ type logStore struct {
 
 // follow uploads a log every 2 s if it has grown, until ctx ends.
 func (s logStore) follow(ctx context.Context, ref faas.RevisionRef, log *buildLog) {
-	tick := time.NewTicker(uploadLogEvery)
-	defer tick.Stop()
 	uploaded := 0
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every.Interval(ctx, uploadLogEvery, func(ctx context.Context) {
 		size := log.size()
 		if size == uploaded {
-			continue
+			return
 		}
 		if err := s.upload(ctx, ref, log); err == nil { // an error does no harm, because the whole log is uploaded at the end
 			uploaded = size
 		}
-	}
+	})
 }
 
 func (s logStore) upload(ctx context.Context, ref faas.RevisionRef, log *buildLog) error {
