@@ -15,7 +15,7 @@ import (
 // A runner kills the background processes of its commands. If a runner is itself killed,
 // the launcher kills them. It finds them by their working directory and environment. A
 // process that hides both is found because its parent is this process: the kernel gives
-// orphans to the nearest reaper.
+// orphans to the nearest reaper, and this process starts nothing but runners.
 
 const (
 	killRounds = 20
@@ -56,7 +56,7 @@ func (l *Launcher) killOrphansOnce(dir string) int {
 			continue
 		}
 		mine := s.parent == os.Getpid()
-		orphan := mine && l.asRoot && ownedByRunner(pid) && !isRunner(pid)
+		orphan := mine && (!l.asRoot || ownedByRunner(pid)) && !isRunner(pid)
 		if !orphan && !usesDir(pid, dir) {
 			continue
 		}

@@ -20,13 +20,13 @@ func removeAll(dir string) error {
 
 // openUp gives the owner all rights to dir and the folders below.
 func openUp(dir string) {
-	root, err := os.OpenRoot(dir)
+	parent, name := filepath.Split(filepath.Clean(dir))
+	root, err := os.OpenRoot(parent) // because dir itself may not be open to its owner
 	if err != nil {
 		return
 	}
 	defer root.Close()
-	_ = root.Chmod(".", 0o700)
-	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+	_ = fs.WalkDir(root.FS(), name, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			_ = root.Chmod(path, 0o700)
 		}

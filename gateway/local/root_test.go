@@ -4,6 +4,7 @@ package local
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -46,5 +47,35 @@ func TestARunnerIsAnotherUserWithoutRights(t *testing.T) {
 	}
 	if err := b.Launch(t.Context(), revision("stay"), "late"); faas.KindOf(err) != faas.Unavailable {
 		t.Fatalf("launched after the end: %v", err)
+	}
+}
+
+// A gateway that is not root runs runners as its own user; the next gateway takes them
+// over, even as another user.
+func TestAGatewayThatIsNotRoot(t *testing.T) {
+	const uid = 12345
+	dir := filepath.Join(openDir(t), "own")
+	if err := mkdirFor(dir, uid); err != nil {
+		t.Fatal(err)
+	}
+	killedGatewayOf(t, uid, dir, "/proc/self/exe", "127.0.0.1:1")
+	reports, _ := filepath.Glob(filepath.Join(dir, "runners", "*", "*", "report"))
+	if len(reports) != 3 {
+		t.Fatalf("%d runners report", len(reports))
+	}
+	for _, path := range reports {
+		report, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"Uid:\t12345\t12345\t12345\t12345\n", `"landlock":true`} {
+			if !strings.Contains(string(report), want) {
+				t.Errorf("the report lacks %q:\n%s", want, report)
+			}
+		}
+	}
+	b := newBench(t, dir)
+	if n := b.Running(faas.RevisionRef{Function: "f", Number: 1}, faas.StartWarm); n != 2 {
+		t.Fatalf("%d runners are taken over", n)
 	}
 }

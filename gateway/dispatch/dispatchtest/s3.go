@@ -10,10 +10,10 @@ import (
 	"davit/internal/testenv"
 )
 
-// OpenS3 makes a bucket on a real MinIO.
+// OpenS3 makes a bucket on a real S3 server.
 func OpenS3(t *testing.T) *blob.S3 {
 	t.Helper()
-	server := testenv.MinIO(t)
+	server := testenv.S3(t)
 	s3, err := blob.NewS3(blob.S3Options{
 		Endpoint: server.Endpoint, Region: server.Region, AccessKey: server.AccessKey, SecretKey: server.SecretKey, Bucket: "davit",
 	})
