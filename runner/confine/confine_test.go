@@ -159,7 +159,9 @@ func run(t *testing.T, uid uint32, dir string, l *task.Launch, script string) st
 	copyProgram(t, program)
 	cmd := exec.CommandContext(t.Context(), program, script)
 	cmd.Dir, cmd.Env = dir, []string{"PATH=/usr/bin:/bin", childEnv + "=" + string(b)}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if int(uid) != os.Getuid() {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
