@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +74,21 @@ func callers(t *testing.T, n int, path string, right func(a *rig.Answer, err err
 
 func answered(a *rig.Answer, err error) bool { return err == nil && a.Status == http.StatusOK }
 
+// answers counts answers of callers.
+type answers struct{ n atomic.Int64 }
+
+func (c *answers) answered(a *rig.Answer, err error) bool {
+	c.n.Add(1)
+	return answered(a, err)
+}
+
+// more waits until there are n more.
+func (c *answers) more(t *testing.T, n int64) {
+	t.Helper()
+	enough := c.n.Load() + n
+	testenv.EventuallyWithin(t, wait, fmt.Sprintf("%d more answers", n), func() bool { return c.n.Load() >= enough })
+}
+
 // TestOneLeaderScales: two gateways that are called at the same time keep no more runners than one would.
 func TestOneLeaderScales(t *testing.T) {
 	a, b, w := gateways(t)
@@ -87,17 +103,19 @@ func TestOneLeaderScales(t *testing.T) {
 	testenv.EventuallyWithin(t, wait, "the warm runner of the registration has ended", func() bool { return w.kept("warm") == 0 })
 	for range 3 { // from zero each time
 		most := w.most("warm")
-		stop := callers(t, 8, "/warm", answered, a, b)
+		var count answers
+		stop := callers(t, 8, "/warm", count.answered, a, b)
 		testenv.EventuallyWithin(t, wait, "two warm runners are kept", func() bool { return w.kept("warm") == 2 })
-		<-time.After(500 * time.Millisecond) // in which there would be more
+		count.more(t, 30) // meanwhile there would be more runners
 		stop()
 		testenv.EventuallyWithin(t, wait, "no warm runner is left without calls", func() bool { return w.kept("warm") == 0 })
 		if n := most(); n != 2 {
 			t.Errorf("there were %d warm runners at once, with a max of 2", n)
 		}
 	}
-	stop := callers(t, 4, "/standby", answered, a, b)
-	<-time.After(time.Second)
+	var count answers
+	stop := callers(t, 4, "/standby", count.answered, a, b)
+	count.more(t, 20)
 	stop()
 	testenv.EventuallyWithin(t, wait, "three standby runners are kept again", func() bool { return w.kept("standby") == 3 })
 	most := w.most("standby")

@@ -60,10 +60,13 @@ func TestStartProcessIsReadyInItsWay(t *testing.T) {
 	w := newWorker(t, startWith("sleep 300", &faas.Ready{Port: port}))
 	ready := make(chan error)
 	go func() { ready <- w.Ready(t.Context()) }()
+	if w.starter.answers() {
+		t.Fatal("nobody listens, and its port answers")
+	}
 	select {
 	case err := <-ready:
 		t.Fatalf("ready before its port answers: %v", err)
-	case <-time.After(50 * time.Millisecond):
+	default:
 	}
 	l, err = net.Listen("tcp", l.Addr().String()) //nolint:noctx // closed below
 	must(t, err)
