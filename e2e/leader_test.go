@@ -74,16 +74,16 @@ func callers(t *testing.T, n int, path string, right func(a *rig.Answer, err err
 
 func answered(a *rig.Answer, err error) bool { return err == nil && a.Status == http.StatusOK }
 
-// answers counts answers of callers.
-type answers struct{ n atomic.Int64 }
+// answerCount counts the answers that callers get.
+type answerCount struct{ n atomic.Int64 }
 
-func (c *answers) answered(a *rig.Answer, err error) bool {
+func (c *answerCount) answered(a *rig.Answer, err error) bool {
 	c.n.Add(1)
 	return answered(a, err)
 }
 
 // more waits until there are n more.
-func (c *answers) more(t *testing.T, n int64) {
+func (c *answerCount) more(t *testing.T, n int64) {
 	t.Helper()
 	enough := c.n.Load() + n
 	testenv.EventuallyWithin(t, wait, fmt.Sprintf("%d more answers", n), func() bool { return c.n.Load() >= enough })
@@ -103,7 +103,7 @@ func TestOneLeaderScales(t *testing.T) {
 	testenv.EventuallyWithin(t, wait, "the warm runner of the registration has ended", func() bool { return w.kept("warm") == 0 })
 	for range 3 { // from zero each time
 		most := w.most("warm")
-		var count answers
+		var count answerCount
 		stop := callers(t, 8, "/warm", count.answered, a, b)
 		testenv.EventuallyWithin(t, wait, "two warm runners are kept", func() bool { return w.kept("warm") == 2 })
 		count.more(t, 30) // meanwhile there would be more runners
@@ -113,7 +113,7 @@ func TestOneLeaderScales(t *testing.T) {
 			t.Errorf("there were %d warm runners at once, with a max of 2", n)
 		}
 	}
-	var count answers
+	var count answerCount
 	stop := callers(t, 4, "/standby", count.answered, a, b)
 	count.more(t, 20)
 	stop()
