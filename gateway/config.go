@@ -150,7 +150,7 @@ func settings(environ []string) (map[string]string, []error) {
 		case slices.Contains(known, name):
 			vars[name] = value
 		case isFile && slices.Contains(secret, base):
-			b, err := os.ReadFile(value) //nolint:gosec // the operator names the file
+			b, err := os.ReadFile(value)
 			if err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", name, err))
 			}

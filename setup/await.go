@@ -49,7 +49,7 @@ func runAwait(ctx context.Context, flags *flag.FlagSet, args []string, log *slog
 
 // redisAddress returns host:port of the URL in a file. No error may contain the URL, because it contains the password.
 func redisAddress(file string) (string, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("read the URL of Redis: %w", err)
 	}

@@ -13,11 +13,11 @@ type key struct {
 }
 
 func readKey(dir string) (key, error) {
-	access, err := os.ReadFile(filepath.Join(dir, "access-key")) //nolint:gosec // the operator names the folder
+	access, err := os.ReadFile(filepath.Join(dir, "access-key"))
 	if err != nil {
 		return key{}, fmt.Errorf("read a key of the store: %w", err)
 	}
-	secret, err := os.ReadFile(filepath.Join(dir, "secret-key")) //nolint:gosec // as above
+	secret, err := os.ReadFile(filepath.Join(dir, "secret-key"))
 	if err != nil {
 		return key{}, fmt.Errorf("read a key of the store: %w", err)
 	}

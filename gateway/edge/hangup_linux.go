@@ -59,7 +59,7 @@ func (h *hangUps) watch(raw net.Conn, gone func()) (forget func()) {
 	event := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: key}
 	_ = control.Control(func(fd uintptr) {
 		// If this fails, only the next write detects a hang-up.
-		_ = unix.EpollCtl(h.epoll, unix.EPOLL_CTL_ADD, int(fd), &event) //nolint:gosec // a descriptor fits
+		_ = unix.EpollCtl(h.epoll, unix.EPOLL_CTL_ADD, int(fd), &event)
 	})
 	return func() { h.remove(key) }
 }

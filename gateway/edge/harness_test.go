@@ -205,7 +205,7 @@ func readAnswer(t testing.TB, r *bufio.Reader, method string) *answer {
 
 func readWhole(t testing.TB, res *http.Response) *answer {
 	t.Helper()
-	defer res.Body.Close() //nolint:errcheck // read whole
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatalf("read answer's body: %v", err)

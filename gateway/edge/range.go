@@ -54,7 +54,7 @@ func spanOf(first, last string, size int64) (s span, ok bool, err error) {
 		if err != nil {
 			return s, false, err
 		}
-		length := min(int64(n), size) //nolint:gosec // at most 63 bits
+		length := min(int64(n), size)
 		return span{size - length, length, true}, length > 0, nil
 	}
 	from, err := strconv.ParseUint(first, 10, 63)
@@ -70,7 +70,7 @@ func spanOf(first, last string, size int64) (s span, ok bool, err error) {
 			return s, false, strconv.ErrRange
 		}
 	}
-	offset, end := int64(from), min(int64(to), size-1) //nolint:gosec // at most 63 bits
+	offset, end := int64(from), min(int64(to), size-1)
 	return span{offset, end - offset + 1, true}, offset < size, nil
 }
 

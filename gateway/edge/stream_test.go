@@ -49,7 +49,7 @@ func TestBrokenBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // broken anyway
+	defer res.Body.Close()
 	if _, err := io.Copy(io.Discard, res.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatalf("the client sees %v", err)
 	}

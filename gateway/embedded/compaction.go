@@ -63,7 +63,7 @@ func (d *database) compact(ctx context.Context) error {
 func (c *compaction) begin() (before int64, err error) {
 	d := c.database
 	path := filepath.Join(d.dir, nextName)
-	c.file, err = os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR|os.O_APPEND, 0o600) //nolint:gosec // our own folder
+	c.file, err = os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return 0, err
 	}

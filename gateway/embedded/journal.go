@@ -73,7 +73,7 @@ func createJournal(dir string) error {
 	}
 	b := f.appendFrame(f.fileHead(), frameSnapshotEnd, 0, nil)
 	next := filepath.Join(dir, nextName)
-	file, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // in our own folder
+	file, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func replaceJournal(dir string) error {
 }
 
 func syncFolder(dir string) error {
-	folder, err := os.Open(dir) //nolint:gosec // our own folder
+	folder, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func openJournal(ctx context.Context, dir string, e *engine, log *slog.Logger) (
 			return nil, fmt.Errorf("create the journal %s: %w", path, err)
 		}
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0o600) //nolint:gosec // in our own folder
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}

@@ -25,7 +25,7 @@ func lockFolder(dir string) (*os.File, error) {
 	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder needs its x
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // our own folder
+	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func lockFolder(dir string) (*os.File, error) {
 
 func lockFile(file *os.File) error {
 	dir := filepath.Dir(file.Name())
-	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // descriptors are small
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		pid, _ := io.ReadAll(io.LimitReader(file, 32)) // only for the error text
 		return fmt.Errorf("the folder %s is open in another gateway (process %s): stop that one, or give this one"+

@@ -30,10 +30,10 @@ func TestCutAtEveryByte(t *testing.T) {
 			}
 		})
 	}
-	for at := rand.Int64N(stride); at < up; at += stride { //nolint:gosec // a test's
+	for at := rand.Int64N(stride); at < up; at += stride {
 		points <- &cut{up: at, down: -1}
 	}
-	for at := rand.Int64N(stride); at < down; at += stride { //nolint:gosec // a test's
+	for at := rand.Int64N(stride); at < down; at += stride {
 		points <- &cut{up: -1, down: at}
 	}
 	close(points)
@@ -135,8 +135,8 @@ func judge(ctx context.Context, g *gateway, w *parktest.Worker, l *parktest.Ledg
 // once, and exactly once when anybody is told that it ran.
 func TestClaimUnderFire(t *testing.T) {
 	for range 30 {
-		seed := rand.Uint64()               //nolint:gosec // a test's
-		r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 0))
 		f := &fire{t: t, seed: seed, runners: 1 + r.IntN(3), slots: 1 + r.IntN(3), callers: 2 + r.IntN(9), cuts: r.IntN(30)}
 		f.run()
 		for _, fault := range f.faults {
@@ -159,7 +159,7 @@ type fire struct {
 }
 
 func (f *fire) run() {
-	f.random = rand.New(rand.NewPCG(f.seed, 1)) //nolint:gosec // a test's
+	f.random = rand.New(rand.NewPCG(f.seed, 1))
 	f.ledger, f.workers = parktest.NewLedger(), map[faas.RunnerID]*parktest.Worker{}
 	var proxies [2]*proxy
 	for i := range f.gateways {

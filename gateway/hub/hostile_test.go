@@ -104,7 +104,7 @@ func TestHostileRunner(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					defer far.Close() //nolint:errcheck // a test's
+					defer far.Close()
 					actHostile(far, tt.before, tt.after)
 				}()
 				var before, after runtime.MemStats
@@ -118,7 +118,7 @@ func TestHostileRunner(t *testing.T) {
 				if tt.want != nil && !errors.Is(err, tt.want) || tt.want == nil && err != nil {
 					t.Errorf("error %v, want %v", err, tt.want)
 				}
-				if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 32<<20 { //nolint:gosec // far from the bounds
+				if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 32<<20 {
 					t.Errorf("the heap grew by %d bytes", grown)
 				}
 				_ = slot.conn.net.Close()
@@ -173,7 +173,7 @@ func invokeHostile(t *testing.T, s *Slot) error {
 	if err != nil {
 		return err
 	}
-	defer a.Body.Close() //nolint:errcheck // read only
+	defer a.Body.Close()
 	if _, err := io.Copy(io.Discard, io.LimitReader(a.Body, 1<<20)); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}

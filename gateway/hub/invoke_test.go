@@ -309,7 +309,7 @@ func TestInvokeSlowReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.Body.Close() //nolint:errcheck // read only
+	defer a.Body.Close()
 	<-time.After(12 * time.Second)
 	if n, err := io.Copy(io.Discard, a.Body); n != size || err != nil {
 		t.Errorf("%d bytes, %v", n, err)

@@ -144,7 +144,7 @@ func TestStrangersAreNotHeard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close() //nolint:errcheck // a test's
+	defer nc.Close()
 	head := strings.Replace(parkHead(task.LinkControl), token, "guess", 1)
 	_, _ = fmt.Fprintf(nc, "%sContent-Length: %d\r\n\r\n", head, 8<<20)
 	_ = nc.SetDeadline(time.Now().Add(patience))
@@ -216,7 +216,7 @@ func TestSpeaksTooEarly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close() //nolint:errcheck // a test's
+	defer nc.Close()
 	_, _ = fmt.Fprintf(nc, "%sContent-Length: %d\r\n\r\n%sHTTP/1.1 100 Continue\r\n\r\n", parkHead(task.LinkSlot), len(body), body)
 	_ = nc.SetDeadline(time.Now().Add(patience))
 	if b, err := io.ReadAll(nc); len(b) > 0 && err == nil && strings.Contains(string(b), "101") {

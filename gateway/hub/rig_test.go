@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 const token = "the revision's token"
 
-var ref = faas.RevisionRef{Function: "thumbnail", Number: 3} //nolint:gochecknoglobals // of all tests
+var ref = faas.RevisionRef{Function: "thumbnail", Number: 3}
 
 // patience is how long a test waits for what takes no time.
 const patience = 20 * time.Second
@@ -255,7 +255,7 @@ func (g *gateway) invoke(ctx context.Context, w hub.Want, b hub.Body) (*hub.Answ
 
 func readAll(t testing.TB, a *hub.Answer) string {
 	t.Helper()
-	defer a.Body.Close() //nolint:errcheck // read only
+	defer a.Body.Close()
 	b, err := io.ReadAll(a.Body)
 	if err != nil {
 		t.Fatal(err)

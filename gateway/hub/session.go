@@ -37,7 +37,7 @@ func (h *Hub) follow(r *runner, c *control) error {
 	if err != nil {
 		return fmt.Errorf("ask for events: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	lines := bufio.NewReader(resp.Body)
 	for {
 		line, err := readLine(lines, maxEvent)

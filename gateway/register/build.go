@@ -216,7 +216,7 @@ func (bs *builds) buildImage(ctx context.Context, b *build) (string, error) {
 		if source, err = bs.sources.Open(ctx, b.rev); err != nil {
 			return "", err
 		}
-		defer source.Close() //nolint:errcheck // only read
+		defer source.Close()
 	}
 	built, err := bs.builder.Build(ctx, b.rev, source, b.log)
 	if err == nil && len(b.rev.Spec.Command) == 0 {

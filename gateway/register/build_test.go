@@ -28,7 +28,7 @@ func (g *gateway) log(t *testing.T, ref faas.RevisionRef) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	b, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)

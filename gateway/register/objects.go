@@ -102,7 +102,7 @@ func (o objects) get(ctx context.Context, key blob.Key, into any) (found bool, e
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", key, err)
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, maxManifest))
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", key, err)

@@ -38,7 +38,7 @@ func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec fa
 	if err != nil {
 		return nil, err
 	}
-	defer up.Close() //nolint:errcheck // it has no name on disk
+	defer up.Close()
 	if err := s.checkSource(ctx, up); err != nil {
 		return nil, err
 	}

@@ -210,7 +210,7 @@ func (v *Vault) Value(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", unavailable(fmt.Errorf("read secret %q: %w", name, err))
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	sealed, err := io.ReadAll(io.LimitReader(r, maxObject))
 	if err != nil {
 		return "", unavailable(fmt.Errorf("read secret %q: %w", name, err))

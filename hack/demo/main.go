@@ -46,7 +46,7 @@ func demo(ctx context.Context, bin, example string, stay bool, out io.Writer) er
 
 // quiet limits the log to warnings, unless the user has set a level.
 func quiet() []string {
-	if os.Getenv("DAVIT_LOG_LEVEL") != "" { //nolint:forbidigo // this program's own
+	if os.Getenv("DAVIT_LOG_LEVEL") != "" {
 		return nil
 	}
 	return []string{"DAVIT_LOG_LEVEL=warn"}

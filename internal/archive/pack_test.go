@@ -57,7 +57,7 @@ func TestPackIsDeterministic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, h.Name+" "+fs.FileMode(h.Mode).String()) //nolint:gosec // permission bits
+		got = append(got, h.Name+" "+fs.FileMode(h.Mode).String())
 		if !h.ModTime.Equal(time.Unix(0, 0)) || h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.Gname != "" {
 			t.Errorf("%s: %+v", h.Name, h)
 		}

@@ -81,7 +81,7 @@ func newS3(t *testing.T, server *testenv.S3Server) *blob.S3 {
 	return openS3(t, o)
 }
 
-var buckets atomic.Int64 //nolint:gochecknoglobals // names must differ within a server, which tests share
+var buckets atomic.Int64
 
 func s3Options(t *testing.T, server *testenv.S3Server) blob.S3Options {
 	t.Helper()

@@ -40,7 +40,7 @@ func TestNewFolderRefuses(t *testing.T) {
 
 func TestFolderIsClosedToOthers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // NewFolder must narrow it
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	folder := newFolder(t, dir)

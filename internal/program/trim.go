@@ -21,7 +21,7 @@ func TrimText() error {
 	if err != nil {
 		return err
 	}
-	defer maps.Close() //nolint:errcheck // it was only read
+	defer maps.Close()
 	lines := bufio.NewScanner(maps)
 	for lines.Scan() {
 		field := bytes.Fields(lines.Bytes())

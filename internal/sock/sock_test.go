@@ -16,7 +16,7 @@ func pair(t *testing.T) (near, far net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // a test's listener
+	defer ln.Close()
 	near, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +38,8 @@ func TestTune(t *testing.T) {
 		t.Fatal(err)
 	}
 	other, end := net.Pipe()
-	defer other.Close() //nolint:errcheck // a pipe
-	defer end.Close()   //nolint:errcheck // a pipe
+	defer other.Close()
+	defer end.Close()
 	if err := sock.Tune(other); err != nil {
 		t.Errorf("a connection that is not TCP: %v", err)
 	}

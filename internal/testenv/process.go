@@ -194,7 +194,7 @@ func FreeAddress(ctx context.Context) (string, error) {
 	var config net.ListenConfig
 	var err error
 	for range tries {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first))) //nolint:gosec // it need not be secret
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first)))
 		var listener net.Listener
 		if listener, err = config.Listen(ctx, "tcp", address); err == nil {
 			return address, listener.Close()

@@ -130,7 +130,7 @@ func Limit() int64 {
 	if err := unix.Getrlimit(unix.RLIMIT_STACK, &stack); err != nil {
 		return minTotal
 	}
-	return int64(max(min(stack.Cur/4, maxTotal), minTotal)) //nolint:gosec // bounded
+	return int64(max(min(stack.Cur/4, maxTotal), minTotal))
 }
 
 // CheckSize returns a *form.Fault for arguments and environment that the kernel would

@@ -70,15 +70,15 @@ func TestConfined(t *testing.T) {
 			t.Fatal(err)
 		}
 		for path := filepath.Join(base, dir); path != "/tmp"; path = filepath.Dir(path) {
-			if err := os.Chmod(path, 0o777); err != nil { //nolint:gosec // only Landlock is to be in the way
+			if err := os.Chmod(path, 0o777); err != nil {
 				t.Fatal(err)
 			}
 		}
 		file := filepath.Join(base, dir, "file")
-		if err := os.WriteFile(file, []byte("x"), 0o666); err != nil { //nolint:gosec // as above
+		if err := os.WriteFile(file, []byte("x"), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(file, 0o777); err != nil { //nolint:gosec // as above
+		if err := os.Chmod(file, 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	victim := exec.CommandContext(t.Context(), "sleep", "300")
-	uids := []uint32{uint32(os.Getuid())} //nolint:gosec // a uid
+	uids := []uint32{uint32(os.Getuid())}
 	if uids[0] == 0 {
 		uids = append(uids, 65532)
 		victim.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
@@ -177,11 +177,11 @@ func copyProgram(t *testing.T, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(self) //nolint:gosec // ourselves
+	b, err := os.ReadFile(self)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(to, b, 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(to, b, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

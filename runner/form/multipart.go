@@ -30,7 +30,7 @@ func (in *Input) readMultipart(body io.Reader, boundary string) error {
 		where := fmt.Sprintf("part %d", number)
 		from.allow(maxPartHeader)
 		part, err := parts.NextRawPart()
-		if err == io.EOF { //nolint:errorlint // returned bare
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
@@ -72,10 +72,10 @@ func (in *Input) addFile(f File, from io.Reader) error {
 		return in.keep(f, from)
 	}
 	n, err := from.Read(make([]byte, 1))
-	if n == 0 && err == io.EOF { //nolint:errorlint // content returns it bare
+	if n == 0 && err == io.EOF {
 		return nil
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // as above
+	if err != nil && err != io.EOF {
 		return err
 	}
 	return Faultf("file field %q has no file name; send filename=\"…\"", clip(f.Field))
@@ -107,7 +107,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case err != io.EOF: //nolint:errorlint // readers return it bare
+	case err != io.EOF:
 		m.broken = err
 		return n, err
 	case n > 0:

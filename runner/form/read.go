@@ -56,7 +56,7 @@ func (in *Input) readRaw(body io.Reader, contentType string) error {
 		more, err = io.ReadFull(body, first[n:])
 		n += more
 	}
-	whole := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // io.ReadFull returns them bare
+	whole := err == io.EOF || err == io.ErrUnexpectedEOF
 	if whole && n == 0 {
 		return nil
 	}

@@ -121,7 +121,7 @@ func (l *connections) serveLog(w http.ResponseWriter, r *http.Request, c Call) {
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	defer log.Close() //nolint:errcheck // read only
+	defer log.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
 	if err := http.NewResponseController(w).Flush(); err != nil {

@@ -230,7 +230,7 @@ func (z *Zipper) copy(w io.Writer, from io.Reader) error {
 		if _, err := w.Write(buf[:n]); err != nil {
 			return fmt.Errorf("write zip: %w", err)
 		}
-		if err == io.EOF { //nolint:errorlint // exactly returns it bare
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
@@ -260,7 +260,7 @@ func (e *exactly) Read(p []byte) (int, error) {
 	}
 	e.left -= int64(n)
 	switch {
-	case e.left < 0, err != nil && e.left > 0, err != nil && err != io.EOF: //nolint:errorlint // returned bare
+	case e.left < 0, err != nil && e.left > 0, err != nil && err != io.EOF:
 		return 0, changed(e.file)
 	}
 	return n, err
