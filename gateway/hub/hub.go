@@ -34,7 +34,8 @@ const (
 	streamBuffer = 64 << 10
 )
 
-// New returns a hub without runners. A runner that connects before Run begins waits for Run.
+// New returns a hub without runners. A runner that dials in before Run begins waits for
+// Run, for at most 10 s; then it is refused and dials in again.
 func New(opts Options) *Hub {
 	h := &Hub{
 		opts:    opts,

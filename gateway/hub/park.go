@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,14 +14,14 @@ import (
 	"davit/internal/task"
 )
 
-// helloWithin is how long a runner may take to send its hello.
+// helloWithin is how long a runner may take to send its hello, and how long it waits for a
+// hub that does not run yet.
 const helloWithin = 10 * time.Second
 
 // servePark lets a runner in; from the upgrade on, the gateway is the connection's client.
 func (h *Hub) servePark(w http.ResponseWriter, req *http.Request) {
-	select {
-	case <-h.started:
-	case <-req.Context().Done():
+	if err := h.awaitRun(req.Context()); err != nil {
+		h.refuseRunner(w, req, err)
 		return
 	}
 	ctrl := http.NewResponseController(w)
@@ -46,6 +47,19 @@ func (h *Hub) servePark(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	h.addConn(hello, kind, nc)
+}
+
+// awaitRun waits until Run has begun, because its observer must learn of every runner.
+func (h *Hub) awaitRun(ctx context.Context) error {
+	within := time.NewTimer(helloWithin)
+	defer within.Stop()
+	select {
+	case <-h.started:
+		return nil
+	case <-ctx.Done():
+	case <-within.C:
+	}
+	return refuse(statusLater, "the gateway has not started yet")
 }
 
 func (h *Hub) refuseRunner(w http.ResponseWriter, req *http.Request, err error) {

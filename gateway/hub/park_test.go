@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"davit/internal/faas"
@@ -124,18 +126,71 @@ func TestClosedHubRefuses(t *testing.T) {
 	g := newGateway(t, "g1")
 	g.stop()
 	for range 30 {
-		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/park", strings.NewReader(parkBody(t, nil)))
-		for line := range strings.Lines(parkHead(task.LinkSlot)) {
-			if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
-				req.Header.Set(name, value)
-			}
-		}
 		answer := httptest.NewRecorder()
-		g.Handler().ServeHTTP(answer, req)
+		g.Handler().ServeHTTP(answer, parkRequest(t))
 		if answer.Code != http.StatusServiceUnavailable {
 			t.Fatalf("answered %d %q", answer.Code, answer.Body)
 		}
 	}
+}
+
+// parkRequest is a good request to be parked.
+func parkRequest(t *testing.T) *http.Request {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/park", strings.NewReader(parkBody(t, nil)))
+	for line := range strings.Lines(parkHead(task.LinkSlot)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+			req.Header.Set(name, value)
+		}
+	}
+	return req
+}
+
+// TestRunnersWaitForRun: a runner that dials in before Run has begun is let in once Run has begun, and the observer of Run is
+// told of it.
+func TestRunnersWaitForRun(t *testing.T) {
+	g := stillGateway("g1", nil)
+	entered := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		close(entered)
+		g.Handler().ServeHTTP(w, req)
+	}))
+	defer srv.Close()
+	nc, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close() //nolint:errcheck // a test's
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	body := parkBody(t, nil)
+	_, _ = fmt.Fprintf(nc, "%sContent-Length: %d\r\n\r\n%s", parkHead(task.LinkControl), len(body), body)
+	<-entered
+	if len(g.Runners()) != 0 || g.TryClaim(warm(newID(t))) != nil {
+		t.Error("the runner was let in before Run began")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx, g) }()
+	resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("answer %+v, %v", resp, err)
+	}
+	g.until(t, "the runner joins", func() bool { return len(g.joined["r1"]) == 1 })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestRunnersDoNotWaitForeverForRun: if Run does not begin, a runner is told to try again later.
+func TestRunnersDoNotWaitForeverForRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, answer, began := stillGateway("g1", nil), httptest.NewRecorder(), time.Now()
+		g.Handler().ServeHTTP(answer, parkRequest(t))
+		if waited := time.Since(began); answer.Code != http.StatusServiceUnavailable || waited != 10*time.Second {
+			t.Errorf("answered %d %q after %v", answer.Code, answer.Body, waited)
+		}
+	})
 }
 
 func TestStrangersAreNotHeard(t *testing.T) {

@@ -71,6 +71,13 @@ func gatewayWith(t testing.TB, id faas.GatewayID, log *slog.Logger) *gateway {
 
 func gatewayOn(t testing.TB, id faas.GatewayID, log *slog.Logger, ln net.Listener) *gateway {
 	t.Helper()
+	g := stillGateway(id, log)
+	g.serve(t, ln)
+	return g
+}
+
+// stillGateway is a gateway whose hub does not run.
+func stillGateway(id faas.GatewayID, log *slog.Logger) *gateway {
 	g := &gateway{
 		id: id, joined: map[faas.RunnerID][]task.Hello{}, left: map[faas.RunnerID][][]faas.InvocationID{},
 		events: map[faas.RunnerID][]task.Event{},
@@ -80,7 +87,6 @@ func gatewayOn(t testing.TB, id faas.GatewayID, log *slog.Logger, ln net.Listene
 		Verify:  func(r faas.RevisionRef, s string) bool { return r.Function == ref.Function && s == token },
 		Log:     log,
 	})
-	g.serve(t, ln)
 	return g
 }
 
