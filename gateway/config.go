@@ -20,69 +20,69 @@ import (
 
 //go:generate go test . -run TestSettingsTable -update
 
-// Config is everything that can be set. Each setting is an environment variable;
-// a secret can also be given as a file, by its name and _FILE. With nothing set
-// the gateway runs embedded: Redis in the process, the store in a folder,
-// runners as processes of this machine.
+// Config has all settings. Each setting is an environment variable; a secret can
+// also be in a file, whose path is in the variable with _FILE added to its name.
+// Without settings the gateway runs embedded: Redis in the process, the store in
+// a folder, runners as processes on this machine.
 type Config struct {
-	DataDir string `env:"DAVIT_DATA_DIR"` // folder of the embedded default; default: the user's data directory, /var/lib/davit for root
+	DataDir string `env:"DAVIT_DATA_DIR"` // folder of the embedded Redis and store; default: the user's data directory, /var/lib/davit for root
 
-	ConsoleAddr  string `env:"DAVIT_CONSOLE_ADDR" envDefault:"127.0.0.1:8080"`  // listens for console and API
-	CallsAddr    string `env:"DAVIT_CALLS_ADDR" envDefault:"127.0.0.1:8081"`    // listens for calls of triggers
-	RunnerAddr   string `env:"DAVIT_RUNNER_ADDR" envDefault:"127.0.0.1:8082"`   // listens for runners; never expose it
-	DownloadAddr string `env:"DAVIT_DOWNLOAD_ADDR" envDefault:"127.0.0.1:8083"` // listens for signed downloads; "off" where the store is public
+	ConsoleAddr  string `env:"DAVIT_CONSOLE_ADDR" envDefault:"127.0.0.1:8080"`  // address of console and API
+	CallsAddr    string `env:"DAVIT_CALLS_ADDR" envDefault:"127.0.0.1:8081"`    // address of triggers
+	RunnerAddr   string `env:"DAVIT_RUNNER_ADDR" envDefault:"127.0.0.1:8082"`   // address for runners; never expose it
+	DownloadAddr string `env:"DAVIT_DOWNLOAD_ADDR" envDefault:"127.0.0.1:8083"` // address of signed downloads; "off" if the store is public
 
-	ConsoleHosts   []string `env:"DAVIT_CONSOLE_HOSTS"`    // further host names that browsers may use for the console, comma-separated
+	ConsoleHosts   []string `env:"DAVIT_CONSOLE_HOSTS"`    // more host names at which browsers may use the console, comma-separated
 	RunnerPublic   string   `env:"DAVIT_RUNNER_PUBLIC"`    // host:port at which runners reach this gateway; default: the runner listener's
-	DownloadPublic string   `env:"DAVIT_DOWNLOAD_PUBLIC"`  // http(s)://host[:port] that signed URLs name; default: the download listener's
-	Token          string   `env:"DAVIT_TOKEN" secret:"1"` // the admin token; default: made at the first start and kept in the data folder
+	DownloadPublic string   `env:"DAVIT_DOWNLOAD_PUBLIC"`  // http(s)://host[:port] in signed URLs; default: the download listener's
+	Token          string   `env:"DAVIT_TOKEN" secret:"1"` // the admin token; default: made at the first start and stored in the data folder
 
 	RedisURL string `env:"DAVIT_REDIS_URL" secret:"1"` // redis://[:password@]host:port[/db]; default: embedded
 
 	S3Endpoint          string `env:"DAVIT_S3_ENDPOINT"`                       // host:port or URL of an S3 store; default: a folder
-	S3Bucket            string `env:"DAVIT_S3_BUCKET" envDefault:"davit"`      // its bucket; made if it can be
-	S3Region            string `env:"DAVIT_S3_REGION" envDefault:"us-east-1"`  // its region
-	S3AccessKey         string `env:"DAVIT_S3_ACCESS_KEY" secret:"1"`          // key of the gateway
+	S3Bucket            string `env:"DAVIT_S3_BUCKET" envDefault:"davit"`      // bucket in that store; the gateway makes it if it can
+	S3Region            string `env:"DAVIT_S3_REGION" envDefault:"us-east-1"`  // region of that store
+	S3AccessKey         string `env:"DAVIT_S3_ACCESS_KEY" secret:"1"`          // access key of the gateway
 	S3SecretKey         string `env:"DAVIT_S3_SECRET_KEY" secret:"1"`          // and its secret
-	S3DownloadAccessKey string `env:"DAVIT_S3_DOWNLOAD_ACCESS_KEY" secret:"1"` // key that signs downloads and can do nothing but read results; default: the gateway's
+	S3DownloadAccessKey string `env:"DAVIT_S3_DOWNLOAD_ACCESS_KEY" secret:"1"` // access key that signs downloads and needs to read results only; default: the gateway's
 	S3DownloadSecretKey string `env:"DAVIT_S3_DOWNLOAD_SECRET_KEY" secret:"1"` // and its secret
-	S3RunnerEndpoint    string `env:"DAVIT_S3_RUNNER_ENDPOINT"`                // address under which runners reach the store; default: the endpoint
+	S3RunnerEndpoint    string `env:"DAVIT_S3_RUNNER_ENDPOINT"`                // address at which runners reach the store; default: the endpoint
 
-	Launcher       string        `env:"DAVIT_LAUNCHER" envDefault:"local"`                 // what brings runners up: "local", as processes of this machine, or "kube", as pods
+	Launcher       string        `env:"DAVIT_LAUNCHER" envDefault:"local"`                 // how runners are started: "local", as processes on this machine, or "kube", as pods
 	Kubeconfig     string        `env:"DAVIT_KUBECONFIG"`                                  // kube: file with the access to the cluster; default: KUBECONFIG, else the cluster that the gateway runs in
-	KubeNamespace  string        `env:"DAVIT_KUBE_NAMESPACE" envDefault:"davit-functions"` // kube: namespace of the pods, Davit's alone
-	KubePullPolicy string        `env:"DAVIT_KUBE_PULL_POLICY" envDefault:"IfNotPresent"`  // kube: when nodes pull function images: IfNotPresent, Always or Never
-	KubePullSecret string        `env:"DAVIT_KUBE_PULL_SECRET"`                            // kube: Secret in that namespace with which nodes pull them; default: none
-	KubeJobTTL     time.Duration `env:"DAVIT_KUBE_JOB_TTL" envDefault:"5m"`                // kube: how long Jobs stay after their end
-	KubeRoom       time.Duration `env:"DAVIT_KUBE_ROOM" envDefault:"45s"`                  // kube: how long a pod waits for a node with room, while none is freed
+	KubeNamespace  string        `env:"DAVIT_KUBE_NAMESPACE" envDefault:"davit-functions"` // kube: namespace of the pods, for Davit only
+	KubePullPolicy string        `env:"DAVIT_KUBE_PULL_POLICY" envDefault:"IfNotPresent"`  // kube: when nodes pull functions' images: IfNotPresent, Always or Never
+	KubePullSecret string        `env:"DAVIT_KUBE_PULL_SECRET"`                            // kube: Secret in that namespace with which nodes pull these images; default: none
+	KubeJobTTL     time.Duration `env:"DAVIT_KUBE_JOB_TTL" envDefault:"5m"`                // kube: how long Jobs are kept after their end
+	KubeRoom       time.Duration `env:"DAVIT_KUBE_ROOM" envDefault:"45s"`                  // kube: how long a pod waits for a node with room while no other pod ends
 
 	DockerHost    string        `env:"DAVIT_DOCKER_HOST"`                    // kube: the Docker daemon that builds images, tcp://host:port or unix:///path
-	DockerCerts   string        `env:"DAVIT_DOCKER_CERTS"`                   // folder with ca.pem, cert.pem and key.pem, to speak TLS to it; default: without
-	Registry      string        `env:"DAVIT_REGISTRY"`                       // host:port[/path] that images are pushed to, as that daemon reaches it; the path, davit unless named, must be this installation's alone
-	RegistryPull  string        `env:"DAVIT_REGISTRY_PULL"`                  // the same as nodes reach it, such as localhost:30500; default: DAVIT_REGISTRY
-	RegistryLogin string        `env:"DAVIT_REGISTRY_LOGIN" secret:"1"`      // user:password to push with; default: none
-	BaseImage     string        `env:"DAVIT_BASE_IMAGE"`                     // what functions are built on that name no base_image
-	BaseImages    []string      `env:"DAVIT_BASE_IMAGES"`                    // names that base images may have, comma-separated, with * for anything; default: all
-	Builds        int           `env:"DAVIT_BUILDS" envDefault:"2"`          // builds at once on one gateway, of different functions
+	DockerCerts   string        `env:"DAVIT_DOCKER_CERTS"`                   // folder with ca.pem, cert.pem and key.pem for TLS to that daemon; default: no TLS
+	Registry      string        `env:"DAVIT_REGISTRY"`                       // host:port[/path] to which that daemon pushes images; the path, davit by default, must belong to this installation only
+	RegistryPull  string        `env:"DAVIT_REGISTRY_PULL"`                  // address at which nodes reach that registry, such as localhost:30500; default: DAVIT_REGISTRY
+	RegistryLogin string        `env:"DAVIT_REGISTRY_LOGIN" secret:"1"`      // user:password for pushing; default: none
+	BaseImage     string        `env:"DAVIT_BASE_IMAGE"`                     // base image of functions that name none
+	BaseImages    []string      `env:"DAVIT_BASE_IMAGES"`                    // allowed base images, comma-separated, with * for any text; default: all
+	Builds        int           `env:"DAVIT_BUILDS" envDefault:"2"`          // builds of different functions at the same time on one gateway
 	BuildTimeout  time.Duration `env:"DAVIT_BUILD_TIMEOUT" envDefault:"15m"` // how long a build may take
-	BuildMemory   faas.Bytes    `env:"DAVIT_BUILD_MEMORY" envDefault:"2Gi"`  // bytes of memory of a build's step
-	BuildDisk     faas.Bytes    `env:"DAVIT_BUILD_DISK" envDefault:"10Gi"`   // bytes that a build's step may write
-	BuildLog      faas.Bytes    `env:"DAVIT_BUILD_LOG" envDefault:"16Mi"`    // bytes that a build may write to its log; the first 1Mi is kept
+	BuildMemory   faas.Bytes    `env:"DAVIT_BUILD_MEMORY" envDefault:"2Gi"`  // bytes of memory for a step of a build
+	BuildDisk     faas.Bytes    `env:"DAVIT_BUILD_DISK" envDefault:"10Gi"`   // bytes that a step of a build may write
+	BuildLog      faas.Bytes    `env:"DAVIT_BUILD_LOG" envDefault:"16Mi"`    // bytes that a build may write to its log; the first 1Mi is stored
 
-	RunnerBinary string `env:"DAVIT_RUNNER_BINARY"`              // the davit-runner program; default: beside the gateway's own, else in PATH
-	Landlock     bool   `env:"DAVIT_LANDLOCK" envDefault:"true"` // confine local runners with Landlock where the kernel has it
+	RunnerBinary string `env:"DAVIT_RUNNER_BINARY"`              // path of davit-runner; default: in the gateway's folder, else in PATH
+	Landlock     bool   `env:"DAVIT_LANDLOCK" envDefault:"true"` // confine local runners with Landlock if the kernel has it
 
 	MaxArchive         faas.Bytes `env:"DAVIT_MAX_ARCHIVE" envDefault:"100Mi"`          // bytes of an uploaded archive
-	MaxArchiveUnpacked faas.Bytes `env:"DAVIT_MAX_ARCHIVE_UNPACKED" envDefault:"1Gi"`   // bytes of what is in it
-	MaxArchiveEntries  int        `env:"DAVIT_MAX_ARCHIVE_ENTRIES" envDefault:"100000"` // entries in it
+	MaxArchiveUnpacked faas.Bytes `env:"DAVIT_MAX_ARCHIVE_UNPACKED" envDefault:"1Gi"`   // bytes of its unpacked content
+	MaxArchiveEntries  int        `env:"DAVIT_MAX_ARCHIVE_ENTRIES" envDefault:"100000"` // entries in an archive
 	MaxLog             faas.Bytes `env:"DAVIT_MAX_LOG" envDefault:"10Mi"`               // bytes of one invocation's log
 	MaxResult          faas.Bytes `env:"DAVIT_MAX_RESULT" envDefault:"16Gi"`            // bytes of one invocation's result
 
-	MaxRunners  int           `env:"DAVIT_MAX_RUNNERS" envDefault:"0"`    // runners of all functions at once, jobs, standby and warm, the same on all gateways; functions that wait take turns; 0: any number
-	RunnerGrace time.Duration `env:"DAVIT_RUNNER_GRACE" envDefault:"20s"` // how long a runner may be out of touch before its calls count as lost; with kube 75s unless set, for the cluster takes 50s to notice that a node is gone
-	Lease       time.Duration `env:"DAVIT_LEASE" envDefault:"10s"`        // how long accepted invocations wait for a gateway that died
+	MaxRunners  int           `env:"DAVIT_MAX_RUNNERS" envDefault:"0"`    // limit of runners (jobs, standby and warm) of all functions on all gateways together, the same on each gateway; functions that wait take turns; 0: no limit
+	RunnerGrace time.Duration `env:"DAVIT_RUNNER_GRACE" envDefault:"20s"` // how long a runner may be out of touch before its calls count as lost; default with kube: 75s, because the cluster takes 50s to notice that a node is gone
+	Lease       time.Duration `env:"DAVIT_LEASE" envDefault:"10s"`        // how long after a gateway's death another one takes over its accepted invocations
 	Drain       time.Duration `env:"DAVIT_DRAIN" envDefault:"10s"`        // how long a stopping gateway waits for running calls
-	BodyIdle    time.Duration `env:"DAVIT_BODY_IDLE" envDefault:"60s"`    // how long a caller may stall in its upload or download
+	BodyIdle    time.Duration `env:"DAVIT_BODY_IDLE" envDefault:"60s"`    // how long a caller may pause in its upload or download
 
 	LogLevel string `env:"DAVIT_LOG_LEVEL" envDefault:"info"` // debug, info, warn or error
 	LogJSON  bool   `env:"DAVIT_LOG_JSON"`                    // write the log as JSON

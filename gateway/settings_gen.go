@@ -6,54 +6,54 @@ package gateway
 const settingsTable = "" +
 	"| setting | default | meaning |\n" +
 	"|---|---|---|\n" +
-	"| `DAVIT_DATA_DIR` |  | folder of the embedded default; default: the user's data directory, /var/lib/davit for root |\n" +
-	"| `DAVIT_CONSOLE_ADDR` | `127.0.0.1:8080` | listens for console and API |\n" +
-	"| `DAVIT_CALLS_ADDR` | `127.0.0.1:8081` | listens for calls of triggers |\n" +
-	"| `DAVIT_RUNNER_ADDR` | `127.0.0.1:8082` | listens for runners; never expose it |\n" +
-	"| `DAVIT_DOWNLOAD_ADDR` | `127.0.0.1:8083` | listens for signed downloads; \"off\" where the store is public |\n" +
-	"| `DAVIT_CONSOLE_HOSTS` |  | further host names that browsers may use for the console, comma-separated |\n" +
+	"| `DAVIT_DATA_DIR` |  | folder of the embedded Redis and store; default: the user's data directory, /var/lib/davit for root |\n" +
+	"| `DAVIT_CONSOLE_ADDR` | `127.0.0.1:8080` | address of console and API |\n" +
+	"| `DAVIT_CALLS_ADDR` | `127.0.0.1:8081` | address of triggers |\n" +
+	"| `DAVIT_RUNNER_ADDR` | `127.0.0.1:8082` | address for runners; never expose it |\n" +
+	"| `DAVIT_DOWNLOAD_ADDR` | `127.0.0.1:8083` | address of signed downloads; \"off\" if the store is public |\n" +
+	"| `DAVIT_CONSOLE_HOSTS` |  | more host names at which browsers may use the console, comma-separated |\n" +
 	"| `DAVIT_RUNNER_PUBLIC` |  | host:port at which runners reach this gateway; default: the runner listener's |\n" +
-	"| `DAVIT_DOWNLOAD_PUBLIC` |  | http(s)://host[:port] that signed URLs name; default: the download listener's |\n" +
-	"| `DAVIT_TOKEN`, `DAVIT_TOKEN_FILE` |  | the admin token; default: made at the first start and kept in the data folder |\n" +
+	"| `DAVIT_DOWNLOAD_PUBLIC` |  | http(s)://host[:port] in signed URLs; default: the download listener's |\n" +
+	"| `DAVIT_TOKEN`, `DAVIT_TOKEN_FILE` |  | the admin token; default: made at the first start and stored in the data folder |\n" +
 	"| `DAVIT_REDIS_URL`, `DAVIT_REDIS_URL_FILE` |  | redis://[:password@]host:port[/db]; default: embedded |\n" +
 	"| `DAVIT_S3_ENDPOINT` |  | host:port or URL of an S3 store; default: a folder |\n" +
-	"| `DAVIT_S3_BUCKET` | `davit` | its bucket; made if it can be |\n" +
-	"| `DAVIT_S3_REGION` | `us-east-1` | its region |\n" +
-	"| `DAVIT_S3_ACCESS_KEY`, `DAVIT_S3_ACCESS_KEY_FILE` |  | key of the gateway |\n" +
+	"| `DAVIT_S3_BUCKET` | `davit` | bucket in that store; the gateway makes it if it can |\n" +
+	"| `DAVIT_S3_REGION` | `us-east-1` | region of that store |\n" +
+	"| `DAVIT_S3_ACCESS_KEY`, `DAVIT_S3_ACCESS_KEY_FILE` |  | access key of the gateway |\n" +
 	"| `DAVIT_S3_SECRET_KEY`, `DAVIT_S3_SECRET_KEY_FILE` |  | and its secret |\n" +
-	"| `DAVIT_S3_DOWNLOAD_ACCESS_KEY`, `DAVIT_S3_DOWNLOAD_ACCESS_KEY_FILE` |  | key that signs downloads and can do nothing but read results; default: the gateway's |\n" +
+	"| `DAVIT_S3_DOWNLOAD_ACCESS_KEY`, `DAVIT_S3_DOWNLOAD_ACCESS_KEY_FILE` |  | access key that signs downloads and needs to read results only; default: the gateway's |\n" +
 	"| `DAVIT_S3_DOWNLOAD_SECRET_KEY`, `DAVIT_S3_DOWNLOAD_SECRET_KEY_FILE` |  | and its secret |\n" +
-	"| `DAVIT_S3_RUNNER_ENDPOINT` |  | address under which runners reach the store; default: the endpoint |\n" +
-	"| `DAVIT_LAUNCHER` | `local` | what brings runners up: \"local\", as processes of this machine, or \"kube\", as pods |\n" +
+	"| `DAVIT_S3_RUNNER_ENDPOINT` |  | address at which runners reach the store; default: the endpoint |\n" +
+	"| `DAVIT_LAUNCHER` | `local` | how runners are started: \"local\", as processes on this machine, or \"kube\", as pods |\n" +
 	"| `DAVIT_KUBECONFIG` |  | kube: file with the access to the cluster; default: KUBECONFIG, else the cluster that the gateway runs in |\n" +
-	"| `DAVIT_KUBE_NAMESPACE` | `davit-functions` | kube: namespace of the pods, Davit's alone |\n" +
-	"| `DAVIT_KUBE_PULL_POLICY` | `IfNotPresent` | kube: when nodes pull function images: IfNotPresent, Always or Never |\n" +
-	"| `DAVIT_KUBE_PULL_SECRET` |  | kube: Secret in that namespace with which nodes pull them; default: none |\n" +
-	"| `DAVIT_KUBE_JOB_TTL` | `5m` | kube: how long Jobs stay after their end |\n" +
-	"| `DAVIT_KUBE_ROOM` | `45s` | kube: how long a pod waits for a node with room, while none is freed |\n" +
+	"| `DAVIT_KUBE_NAMESPACE` | `davit-functions` | kube: namespace of the pods, for Davit only |\n" +
+	"| `DAVIT_KUBE_PULL_POLICY` | `IfNotPresent` | kube: when nodes pull functions' images: IfNotPresent, Always or Never |\n" +
+	"| `DAVIT_KUBE_PULL_SECRET` |  | kube: Secret in that namespace with which nodes pull these images; default: none |\n" +
+	"| `DAVIT_KUBE_JOB_TTL` | `5m` | kube: how long Jobs are kept after their end |\n" +
+	"| `DAVIT_KUBE_ROOM` | `45s` | kube: how long a pod waits for a node with room while no other pod ends |\n" +
 	"| `DAVIT_DOCKER_HOST` |  | kube: the Docker daemon that builds images, tcp://host:port or unix:///path |\n" +
-	"| `DAVIT_DOCKER_CERTS` |  | folder with ca.pem, cert.pem and key.pem, to speak TLS to it; default: without |\n" +
-	"| `DAVIT_REGISTRY` |  | host:port[/path] that images are pushed to, as that daemon reaches it; the path, davit unless named, must be this installation's alone |\n" +
-	"| `DAVIT_REGISTRY_PULL` |  | the same as nodes reach it, such as localhost:30500; default: DAVIT_REGISTRY |\n" +
-	"| `DAVIT_REGISTRY_LOGIN`, `DAVIT_REGISTRY_LOGIN_FILE` |  | user:password to push with; default: none |\n" +
-	"| `DAVIT_BASE_IMAGE` |  | what functions are built on that name no base_image |\n" +
-	"| `DAVIT_BASE_IMAGES` |  | names that base images may have, comma-separated, with * for anything; default: all |\n" +
-	"| `DAVIT_BUILDS` | `2` | builds at once on one gateway, of different functions |\n" +
+	"| `DAVIT_DOCKER_CERTS` |  | folder with ca.pem, cert.pem and key.pem for TLS to that daemon; default: no TLS |\n" +
+	"| `DAVIT_REGISTRY` |  | host:port[/path] to which that daemon pushes images; the path, davit by default, must belong to this installation only |\n" +
+	"| `DAVIT_REGISTRY_PULL` |  | address at which nodes reach that registry, such as localhost:30500; default: DAVIT_REGISTRY |\n" +
+	"| `DAVIT_REGISTRY_LOGIN`, `DAVIT_REGISTRY_LOGIN_FILE` |  | user:password for pushing; default: none |\n" +
+	"| `DAVIT_BASE_IMAGE` |  | base image of functions that name none |\n" +
+	"| `DAVIT_BASE_IMAGES` |  | allowed base images, comma-separated, with * for any text; default: all |\n" +
+	"| `DAVIT_BUILDS` | `2` | builds of different functions at the same time on one gateway |\n" +
 	"| `DAVIT_BUILD_TIMEOUT` | `15m` | how long a build may take |\n" +
-	"| `DAVIT_BUILD_MEMORY` | `2Gi` | bytes of memory of a build's step |\n" +
-	"| `DAVIT_BUILD_DISK` | `10Gi` | bytes that a build's step may write |\n" +
-	"| `DAVIT_BUILD_LOG` | `16Mi` | bytes that a build may write to its log; the first 1Mi is kept |\n" +
-	"| `DAVIT_RUNNER_BINARY` |  | the davit-runner program; default: beside the gateway's own, else in PATH |\n" +
-	"| `DAVIT_LANDLOCK` | `true` | confine local runners with Landlock where the kernel has it |\n" +
+	"| `DAVIT_BUILD_MEMORY` | `2Gi` | bytes of memory for a step of a build |\n" +
+	"| `DAVIT_BUILD_DISK` | `10Gi` | bytes that a step of a build may write |\n" +
+	"| `DAVIT_BUILD_LOG` | `16Mi` | bytes that a build may write to its log; the first 1Mi is stored |\n" +
+	"| `DAVIT_RUNNER_BINARY` |  | path of davit-runner; default: in the gateway's folder, else in PATH |\n" +
+	"| `DAVIT_LANDLOCK` | `true` | confine local runners with Landlock if the kernel has it |\n" +
 	"| `DAVIT_MAX_ARCHIVE` | `100Mi` | bytes of an uploaded archive |\n" +
-	"| `DAVIT_MAX_ARCHIVE_UNPACKED` | `1Gi` | bytes of what is in it |\n" +
-	"| `DAVIT_MAX_ARCHIVE_ENTRIES` | `100000` | entries in it |\n" +
+	"| `DAVIT_MAX_ARCHIVE_UNPACKED` | `1Gi` | bytes of its unpacked content |\n" +
+	"| `DAVIT_MAX_ARCHIVE_ENTRIES` | `100000` | entries in an archive |\n" +
 	"| `DAVIT_MAX_LOG` | `10Mi` | bytes of one invocation's log |\n" +
 	"| `DAVIT_MAX_RESULT` | `16Gi` | bytes of one invocation's result |\n" +
-	"| `DAVIT_MAX_RUNNERS` | `0` | runners of all functions at once, jobs, standby and warm, the same on all gateways; functions that wait take turns; 0: any number |\n" +
-	"| `DAVIT_RUNNER_GRACE` | `20s` | how long a runner may be out of touch before its calls count as lost; with kube 75s unless set, for the cluster takes 50s to notice that a node is gone |\n" +
-	"| `DAVIT_LEASE` | `10s` | how long accepted invocations wait for a gateway that died |\n" +
+	"| `DAVIT_MAX_RUNNERS` | `0` | limit of runners (jobs, standby and warm) of all functions on all gateways together, the same on each gateway; functions that wait take turns; 0: no limit |\n" +
+	"| `DAVIT_RUNNER_GRACE` | `20s` | how long a runner may be out of touch before its calls count as lost; default with kube: 75s, because the cluster takes 50s to notice that a node is gone |\n" +
+	"| `DAVIT_LEASE` | `10s` | how long after a gateway's death another one takes over its accepted invocations |\n" +
 	"| `DAVIT_DRAIN` | `10s` | how long a stopping gateway waits for running calls |\n" +
-	"| `DAVIT_BODY_IDLE` | `60s` | how long a caller may stall in its upload or download |\n" +
+	"| `DAVIT_BODY_IDLE` | `60s` | how long a caller may pause in its upload or download |\n" +
 	"| `DAVIT_LOG_LEVEL` | `info` | debug, info, warn or error |\n" +
 	"| `DAVIT_LOG_JSON` |  | write the log as JSON |\n"
