@@ -37,7 +37,7 @@ func TestQueueIsBounded(t *testing.T) {
 		return decode[record](t, a.Body)
 	}
 	first := call("5")
-	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return find(t, g, first.ID).State == "running" })
+	testenv.EventuallyWithin(t, wait, "the call runs", func() bool { return find(t, g, first.ID).State == "running" })
 	accepted := []record{first, call("0"), call("0"), call("0")}
 	waitFor(4)
 	quickest := time.Hour
@@ -68,7 +68,7 @@ func TestExpiresInQueue(t *testing.T) {
 	g := newWorld(t).start("data")
 	sleeper(t, g, `{"calls": 10, "wait": "1s"}`)
 	first := decode[record](t, get(t, g, "/t?s=6", http.Header{"Prefer": {"respond-async"}}).Body)
-	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return find(t, g, first.ID).State == "running" })
+	testenv.EventuallyWithin(t, wait, "the call runs", func() bool { return find(t, g, first.ID).State == "running" })
 	queued := decode[record](t, get(t, g, "/t?s=0", http.Header{"Prefer": {"respond-async"}}).Body)
 	a := get(t, g, "/t?s=0", nil)
 	refused(t, "a call that waited too long", a)

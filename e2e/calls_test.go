@@ -129,7 +129,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	function(t, g, "f", `{"mode": "warm", "warm": {"min": 2, "max": 2}}`, tool(`sleep 61`))
 	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh"]}`)
 	r := decode[record](t, post(t, g, "/t", http.Header{"Prefer": {"respond-async"}}).Body)
-	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return len(processes("sleep", "61")) > 0 })
+	testenv.EventuallyWithin(t, wait, "the call runs", func() bool { return len(processes("sleep", "61")) > 0 })
 	if len(w.runners()) == 0 {
 		t.Fatal("no runner is found")
 	}

@@ -226,11 +226,11 @@ func hangUp(t *testing.T, g *rig.Gateway, path string, l *ledger) string {
 			t.Errorf("the caller got %d before it closed the connection", a.Status)
 		}
 	}()
-	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return l.total() > before })
+	testenv.EventuallyWithin(t, wait, "the call runs", func() bool { return l.total() > before })
 	cancel()
 	<-over
 	var records []record
-	testenv.EventuallyWithin(t, wait, "it is recorded", func() bool { records = list(t, g, "f"); return len(records) > before })
+	testenv.EventuallyWithin(t, wait, "the call is recorded", func() bool { records = list(t, g, "f"); return len(records) > before })
 	return records[0].ID
 }
 

@@ -41,12 +41,12 @@ func TestKubeStrangers(t *testing.T) {
 	open := opened(t, k.stranger(t, targets), targets)
 	for what, at := range closed {
 		if slices.Contains(open, at) {
-			t.Errorf("it reaches %s, at %s", what, at)
+			t.Errorf("the pod reaches %s, at %s", what, at)
 		}
 	}
 	for _, at := range free {
 		if !slices.Contains(open, at) {
-			t.Errorf("it does not reach %s", at)
+			t.Errorf("the pod does not reach %s", at)
 		}
 	}
 }

@@ -75,12 +75,12 @@ func TestKubeNetwork(t *testing.T) {
 			open := k.probed(t, path, append(slices.Collect(maps.Values(closed)), free...))
 			for what, at := range closed {
 				if slices.Contains(open, at) {
-					t.Errorf("it reaches %s, at %s", what, at)
+					t.Errorf("the pod reaches %s, at %s", what, at)
 				}
 			}
 			for _, at := range free {
 				if !slices.Contains(open, at) {
-					t.Errorf("it does not reach %s", at)
+					t.Errorf("the pod does not reach %s", at)
 				}
 			}
 		})

@@ -128,7 +128,7 @@ func TestStoreKilledInCall(t *testing.T) {
 	g, l := newWorld(t, s3(store)...).start("data"), newLedger(t)
 	slowTrigger(t, g, l, "{}", "1")
 	r := async(t, g, "/t", rig.Part{Name: "x", Data: []byte("1")})
-	testenv.EventuallyWithin(t, wait, "it runs", func() bool { return l.total() == 1 })
+	testenv.EventuallyWithin(t, wait, "the call runs", func() bool { return l.total() == 1 })
 	store.Kill()
 	testenv.EventuallyWithin(t, wait, "the command has ended", func() bool { return len(processes("bash tool.sh")) == 0 })
 	if got := find(t, g, r.ID); got.State != "running" {

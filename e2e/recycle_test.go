@@ -23,7 +23,7 @@ func runnerOf(t *testing.T, a *rig.Answer) string {
 	t.Helper()
 	status(t, a, http.StatusOK)
 	if start := a.Header.Get("Davit-Start"); start != "warm" {
-		t.Errorf("it was started %q", start)
+		t.Errorf("Davit-Start is %q", start)
 	}
 	return strings.TrimSpace(string(a.Body))
 }
@@ -98,7 +98,7 @@ func TestHungRunner(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		testenv.EventuallyWithin(t, wait, "it runs", func() bool { return len(processes("sleep", "641.5")) == 1 })
+		testenv.EventuallyWithin(t, wait, "the call runs", func() bool { return len(processes("sleep", "641.5")) == 1 })
 		kill(t, hung, syscall.SIGSTOP)
 	}()
 	a := get(t, g, "/t?s=641.5", nil)

@@ -39,7 +39,7 @@ func TestSlotsAreReported(t *testing.T) {
 	function(t, g, "f", spec, files)
 	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["sh", "tool.sh", "{field:s}"]}`)
 	if invocable, slots := slotsOf(t, g, "f"); invocable != "ready, 2 of 2 warm" || slots["warm"] != (slotCounts{Runners: 1, Free: 2}) {
-		t.Errorf("one is ready: %q, %+v", invocable, slots)
+		t.Errorf("with one ready runner: %q, %+v", invocable, slots)
 	}
 	if n := metric("davit_refill_seconds_count", `start="warm"`); n != 1 {
 		t.Errorf("%g refills", n)

@@ -59,7 +59,7 @@ func TestCluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := machineNow(t).differs(before); diff != "" {
-			t.Errorf("what is there (+) and was not, or was (-) and is not:\n%s", diff)
+			t.Errorf("left (+) or missing (-) after Down:\n%s", diff)
 		}
 	})
 	t.Run("down twice", func(t *testing.T) {

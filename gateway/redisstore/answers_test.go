@@ -121,6 +121,6 @@ func TestLostAnswers(t *testing.T) {
 		t.Errorf("%d revisions of %d calls of which %d got no answer", latest, most, unheard)
 	}
 	if cut.answers.Load() < 2*cut.every {
-		t.Error("nothing was cut")
+		t.Error("no answer was cut")
 	}
 }

@@ -17,7 +17,7 @@ func TestChanges(t *testing.T) {
 		start := mustGet[*faas.Snapshot](t)(s.Snapshot(t.Context())).Version
 		changes := func(since int64) faas.Changes { return mustGet[faas.Changes](t)(s.Changes(t.Context(), since)) }
 		if c := changes(start); c.Version != start || c.Full || c.Functions != nil || c.Triggers != nil {
-			t.Errorf("nothing happened: %+v", c)
+			t.Errorf("without a change: %+v", c)
 		}
 		addRevision(t, s, "f")
 		addRevision(t, s, "f")
@@ -186,7 +186,7 @@ func TestRestoreLeavesAloneWhatIsNewer(t *testing.T) {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}
 		if c := mustGet[faas.Changes](t)(s.Changes(t.Context(), newer.Version)); c.Version != newer.Version {
-			t.Errorf("nothing was restored, but %+v", c)
+			t.Errorf("Restore changed nothing, but the changes are %+v", c)
 		}
 	})
 }

@@ -76,7 +76,7 @@ func wantCounts(t testing.TB, s *Store, want counts) {
 	t.Helper()
 	got := mustGet[counts](t)(count(t.Context(), s))
 	if got != want || !got.conserved() {
-		t.Errorf("there are %+v, want %+v", got, want)
+		t.Errorf("the indexes have %+v, want %+v", got, want)
 	}
 }
 
@@ -259,7 +259,7 @@ func TestExpiredInvocations(t *testing.T) {
 		}
 		must(t, s.client.Del(t.Context(), s.keys.invocation(short.ID)).Err()) // as Redis does if no gateway deletes it
 		if got := due(90*time.Minute, 10); !reflect.DeepEqual(got, []faas.InvocationID{short.ID}) {
-			t.Errorf("what Redis dropped: %v", got)
+			t.Errorf("an invocation that Redis has deleted: %v", got)
 		}
 		wantCounts(t, s, counts{All: 4, Final: 3, Running: 1})
 		wantKind(t, s.DeleteInvocation(t.Context(), running.ID, time.Time{}), faas.Conflict)

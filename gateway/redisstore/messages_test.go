@@ -137,7 +137,7 @@ func TestAServerThatHangsIsNoticedByTheSubscription(t *testing.T) {
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("it ended without an error")
+			t.Error("Run ended without an error")
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("a connection that hangs is not noticed")

@@ -153,7 +153,7 @@ func TestASlowRedisStillTakesTheBackgroundsWrites(t *testing.T) {
 	start := time.Now()
 	saveInvocation(t, s, inv)
 	if took := time.Since(start); took < time.Second {
-		t.Fatalf("it was not slow: %v", took)
+		t.Fatalf("the answer was not slow: %v", took)
 	}
 	find(t, s, inv.ID)
 }

@@ -193,7 +193,7 @@ func watchCounts(t *testing.T, s *Store, left <-chan struct{}, writers int) erro
 			return err
 		}
 		if !got.conserved() {
-			return fmt.Errorf("there are %+v", got)
+			return fmt.Errorf("the indexes have %+v", got)
 		}
 	}
 	return nil

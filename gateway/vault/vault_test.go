@@ -120,7 +120,7 @@ func TestVault(t *testing.T) {
 	b.users = nil
 	must(t, b.Delete(t.Context(), "API_KEY"))
 	if _, there := b.at.values["API_KEY"]; there {
-		t.Error("it is still published")
+		t.Error("the deleted secret is still published")
 	}
 	for _, err := range []error{b.Delete(t.Context(), "API_KEY"), second(b.Find(t.Context(), "API_KEY"))} {
 		if faas.KindOf(err) != faas.NotFound {

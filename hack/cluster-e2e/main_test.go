@@ -80,10 +80,10 @@ func TestRun(t *testing.T) {
 			s := &stages{out: &out, env: os.Environ(), now: time.Now}
 			err := run(ctx, s, settings{kubeconfig: c.own, soak: c.soak})
 			if (err != nil) != c.fails {
-				t.Errorf("it ended with %v:\n%s", err, out.String())
+				t.Errorf("run ended with %v:\n%s", err, out.String())
 			}
 			if got := asked(); !slices.Equal(got, c.want) {
-				t.Errorf("it ran %q, want %q", got, c.want)
+				t.Errorf("run started %q, want %q", got, c.want)
 			}
 		})
 	}

@@ -22,19 +22,19 @@ func TestStages(t *testing.T) {
 	}
 	var exit *exec.ExitError
 	if err := s.run(t.Context(), "second", script("exit 4")); !errors.As(err, &exit) || exit.ExitCode() != 4 {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("the stage ended with %v", err)
 	}
 	value, err := s.read(t.Context(), "third", "A=", script("echo B=2; echo A=1"))
 	if err != nil || value != "1" {
 		t.Errorf("read %q, %v", value, err)
 	}
 	if _, err := s.read(t.Context(), "fourth", "A=", script("true")); err == nil {
-		t.Error("it read what was not there")
+		t.Error("read found a line that is missing")
 	}
 	s.summary()
 	for _, line := range []string{"said\n", "cluster-e2e: first                                  3s\n", "cluster-e2e: second                                 3s  FAILED\n"} {
 		if !strings.Contains(out.String(), line) {
-			t.Errorf("it does not say %q:\n%s", line, out.String())
+			t.Errorf("the output has no %q:\n%s", line, out.String())
 		}
 	}
 }
@@ -52,7 +52,7 @@ func TestInterruptedStage(t *testing.T) {
 	err := s.run(ctx, "long", script(`trap "exit 7" INT; echo ready; while :; do sleep 0.1; done`))
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 7 {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("the stage ended with %v", err)
 	}
 }
 

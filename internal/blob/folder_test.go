@@ -241,7 +241,7 @@ func TestFolderClockSecretAndLog(t *testing.T) {
 		return recorder
 	}
 	if got := status(other, http.MethodGet).Code; got != http.StatusForbidden {
-		t.Errorf("another secret: %d", got)
+		t.Errorf("with another secret: %d", got)
 	}
 	now = now.Add(9 * time.Second)
 	if got := status(folder, http.MethodHead); got.Code != http.StatusOK || got.Body.Len() != 0 || got.Header().Get("Content-Length") != "1" {

@@ -69,7 +69,7 @@ func (s suite) replace(t *testing.T) {
 	}
 	second := put(t, store, "k", []byte("the second"))
 	if first.ETag == second.ETag {
-		t.Error("another content has the same ETag")
+		t.Error("other content has the same ETag")
 	}
 	same(t, "content", get(t, store, "k"), []byte("the second"))
 }
