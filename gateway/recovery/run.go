@@ -27,13 +27,13 @@ func (r *Recoverer) Run(ctx context.Context) error {
 	defer r.work.Wait()
 	defer r.stop()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.recover(ctx) })
+	g.Go(func() error { return r.runRecovery(ctx) })
 	g.Go(func() error { return r.runUploads(ctx) })
 	return g.Wait()
 }
 
-// recover takes over what gateways that died have led, and settles what runners left that stay away.
-func (r *Recoverer) recover(ctx context.Context) error {
+// runRecovery takes over what gateways that died have led, and settles what runners left that stay away.
+func (r *Recoverer) runRecovery(ctx context.Context) error {
 	var scanned time.Time
 	var idle map[faas.RunnerID]bool // runners of jobs, in the last scan
 	every.Interval(ctx, tickEvery, func(ctx context.Context) {
@@ -54,7 +54,7 @@ func (r *Recoverer) recover(ctx context.Context) error {
 	return nil
 }
 
-// runUploads sweeps apart from recover, because a store may be slow and a gateway that died must not wait for it.
+// runUploads sweeps apart from runRecovery, because a store may be slow and a gateway that died must not wait for it.
 func (r *Recoverer) runUploads(ctx context.Context) error {
 	every.NowAndInterval(ctx, uploadsEvery, r.sweepUploads)
 	return nil
