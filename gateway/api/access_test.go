@@ -234,6 +234,10 @@ func TestConsoleInvocations(t *testing.T) {
 	if info["sandbox"] != "none" || info["calls_url"] != "http://127.0.0.1:8081" {
 		t.Fatalf("info %v", info)
 	}
+	limits, _ := info["limits"].(map[string]any)
+	if limits["drain"] != "1m30s" || limits["max_archive"] != float64(100<<20) || limits["max_runners"] != float64(1) {
+		t.Fatalf("limits %v", limits)
+	}
 	if u.counted.of("console /v1/invocations/{id}/result/{path} GET 200") != 1 || u.counted.of("console /v1/limits GET 200") != 1 {
 		t.Fatalf("counted %v", u.counted.seen)
 	}

@@ -331,7 +331,10 @@ func (u *consoleUnderTest) serve(t *testing.T, limits Limits) {
 			"app.js":     {Data: []byte("// code")}, "style.css": {Data: []byte("p{}")}, "notes.xyz": {Data: []byte("not served")},
 		},
 		Info: func() Info {
-			return Info{Version: "1", Mode: "embedded", Sandbox: "none", Parts: map[string]string{"store": "folder"}, Limits: InForce{MaxRunners: 1}}
+			return Info{
+				Version: "1", Mode: "embedded", Sandbox: "none", Parts: map[string]string{"store": "folder"},
+				Limits: InForce{MaxRunners: 1, Drain: faas.Duration(90 * time.Second), MaxArchive: 100 << 20, NotEnforced: []string{"no CPU"}},
+			}
 		},
 		Token: testToken, Secret: []byte("secret"), Hosts: []string{"Davit.example:8080"}, CallsURL: "http://0.0.0.0:8081", TempDir: t.TempDir(),
 		Limits: limits, Log: log, Now: u.now,
