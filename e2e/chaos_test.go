@@ -33,7 +33,7 @@ type chaos struct {
 func TestChaosOnKeptRunners(t *testing.T) {
 	c := &chaos{fire: fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}, ledger: newLedger(t)}}
 	if c.seed == 0 {
-		c.seed = rand.Uint64() //nolint:gosec // a test's
+		c.seed = rand.Uint64()
 	}
 	t.Logf("go test ./e2e -run %s -seed %d", t.Name(), c.seed)
 	c.w = newWorld(t, append(s3(testenv.MinIO(t)), redisURL(testenv.StartRedis(t)), "DAVIT_RUNNER_GRACE=5s", "DAVIT_LEASE=3s")...)
@@ -53,7 +53,7 @@ func TestChaosOnKeptRunners(t *testing.T) {
 	end := time.Now().Add(fireFor)
 	for i := range fireCallers {
 		callers.Go(func() {
-			dice := rand.New(rand.NewPCG(c.seed, uint64(i))) //nolint:gosec // a test's
+			dice := rand.New(rand.NewPCG(c.seed, uint64(i)))
 			for n := 0; n < fireCalls && time.Now().Before(end); n++ {
 				c.call(dice, i)
 			}
@@ -74,7 +74,7 @@ func TestChaosOnKeptRunners(t *testing.T) {
 
 // killRunners kills a runner now and then until ctx ends.
 func (c *chaos) killRunners(ctx context.Context) {
-	dice := rand.New(rand.NewPCG(c.seed, 1<<34)) //nolint:gosec // a test's
+	dice := rand.New(rand.NewPCG(c.seed, 1<<34))
 	for {
 		select {
 		case <-ctx.Done():

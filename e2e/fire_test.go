@@ -62,7 +62,7 @@ func TestRunnersUnderFire(t *testing.T) {
 	end := time.Now().Add(fireFor)
 	for i := range fireCallers {
 		callers.Go(func() {
-			dice := rand.New(rand.NewPCG(f.seed, uint64(i))) //nolint:gosec // a test's
+			dice := rand.New(rand.NewPCG(f.seed, uint64(i)))
 			for n := 0; n < fireCalls && time.Now().Before(end); n++ {
 				f.call(dice, i)
 			}
@@ -78,10 +78,10 @@ func TestRunnersUnderFire(t *testing.T) {
 func lightFire(t *testing.T) *fire {
 	f := &fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}}
 	if f.seed == 0 {
-		f.seed = rand.Uint64() //nolint:gosec // a test's
+		f.seed = rand.Uint64()
 	}
 	t.Logf("go test ./e2e -run %s -seed %d", t.Name(), f.seed)
-	f.dice = rand.New(rand.NewPCG(f.seed, 1<<32)) //nolint:gosec // a test's
+	f.dice = rand.New(rand.NewPCG(f.seed, 1<<32))
 	f.ledger = newLedger(t)
 	store := testenv.MinIO(t)
 	f.w = newWorld(t, append(s3(store), redisURL(testenv.StartRedis(t)), "DAVIT_RUNNER_GRACE=5s", "DAVIT_LOG_LEVEL=debug")...)
@@ -109,7 +109,7 @@ func (f *fire) planFault() fault {
 
 // breakConnections breaks some of the connections now and then until ctx ends.
 func (f *fire) breakConnections(ctx context.Context) {
-	dice := rand.New(rand.NewPCG(f.seed, 1<<33)) //nolint:gosec // a test's
+	dice := rand.New(rand.NewPCG(f.seed, 1<<33))
 	for {
 		select {
 		case <-ctx.Done():
@@ -161,7 +161,7 @@ func (f *fire) call(dice *rand.Rand, caller int) {
 	if killAfter {
 		over = make(chan struct{})
 		defer close(over)
-		victim := rand.New(rand.NewPCG(dice.Uint64(), 0)) //nolint:gosec // a test's
+		victim := rand.New(rand.NewPCG(dice.Uint64(), 0))
 		before := f.ledger.total()
 		go f.killWhenMoreRun(victim, before, over)
 	}

@@ -42,7 +42,7 @@ func TestKubeChaos(t *testing.T) {
 	k := onKube(t)
 	c := &kubeChaos{k: k, kept: map[string]string{}, fire: fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}, ledger: newLedgerAt(t, k.reachedFrom(t))}}
 	if c.seed == 0 {
-		c.seed = rand.Uint64() //nolint:gosec // a test's
+		c.seed = rand.Uint64()
 	}
 	t.Logf("go test -tags all,cluster ./e2e -run %s -seed %d", t.Name(), c.seed)
 	for _, mode := range []string{"standby", "warm"} {
@@ -59,7 +59,7 @@ func TestKubeChaos(t *testing.T) {
 	end := time.Now().Add(kubeChaosFor)
 	for i := range kubeChaosCallers {
 		callers.Go(func() {
-			dice := rand.New(rand.NewPCG(c.seed, uint64(i))) //nolint:gosec // a test's
+			dice := rand.New(rand.NewPCG(c.seed, uint64(i)))
 			for time.Now().Before(end) {
 				c.call(dice, i)
 			}
@@ -78,7 +78,7 @@ func TestKubeChaos(t *testing.T) {
 // reachedFrom returns the address of this machine that the node's pods reach.
 func (k *kube) reachedFrom(t *testing.T) string {
 	t.Helper()
-	conn, err := net.Dial("udp", net.JoinHostPort(k.nodeAddress(t), "1")) //nolint:noctx // nothing is sent
+	conn, err := net.Dial("udp", net.JoinHostPort(k.nodeAddress(t), "1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func (c *kubeChaos) kill(namespace, pod string) {
 
 // killPods kills a pod of the functions now and then until ctx ends.
 func (c *kubeChaos) killPods(ctx context.Context) {
-	dice := rand.New(rand.NewPCG(c.seed, 1<<34)) //nolint:gosec // a test's
+	dice := rand.New(rand.NewPCG(c.seed, 1<<34))
 	tick := time.NewTicker(kubeChaosEvery)
 	defer tick.Stop()
 	for {

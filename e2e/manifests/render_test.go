@@ -56,7 +56,7 @@ func (o object) template() *corev1.PodTemplateSpec {
 // isJob reports whether the workload ends.
 func (o object) isJob() bool { return o.kind == "Job" }
 
-var renderings sync.Map //nolint:gochecknoglobals // because rendering takes a second, and every test needs all folders
+var renderings sync.Map
 
 func render(t *testing.T, folder string) string {
 	t.Helper()

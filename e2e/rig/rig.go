@@ -46,7 +46,7 @@ type Gateway struct {
 func Start(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{exited: make(chan struct{})}
 	program := filepath.Join(o.Bin, "davit-gateway")
-	g.cmd = exec.Command(program) //nolint:noctx,gosec // it is ended by Stop or Kill
+	g.cmd = exec.Command(program) //nolint:noctx // it is ended by Stop or Kill
 	g.cmd.Env = append(inherited(o.Bare), o.Env...)
 	g.cmd.Stderr = o.Log
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must reach this program only, which then ends the gateway
@@ -80,7 +80,7 @@ func inherited(bare bool) []string {
 	if !bare {
 		return os.Environ()
 	}
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")} //nolint:forbidigo // handed on
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 }
 
 func (g *Gateway) read(out io.ReadCloser, lines chan<- string) {

@@ -173,7 +173,7 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // only read
+	defer res.Body.Close()
 	readUntil(t, res, `event: resync`)
 	u.registry.events <- Change{Kind: "invocation", ID: string(testID), State: "running", Function: "f", Trigger: "t"}
 	readUntil(t, res, `"state":"running"`)

@@ -13,7 +13,7 @@ import (
 // description is the OpenAPI document of both listeners.
 //
 //go:embed openapi.yaml
-var description []byte //nolint:gochecknoglobals // a file
+var description []byte
 
 func (k *console) description(r *edge.Request) error {
 	r.Set("Content-Type", "application/yaml")

@@ -182,7 +182,7 @@ func (fs *functions) buildFailed(r *edge.Request, rev *faas.Revision) error {
 		e.Err = err
 		return e
 	}
-	defer log.Close() //nolint:errcheck // it was only read
+	defer log.Close()
 	tail, err := tailOf(log, logTailBytes)
 	e.LogTail, e.Err = string(tail), err
 	return e

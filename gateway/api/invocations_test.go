@@ -203,7 +203,7 @@ func TestOneFileOfAResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // broken anyway
+	defer res.Body.Close()
 	if b, err := io.ReadAll(res.Body); err == nil {
 		t.Fatalf("%d bytes of a broken file look whole", len(b))
 	}
@@ -253,7 +253,7 @@ func TestFollowedLog(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer res.Body.Close() //nolint:errcheck // only read
+			defer res.Body.Close()
 			for _, word := range []string{"first", "second"} {
 				if _, err := io.WriteString(w, word+"\n"); err != nil {
 					t.Fatal(err)
@@ -283,7 +283,7 @@ func readUntil(t *testing.T, res *http.Response, word string) {
 func TestStreamsEndWhenTheServerDrains(t *testing.T) {
 	u := startTriggers(t, Limits{})
 	r, w := io.Pipe()
-	defer w.Close() //nolint:errcheck // a pipe
+	defer w.Close()
 	u.invocations.log = func(ctx context.Context, _ int64, _ bool) (io.ReadCloser, error) {
 		context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) })
 		return r, nil
@@ -292,7 +292,7 @@ func TestStreamsEndWhenTheServerDrains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // only read
+	defer res.Body.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if err := u.Shutdown(ctx); err != nil {

@@ -29,7 +29,7 @@ func sendLog(r *edge.Request, heartbeat time.Duration, from int64, follow bool, 
 		if err != nil {
 			return faas.Errorf(faas.Invalid, "the Last-Event-ID %q is no offset", text.Clip(last, 40))
 		}
-		from = int64(at) //nolint:gosec // at most 63 bits
+		from = int64(at)
 	}
 	ctx, cancel := r.WaitingContext()
 	text, err := open(logRequest{ctx, from, follow})

@@ -34,7 +34,7 @@ func readSeconds(v string) *time.Duration {
 	if err != nil {
 		return nil
 	}
-	wait := time.Duration(min(n, mostPreferredWait)) * time.Second //nolint:gosec // bounded
+	wait := time.Duration(min(n, mostPreferredWait)) * time.Second
 	return &wait
 }
 

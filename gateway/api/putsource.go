@@ -101,7 +101,7 @@ func (fs *functions) putSourceFirst(r *edge.Request, name faas.FunctionName, p *
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // it has no name on disk
+	defer file.Close()
 	if part, err = p.wanted("spec"); err != nil {
 		return nil, err
 	}

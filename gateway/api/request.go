@@ -127,7 +127,7 @@ func (q *query) page() (limit int, cursor string) {
 		if err != nil || n < 1 || n > mostLimit {
 			q.fail("limit", "is %q; it must be a whole number from 1 to %d", text.Clip(v, 40), mostLimit)
 		}
-		limit = int(n) //nolint:gosec // at most 31 bits
+		limit = int(n)
 	}
 	if len(cursor) > mostCursor {
 		q.fail("cursor", "has %d characters; send back a list's next as it was", len(cursor))
@@ -164,7 +164,7 @@ func (q *query) offset(name string) int64 {
 		q.fail(name, "is %q; it must be a number of bytes", text.Clip(v, 40))
 		return 0
 	}
-	return int64(n) //nolint:gosec // at most 63 bits
+	return int64(n)
 }
 
 // mediaType returns the media type of the body in lower case, and its parameters; "" if

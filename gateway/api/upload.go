@@ -75,7 +75,7 @@ func (p *parts) next() (*multipart.Part, error) {
 	p.body.metered, p.body.left = true, maxPartHeader
 	part, err := p.reader.NextRawPart()
 	p.body.metered = false
-	if err == io.EOF { //nolint:errorlint // a wrapped io.EOF means that the form is cut short
+	if err == io.EOF {
 		return nil, io.EOF
 	}
 	if err != nil {

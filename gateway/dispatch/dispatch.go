@@ -93,10 +93,10 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*faas
 		if c.wanted.Err() != nil {
 			return context.Cause(c.wanted) //nolint:contextcheck // the call has a life of its own
 		}
-		d.launches.committing(c, slot) //nolint:contextcheck // a runner that is stopped is not this call's
+		d.launches.committing(c, slot)
 		d.progress.committed(c)
 		c.stopAtBudget(d.now(), cancel)
-		stop = c.stopWhenLost(cancel) //nolint:contextcheck // the call has a life of its own
+		stop = c.stopWhenLost(cancel)
 		return nil
 	})
 	var unread *hub.BodyError
@@ -139,7 +139,7 @@ func (d *Dispatcher) rejoin(ctx context.Context, c *call) (*faas.Reply, error) {
 	wait, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.stopAtBudget(d.now(), cancel)
-	defer c.stopWhenLost(cancel)() //nolint:contextcheck // the call has a life of its own
+	defer c.stopWhenLost(cancel)()
 	d.work.Go(func() { stopOnceStored(wait, c, cancel) })
 	answer, err := d.running.Attach(wait, c.id)
 	switch {

@@ -25,7 +25,7 @@ func (l *Launcher) prepare() error {
 	if err != nil {
 		return err
 	}
-	defer turn.Close() //nolint:errcheck // only a lock
+	defer turn.Close()
 	if l.layout, err = makeLayout(root, l.asRoot); err != nil {
 		return err
 	}
@@ -48,11 +48,11 @@ func (l *Launcher) prepare() error {
 
 // lock opens and locks a file. Closing the file, or the end of the process, unlocks it.
 func lock(path string, how int) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // below the launcher's own folder
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), how); err != nil { //nolint:gosec // a descriptor fits
+	if err := unix.Flock(int(f.Fd()), how); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return f, nil

@@ -23,7 +23,7 @@ func killedGatewayOf(t *testing.T, uid int, dir, runner, addr string) {
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "--gateway", dir, runner, addr)
 	cmd.Stderr = os.Stderr
 	if uid != os.Getuid() {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}} //nolint:gosec // a uid
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -155,7 +155,7 @@ func installBinary(in layout, program string, alone bool) (binary string, err er
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	defer os.Remove(tmp.Name())
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(tmp, sum), src)
 	if err = errors.Join(err, tmp.Chmod(readable), tmp.Close()); err != nil {

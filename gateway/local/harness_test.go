@@ -245,7 +245,7 @@ func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "davit-local-") //nolint:usetesting // t.TempDir is closed to others
 	if err == nil {
-		err = os.Chmod(dir, 0o711) //nolint:gosec // that is the point
+		err = os.Chmod(dir, 0o711)
 	}
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)

@@ -149,7 +149,7 @@ func TestExitsSayWhy(t *testing.T) {
 
 func TestARunnerThatDoesNotStartIsAnError(t *testing.T) {
 	b := newBench(t, openDir(t))
-	if err := os.WriteFile(b.binary, []byte("no program"), 0o755); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(b.binary, []byte("no program"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -61,7 +61,7 @@ func (l *Launcher) start(p *process) (io.WriteCloser, error) {
 		return nil, err
 	}
 	p.stderr = newLines(l.log.With("runner", string(p.record.Runner)))
-	cmd := &exec.Cmd{ //nolint:gosec // the program is our own
+	cmd := &exec.Cmd{
 		Path: l.binary, Args: []string{l.binary, "--launch=-", "--name=" + string(p.record.Runner)},
 		Env: []string{"PATH=" + l.path()}, Dir: p.dir, Stderr: p.stderr,
 		SysProcAttr: l.attributes(), WaitDelay: pipeGrace,

@@ -28,7 +28,7 @@ func (r *processRecord) write(path string) error {
 
 func readRecord(path string) (processRecord, error) {
 	var r processRecord
-	b, err := os.ReadFile(path) //nolint:gosec // below the launcher's own folder
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return r, err
 	}

@@ -15,7 +15,7 @@ func landlockABI(unwanted bool) int {
 	if errno != 0 {
 		return 0
 	}
-	return int(v) //nolint:gosec // a small number
+	return int(v)
 }
 
 // Sandbox returns a short description of how commands are confined, e.g. "landlock v7,

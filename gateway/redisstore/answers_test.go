@@ -48,7 +48,7 @@ func (c *cutter) accept() {
 
 func (c *cutter) pass(client net.Conn) {
 	defer func() { _ = client.Close() }()
-	redis, err := net.Dial("tcp", c.target) //nolint:noctx // ends with the client's connection
+	redis, err := net.Dial("tcp", c.target)
 	if err != nil {
 		return
 	}

@@ -76,7 +76,7 @@ type exact struct {
 func (e *exact) Read(p []byte) (int, error) {
 	n, err := e.from.Read(p)
 	e.left -= int64(n)
-	if err == io.EOF && e.left > 0 { //nolint:errorlint // returned bare
+	if err == io.EOF && e.left > 0 {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

@@ -53,7 +53,7 @@ func TestStartProcessIsReadyInItsWay(t *testing.T) {
 			must(t, w.Close())
 		})
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed below
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	port := l.Addr().(*net.TCPAddr).Port
 	must(t, l.Close())
@@ -68,7 +68,7 @@ func TestStartProcessIsReadyInItsWay(t *testing.T) {
 		t.Fatalf("ready before its port answers: %v", err)
 	default:
 	}
-	l, err = net.Listen("tcp", l.Addr().String()) //nolint:noctx // closed below
+	l, err = net.Listen("tcp", l.Addr().String())
 	must(t, err)
 	must(t, <-ready)
 	must(t, l.Close())

@@ -174,7 +174,7 @@ func (u *uploads) store(deadline time.Time, o *task.Outcome, zip *scratch.File) 
 	begun := u.w.now()
 	stored := *o
 	whole := true
-	u.storeInput() //nolint:contextcheck // the upload may have started before, with a deadline of its own
+	u.storeInput()
 	if in := *o.Input; !in.Stored {
 		in.Stored = u.awaitInput()
 		whole = in.Stored

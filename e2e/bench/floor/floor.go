@@ -73,7 +73,7 @@ func copyFile(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	in, err := os.Create(filepath.Join(dir, filepath.Base(part.FileName()))) //nolint:gosec // the benchmark's own
+	in, err := os.Create(filepath.Join(dir, filepath.Base(part.FileName())))
 	if err != nil {
 		return err
 	}
@@ -81,12 +81,12 @@ func copyFile(c *fiber.Ctx) error {
 		return err
 	}
 	_ = in.Close()
-	cmd := exec.CommandContext(c.Context(), "cp", filepath.Base(in.Name()), "out.bin") //nolint:gosec // the benchmark's own
+	cmd := exec.CommandContext(c.Context(), "cp", filepath.Base(in.Name()), "out.bin")
 	cmd.Dir = dir
 	if err := cmd.Run(); err != nil {
 		return err
 	}
-	out, err := os.ReadFile(filepath.Join(dir, "out.bin")) //nolint:gosec // the benchmark's own
+	out, err := os.ReadFile(filepath.Join(dir, "out.bin"))
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func sendFiles(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(c.Context(), filepath.Join(filepath.Dir(self), "davit-bench-work"), "files", c.Params("kind")) //nolint:gosec // the benchmark's own
+	cmd := exec.CommandContext(c.Context(), filepath.Join(filepath.Dir(self), "davit-bench-work"), "files", c.Params("kind"))
 	cmd.Dir = dir
 	if err := cmd.Run(); err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
@@ -128,7 +128,7 @@ func storeZip(w io.Writer, dir string) error {
 		if err != nil {
 			return err
 		}
-		f, err := os.Open(filepath.Join(dir, entry.Name())) //nolint:gosec // the benchmark's own
+		f, err := os.Open(filepath.Join(dir, entry.Name()))
 		if err != nil {
 			return err
 		}
