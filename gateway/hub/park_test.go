@@ -160,7 +160,7 @@ func TestRunnersWaitForRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close() //nolint:errcheck // a test's
+	defer nc.Close()
 	_ = nc.SetDeadline(time.Now().Add(patience))
 	body := parkBody(t, nil)
 	_, _ = fmt.Fprintf(nc, "%sContent-Length: %d\r\n\r\n%s", parkHead(task.LinkControl), len(body), body)

@@ -65,7 +65,7 @@ func (p *process) start() error {
 	}
 	defer func() { _ = out.Close() }()
 	// Not CommandContext: the test's context ends before its clean-up, which still needs the server.
-	cmd := exec.Command(p.program, p.args(host, port)...) //nolint:noctx // the program is the one that lookup found
+	cmd := exec.Command(p.program, p.args(host, port)...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env, out, out
 	// Its own group, so that Ctrl-C reaches only the test. Pdeathsig ends the server when the test is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
