@@ -7,6 +7,7 @@ import (
 
 	"davit/gateway/api"
 	"davit/gateway/dispatch"
+	"davit/gateway/edge"
 	"davit/gateway/meter"
 	"davit/gateway/records"
 	"davit/gateway/register"
@@ -66,7 +67,7 @@ func (p *edgeParts) dependencies() map[string]api.Prober {
 }
 
 func (p *edgeParts) limits() api.Limits {
-	return api.Limits{Body: p.cfg.BodyIdle, Write: p.cfg.BodyIdle, SourceBytes: int64(p.cfg.MaxArchive)}
+	return api.Limits{Limits: edge.Limits{Body: p.cfg.BodyIdle, Write: p.cfg.BodyIdle}, SourceBytes: int64(p.cfg.MaxArchive)}
 }
 
 // info is the answer of GET /v1/limits.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -60,7 +61,7 @@ func newSessions(secret []byte, token string, ttl time.Duration, keeper SessionK
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("session:"))
 	mac.Write([]byte(token))
-	return &sessions{key: mac.Sum(nil), ttl: orDefault(ttl, defaultTTL), keeper: keeper, now: now}
+	return &sessions{key: mac.Sum(nil), ttl: cmp.Or(ttl, defaultTTL), keeper: keeper, now: now}
 }
 
 func (s *sessions) sign(head []byte) []byte {

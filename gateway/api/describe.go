@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	_ "embed"
 	"net/http"
 	"strconv"
@@ -86,7 +87,7 @@ func describeField(f *faas.Field) object {
 	case faas.FieldNumber:
 		schema = object{"type": "number"}
 	case faas.FieldFile:
-		schema = object{"type": "string", "contentMediaType": orDefault(f.Accept, "application/octet-stream")}
+		schema = object{"type": "string", "contentMediaType": cmp.Or(f.Accept, "application/octet-stream")}
 	case faas.FieldJSON:
 		schema = object{}
 	case faas.FieldText:

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -176,7 +177,7 @@ func (fs *functions) sendRegistered(r *edge.Request, done *register.Registered) 
 const logTailBytes = 4 << 10
 
 func (fs *functions) buildFailed(r *edge.Request, rev *faas.Revision) error {
-	e := faas.Errorf(faas.BuildFailed, "revision %d of function %q did not get ready: %s", rev.Number, rev.Function, orDefault(rev.Detail, "see its log"))
+	e := faas.Errorf(faas.BuildFailed, "revision %d of function %q did not get ready: %s", rev.Number, rev.Function, cmp.Or(rev.Detail, "see its log"))
 	log, err := fs.changer.BuildLog(r.Context(), rev.Ref(), false)
 	if err != nil {
 		e.Err = err

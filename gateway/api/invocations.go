@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"time"
@@ -97,7 +98,7 @@ func (i *invocations) input(r *edge.Request) error {
 	if err != nil {
 		return err
 	}
-	setFileHeaders(r, "input-"+string(id), orDefault(info.ContentType, "application/octet-stream"))
+	setFileHeaders(r, "input-"+string(id), cmp.Or(info.ContentType, "application/octet-stream"))
 	r.Stream(http.StatusOK, body, info.Size)
 	return nil
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -13,35 +14,18 @@ import (
 // Limits bound what callers can make a listener wait for and keep in memory. The zero
 // value of each means its default.
 type Limits struct {
-	Header      time.Duration // for the whole header to arrive, from its first byte; 10 s
-	Body        time.Duration // between two pieces of a body; 60 s
-	Write       time.Duration // for writing one piece of an answer; 60 s
-	Idle        time.Duration // of a connection before its first and between two requests; 2 min, because common clients close an idle connection after 90 s and should do so first
-	HeaderBytes int           // of a request line with its headers; 32 KiB
+	edge.Limits
+
 	JSONBytes   int64         // of a JSON body; 1 MiB
 	SourceBytes int64         // of an uploaded archive; 100 MiB
-	Connections int           // open at once on one listener; 4096
 	Heartbeat   time.Duration // between two comments in an event stream; 15 s
 }
 
 func (l Limits) withDefaults() Limits {
-	l.JSONBytes = orDefault(l.JSONBytes, 1<<20)
-	l.SourceBytes = orDefault(l.SourceBytes, 100<<20)
-	l.Heartbeat = orDefault(l.Heartbeat, 15*time.Second)
+	l.JSONBytes = cmp.Or(l.JSONBytes, 1<<20)
+	l.SourceBytes = cmp.Or(l.SourceBytes, 100<<20)
+	l.Heartbeat = cmp.Or(l.Heartbeat, 15*time.Second)
 	return l
-}
-
-// edge returns the limits that package edge enforces.
-func (l Limits) edge() edge.Limits {
-	return edge.Limits{Header: l.Header, Body: l.Body, Write: l.Write, Idle: l.Idle, HeaderBytes: l.HeaderBytes, Connections: l.Connections}
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // ConsoleOptions are the parts and settings of the console's listener. The parts are required.

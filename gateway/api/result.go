@@ -2,6 +2,7 @@ package api
 
 import (
 	"archive/zip"
+	"cmp"
 	"compress/flate"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func (i *invocations) result(r *edge.Request) error {
 		return err
 	}
 	if redirect {
-		url, err := i.port.ResultURL(r.Context(), id, orDefault(ttl, defaultLinks))
+		url, err := i.port.ResultURL(r.Context(), id, cmp.Or(ttl, defaultLinks))
 		if err != nil {
 			return err
 		}

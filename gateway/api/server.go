@@ -19,5 +19,5 @@ type ConsoleServer struct {
 func (s *ConsoleServer) NewSignInCode() (string, error) { return s.codes.newCode() }
 
 func newServer(name string, limits Limits, requests Requests, errors *answerer) *edge.Server {
-	return edge.New(edge.Options{Name: name, Limits: limits.edge(), Log: errors.log, Counted: requests.Counted, Fault: errors.answer})
+	return edge.New(edge.Options{Name: name, Limits: limits.Limits, Log: errors.log, Counted: requests.Counted, Fault: errors.answer})
 }

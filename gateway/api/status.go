@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -74,7 +75,7 @@ func (k *console) metrics(r *edge.Request) error {
 	req.Header.Set("Accept", r.Header("Accept"))
 	out := &buffered{header: make(http.Header), status: http.StatusOK}
 	k.Metrics.ServeHTTP(out, req)
-	r.Set("Content-Type", orDefault(out.header.Get("Content-Type"), "text/plain; charset=utf-8"))
+	r.Set("Content-Type", cmp.Or(out.header.Get("Content-Type"), "text/plain; charset=utf-8"))
 	r.Set("Cache-Control", "no-store")
 	r.Send(out.status, out.body.Bytes())
 	return nil

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -51,7 +52,7 @@ func invocable(latest, live *faas.Revision, slots map[faas.Start]faas.SlotCounts
 		case faas.RevisionBuilding:
 			return fmt.Sprintf("not invocable: revision %d is being built", latest.Number)
 		case faas.RevisionFailed:
-			return fmt.Sprintf("not invocable: revision %d failed: %s", latest.Number, orDefault(latest.Detail, "see its log"))
+			return fmt.Sprintf("not invocable: revision %d failed: %s", latest.Number, cmp.Or(latest.Detail, "see its log"))
 		case faas.RevisionReady:
 		}
 		return fmt.Sprintf("not invocable: revision %d is not live", latest.Number)

@@ -25,6 +25,11 @@ func failed(inv *faas.Invocation, logTail string) *faas.Error {
 // failedUnheard is the error for the caller of a call that ended without an answer from its runner.
 func failedUnheard(c *call) error {
 	inv := c.snapshot()
+	if !inv.State.Final() { // at the dispatcher's end, every call counts as decided
+		e := faas.UnavailableError("the gateway is stopping", time.Second, nil)
+		e.Invocation = inv
+		return e
+	}
 	if inv.Reason == nil {
 		e := faas.UnavailableError("the command succeeded, but the connection to its result was lost; fetch it by id", time.Second, nil)
 		e.Invocation = inv
