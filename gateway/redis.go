@@ -29,7 +29,7 @@ func openRedis(ctx context.Context, cfg *Config, log *slog.Logger, life *life) (
 			}
 		})
 	}
-	store, err := redisstore.Open(ctx, redisstore.Options{URL: address, Slots: route.Slots, Log: log, Now: time.Now})
+	store, err := redisstore.Open(ctx, redisstore.Options{URL: address, Endpoints: route.Endpoints, Log: log, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}

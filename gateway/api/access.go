@@ -57,11 +57,11 @@ const (
 	sessionBytes = sessionHead + sha256.Size
 )
 
-func newSessions(secret []byte, token string, ttl time.Duration, keeper SessionKeeper, now func() time.Time) *sessions {
+func newSessions(secret []byte, token string, ttl time.Duration, store SessionStore, now func() time.Time) *sessions {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("session:"))
 	mac.Write([]byte(token))
-	return &sessions{key: mac.Sum(nil), ttl: cmp.Or(ttl, defaultTTL), keeper: keeper, now: now}
+	return &sessions{key: mac.Sum(nil), ttl: cmp.Or(ttl, defaultTTL), store: store, now: now}
 }
 
 func (s *sessions) sign(head []byte) []byte {
@@ -76,13 +76,13 @@ func (s *sessions) start(ctx context.Context) (cookie string, ends time.Time, er
 	head := make([]byte, sessionHead)
 	binary.BigEndian.PutUint64(head, uint64(ends.Unix())) //nolint:gosec // after 1970
 	_, _ = rand.Read(head[8:])                            // never fails
-	if err := s.keeper.StartSession(ctx, sessionID(head), s.ttl); err != nil {
+	if err := s.store.StartSession(ctx, sessionID(head), s.ttl); err != nil {
 		return "", time.Time{}, fmt.Errorf("start a session: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(append(head, s.sign(head)...)), ends, nil
 }
 
-// sessionID returns the name of a session in the keeper. The name does not open the
+// sessionID returns the name of a session in the store. The name does not open the
 // session, because the cookie is signed.
 func sessionID(head []byte) string { return hex.EncodeToString(head[8:sessionHead]) }
 
@@ -106,7 +106,7 @@ func (s *sessions) opens(ctx context.Context, cookie string) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	there, err := s.keeper.HasSession(ctx, id)
+	there, err := s.store.HasSession(ctx, id)
 	if err != nil {
 		return false, fmt.Errorf("check a session: %w", err)
 	}
@@ -119,7 +119,7 @@ func (s *sessions) end(ctx context.Context, cookie string) error {
 	if !ok {
 		return nil
 	}
-	if err := s.keeper.EndSession(ctx, id); err != nil {
+	if err := s.store.EndSession(ctx, id); err != nil {
 		return fmt.Errorf("end a session: %w", err)
 	}
 	return nil

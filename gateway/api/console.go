@@ -26,13 +26,13 @@ type console struct {
 type tokenCheck [sha256.Size]byte
 
 // sessions are signed cookies. A session ends when it expires, when somebody signs out on
-// any gateway, when the token or the installation's secret changes, and when the keeper
+// any gateway, when the token or the installation's secret changes, and when the store
 // loses it.
 type sessions struct {
-	key    []byte
-	ttl    time.Duration
-	keeper SessionKeeper
-	now    func() time.Time
+	key   []byte
+	ttl   time.Duration
+	store SessionStore
+	now   func() time.Time
 }
 
 // signIns are the codes of one-time sign-in URLs.
@@ -109,7 +109,7 @@ type functions struct {
 
 // secretsAPI serves the names of secrets. It accepts values and never returns them.
 type secretsAPI struct {
-	keeper SecretKeeper
+	store  SecretStore
 	limits *Limits
 }
 

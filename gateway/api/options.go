@@ -36,8 +36,8 @@ type ConsoleOptions struct {
 	Change      FunctionChanger
 	SetTriggers TriggerRegistrar
 	Forms       FormRegistrar
-	Secrets     SecretKeeper
-	Sessions    SessionKeeper
+	Secrets     SecretStore
+	Sessions    SessionStore
 	Invocations Invocations
 	Changes     Subscriber
 	Slots       func(faas.RevisionRef) map[faas.Start]faas.SlotCounts

@@ -105,8 +105,8 @@ type FormRegistrar interface {
 	RegisterForm(ctx context.Context, f *form.Form) (*form.Result, error)
 }
 
-// SecretKeeper keeps the secrets of functions. It never returns values.
-type SecretKeeper interface {
+// SecretStore keeps the secrets of functions. It never returns values.
+type SecretStore interface {
 	// Put stores a value under a name; created is false if it replaced a value.
 	Put(ctx context.Context, name faas.SecretName, value string) (created bool, err error)
 	Find(ctx context.Context, name faas.SecretName) (*faas.Secret, error)
@@ -115,8 +115,8 @@ type SecretKeeper interface {
 	Delete(ctx context.Context, name faas.SecretName) error
 }
 
-// SessionKeeper keeps for all gateways which sessions have not ended.
-type SessionKeeper interface {
+// SessionStore keeps for all gateways which sessions have not ended.
+type SessionStore interface {
 	// StartSession keeps a session until EndSession, for at most ttl.
 	StartSession(ctx context.Context, id string, ttl time.Duration) error
 	HasSession(ctx context.Context, id string) (bool, error)

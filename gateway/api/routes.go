@@ -40,7 +40,7 @@ func newConsole(o ConsoleOptions) *console {
 		reader: o.Triggers, registrar: o.SetTriggers, forms: o.Forms, functions: k.functions, uploads: files,
 		limits: limits, callsURL: callsURL(o.CallsURL),
 	}
-	k.secrets = &secretsAPI{keeper: o.Secrets, limits: limits}
+	k.secrets = &secretsAPI{store: o.Secrets, limits: limits}
 	return k
 }
 

@@ -13,7 +13,7 @@ func (ss *secretsAPI) list(r *edge.Request) error {
 	if q.err != nil {
 		return q.err
 	}
-	items, next, err := ss.keeper.List(r.Context(), limit, cursor)
+	items, next, err := ss.store.List(r.Context(), limit, cursor)
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (ss *secretsAPI) get(r *edge.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := ss.keeper.Find(r.Context(), name)
+	s, err := ss.store.Find(r.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -47,11 +47,11 @@ func (ss *secretsAPI) put(r *edge.Request) error {
 	if err := decodeJSON(body, &sent); err != nil {
 		return err
 	}
-	created, err := ss.keeper.Put(r.LastingContext(), name, sent.Value)
+	created, err := ss.store.Put(r.LastingContext(), name, sent.Value)
 	if err != nil {
 		return err
 	}
-	s, err := ss.keeper.Find(r.Context(), name)
+	s, err := ss.store.Find(r.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (ss *secretsAPI) delete(r *edge.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := ss.keeper.Delete(r.LastingContext(), name); err != nil {
+	if err := ss.store.Delete(r.LastingContext(), name); err != nil {
 		return err
 	}
 	return sendNothing(r)

@@ -124,7 +124,7 @@ func TestNoSessionReopens(t *testing.T) {
 	}
 }
 
-func TestSessionsNeedTheirKeeper(t *testing.T) {
+func TestSessionsNeedTheirStore(t *testing.T) {
 	u := startConsole(t, Limits{})
 	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
 	cookie := signedInCookie(t, u.do("POST", "/v1/session", strings.NewReader("token="+testToken), form...))
@@ -152,20 +152,20 @@ func TestSessionsNeedTheirKeeper(t *testing.T) {
 
 func TestSessionsEndWithTheToken(t *testing.T) {
 	now := func() time.Time { return testTime() }
-	keeper := &fakeSessions{now: now, ends: map[string]time.Time{}}
-	cookie, _, err := newSessions([]byte("secret"), "token", 0, keeper, now).start(t.Context())
+	store := &fakeSessions{now: now, ends: map[string]time.Time{}}
+	cookie, _, err := newSessions([]byte("secret"), "token", 0, store, now).start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, s := range map[string]*sessions{
-		"another token":  newSessions([]byte("secret"), "other", 0, keeper, now),
-		"another secret": newSessions([]byte("terces"), "token", 0, keeper, now),
+		"another token":  newSessions([]byte("secret"), "other", 0, store, now),
+		"another secret": newSessions([]byte("terces"), "token", 0, store, now),
 	} {
 		if open, err := s.opens(t.Context(), cookie); open || err != nil {
 			t.Errorf("%s: open %v, %v", name, open, err)
 		}
 	}
-	if open, err := newSessions([]byte("secret"), "token", 0, keeper, now).opens(t.Context(), cookie); !open || err != nil {
+	if open, err := newSessions([]byte("secret"), "token", 0, store, now).opens(t.Context(), cookie); !open || err != nil {
 		t.Errorf("another gateway: open %v, %v", open, err)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"davit/internal/task"
 )
 
-// Held takes over what a runner that has connected reports of an invocation. ours is false if this gateway does not lead it.
-func (d *Dispatcher) Held(h *task.Held) (ours bool) {
+// Owned takes over what a runner that has connected reports of an invocation. ours is false if this gateway does not lead it.
+func (d *Dispatcher) Owned(h *task.Owned) (ours bool) {
 	c := d.calls.find(h.Record.ID)
 	if c == nil {
 		return false

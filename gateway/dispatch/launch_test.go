@@ -23,7 +23,7 @@ func TestOwnJobIsWithdrawnOnceAnotherTookTheCall(t *testing.T) {
 			standby, job := make(chan struct{}), make(chan struct{})
 			r := dispatchtest.NewOf(t, dispatchtest.Options{Runners: &dispatchtest.Runners{
 				Apart: !c.refuses, // the job ends while the standby runs a command
-				Held:  map[faas.Start]chan struct{}{faas.StartStandby: standby, faas.StartJob: job},
+				Owned: map[faas.Start]chan struct{}{faas.StartStandby: standby, faas.StartJob: job},
 				Refuses: func(start faas.Start) bool {
 					is := c.refuses && start == faas.StartStandby
 					if is {

@@ -55,7 +55,7 @@ func (f *Fleet) kept(runners []hub.Status) map[faas.FunctionName]int {
 // neediest returns the function with the fewest runners among the functions that wait for one.
 func neediest(shares []faas.Share) (needy faas.Share, waits bool) {
 	for _, s := range shares {
-		if s.Wishes && (!waits || s.Runners < needy.Runners) {
+		if s.Refused && (!waits || s.Runners < needy.Runners) {
 			needy, waits = s, true
 		}
 	}

@@ -159,7 +159,7 @@ func TestAdopt(t *testing.T) {
 	}()
 	g2.until(t, "the runner joins", func() bool { return len(g2.joined["r1"]) > 0 })
 	h := g2.joinedNow("r1")[0]
-	if len(h.Held) != 1 || h.Held[0].Record.ID != id || h.Held[0].Ended || h.Free != 0 {
+	if len(h.Owned) != 1 || h.Owned[0].Record.ID != id || h.Owned[0].Ended || h.Free != 0 {
 		t.Errorf("hello %+v", h)
 	}
 	close(w.Gate)
@@ -184,7 +184,7 @@ func TestControlBreaks(t *testing.T) {
 	if left := g.leftNow("r1"); len(left) != 1 || len(left[0]) != 1 || left[0][0] != id {
 		t.Errorf("left holding %v", left)
 	}
-	if h := g.joinedNow("r1")[1]; len(h.Held) != 1 || h.Held[0].Record.ID != id {
+	if h := g.joinedNow("r1")[1]; len(h.Owned) != 1 || h.Owned[0].Record.ID != id {
 		t.Errorf("hello %+v", h)
 	}
 	close(w.Gate)

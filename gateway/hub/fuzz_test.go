@@ -51,7 +51,7 @@ func FuzzHello(f *testing.F) {
 			hello.Start != faas.StartWarm && hello.Slots > 1 || string(link) != kind || hello.Runner == "" || hello.Slots < 1 || hello.Slots > maxSlots || hello.Free > hello.Slots {
 			t.Errorf("let in: %+v as %s of %s", hello, link, ref)
 		}
-		for _, held := range hello.Held {
+		for _, held := range hello.Owned {
 			if held.Record.Ref() != hello.Ref() {
 				t.Errorf("let in with an invocation of %s", held.Record.Ref())
 			}

@@ -63,8 +63,8 @@ func parseHello(body []byte, ref faas.RevisionRef, kind task.LinkKind) (*task.He
 	if hello.Ref() != ref {
 		return nil, refuse(http.StatusForbidden, "hello is of another revision than the token")
 	}
-	for i := range hello.Held {
-		rec := &hello.Held[i].Record
+	for i := range hello.Owned {
+		rec := &hello.Owned[i].Record
 		if _, err := faas.ParseInvocationID(string(rec.ID)); err != nil || rec.Ref() != ref {
 			return nil, refuse(http.StatusForbidden, "hello: held[%d] is no invocation of %s", i, ref)
 		}
@@ -81,7 +81,7 @@ func helloFault(hello *task.Hello, kind task.LinkKind) string {
 		return "slots or free are out of bounds"
 	case len(hello.Version) > maxDescription || len(hello.Sandbox) > maxDescription:
 		return "version or sandbox are too long"
-	case kind == task.LinkSlot && len(hello.Held) > 0:
+	case kind == task.LinkSlot && len(hello.Owned) > 0:
 		return "held goes with the control connection"
 	case hello.Start == faas.StartJob && badID != nil:
 		return "a job's runner says for which invocation it is"

@@ -12,7 +12,7 @@ import (
 // Happened any number of times, then Left. The methods must return soon, because the
 // runner's next event waits for them.
 type Observer interface {
-	// Joined reports that a runner's control connection is open; hello.Held lists the
+	// Joined reports that a runner's control connection is open; hello.Owned lists the
 	// invocations that it owns. A runner whose connection broke joins again, after Left.
 	Joined(hello task.Hello)
 	// Left reports that the control connection has ended. The process may be alive and

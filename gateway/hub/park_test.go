@@ -98,10 +98,10 @@ func TestRefusals(t *testing.T) {
 		{"a job without its invocation", slot, body(func(h *task.Hello) { h.Start, h.Slots = faas.StartJob, 1 }), http.StatusBadRequest},
 		{"a warm one with an invocation", slot, body(func(h *task.Hello) { h.Invocation = id }), http.StatusBadRequest},
 		{"a standby with two slots", slot, body(func(h *task.Hello) { h.Start = faas.StartStandby }), http.StatusBadRequest},
-		{"a slot that holds", slot, body(func(h *task.Hello) { h.Held = []task.Held{{}} }), http.StatusBadRequest},
-		{"holding what is no invocation", control, body(func(h *task.Hello) { h.Held = []task.Held{{}} }), http.StatusForbidden},
+		{"a slot that holds", slot, body(func(h *task.Hello) { h.Owned = []task.Owned{{}} }), http.StatusBadRequest},
+		{"holding what is no invocation", control, body(func(h *task.Hello) { h.Owned = []task.Owned{{}} }), http.StatusForbidden},
 		{"holding another's", control, body(func(h *task.Hello) {
-			h.Held = []task.Held{{Record: faas.Invocation{ID: id, Function: "other", Revision: 3}}}
+			h.Owned = []task.Owned{{Record: faas.Invocation{ID: id, Function: "other", Revision: 3}}}
 		}), http.StatusForbidden},
 		{"connected already", control + "Davit-Linked: g0,g1\r\n", good, http.StatusConflict},
 		{"a slot does not care", slot + "Davit-Linked: g0,g1\r\n", good, http.StatusSwitchingProtocols},

@@ -135,7 +135,7 @@ type waiter struct {
 // left for forgetAfter, so that a runner that dials in again can report the outcomes
 // of its invocations.
 type runner struct {
-	hello      task.Hello // without Held and Free
+	hello      task.Hello // without Owned and Free
 	pool       *pool
 	control    *control  // nil: not connected
 	latest     *control  // the last that was opened; it may still wait until the one before it has ended

@@ -34,7 +34,7 @@ func (o *roster) known(hello *task.Hello) (*runner, error) {
 		lateEvents: map[faas.InvocationID]bool{},
 		held:       map[faas.InvocationID]bool{},
 	}
-	r.hello.Held, r.hello.Free = nil, 0
+	r.hello.Owned, r.hello.Free = nil, 0
 	if hello.Start == faas.StartJob {
 		p.jobs[hello.Invocation] = r
 	}
@@ -92,9 +92,9 @@ func (o *roster) arrive(r *runner, c *control, hello *task.Hello) {
 	r.control, r.since, r.draining = c, time.Now(), false
 	r.free, r.justFreed = hello.Free, 0
 	clear(r.lateEvents)
-	now := make(map[faas.InvocationID]bool, len(hello.Held))
-	for i := range hello.Held {
-		held := &hello.Held[i]
+	now := make(map[faas.InvocationID]bool, len(hello.Owned))
+	for i := range hello.Owned {
+		held := &hello.Owned[i]
 		now[held.Record.ID] = true
 		switch {
 		case held.Ended:
@@ -222,8 +222,8 @@ func (o *roster) apply(r *runner, e *task.Event) {
 		r.draining = true
 		o.dropIdle(r)
 	case task.EventSlots:
-		if e.Held != nil {
-			o.syncHeld(r, set(e.Held))
+		if e.Owned != nil {
+			o.syncHeld(r, set(e.Owned))
 		}
 	case task.EventEnded: // for a short call, the runner may send no other event
 		o.setOwner(r, e.Invocation, confirmed)

@@ -18,7 +18,7 @@ func (h *Hub) serveControl(r *runner, c, before *control, hello *task.Hello) {
 	}
 	h.roster.arrive(r, c, hello)
 	h.observe.Joined(*hello)
-	h.log.Info("runner joined", "runner", hello.Runner, "revision", hello.Ref().String(), "start", hello.Start, "held", len(hello.Held))
+	h.log.Info("runner joined", "runner", hello.Runner, "revision", hello.Ref().String(), "start", hello.Start, "held", len(hello.Owned))
 	h.sendFirstPeers(c)
 
 	err := h.follow(r, c)

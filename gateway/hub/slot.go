@@ -70,7 +70,7 @@ func (s *Slot) live() bool {
 	return false
 }
 
-// Runner returns the hello of the slot's runner, without Held and Free.
+// Runner returns the hello of the slot's runner, without Owned and Free.
 func (s *Slot) Runner() task.Hello { return s.conn.runner.hello }
 
 // Release frees a slot that was not used. After Invoke it does nothing.

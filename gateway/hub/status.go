@@ -11,12 +11,12 @@ import (
 
 // Status is what the hub knows of one connected runner.
 type Status struct {
-	Hello    task.Hello // without Held and Free
+	Hello    task.Hello // without Owned and Free
 	Free     int
 	Busy     int
 	Draining bool
 	Parked   bool                // it has parked a slot at least once
-	Held     []faas.InvocationID // sorted
+	Owned    []faas.InvocationID // sorted
 }
 
 // Working reports whether the runner has calls, or has not parked yet.
@@ -72,7 +72,7 @@ func (h *Hub) HasParked(id faas.RunnerID) bool {
 	return r != nil && r.parked
 }
 
-// Hello returns the hello of a connected runner, without Held and Free.
+// Hello returns the hello of a connected runner, without Owned and Free.
 func (h *Hub) Hello(id faas.RunnerID) (hello task.Hello, connected bool) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
@@ -97,7 +97,7 @@ func (h *Hub) Runners() []Status {
 		if r.control == nil {
 			continue
 		}
-		s := Status{Hello: r.hello, Draining: r.draining, Parked: r.parked, Held: slices.Sorted(maps.Keys(r.held))}
+		s := Status{Hello: r.hello, Draining: r.draining, Parked: r.parked, Owned: slices.Sorted(maps.Keys(r.held))}
 		s.Free, s.Busy = r.count()
 		all = append(all, s)
 	}

@@ -32,7 +32,7 @@ type Exits interface {
 
 // Calls are the calls that this gateway leads. Package dispatch says what each method promises.
 type Calls interface {
-	Held(h *task.Held) (ours bool)
+	Owned(h *task.Owned) (ours bool)
 	Left(owned []faas.InvocationID)
 	Happened(runner faas.RunnerID, e task.Event) (ours bool)
 	Exited(e faas.Exit, hopeless bool)
@@ -40,7 +40,7 @@ type Calls interface {
 
 // Recovery gets what is reported of invocations that other gateways lead.
 type Recovery interface {
-	Held(runner faas.RunnerID, h *task.Held)
+	Owned(runner faas.RunnerID, h *task.Owned)
 	Left(owned []faas.InvocationID)
 	Happened(runner faas.RunnerID, e task.Event)
 }
@@ -65,10 +65,10 @@ type Observer struct {
 func (o *Observer) Joined(hello task.Hello) {
 	o.Launcher.Joined(hello.Runner)
 	o.Fleet.Joined(hello)
-	for i := range hello.Held {
-		if held := &hello.Held[i]; !o.Calls.Held(held) {
-			o.Recovery.Held(hello.Runner, held)
-			o.Calls.Held(held) // it may have been adopted meanwhile
+	for i := range hello.Owned {
+		if held := &hello.Owned[i]; !o.Calls.Owned(held) {
+			o.Recovery.Owned(hello.Runner, held)
+			o.Calls.Owned(held) // it may have been adopted meanwhile
 		}
 	}
 }

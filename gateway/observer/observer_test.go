@@ -30,14 +30,14 @@ func (p *parts) note() {
 
 type calls struct{ *parts }
 
-func (c calls) Held(*task.Held) bool                    { return c.call("held") }
+func (c calls) Owned(*task.Owned) bool                  { return c.call("held") }
 func (c calls) Left([]faas.InvocationID)                {}
 func (c calls) Happened(faas.RunnerID, task.Event) bool { return c.call("happened") }
 func (c calls) Exited(faas.Exit, bool)                  {}
 
 type recovery struct{ *parts }
 
-func (r recovery) Held(faas.RunnerID, *task.Held)     { r.note() }
+func (r recovery) Owned(faas.RunnerID, *task.Owned)   { r.note() }
 func (r recovery) Left([]faas.InvocationID)           {}
 func (r recovery) Happened(faas.RunnerID, task.Event) { r.note() }
 
@@ -65,7 +65,7 @@ func TestReports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &parts{leads: c.leads, adopts: c.adopts}
 			o := &observer.Observer{Launcher: launcher{}, Fleet: fleet{}, Calls: calls{p}, Recovery: recovery{p}}
-			o.Joined(task.Hello{Runner: "runner", Held: []task.Held{{}}})
+			o.Joined(task.Hello{Runner: "runner", Owned: []task.Owned{{}}})
 			o.Happened("runner", task.Event{Kind: task.EventEnded, Invocation: "i"})
 			if len(p.calls) != c.calls || p.noted != c.noted {
 				t.Errorf("the call got %v, recovery noted %d; want %d and %d", p.calls, p.noted, c.calls, c.noted)

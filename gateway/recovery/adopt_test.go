@@ -60,7 +60,7 @@ func TestHeldButNotGiven(t *testing.T) {
 	led := faas.Invocation{ID: dispatchtest.NewID(t), Function: "f", Revision: 1, State: faas.Running, Inner: &faas.Inner{Gateway: "gw-alive"}}
 	orphan := faas.Invocation{ID: dispatchtest.NewID(t), Function: "f", Revision: 1, State: faas.Running, Inner: &faas.Inner{Gateway: "gw-dead"}}
 	bare := faas.Invocation{ID: dispatchtest.NewID(t), State: faas.Running}
-	r.Observer.Joined(task.Hello{Runner: "r", Function: "f", Revision: 1, Held: []task.Held{{Record: led}, {Record: orphan}, {Record: bare}}})
+	r.Observer.Joined(task.Hello{Runner: "r", Function: "f", Revision: 1, Owned: []task.Owned{{Record: led}, {Record: orphan}, {Record: bare}}})
 	r.Recovery.Age(time.Minute)
 	r.Recovery.AdoptRemotes(t.Context(), []faas.GatewayID{"gw-alive", "gw-test"})
 	for id, adopted := range map[faas.InvocationID]bool{led.ID: false, orphan.ID: true, bare.ID: false} {
@@ -87,7 +87,7 @@ func TestCallsOfOthersAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []faas.InvocationID{held, over} {
-		r.Recovery.Held("runner", &task.Held{Record: faas.Invocation{ID: id, Inner: &faas.Inner{Gateway: "gw-other"}}, Ended: true, Outcome: &task.Outcome{}})
+		r.Recovery.Owned("runner", &task.Owned{Record: faas.Invocation{ID: id, Inner: &faas.Inner{Gateway: "gw-other"}}, Ended: true, Outcome: &task.Outcome{}})
 	}
 	r.Skew.Store(int64(2 * recovery.SettleSlack))
 	r.Recovery.AdoptRemotes(t.Context(), []faas.GatewayID{"gw-test", "gw-other"})

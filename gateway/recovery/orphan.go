@@ -15,7 +15,7 @@ func (r *Recoverer) drainOrphans(ctx context.Context, before map[faas.RunnerID]b
 	for i := range runners {
 		one := &runners[i]
 		id, runner := one.Hello.Invocation, one.Hello.Runner
-		if one.Hello.Start != faas.StartJob || one.Working() || one.Draining || len(one.Held) > 0 {
+		if one.Hello.Start != faas.StartJob || one.Working() || one.Draining || len(one.Owned) > 0 {
 			continue
 		}
 		idle[runner] = true

@@ -17,8 +17,8 @@ type Recoverer struct {
 	work    sync.WaitGroup
 }
 
-// Held notes an invocation of another gateway that a runner reports when it connects.
-func (r *Recoverer) Held(runner faas.RunnerID, h *task.Held) { r.remotes.held(runner, h) }
+// Owned notes an invocation of another gateway that a runner reports when it connects.
+func (r *Recoverer) Owned(runner faas.RunnerID, h *task.Owned) { r.remotes.held(runner, h) }
 
 // Left notes that the runner of these invocations has left.
 func (r *Recoverer) Left(owned []faas.InvocationID) { r.remotes.forget(owned...) }

@@ -30,7 +30,7 @@ func newRemotes(now func() time.Time) *remotes {
 }
 
 // held notes an invocation that a runner reports when it connects.
-func (r *remotes) held(runner faas.RunnerID, h *task.Held) {
+func (r *remotes) held(runner faas.RunnerID, h *task.Owned) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.byID[h.Record.ID] = &remote{runner: runner, record: h.Record.Clone(), outcome: h.Outcome, uploaded: h.Uploaded, since: r.now()}

@@ -93,7 +93,7 @@ func TestReportsWhileAdopted(t *testing.T) {
 			rig := &remoteRig{}
 			r := rig.recoverer()
 			rig.reading = func() { c.reading(rig, r) }
-			r.Held("runner", &task.Held{Record: *deadRecord()})
+			r.Owned("runner", &task.Owned{Record: *deadRecord()})
 			r.Age(time.Minute)
 			r.AdoptRemotes(t.Context(), []faas.GatewayID{"gw-test"})
 			if !rig.leads || r.IsKnown(remoteID) {
@@ -111,7 +111,7 @@ func TestReportsWhileAdopted(t *testing.T) {
 func TestReportAfterAdoption(t *testing.T) {
 	rig := &remoteRig{reading: func() { t.Error("the record was read again") }, leads: true}
 	r := rig.recoverer()
-	r.Held("runner", &task.Held{Record: *deadRecord(), Ended: true, Outcome: &task.Outcome{}})
+	r.Owned("runner", &task.Owned{Record: *deadRecord(), Ended: true, Outcome: &task.Outcome{}})
 	r.Age(time.Minute)
 	r.AdoptRemotes(t.Context(), []faas.GatewayID{"gw-test"})
 	if len(rig.settled) != 1 || r.IsKnown(remoteID) {

@@ -181,7 +181,7 @@ func TestRestoreLeavesAloneWhatIsNewer(t *testing.T) {
 		mustGet[int64](t)(s.DeleteTrigger(t.Context(), "t1"))
 		mustSaveTrigger(t, s, trigger("squatter", "g", "/1"))
 		newer := everything(t, s)
-		must(t, s.Restore(t.Context(), old)) // the slots of t1 belong to another trigger by now
+		must(t, s.Restore(t.Context(), old)) // the endpoints of t1 belong to another trigger by now
 		if got, want := describe(everything(t, s)), describe(newer); got != want {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}

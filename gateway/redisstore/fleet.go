@@ -91,7 +91,7 @@ func (s Fleet) SetKept(ctx context.Context, kept map[faas.FunctionName]int, all 
 		fn, _ := answer[i].(string)
 		n, _ := answer[i+1].(int64)
 		wishes, _ := answer[i+2].(int64)
-		shares = append(shares, faas.Share{Function: faas.FunctionName(fn), Runners: int(n), Wishes: wishes == 1})
+		shares = append(shares, faas.Share{Function: faas.FunctionName(fn), Runners: int(n), Refused: wishes == 1})
 	}
 	return int(left), shares, nil
 }

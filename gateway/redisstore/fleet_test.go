@@ -51,7 +51,7 @@ func TestFunctionsTakeTurns(t *testing.T) {
 		room, shares, err := s.SetKept(t.Context(), map[faas.FunctionName]int{"warm": 1, "none": 0}, all)
 		must(t, err)
 		slices.SortFunc(shares, func(a, b faas.Share) int { return strings.Compare(string(a.Function), string(b.Function)) })
-		want := []faas.Share{{Function: "busy", Runners: 2}, {Function: "new", Runners: 1, Wishes: true}, {Function: "warm", Runners: 1, Wishes: true}}
+		want := []faas.Share{{Function: "busy", Runners: 2}, {Function: "new", Runners: 1, Refused: true}, {Function: "warm", Runners: 1, Refused: true}}
 		if room != 0 || !slices.Equal(shares, want) {
 			t.Errorf("room %d, shares %+v, want %+v", room, shares, want)
 		}

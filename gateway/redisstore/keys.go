@@ -26,8 +26,8 @@ func (k keys) functions() string          { return k.prefix + "functions" }     
 func (k keys) deletedFunctions() string   { return k.prefix + "functions:deleted" }        // hash: name → its last revision number
 func (k keys) triggers() string           { return k.prefix + "triggers" }                 // hash: name → "created updated\n" and the JSON
 func (k keys) triggerNames() string       { return k.prefix + "triggers:names" }           // zset, all scores 0: names
-func (k keys) triggerSlots() string       { return k.prefix + "triggers:slots" }           // hash: "METHOD pattern" → the name of the trigger that has it
-func (k keys) triggerHoldings() string    { return k.prefix + "triggers:holdings" }        // hash: name → "function\nslot\nslot…"
+func (k keys) triggerEndpoints() string   { return k.prefix + "triggers:slots" }           // hash: "METHOD pattern" → the name of the trigger that has it
+func (k keys) triggerHoldings() string    { return k.prefix + "triggers:holdings" }        // hash: name → "function\nendpoint\nendpoint…"
 func (k keys) triggersByFunction() string { return k.prefix + "triggers:functions" }       // zset, all scores 0: "function/name"
 func (k keys) function(n faas.FunctionName) string {
 	return k.prefix + "function:" + string(n) // hash: live, latest, first (numbers), created, updated

@@ -29,8 +29,8 @@ type modelFunction struct {
 }
 
 type modelTrigger struct {
-	function faas.FunctionName
-	slots    []string
+	function  faas.FunctionName
+	endpoints []string
 }
 
 func (m *model) changed(names ...string) {
@@ -101,16 +101,16 @@ func (m *model) deleteFunction(fn faas.FunctionName, withTriggers bool) faas.Kin
 	return ""
 }
 
-func (m *model) saveTrigger(name faas.TriggerName, fn faas.FunctionName, slots []string) faas.Kind {
+func (m *model) saveTrigger(name faas.TriggerName, fn faas.FunctionName, endpoints []string) faas.Kind {
 	if m.functions[fn] == nil {
 		return faas.NotFound
 	}
 	for other, t := range m.triggers {
-		if other != name && slices.ContainsFunc(slots, func(s string) bool { return slices.Contains(t.slots, s) }) {
+		if other != name && slices.ContainsFunc(endpoints, func(s string) bool { return slices.Contains(t.endpoints, s) }) {
 			return faas.Conflict
 		}
 	}
-	m.triggers[name] = modelTrigger{function: fn, slots: slots}
+	m.triggers[name] = modelTrigger{function: fn, endpoints: endpoints}
 	m.changed("t:" + string(name))
 	return ""
 }
@@ -134,7 +134,7 @@ func (m *model) String() string {
 		}
 	}
 	for name, t := range m.triggers {
-		lines = append(lines, fmt.Sprintf("trigger %s of %s on %v", name, t.function, t.slots))
+		lines = append(lines, fmt.Sprintf("trigger %s of %s on %v", name, t.function, t.endpoints))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
@@ -157,15 +157,15 @@ func shown(t *rapid.T, s *Store) string {
 			lines = append(lines, fmt.Sprintf("%s %s", rev.Ref(), rev.State))
 		}
 	}
-	slots, err := s.client.HGetAll(context.Background(), s.keys.triggerSlots()).Result()
+	endpoints, err := s.client.HGetAll(context.Background(), s.keys.triggerEndpoints()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tr := range all.Triggers {
 		var held []string
-		for slot, owner := range slots {
+		for endpoint, owner := range endpoints {
 			if owner == string(tr.Name) {
-				held = append(held, slot)
+				held = append(held, endpoint)
 			}
 		}
 		slices.Sort(held)
@@ -267,10 +267,10 @@ func step(t *rapid.T, s *Store, m *model) {
 		_, err = s.DeleteFunction(ctx, ref.Function, with)
 		want = m.deleteFunction(ref.Function, with)
 	case "trigger":
-		slots := rapid.SampledFrom([][]string{{"GET /x"}, {"GET /x", "POST /x"}, {"GET /y", "POST /x"}, {"PUT /:"}, {"GET /z"}}).Draw(t, "slots")
+		endpoints := rapid.SampledFrom([][]string{{"GET /x"}, {"GET /x", "POST /x"}, {"GET /y", "POST /x"}, {"PUT /:"}, {"GET /z"}}).Draw(t, "endpoints")
 		tr := &faas.Trigger{Name: name, TriggerSpec: faas.TriggerSpec{Function: ref.Function}, CreatedAt: now(), UpdatedAt: now()}
-		_, _, err = s.SaveTrigger(ctx, tr, slots)
-		want = m.saveTrigger(name, ref.Function, slots)
+		_, _, err = s.SaveTrigger(ctx, tr, endpoints)
+		want = m.saveTrigger(name, ref.Function, endpoints)
 	default:
 		_, err = s.DeleteTrigger(ctx, name)
 		want = m.deleteTrigger(name)

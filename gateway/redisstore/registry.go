@@ -22,7 +22,7 @@ const restoring = "restore"
 type Registry struct {
 	*conn
 
-	slotsOf func(*faas.Trigger) ([]string, error)
+	endpointsOf func(*faas.Trigger) ([]string, error)
 }
 
 // registryLua is the beginning of every script that changes registrations.

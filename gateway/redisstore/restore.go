@@ -72,7 +72,7 @@ return 1
 // needs it too, once, with an empty Snapshot. Restore does not change registrations that
 // are as new or newer, so that it may run while the registry is in use, on several
 // gateways at once, and again after an error. It logs and skips a trigger whose function
-// is missing or whose slots belong to another trigger.
+// is missing or whose endpoints belong to another trigger.
 func (s Registry) Restore(ctx context.Context, all *faas.Snapshot) error {
 	for _, step := range []func() error{
 		func() error { return s.restoreDeleted(ctx, all.Deleted) },
@@ -151,11 +151,11 @@ func (s Registry) restoreTriggers(ctx context.Context, triggers []*faas.Trigger)
 	for batch := range slices.Chunk(triggers, restoreBatch) {
 		calls := make([]call, len(batch))
 		for i, t := range batch {
-			slots, err := s.slotsOf(t)
+			endpoints, err := s.endpointsOf(t)
 			if err != nil {
 				return fmt.Errorf("restore trigger %q: %w", t.Name, err)
 			}
-			keys, args, err := s.triggerArguments(t, slots)
+			keys, args, err := s.triggerArguments(t, endpoints)
 			if err != nil {
 				return err
 			}

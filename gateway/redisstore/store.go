@@ -29,11 +29,11 @@ const (
 
 // Options are the settings of a Store.
 type Options struct {
-	URL    string                                // redis://[user:password@]host:port[/db]; rediss:// with TLS; unix://path
-	Prefix string                                // of every key; "" means DefaultPrefix
-	Slots  func(*faas.Trigger) ([]string, error) // the slots of a trigger, as SaveTrigger is given them; Restore needs it
-	Log    *slog.Logger                          // lost and regained subscriptions, and what a Restore left out; nil: nothing is logged
-	Now    func() time.Time                      // this machine's clock; nil: time.Now
+	URL       string                                // redis://[user:password@]host:port[/db]; rediss:// with TLS; unix://path
+	Prefix    string                                // of every key; "" means DefaultPrefix
+	Endpoints func(*faas.Trigger) ([]string, error) // the endpoints of a trigger, as SaveTrigger is given them; Restore needs it
+	Log       *slog.Logger                          // lost and regained subscriptions, and what a Restore left out; nil: nothing is logged
+	Now       func() time.Time                      // this machine's clock; nil: time.Now
 }
 
 // Store stores the data of one installation in one Redis. Its methods may be called
@@ -67,7 +67,7 @@ func Open(_ context.Context, o Options) (*Store, error) {
 	c := &conn{client: redis.NewClient(tune(opt)), keys: keys{prefix: cmp.Or(o.Prefix, DefaultPrefix)}, log: o.Log, now: o.Now}
 	messages := &Messages{conn: c}
 	return &Store{
-		conn: c, Registry: Registry{conn: c, slotsOf: o.Slots}, Invocations: Invocations{c}, Permits: Permits{c}, Fleet: Fleet{conn: c, permits: Permits{c}},
+		conn: c, Registry: Registry{conn: c, endpointsOf: o.Endpoints}, Invocations: Invocations{c}, Permits: Permits{c}, Fleet: Fleet{conn: c, permits: Permits{c}},
 		Gateways: Gateways{conn: c, messages: messages}, Sessions: Sessions{c}, Messages: messages,
 	}, nil
 }

@@ -68,7 +68,7 @@ func startMiniredis(t *testing.T) string {
 // bare returns a Store whose registry is not open.
 func (srv server) bare(t testing.TB) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{URL: srv.url, Slots: slotsOf, Log: slog.New(slog.DiscardHandler)})
+	s, err := Open(t.Context(), Options{URL: srv.url, Endpoints: endpointsOf, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

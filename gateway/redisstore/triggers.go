@@ -13,7 +13,7 @@ import (
 
 // releaseLua removes a trigger from all keys except its record.
 //
-//	KEYS[5] triggers, KEYS[6] triggerNames, KEYS[7] triggerSlots, KEYS[8] triggerHoldings, KEYS[9] triggersByFunction
+//	KEYS[5] triggers, KEYS[6] triggerNames, KEYS[7] triggerEndpoints, KEYS[8] triggerHoldings, KEYS[9] triggersByFunction
 const releaseLua = registryLua + `
 local function release(name)
   local entry = redis.call('HGET', KEYS[8], name)
@@ -35,10 +35,10 @@ end
 // saveTriggerLua creates or replaces a trigger.
 //
 //	KEYS[4] function, KEYS[5] to KEYS[9] as in releaseLua
-//	ARGV[4] name, ARGV[5] function, ARGV[6] JSON, ARGV[7] created, ARGV[8] updated, ARGV[9]… slots
+//	ARGV[4] name, ARGV[5] function, ARGV[6] JSON, ARGV[7] created, ARGV[8] updated, ARGV[9]… endpoints
 //
 // Returns "ok CREATED VERSION CREATED_AT"; "missing" if the function does not exist;
-// "taken NAME METHOD PATTERN" if another trigger has a slot; "newer" if a Restore found a
+// "taken NAME METHOD PATTERN" if another trigger has a endpoint; "newer" if a Restore found a
 // newer trigger.
 const saveTriggerLua = releaseLua + `
 if redis.call('EXISTS', KEYS[4]) == 0 then return 'missing' end
@@ -69,12 +69,12 @@ return done('ok ' .. created .. ' ' .. changed('t:' .. name) .. ' ' .. at)
 `
 
 // SaveTrigger creates or replaces a trigger and returns the registry's version. Each of
-// slots is a method, a space and the canonical pattern of the path. The error is
-// Conflict, and names the other trigger, if another trigger has one of the slots; it is
+// endpoints is a method, a space and the canonical pattern of the path. The error is
+// Conflict, and names the other trigger, if another trigger has one of the endpoints; it is
 // NotFound if the function does not exist. Then nothing changes. A replaced trigger keeps
 // its CreatedAt, which SaveTrigger sets in t.
-func (s Registry) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []string) (created bool, version int64, err error) {
-	keys, args, err := s.triggerArguments(t, slots)
+func (s Registry) SaveTrigger(ctx context.Context, t *faas.Trigger, endpoints []string) (created bool, version int64, err error) {
+	keys, args, err := s.triggerArguments(t, endpoints)
 	if err != nil {
 		return false, 0, err
 	}
@@ -100,14 +100,14 @@ func (s Registry) SaveTrigger(ctx context.Context, t *faas.Trigger, slots []stri
 	return a.words[0] == "1", version, nil
 }
 
-func (s Registry) triggerArguments(t *faas.Trigger, slots []string) (keys []string, args []any, err error) {
+func (s Registry) triggerArguments(t *faas.Trigger, endpoints []string) (keys []string, args []any, err error) {
 	record, err := json.Marshal(t)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode trigger %q: %w", t.Name, err)
 	}
 	args = []any{string(t.Name), string(t.Function), record, formatTime(t.CreatedAt), formatTime(t.UpdatedAt)}
-	for _, slot := range slots {
-		args = append(args, slot)
+	for _, endpoint := range endpoints {
+		args = append(args, endpoint)
 	}
 	return s.triggerKeys(t.Function), args, nil
 }
@@ -116,7 +116,7 @@ func (s Registry) triggerArguments(t *faas.Trigger, slots []string) (keys []stri
 func (s Registry) triggerKeys(fn faas.FunctionName) []string {
 	return []string{
 		s.keys.function(fn), s.keys.triggers(), s.keys.triggerNames(),
-		s.keys.triggerSlots(), s.keys.triggerHoldings(), s.keys.triggersByFunction(),
+		s.keys.triggerEndpoints(), s.keys.triggerHoldings(), s.keys.triggersByFunction(),
 	}
 }
 

@@ -19,20 +19,20 @@ func trigger(name faas.TriggerName, fn faas.FunctionName, path string) *faas.Tri
 	}
 }
 
-// slotsOf stands in for route.Slots.
-func slotsOf(t *faas.Trigger) ([]string, error) {
-	var slots []string
+// endpointsOf stands in for route.Endpoints.
+func endpointsOf(t *faas.Trigger) ([]string, error) {
+	var endpoints []string
 	for _, method := range t.Methods {
-		slots = append(slots, method+" "+t.Path)
+		endpoints = append(endpoints, method+" "+t.Path)
 	}
-	return slots, nil
+	return endpoints, nil
 }
 
 func saveTrigger(s *Store, t *faas.Trigger, tb testing.TB) (bool, int64, error) {
 	tb.Helper()
-	slots, err := slotsOf(t)
+	endpoints, err := endpointsOf(t)
 	must(tb, err)
-	return s.SaveTrigger(tb.Context(), t, slots)
+	return s.SaveTrigger(tb.Context(), t, endpoints)
 }
 
 func mustSaveTrigger(t testing.TB, s *Store, tr *faas.Trigger) {
@@ -85,7 +85,7 @@ func TestTriggersThatClash(t *testing.T) {
 		}
 		_, err = s.FindTrigger(t.Context(), "b")
 		wantKind(t, err, faas.NotFound)
-		_, _, err = s.SaveTrigger(t.Context(), trigger("b", "g", "/a"), []string{"PUT /a"}) // the slot of the refused trigger is free
+		_, _, err = s.SaveTrigger(t.Context(), trigger("b", "g", "/a"), []string{"PUT /a"}) // the endpoint of the refused trigger is free
 		must(t, err)
 		mustSaveTrigger(t, s, trigger("a", "g", "/c")) // another path and another function
 		mustSaveTrigger(t, s, trigger("d", "f", "/a"))
@@ -139,7 +139,7 @@ func TestTriggersSavedAtOnce(t *testing.T) {
 		s, other := srv.store(t), srv.store(t)
 		addRevision(t, s, "f")
 		errs, created := make([]error, n), make([]bool, n)
-		// One name with different slots, and one slot for different names.
+		// One name with different endpoints, and one endpoint for different names.
 		together(n, func(i int) {
 			at := []*Store{s, other}[i%2]
 			if i < n/2 {
@@ -164,12 +164,12 @@ func TestTriggersSavedAtOnce(t *testing.T) {
 			}
 		}
 		if makers != 1 || winners != 1 {
-			t.Errorf("%d calls made the trigger, %d took the slot", makers, winners)
+			t.Errorf("%d calls made the trigger, %d took the endpoint", makers, winners)
 		}
 		stands := mustGet[*faas.Trigger](t)(s.FindTrigger(t.Context(), "same"))
-		slots := mustGet[map[string]string](t)(s.client.HGetAll(t.Context(), s.keys.triggerSlots()).Result())
-		if len(slots) != 3 || slots["GET "+stands.Path] != "same" || slots["POST "+stands.Path] != "same" {
-			t.Errorf("%s stands, slots %v", stands.Path, slots)
+		endpoints := mustGet[map[string]string](t)(s.client.HGetAll(t.Context(), s.keys.triggerEndpoints()).Result())
+		if len(endpoints) != 3 || endpoints["GET "+stands.Path] != "same" || endpoints["POST "+stands.Path] != "same" {
+			t.Errorf("%s stands, endpoints %v", stands.Path, endpoints)
 		}
 	})
 }

@@ -100,7 +100,7 @@ type gateway struct {
 // redis returns one more client of the site's Redis.
 func (s *site) redis(t *testing.T) *redisstore.Store {
 	t.Helper()
-	store, err := redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Slots: route.Slots, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	store, err := redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Endpoints: route.Endpoints, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	g.repaired = &repairCounter{Handler: slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})}
 	log := slog.New(g.repaired)
 	var err error
-	g.store, err = redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Slots: route.Slots, Log: log, Now: time.Now})
+	g.store, err = redisstore.Open(t.Context(), redisstore.Options{URL: s.url, Prefix: s.prefix, Endpoints: route.Endpoints, Log: log, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,14 +83,14 @@ func (s *Service) putTrigger(ctx context.Context, name faas.TriggerName, spec fa
 	if before != nil {
 		t.CreatedAt = before.CreatedAt
 	}
-	slots, err := route.Slots(t)
+	endpoints, err := route.Endpoints(t)
 	if err != nil {
 		return nil, false, 0, err
 	}
 	if err := s.objects.putTrigger(ctx, t); err != nil {
 		return nil, false, 0, err
 	}
-	created, version, err = s.o.Triggers.SaveTrigger(ctx, t, slots)
+	created, version, err = s.o.Triggers.SaveTrigger(ctx, t, endpoints)
 	if err != nil {
 		s.undoTrigger(ctx, name, before)
 		return nil, false, 0, err

@@ -18,5 +18,5 @@ func (d *Demand) Ref() RevisionRef { return RevisionRef{Function: d.Function, Nu
 type Share struct {
 	Function FunctionName
 	Runners  int
-	Wishes   bool // it was just refused one
+	Refused  bool // it was just refused one
 }

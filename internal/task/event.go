@@ -32,6 +32,6 @@ type Event struct {
 	Detail     string            `json:"detail,omitempty"`
 	LogTail    string            `json:"log_tail,omitempty"`
 
-	// Held, with EventSlots, are all invocations that the runner owns; nil: unknown.
-	Held []faas.InvocationID `json:"held,omitzero"`
+	// Owned, with EventSlots, are all invocations that the runner owns; nil: unknown.
+	Owned []faas.InvocationID `json:"held,omitzero"`
 }

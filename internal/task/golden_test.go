@@ -58,7 +58,7 @@ func contract() map[string]any {
 		"outcome": &out,
 		"hello": &Hello{
 			Runner: "r-1", Function: "thumbnail", Revision: 3, Start: faas.StartJob, Invocation: rec.ID, Slots: 1,
-			Held: []Held{{Record: rec, Ended: true, Uploaded: true, Outcome: &out}}, Version: "v1", Sandbox: "landlock v7",
+			Owned: []Owned{{Record: rec, Ended: true, Uploaded: true, Outcome: &out}}, Version: "v1", Sandbox: "landlock v7",
 		},
 		"event": &Event{Seq: 4, Kind: EventEnded, Free: 1, Invocation: rec.ID, Record: &rec, Outcome: &out, Input: out.Input, Detail: "why", LogTail: "end"},
 		"launch": &Launch{

@@ -50,7 +50,7 @@ const (
 	MaxSlotHello = 16 << 10
 )
 
-// Hello describes a runner. The runner sends it on each connection; Held on control only.
+// Hello describes a runner. The runner sends it on each connection; Owned on control only.
 type Hello struct {
 	Runner     faas.RunnerID       `json:"runner"`
 	Function   faas.FunctionName   `json:"function"`
@@ -59,7 +59,7 @@ type Hello struct {
 	Invocation faas.InvocationID   `json:"invocation,omitempty"` // the only one that it takes; empty: any
 	Slots      int                 `json:"slots"`                // all, free or not
 	Free       int                 `json:"free,omitempty"`       // free slots; control only
-	Held       []Held              `json:"held,omitempty"`       // invocations that it owns: taken and not yet acknowledged
+	Owned      []Owned             `json:"held,omitempty"`       // invocations that it owns: taken and not yet acknowledged
 	Version    string              `json:"version"`              // of the program
 	Sandbox    string              `json:"sandbox"`              // how the commands are confined, e.g. "landlock v5", "none"
 }
@@ -69,10 +69,10 @@ func (h *Hello) Ref() faas.RevisionRef {
 	return faas.RevisionRef{Function: h.Function, Number: h.Revision}
 }
 
-// Held is an invocation that a runner owns, with its whole record, so that a gateway
+// Owned is an invocation that a runner owns, with its whole record, so that a gateway
 // that does not know the call can settle it. While the body is arriving, the record has
 // only ID, Function, Revision and State.
-type Held struct {
+type Owned struct {
 	Record   faas.Invocation `json:"record"`             // as far as it is known
 	Ended    bool            `json:"ended"`              // the outcome is complete
 	Uploaded bool            `json:"uploaded,omitempty"` // the uploads are done or given up: EventStored was sent, or is due

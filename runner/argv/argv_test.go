@@ -74,8 +74,8 @@ func TestEnviron(t *testing.T) {
 	tk := &task.Task{}
 	tk.Record = faas.Invocation{ID: "id", Function: "f", Revision: 3, Trigger: "t", Attempt: 1}
 	tk.Request.Traceparent = "00-1-2-01"
-	places := Places{Home: "/h", Temp: "/t", Shared: "/s", Request: "/r"}
-	got := Environ(Base(map[string]string{"B": "2", "A": "1"}, ""), places.Variables(), tk, in, time.Unix(1, 0))
+	paths := Paths{Home: "/h", Temp: "/t", Shared: "/s", Request: "/r"}
+	got := Environ(Base(map[string]string{"B": "2", "A": "1"}, ""), paths.Variables(), tk, in, time.Unix(1, 0))
 	want := []string{
 		"PATH=" + defaultPath, "A=1", "B=2", "HOME=/h", "TMPDIR=/t", "DAVIT_SHARED=/s", "DAVIT_REQUEST=/r",
 		"DAVIT_INVOCATION_ID=id", "DAVIT_FUNCTION=f", "DAVIT_REVISION=3", "DAVIT_TRIGGER=t", "DAVIT_ATTEMPT=1",

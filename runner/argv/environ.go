@@ -34,13 +34,13 @@ func Base(function map[string]string, path string) []string {
 	return base
 }
 
-// Places are the paths that a command gets in its environment.
-type Places struct {
+// Paths are the paths that a command gets in its environment.
+type Paths struct {
 	Home, Temp, Shared, Request string
 }
 
 // Variables returns the environment variables of the paths. It leaves out an empty Request.
-func (p *Places) Variables() []string {
+func (p *Paths) Variables() []string {
 	vars := []string{"HOME=" + p.Home, "TMPDIR=" + p.Temp, "DAVIT_SHARED=" + p.Shared}
 	if p.Request != "" {
 		vars = append(vars, "DAVIT_REQUEST="+p.Request)
@@ -52,10 +52,10 @@ func (p *Places) Variables() []string {
 func Mark(t *task.Task) string { return "DAVIT_INVOCATION_ID=" + string(t.Record.ID) }
 
 // Environ returns the whole environment of a call's command.
-func Environ(base, places []string, t *task.Task, in *form.Input, deadline time.Time) []string {
-	env := make([]string, 0, len(base)+len(places)+8+len(in.Fields))
+func Environ(base, paths []string, t *task.Task, in *form.Input, deadline time.Time) []string {
+	env := make([]string, 0, len(base)+len(paths)+8+len(in.Fields))
 	env = append(env, base...)
-	env = append(env, places...)
+	env = append(env, paths...)
 	env = append(env, Mark(t),
 		"DAVIT_FUNCTION="+string(t.Record.Function),
 		"DAVIT_REVISION="+strconv.Itoa(int(t.Record.Revision)),

@@ -48,9 +48,9 @@ type File struct {
 	ContentType string
 }
 
-// Keeper stores files. Create makes a file for a name that the caller sent, and returns
+// Creator stores files. Create makes a file for a name that the caller sent, and returns
 // the file's name in the workspace. The error for a refused name is a *Fault.
-type Keeper interface {
+type Creator interface {
 	Create(name string) (file io.WriteCloser, kept string, err error)
 }
 
@@ -70,20 +70,20 @@ type Input struct {
 	Fields []Field
 	Files  []File
 
-	keeper    Keeper
+	creator   Creator
 	textBytes int
 	buffer    *bufio.Writer
 }
 
-// New returns an empty input whose files go to keeper.
-func New(keeper Keeper) *Input { return &Input{keeper: keeper} }
+// New returns an empty input whose files go to creator.
+func New(creator Creator) *Input { return &Input{creator: creator} }
 
 // keep writes a file and adds it.
 func (in *Input) keep(f File, from io.Reader) error {
 	if err := in.count(); err != nil {
 		return err
 	}
-	file, kept, err := in.keeper.Create(f.Name)
+	file, kept, err := in.creator.Create(f.Name)
 	if err != nil {
 		return err
 	}

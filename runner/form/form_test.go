@@ -13,7 +13,7 @@ import (
 	"davit/internal/faas"
 )
 
-// memory is a Keeper in memory. A name that exists is a fault.
+// memory is a Creator in memory. A name that exists is a fault.
 type memory struct{ files map[string]*bytes.Buffer }
 
 func (m *memory) Create(name string) (io.WriteCloser, string, error) {
@@ -238,7 +238,7 @@ func TestBrokenBodyIsNotAFault(t *testing.T) {
 	}
 }
 
-// refusing is a Keeper whose files fail to write.
+// refusing is a Creator whose files fail to write.
 type refusing struct{ err error }
 
 func (r refusing) Create(name string) (io.WriteCloser, string, error) { return r, name, nil }

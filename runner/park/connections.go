@@ -26,7 +26,7 @@ import (
 
 // Options are the settings of Run.
 type Options struct {
-	Hello     task.Hello   // describes the runner; Run fills in Held and Free
+	Hello     task.Hello   // describes the runner; Run fills in Owned and Free
 	Token     string       // of the revision
 	Gateways  []string     // host:port each; all addresses of a host are dialled
 	Log       *slog.Logger // nil: discarded
@@ -121,30 +121,30 @@ func (l *connections) stopParking() {
 // hello describes the runner as it is now.
 func (l *connections) hello(kind task.LinkKind) task.Hello {
 	h := l.opts.Hello
-	h.Held, h.Free = nil, 0
+	h.Owned, h.Free = nil, 0
 	if kind == task.LinkControl {
-		h.Held, h.Free = l.held(), l.worker.Free()
+		h.Owned, h.Free = l.held(), l.worker.Free()
 	}
 	return h
 }
 
 // held returns the calls that the worker has accepted or is accepting, because a gateway
 // that sent the end of a body must find its call in the next hello.
-func (l *connections) held() []task.Held {
+func (l *connections) held() []task.Owned {
 	l.mu.Lock()
 	ids := make([]faas.InvocationID, 0, len(l.accepting))
 	for id := range l.accepting {
 		ids = append(ids, id)
 	}
 	l.mu.Unlock()
-	held := l.worker.Held()
+	held := l.worker.Owned()
 	known := make(map[faas.InvocationID]bool, len(held))
 	for i := range held {
 		known[held[i].Record.ID] = true
 	}
 	for _, id := range ids {
 		if !known[id] {
-			held = append(held, task.Held{Record: faas.Invocation{
+			held = append(held, task.Owned{Record: faas.Invocation{
 				ID: id, Function: l.opts.Hello.Function, Revision: l.opts.Hello.Revision, State: faas.Starting,
 			}})
 		}

@@ -103,8 +103,8 @@ func (k *link) request(kind task.LinkKind) ([]byte, error) {
 		return nil, fmt.Errorf("encode hello: %w", err)
 	}
 	if len(body) > task.MaxHello {
-		for i := range hello.Held {
-			hello.Held[i] = withoutFiles(hello.Held[i])
+		for i := range hello.Owned {
+			hello.Owned[i] = withoutFiles(hello.Owned[i])
 		}
 		if body, err = json.Marshal(hello); err != nil {
 			return nil, fmt.Errorf("encode hello: %w", err)
@@ -123,7 +123,7 @@ func (k *link) request(kind task.LinkKind) ([]byte, error) {
 }
 
 // withoutFiles returns h without its result's list of files, which a gateway does not need.
-func withoutFiles(h task.Held) task.Held {
+func withoutFiles(h task.Owned) task.Owned {
 	if h.Outcome == nil || h.Outcome.Result == nil {
 		return h
 	}

@@ -65,7 +65,7 @@ func (l *connections) over(now time.Time, end ending) (bool, error) {
 		return false, nil
 	case end.done:
 		return true, nil
-	case !end.stopping && reason == nil, len(l.worker.Held()) > 0:
+	case !end.stopping && reason == nil, len(l.worker.Owned()) > 0:
 		return false, nil
 	case end.stopping:
 		return true, nil

@@ -138,7 +138,7 @@ func (l *connections) sendEvents(w http.ResponseWriter, k *link, batch []task.Ev
 		e := &batch[i]
 		switch {
 		case e.Kind == task.EventSlots:
-			e.Held = l.heldIDs()
+			e.Owned = l.heldIDs()
 		case e.Kind == task.EventRunning && e.Record != nil && e.Record.Inner != nil && e.Record.Inner.Gateway == gateway:
 			e.Record = nil // the gateway has sent this record
 		}

@@ -238,7 +238,7 @@ func TestGatewayComesBack(t *testing.T) {
 	g.stop()
 	g = newGateway(t, "g2", g.address)
 	read(t, g.call(t, faas.StartWarm, newID(t)))
-	if h := g.hellos[0]; len(h.Held) != 1 || h.Held[0].Record.ID != id || !h.Held[0].Ended {
+	if h := g.hellos[0]; len(h.Owned) != 1 || h.Owned[0].Record.ID != id || !h.Owned[0].Ended {
 		t.Errorf("hello %+v", h)
 	}
 }
@@ -249,7 +249,7 @@ func TestHugeHello(t *testing.T) {
 	w := &hoarder{Worker: newWorker(1)}
 	start(t, w, park.Options{Hello: hello(faas.StartWarm, 1), Gateways: []string{g.address}, Terms: park.Terms{Drain: 50 * time.Millisecond}})
 	testenv.Eventually(t, "the runner joins", func() bool { return g.joined() == 1 })
-	if n := len(g.hellos[0].Held); n != 20 || g.hellos[0].Held[0].Outcome.Result.Size != 7 || g.hellos[0].Held[0].Outcome.Result.Files != nil {
+	if n := len(g.hellos[0].Owned); n != 20 || g.hellos[0].Owned[0].Outcome.Result.Size != 7 || g.hellos[0].Owned[0].Outcome.Result.Files != nil {
 		t.Errorf("%d are held", n)
 	}
 }
@@ -257,15 +257,15 @@ func TestHugeHello(t *testing.T) {
 // hoarder holds results of many files with long names.
 type hoarder struct{ *parktest.Worker }
 
-func (*hoarder) Held() []task.Held {
+func (*hoarder) Owned() []task.Owned {
 	files := make([]faas.ResultFile, faas.MaxResultFiles)
 	for i := range files {
 		files[i].Path = strings.Repeat("x", 1000)
 	}
-	held := make([]task.Held, 20)
+	held := make([]task.Owned, 20)
 	for i := range held {
 		id, _ := faas.NewInvocationID()
-		held[i] = task.Held{
+		held[i] = task.Owned{
 			Record: faas.Invocation{ID: id, Function: ref().Function, Revision: ref().Number}, Ended: true,
 			Outcome: &task.Outcome{Result: &faas.Result{Size: 7, Files: files}},
 		}

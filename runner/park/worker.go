@@ -41,8 +41,8 @@ type Life interface {
 
 // Reporter reports what happens to the calls.
 type Reporter interface {
-	// Held returns the invocations that were accepted and are not forgotten.
-	Held() []task.Held
+	// Owned returns the invocations that were accepted and are not forgotten.
+	Owned() []task.Owned
 	// Events calls send with an EventSlots first and then with each event, in order.
 	Events(ctx context.Context, send func(task.Event) error) error
 	// Seq returns the number of the last event.

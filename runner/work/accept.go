@@ -90,7 +90,7 @@ func (c *Call) receive(ctx context.Context, body io.Reader) error {
 func (c *Call) setTask(t *task.Task) {
 	log := scratch.NewLossy(c.w.scratch)
 	c.task, c.log = t, log
-	c.input = input{task: t, scratch: c.w.scratch, form: form.New(c.slot.room)}
+	c.input = input{task: t, scratch: c.w.scratch, form: form.New(c.slot.ws)}
 	c.execution = execution{w: c.w, task: t, slot: c.slot, input: &c.input, log: log}
 	c.uploads = uploads{w: c.w, task: t, log: log, input: &c.input, record: &c.record}
 }

@@ -62,7 +62,7 @@ func TestBacklogIsBounded(t *testing.T) {
 				d := call(t, w, newTask(t, "cat body", func(tk *task.Task) { tk.Put, tk.Keep = g.puts(), faas.KeepAll }), body)
 				mu.Lock()
 				ended++
-				peak = max(peak, len(w.Held()))
+				peak = max(peak, len(w.Owned()))
 				mu.Unlock()
 				if d.Reason != "" {
 					t.Errorf("%+v", d.Outcome)
@@ -82,7 +82,7 @@ func TestBacklogIsBounded(t *testing.T) {
 	}
 	g.open()
 	calls.Wait()
-	testenv.Eventually(t, "all are stored", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "all are stored", func() bool { return len(w.Owned()) == 0 })
 	if held := most + 2*slots; peak > held {
 		t.Errorf("%d calls were held at a time, want at most %d", peak, held)
 	}
@@ -135,7 +135,7 @@ func TestStoreThatStoresNothing(t *testing.T) {
 	if ran, err := os.ReadFile(w.shared + "/ran"); err != nil || len(ran) != 2 {
 		t.Errorf("%d commands ran, %v", len(ran), err)
 	}
-	testenv.Eventually(t, "the refused calls to be forgotten", func() bool { return len(w.Held()) == 2 })
+	testenv.Eventually(t, "the refused calls to be forgotten", func() bool { return len(w.Owned()) == 2 })
 	if d := call(t, w, newTask(t, "true", func(tk *task.Task) { tk.Put = s.puts() }), "input"); d.Reason != "" {
 		t.Errorf("a call that keeps nothing: %+v", d.Outcome)
 	}
@@ -145,7 +145,7 @@ func TestStoreThatStoresNothing(t *testing.T) {
 		t.Errorf("cancelled while it waits: %+v", d.Outcome)
 	}
 	s.setRefuse(nil)
-	testenv.Eventually(t, "what was held is stored", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "what was held is stored", func() bool { return len(w.Owned()) == 0 })
 	if d := call(t, w, newTask(t, shell, keep), "input"); d.Reason != "" {
 		t.Errorf("with the store back: %+v", d.Outcome)
 	}

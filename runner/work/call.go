@@ -51,7 +51,7 @@ func (c *Call) execute(o *task.Outcome) *findings {
 		return nil
 	}
 	f := &findings{w: c.w, task: c.task, out: out, at: c.w.now()}
-	if !f.find(o, c.slot.room) {
+	if !f.find(o, c.slot.ws) {
 		return nil
 	}
 	return f
@@ -257,9 +257,9 @@ func (c *Call) release() {
 }
 
 // held returns the description of the call that a gateway gets.
-func (c *Call) held() task.Held {
+func (c *Call) held() task.Owned {
 	// The outcome is read after isUploaded, because it says what is stored before that.
-	h := task.Held{Uploaded: c.progress.isUploaded(), Record: *c.record.clone(), Outcome: c.answers.final()}
+	h := task.Owned{Uploaded: c.progress.isUploaded(), Record: *c.record.clone(), Outcome: c.answers.final()}
 	h.Ended = h.Outcome != nil
 	return h
 }

@@ -68,7 +68,7 @@ func TestOneCall(t *testing.T) {
 	if d.StartedAt == nil || d.Phases.Run <= 0 || d.EndedAt.Before(*d.StartedAt) {
 		t.Errorf("times %+v", d.Outcome)
 	}
-	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 && w.Free() == 1 })
+	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 && w.Free() == 1 })
 }
 
 func TestOutcomes(t *testing.T) {
@@ -193,7 +193,7 @@ func TestFormsOfAnswers(t *testing.T) {
 				t.Fatalf("the second reader got %d bytes, %v", len(again), err)
 			}
 			must(t, a.Body.Close())
-			testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 && w.Free() == 1 })
+			testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 && w.Free() == 1 })
 		})
 	}
 }

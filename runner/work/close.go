@@ -40,10 +40,10 @@ func (w *Worker) removeAll() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.slots {
-		errs = append(errs, s.room.Remove())
+		errs = append(errs, s.ws.Remove())
 	}
-	if w.starter != nil && w.starter.room != nil {
-		errs = append(errs, w.starter.room.Remove())
+	if w.starter != nil && w.starter.ws != nil {
+		errs = append(errs, w.starter.ws.Remove())
 	}
 	if w.scratch != "" { // else New failed before it created any folder
 		for _, made := range []string{w.scratch, w.shared, filepath.Join(w.launch.Dir, "slots")} {

@@ -25,7 +25,7 @@ type commandLine struct{ argv, env []string }
 // arrange prepares the workspace and returns arguments and environment. The input has
 // been read.
 func (e *execution) arrange() (commandLine, error) {
-	if err := e.slot.room.Prepare(e.task.Results); err != nil {
+	if err := e.slot.ws.Prepare(e.task.Results); err != nil {
 		return commandLine{}, err
 	}
 	e.started = e.w.now()
@@ -37,7 +37,7 @@ func (e *execution) arrange() (commandLine, error) {
 	if err != nil {
 		return w, err
 	}
-	return w, e.slot.room.WriteRequest(request)
+	return w, e.slot.ws.WriteRequest(request)
 }
 
 // commandLine returns the command's arguments and environment.
@@ -76,7 +76,7 @@ func (e *execution) newProcess(w commandLine, out *scratch.File) *command.Proces
 		most = defaultMaxLog
 	}
 	spec := command.Spec{
-		Argv: w.argv, Env: w.env, Dir: e.slot.room.Work(), Log: command.NewCapped(e.log, most),
+		Argv: w.argv, Env: w.env, Dir: e.slot.ws.Work(), Log: command.NewCapped(e.log, most),
 		Timeout: e.task.Timeout.Std(), Mark: argv.Mark(e.task),
 	}
 	if out != nil {

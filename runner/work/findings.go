@@ -40,10 +40,10 @@ func (f *findings) close() {
 	}
 }
 
-// find finds the files of the result in the room of a command that succeeded. It returns
+// find finds the files of the result in the workspace of a command that succeeded. It returns
 // false if there is no result, and o then says why.
-func (f *findings) find(o *task.Outcome, room *workspace.Room) bool {
-	err := f.search(room)
+func (f *findings) find(o *task.Outcome, ws *workspace.Workspace) bool {
+	err := f.search(ws)
 	if err == nil {
 		return true
 	}
@@ -56,7 +56,7 @@ func (f *findings) find(o *task.Outcome, room *workspace.Room) bool {
 }
 
 // search finds the files of the result and decides whether the answer is a file or a zip.
-func (f *findings) search(room *workspace.Room) (err error) {
+func (f *findings) search(ws *workspace.Workspace) (err error) {
 	if f.out != nil {
 		f.out.Finish()
 		if err := f.out.Err(); err != nil {
@@ -67,7 +67,7 @@ func (f *findings) search(room *workspace.Room) (err error) {
 		f.raw = f.task.Response == faas.ResponseFile || f.task.Response == faas.ResponseAuto
 		return nil
 	}
-	if f.root, err = room.Root(); err != nil {
+	if f.root, err = ws.Root(); err != nil {
 		return &result.Error{Detail: "results: the command removed or replaced its working directory"}
 	}
 	if f.files, err = result.Collect(f.root, f.task.Results, int64(f.task.MaxResult)); err != nil {

@@ -35,11 +35,11 @@ func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
 	testenv.Eventually(t, "the outcome to be stored", func() bool { return s.names() == "/result /outcome" })
 	text, _ := s.get("/outcome")
 	sameOutcome(t, text, stored.Outcome)
-	if held := w.Held(); len(held) != 1 || !held[0].Uploaded {
+	if held := w.Owned(); len(held) != 1 || !held[0].Uploaded {
 		t.Errorf("held: %+v", held)
 	}
 	c.Ack()
-	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 })
 }
 
 // TestNotForgottenBeforeItsAnswerIsRead checks that a call that is acknowledged and stored
@@ -49,7 +49,7 @@ func TestNotForgottenBeforeItsAnswerIsRead(t *testing.T) {
 	c := start(t, w, newTask(t, "echo hi", func(tk *task.Task) { tk.Keep = faas.KeepNone }), "")
 	testenv.Eventually(t, "the end", func() bool { return c.held().Uploaded })
 	c.Ack()
-	if len(w.Held()) != 1 {
+	if len(w.Owned()) != 1 {
 		t.Fatal("it is forgotten")
 	}
 	a, err := c.Answer(t.Context())
@@ -59,9 +59,9 @@ func TestNotForgottenBeforeItsAnswerIsRead(t *testing.T) {
 	if d := (&done{body: b}); d.files(t)["stdout"] != "hi\n" {
 		t.Errorf("%q", d.files(t))
 	}
-	if len(w.Held()) != 1 {
+	if len(w.Owned()) != 1 {
 		t.Fatal("it is forgotten while it is read")
 	}
 	must(t, a.Body.Close())
-	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 })
 }

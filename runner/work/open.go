@@ -90,12 +90,12 @@ func (w *Worker) open(o Options) (err error) {
 }
 
 func (w *Worker) newSlot(dir string) (*slot, error) {
-	room, err := workspace.New(dir, w.source)
+	ws, err := workspace.New(dir, w.source)
 	if err != nil {
 		return nil, fmt.Errorf("open worker: %w", err)
 	}
-	places := argv.Places{Home: room.Home(), Temp: room.Temp(), Shared: w.shared, Request: room.Request()}
-	return &slot{room: room, variables: places.Variables()}, nil
+	paths := argv.Paths{Home: ws.Home(), Temp: ws.Temp(), Shared: w.shared, Request: ws.Request()}
+	return &slot{ws: ws, variables: paths.Variables()}, nil
 }
 
 func (w *Worker) drainAfter(age time.Duration) {

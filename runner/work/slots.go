@@ -107,7 +107,7 @@ func (w *Worker) toClean() {
 // clean cleans a slot and frees it, after toClean. If the slot cannot be cleaned, the
 // worker drains, so that no call gets it.
 func (w *Worker) clean(s *slot) {
-	err := errors.Join(s.room.Clean(), w.cleanCommon())
+	err := errors.Join(s.ws.Clean(), w.cleanCommon())
 	if err != nil {
 		w.log.Error("workspace cannot be cleaned", "error", err)
 	}

@@ -42,7 +42,7 @@ func TestManyCallsInManySlots(t *testing.T) {
 		})
 	}
 	all.Wait()
-	testenv.Eventually(t, "all to be free", func() bool { return w.Free() == slots && len(w.Held()) == 0 })
+	testenv.Eventually(t, "all to be free", func() bool { return w.Free() == slots && len(w.Owned()) == 0 })
 }
 
 func TestTakeWaitsForASlotThatIsBeingCleaned(t *testing.T) {
@@ -113,13 +113,13 @@ func TestAnOutcomeThatNobodyAcknowledgesIsHeld(t *testing.T) {
 	if d := call(t, w, newTask(t, "true", nil), ""); d.Reason != "" {
 		t.Fatalf("%+v", d.Outcome)
 	}
-	testenv.Eventually(t, "the other to be forgotten", func() bool { return len(w.Held()) == 1 })
-	held := w.Held()
+	testenv.Eventually(t, "the other to be forgotten", func() bool { return len(w.Owned()) == 1 })
+	held := w.Owned()
 	if !held[0].Ended || *held[0].Outcome.ExitCode != 5 || held[0].Record.ID != c.id {
 		t.Fatalf("held %+v", held)
 	}
 	c.expire() // as after a while
-	if len(w.Held()) != 0 {
+	if len(w.Owned()) != 0 {
 		t.Fatal("still held")
 	}
 }

@@ -28,11 +28,11 @@ func (w *Worker) newStarter() error {
 	if w.launch.StartProcess == nil {
 		return nil
 	}
-	room, err := workspace.New(filepath.Join(w.launch.Dir, "start"), w.source)
+	ws, err := workspace.New(filepath.Join(w.launch.Dir, "start"), w.source)
 	if err != nil {
 		return fmt.Errorf("open worker: %w", err)
 	}
-	w.starter.room = room
+	w.starter.ws = ws
 	return nil
 }
 
@@ -42,12 +42,12 @@ func (s *starter) begin() {
 		s.succeed()
 		return
 	}
-	places := argv.Places{Home: s.room.Home(), Temp: s.room.Temp(), Shared: s.w.shared}
-	env := append(append([]string(nil), s.w.base...), places.Variables()...)
+	paths := argv.Paths{Home: s.ws.Home(), Temp: s.ws.Temp(), Shared: s.w.shared}
+	env := append(append([]string(nil), s.w.base...), paths.Variables()...)
 	env = append(env, "DAVIT_FUNCTION="+string(s.w.launch.Function), "DAVIT_REVISION="+strconv.Itoa(int(s.w.launch.Revision)))
 	s.process = s.w.host.New(command.Spec{
 		Argv: append(append([]string(nil), s.spec.Command...), s.spec.Arguments...), Env: env,
-		Dir: s.room.Work(), Log: &s.log, Service: true, Exited: s.exited,
+		Dir: s.ws.Work(), Log: &s.log, Service: true, Exited: s.exited,
 	})
 	s.w.tasks.Go(func() {
 		if end := s.process.Run(); end.Err != nil {

@@ -175,7 +175,7 @@ func TestWhatIsStored(t *testing.T) {
 				test.change(tk)
 			})
 			d := call(t, w, tk, test.body)
-			testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+			testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 })
 			if got := s.names(); got != test.want {
 				t.Fatalf("stored %q, want %q", got, test.want)
 			}
@@ -222,14 +222,14 @@ func TestStoreAwayDelaysNothingAndIsTriedAgain(t *testing.T) {
 	if d := call(t, w, newTask(t, "true", nil), ""); d.Reason != "" { // the slot is free
 		t.Fatalf("%+v", d.Outcome)
 	}
-	if held := w.Held(); len(held) == 0 || !held[0].Ended {
+	if held := w.Owned(); len(held) == 0 || !held[0].Ended {
 		t.Fatalf("held %+v", held)
 	}
 	s.setRefuse(nil)
 	if e := await(t, events, task.EventStored); !e.Outcome.Result.Stored || !e.Outcome.Input.Stored || !e.Outcome.LogStored {
 		t.Fatalf("%+v", e.Outcome)
 	}
-	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 })
 }
 
 func TestAKeptCallThatCannotBeStoredSaysSo(t *testing.T) {
@@ -264,7 +264,7 @@ func TestAKeptCallThatCannotBeStoredSaysSo(t *testing.T) {
 			_ = a.Body.Close()
 		}
 		c.Ack()
-		testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+		testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 })
 		_ = w.Close()
 	}
 }
@@ -296,12 +296,12 @@ func TestInputIsStoredWhileTheCommandRuns(t *testing.T) {
 			if got, _ := s.get("/input"); got != test.body || !e.Input.Stored || e.Input.Size != int64(len(test.body)) {
 				t.Fatalf("input %q, %+v", got, e.Input)
 			}
-			if h := w.Held()[0]; h.Ended || !h.Record.Input.Stored {
+			if h := w.Owned()[0]; h.Ended || !h.Record.Input.Stored {
 				t.Fatalf("held %+v", h)
 			}
 			must(t, touch(w.shared+"/go"))
 			finish(t, c)
-			testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Held()) == 0 })
+			testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 })
 			if _, there := s.get("/result"); !there {
 				t.Fatal("the result is not stored")
 			}

@@ -88,9 +88,9 @@ func (w *Worker) Find(id faas.InvocationID) (*Call, bool) {
 	return call, true
 }
 
-// Held returns the invocations that the worker owns: accepted and not forgotten.
-func (w *Worker) Held() []task.Held {
-	var held []task.Held
+// Owned returns the invocations that the worker owns: accepted and not forgotten.
+func (w *Worker) Owned() []task.Owned {
+	var held []task.Owned
 	for _, call := range w.all() {
 		if call.progress.isAccepted() {
 			held = append(held, call.held())

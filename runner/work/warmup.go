@@ -67,7 +67,7 @@ func (c *Call) warmUp(body io.Reader) (concluded bool, err error) {
 	c.execution.describe(o, &end)
 	o.Reason, o.Detail = "", "" // so that conclude also zips, as after a success
 	f := &findings{w: c.w, task: c.task, out: out, at: c.w.now()}
-	if !f.find(o, c.slot.room) {
+	if !f.find(o, c.slot.ws) {
 		f = nil
 	}
 	o = c.conclude(o, f)

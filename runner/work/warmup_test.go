@@ -21,8 +21,8 @@ func TestWarmUp(t *testing.T) {
 	if home, err := os.ReadFile(trace); err != nil || len(home) < 2 {
 		t.Fatalf("it ran nothing: %q, %v", home, err)
 	}
-	if w.Free() != 1 || len(w.Held()) != 0 || len(w.all()) != 0 || w.Seq() != seq {
-		t.Fatalf("free %d, held %v, %d events", w.Free(), w.Held(), w.Seq()-seq)
+	if w.Free() != 1 || len(w.Owned()) != 0 || len(w.all()) != 0 || w.Seq() != seq {
+		t.Fatalf("free %d, held %v, %d events", w.Free(), w.Owned(), w.Seq()-seq)
 	}
 	must(t, w.WarmUp("sh", "-c", "touch left.txt; exit 3"))
 	must(t, w.WarmUp("no-such-command"))

@@ -209,8 +209,8 @@ func TestNothingRunsWithoutAWholeBody(t *testing.T) {
 		if !errors.Is(err, broken) {
 			t.Fatalf("cut after %d of %d bytes: %v", n, len(whole), err)
 		}
-		if w.Free() != 1 || len(w.Held()) != 0 {
-			t.Fatalf("after the cut: %d free, %d held", w.Free(), len(w.Held()))
+		if w.Free() != 1 || len(w.Owned()) != 0 {
+			t.Fatalf("after the cut: %d free, %d held", w.Free(), len(w.Owned()))
 		}
 	}
 	tests := map[string]struct {

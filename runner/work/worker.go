@@ -74,7 +74,7 @@ type Worker struct {
 
 // slot is the workspace of one call at a time.
 type slot struct {
-	room      *workspace.Room
+	ws        *workspace.Workspace
 	variables []string // the variables that name its folders
 }
 
@@ -160,7 +160,7 @@ type reader struct {
 type starter struct {
 	w       *Worker
 	spec    *faas.StartProcess // nil: there is none
-	room    *workspace.Room
+	ws      *workspace.Workspace
 	process *command.Process
 	log     tail
 	settled chan struct{} // closed when the start process is ready or has failed

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// New makes a room in the folder dir, which must not exist.
-func New(dir string, source *Source) (*Room, error) {
-	r := &Room{
+// New makes a workspace in the folder dir, which must not exist.
+func New(dir string, source *Source) (*Workspace, error) {
+	r := &Workspace{
 		dir: dir, work: filepath.Join(dir, workName), home: filepath.Join(dir, homeName), temp: filepath.Join(dir, tempName),
 		source: source,
 	}
@@ -21,8 +21,8 @@ func New(dir string, source *Source) (*Room, error) {
 	return r, nil
 }
 
-// Clean restores the room to the state after New. All processes of the call must have ended.
-func (r *Room) Clean() error {
+// Clean restores the workspace to the state after New. All processes of the call must have ended.
+func (r *Workspace) Clean() error {
 	changed, err := r.restore()
 	r.usedAt = time.Time{}
 	if err == nil {
@@ -37,8 +37,8 @@ func (r *Room) Clean() error {
 	return r.build()
 }
 
-// Remove removes the room's folder.
-func (r *Room) Remove() error {
+// Remove removes the workspace's folder.
+func (r *Workspace) Remove() error {
 	if r.request != nil {
 		_ = r.request.Close()
 		r.request = nil
@@ -47,7 +47,7 @@ func (r *Room) Remove() error {
 }
 
 // build makes the folders, links and request file, and records their identity.
-func (r *Room) build() error {
+func (r *Workspace) build() error {
 	if err := os.MkdirAll(filepath.Dir(r.dir), 0o700); err != nil {
 		return fmt.Errorf("make workspace: %w", err)
 	}

@@ -65,7 +65,7 @@ func observe(fd int) (observed, error) {
 	return observed{folder: folder{node: nodeOf(&st), attrs: string(buf[:max(n, 0)]), flags: flags}, size: st.Size}, nil
 }
 
-// open opens a folder of the room if it is still the folder that was made. Otherwise the
+// open opens a folder of the workspace if it is still the folder that was made. Otherwise the
 // error is errChanged.
 func (f *folder) open(path string) (int, error) {
 	fd, err := unix.Open(path, openDir, 0)
@@ -87,5 +87,5 @@ func (f *folder) open(path string) (int, error) {
 // clockGranularity is more than the granularity of a file system's times.
 const clockGranularity = 50 * time.Millisecond
 
-// errChanged says that a call changed a folder or file of the room itself, so that the room must be made again.
+// errChanged says that a call changed a folder or file of the workspace itself, so that the workspace must be made again.
 var errChanged = errors.New("the workspace's folders were changed")

@@ -11,8 +11,8 @@ import (
 	"davit/runner/form"
 )
 
-// FuzzMultipart reads any body into a room. The outcome is a fault, or fields and files
-// that keep the rules, and Clean restores the room.
+// FuzzMultipart reads any body into a workspace. The outcome is a fault, or fields and files
+// that keep the rules, and Clean restores the workspace.
 func FuzzMultipart(f *testing.F) {
 	part := func(head, body string) string {
 		return "--XX\r\nContent-Disposition: form-data; " + head + "\r\n\r\n" + body + "\r\n"
@@ -58,7 +58,7 @@ func FuzzMultipart(f *testing.F) {
 	})
 }
 
-func checkKept(t *testing.T, r *Room, file *form.File, names map[string]bool) {
+func checkKept(t *testing.T, r *Workspace, file *form.File, names map[string]bool) {
 	t.Helper()
 	clean, err := CleanName(file.Name)
 	if err != nil || clean != file.Name || names[file.Name] || r.source.Has(file.Name) {

@@ -11,7 +11,7 @@ import (
 // untouched reports whether the call cannot have changed anything in a folder. It is sure
 // if the folder's time of change is the recorded one and so long before the call that even
 // a coarse clock would show a change. Then Clean need not read the folder.
-func (r *Room) untouched(index int) bool {
+func (r *Workspace) untouched(index int) bool {
 	var st unix.Stat_t
 	f := &r.folders[index]
 	if r.usedAt.IsZero() || unix.Lstat(r.paths()[index], &st) != nil || nodeOf(&st) != f.node || st.Ctim != f.changed {
@@ -21,7 +21,7 @@ func (r *Room) untouched(index int) bool {
 }
 
 // recordTimes records the folders' times of change, for untouched.
-func (r *Room) recordTimes() {
+func (r *Workspace) recordTimes() {
 	for i, dir := range r.paths() {
 		var st unix.Stat_t
 		if unix.Lstat(dir, &st) == nil {
@@ -30,8 +30,8 @@ func (r *Room) recordTimes() {
 	}
 }
 
-// restore removes what a call left. After an error the caller makes the room again.
-func (r *Room) restore() (changed bool, err error) {
+// restore removes what a call left. After an error the caller makes the workspace again.
+func (r *Workspace) restore() (changed bool, err error) {
 	none := func(string) bool { return false }
 	for i, clean := range [4]func(fd int) error{
 		func(fd int) error { return sweep(fd, isEntry) },
@@ -50,12 +50,12 @@ func (r *Room) restore() (changed bool, err error) {
 	return changed, r.checkRequest()
 }
 
-// isEntry reports whether a room has an entry of that name.
+// isEntry reports whether a workspace has an entry of that name.
 func isEntry(name string) bool {
 	return name == workName || name == homeName || name == tempName || name == requestName
 }
 
-func (r *Room) restoreFolder(index int, clean func(fd int) error) error {
+func (r *Workspace) restoreFolder(index int, clean func(fd int) error) error {
 	fd, err := r.folders[index].open(r.paths()[index])
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (r *Room) restoreFolder(index int, clean func(fd int) error) error {
 }
 
 // restoreWork removes what the call left and makes missing links again.
-func (r *Room) restoreWork(fd int) error {
+func (r *Workspace) restoreWork(fd int) error {
 	for removed := 1; removed > 0; {
 		kept := 0
 		var err error
@@ -88,8 +88,8 @@ func (r *Room) restoreWork(fd int) error {
 	return nil
 }
 
-// linked reports whether name is a link of the room and leads to the source's entry.
-func (r *Room) linked(fd int, name string) bool {
+// linked reports whether name is a link of the workspace and leads to the source's entry.
+func (r *Workspace) linked(fd int, name string) bool {
 	target, is := r.source.links[name]
 	if !is {
 		return false
@@ -99,7 +99,7 @@ func (r *Room) linked(fd int, name string) bool {
 	return err == nil && string(buf[:n]) == target
 }
 
-func (r *Room) checkRequest() error {
+func (r *Workspace) checkRequest() error {
 	var st unix.Stat_t
 	if err := unix.Lstat(r.Request(), &st); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Source is a function's source, a read-only folder. Each room has a link to each of
+// Source is a function's source, a read-only folder. Each workspace has a link to each of
 // its entries.
 type Source struct {
 	dir   string

@@ -183,7 +183,7 @@ func openRedis(t *testing.T, dir string) *redisstore.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	store, err := redisstore.Open(t.Context(), redisstore.Options{URL: server.URL(), Slots: route.Slots})
+	store, err := redisstore.Open(t.Context(), redisstore.Options{URL: server.URL(), Endpoints: route.Endpoints})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type Runners struct {
 	OnePut int64
 	Apart  bool // each in a process of its own: one that runs commands takes all children for its own
 
-	Held    map[faas.Start]chan struct{} // runners begin once it is closed
+	Owned   map[faas.Start]chan struct{} // runners begin once it is closed
 	Refuses func(faas.Start) bool        // runners take no call
 	Endless bool                         // runners that are to be ended go on
 
@@ -176,7 +176,7 @@ func (l *Runners) start(rev *faas.Revision, start faas.Start, id faas.Invocation
 	if start == faas.StartJob {
 		l.made++
 	}
-	crashes, mute, held := l.Crashes[rev.Ref()], l.Mute[rev.Ref()], l.Held[start]
+	crashes, mute, held := l.Crashes[rev.Ref()], l.Mute[rev.Ref()], l.Owned[start]
 	l.wg.Go(func() {
 		defer stop()
 		if held != nil {

@@ -26,16 +26,16 @@ func (p Pattern) Canonical() string {
 	return b.String()
 }
 
-// Slots returns what t takes calls of, each a method, a space and the canonical
+// Endpoints returns what t takes calls of, each a method, a space and the canonical
 // form of its path. Two triggers of one table never share one.
-func Slots(t *faas.Trigger) ([]string, error) {
+func Endpoints(t *faas.Trigger) ([]string, error) {
 	p, err := NewPattern(t.Path)
 	if err != nil {
 		return nil, fmt.Errorf("path of trigger %q: %w", t.Name, err)
 	}
-	slots := make([]string, len(t.Methods))
+	endpoints := make([]string, len(t.Methods))
 	for i, m := range t.Methods {
-		slots[i] = m + " " + p.Canonical()
+		endpoints[i] = m + " " + p.Canonical()
 	}
-	return slots, nil
+	return endpoints, nil
 }

@@ -26,15 +26,15 @@ func TestCanonicalIsEqualWherePatternsOverlap(t *testing.T) {
 	}
 }
 
-func TestSlotsNameMethodsAndShape(t *testing.T) {
+func TestEndpointsNameMethodsAndShape(t *testing.T) {
 	trigger := &faas.Trigger{Name: "t", TriggerSpec: faas.TriggerSpec{Methods: []string{"GET", "POST"}, Path: "/a/:id/*"}}
-	got, err := Slots(trigger)
+	got, err := Endpoints(trigger)
 	if want := []string{"GET /a/:/*", "POST /a/:/*"}; err != nil || !slices.Equal(got, want) {
-		t.Fatalf("slots %q, %v; want %q", got, err, want)
+		t.Fatalf("endpoints %q, %v; want %q", got, err, want)
 	}
 	trigger.Path = "no path"
-	if _, err := Slots(trigger); err == nil {
-		t.Fatal("a path that is no pattern has slots")
+	if _, err := Endpoints(trigger); err == nil {
+		t.Fatal("a path that is no pattern has endpoints")
 	}
 }
 

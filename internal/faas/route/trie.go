@@ -11,15 +11,15 @@ type hashTrie[V any] struct {
 	root *hashNode[V]
 }
 
-// hashNode holds the slots whose bit is set in used, in the order of their bits.
+// hashNode holds the cells whose bit is set in used, in the order of their bits.
 // Beyond the last bits of the hash, it is a plain list of the keys that collide.
 type hashNode[V any] struct {
 	used  uint64
-	slots []hashSlot[V]
+	cells []hashCell[V]
 }
 
-// hashSlot holds an entry or a node.
-type hashSlot[V any] struct {
+// hashCell holds an entry or a node.
+type hashCell[V any] struct {
 	entry *hashEntry[V]
 	next  *hashNode[V]
 }
@@ -36,7 +36,7 @@ const (
 	hashDepth = 10 // levels; 4 of 64 bits stay unused
 )
 
-// position returns the bit and the index of the slot for the hash at that depth.
+// position returns the bit and the index of the cell for the hash at that depth.
 func (n *hashNode[V]) position(hash uint64, depth int) (bit uint64, index int) {
 	bit = 1 << (hash >> (depth * hashBits) & (1<<hashBits - 1))
 	return bit, bits.OnesCount64(n.used & (bit - 1))
@@ -44,8 +44,8 @@ func (n *hashNode[V]) position(hash uint64, depth int) (bit uint64, index int) {
 
 // colliding returns the index of key in a list of colliding keys, or -1.
 func (n *hashNode[V]) colliding(key string) int {
-	for i := range n.slots {
-		if n.slots[i].entry.key == key {
+	for i := range n.cells {
+		if n.cells[i].entry.key == key {
 			return i
 		}
 	}
@@ -58,7 +58,7 @@ func (t hashTrie[V]) find(hash uint64, key string) *V {
 	for depth := 0; n != nil; depth++ {
 		if depth == hashDepth {
 			if i := n.colliding(key); i >= 0 {
-				return &n.slots[i].entry.value
+				return &n.cells[i].entry.value
 			}
 			return nil
 		}
@@ -66,7 +66,7 @@ func (t hashTrie[V]) find(hash uint64, key string) *V {
 		if n.used&bit == 0 {
 			return nil
 		}
-		s := &n.slots[i]
+		s := &n.cells[i]
 		if s.next == nil {
 			if s.entry.key == key {
 				return &s.entry.value
@@ -87,26 +87,26 @@ func (n *hashNode[V]) with(depth int, e *hashEntry[V]) *hashNode[V] {
 	if n == nil {
 		n = &hashNode[V]{}
 	}
-	s := hashSlot[V]{entry: e}
+	s := hashCell[V]{entry: e}
 	if depth == hashDepth {
 		if i := n.colliding(e.key); i >= 0 {
 			return n.replaced(i, s)
 		}
-		return n.inserted(0, len(n.slots), s)
+		return n.inserted(0, len(n.cells), s)
 	}
 	bit, i := n.position(e.hash, depth)
 	if n.used&bit == 0 {
 		return n.inserted(bit, i, s)
 	}
-	there := n.slots[i]
+	there := n.cells[i]
 	switch {
 	case there.next != nil:
-		return n.replaced(i, hashSlot[V]{next: there.next.with(depth+1, e)})
+		return n.replaced(i, hashCell[V]{next: there.next.with(depth+1, e)})
 	case there.entry.key == e.key:
 		return n.replaced(i, s)
 	}
 	var below *hashNode[V]
-	return n.replaced(i, hashSlot[V]{next: below.with(depth+1, there.entry).with(depth+1, e)})
+	return n.replaced(i, hashCell[V]{next: below.with(depth+1, there.entry).with(depth+1, e)})
 }
 
 // without returns the map in which key is not.
@@ -128,7 +128,7 @@ func (n *hashNode[V]) without(depth int, hash uint64, key string) *hashNode[V] {
 	if n.used&bit == 0 {
 		return n
 	}
-	s := n.slots[i]
+	s := n.cells[i]
 	if s.next == nil {
 		if s.entry.key != key {
 			return n
@@ -141,30 +141,30 @@ func (n *hashNode[V]) without(depth int, hash uint64, key string) *hashNode[V] {
 		return n
 	case below == nil:
 		return n.removed(bit, i)
-	case len(below.slots) == 1 && below.slots[0].next == nil:
-		return n.replaced(i, below.slots[0])
+	case len(below.cells) == 1 && below.cells[0].next == nil:
+		return n.replaced(i, below.cells[0])
 	}
-	return n.replaced(i, hashSlot[V]{next: below})
+	return n.replaced(i, hashCell[V]{next: below})
 }
 
-func (n *hashNode[V]) replaced(i int, s hashSlot[V]) *hashNode[V] {
-	slots := append([]hashSlot[V](nil), n.slots...)
-	slots[i] = s
-	return &hashNode[V]{used: n.used, slots: slots}
+func (n *hashNode[V]) replaced(i int, s hashCell[V]) *hashNode[V] {
+	cells := append([]hashCell[V](nil), n.cells...)
+	cells[i] = s
+	return &hashNode[V]{used: n.used, cells: cells}
 }
 
-func (n *hashNode[V]) inserted(bit uint64, i int, s hashSlot[V]) *hashNode[V] {
-	slots := make([]hashSlot[V], 0, len(n.slots)+1)
-	slots = append(append(append(slots, n.slots[:i]...), s), n.slots[i:]...)
-	return &hashNode[V]{used: n.used | bit, slots: slots}
+func (n *hashNode[V]) inserted(bit uint64, i int, s hashCell[V]) *hashNode[V] {
+	cells := make([]hashCell[V], 0, len(n.cells)+1)
+	cells = append(append(append(cells, n.cells[:i]...), s), n.cells[i:]...)
+	return &hashNode[V]{used: n.used | bit, cells: cells}
 }
 
-// removed returns nil when the last slot goes.
+// removed returns nil when the last cell goes.
 func (n *hashNode[V]) removed(bit uint64, i int) *hashNode[V] {
-	if len(n.slots) == 1 {
+	if len(n.cells) == 1 {
 		return nil
 	}
-	slots := make([]hashSlot[V], 0, len(n.slots)-1)
-	slots = append(append(slots, n.slots[:i]...), n.slots[i+1:]...)
-	return &hashNode[V]{used: n.used &^ bit, slots: slots}
+	cells := make([]hashCell[V], 0, len(n.cells)-1)
+	cells = append(append(cells, n.cells[:i]...), n.cells[i+1:]...)
+	return &hashNode[V]{used: n.used &^ bit, cells: cells}
 }

@@ -187,16 +187,16 @@ func (w *Worker) settle() {
 // Done is closed when the worker drains, or has had its one call, and holds nothing.
 func (w *Worker) Done() <-chan struct{} { return w.over }
 
-// Held returns the calls that were accepted.
-func (w *Worker) Held() []task.Held {
+// Owned returns the calls that were accepted.
+func (w *Worker) Owned() []task.Owned {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var held []task.Held
+	var held []task.Owned
 	for _, c := range w.calls {
 		if c.task == nil {
 			continue
 		}
-		h := task.Held{Record: c.task.Record}
+		h := task.Owned{Record: c.task.Record}
 		select {
 		case <-c.ended:
 			h.Ended, h.Outcome = true, &c.outcome

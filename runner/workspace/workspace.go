@@ -14,7 +14,7 @@ import (
 	"davit/runner/form"
 )
 
-// The entries of a room.
+// The entries of a workspace.
 const (
 	workName    = "work"
 	homeName    = "home"
@@ -22,35 +22,35 @@ const (
 	requestName = "request.json"
 )
 
-// Room is the workspace of one slot: the working directory, home, temp and the request
+// Workspace is the workspace of one slot: the working directory, home, temp and the request
 // file. It is for one call at a time.
-type Room struct {
+type Workspace struct {
 	dir, work, home, temp string
 
 	source *Source
 
-	folders     [4]folder // the room itself, work, home, temp
-	usedAt      time.Time // when this call first used the room; zero: not yet
+	folders     [4]folder // the workspace itself, work, home, temp
+	usedAt      time.Time // when this call first used the workspace; zero: not yet
 	request     *os.File
 	requestNode node
 	requestSize int64
 }
 
 // Work is the working directory of the command.
-func (r *Room) Work() string { return r.work }
+func (r *Workspace) Work() string { return r.work }
 
 // Home is the command's home directory, private to the call.
-func (r *Room) Home() string { return r.home }
+func (r *Workspace) Home() string { return r.home }
 
 // Temp is the command's directory for temporary files, private to the call.
-func (r *Room) Temp() string { return r.temp }
+func (r *Workspace) Temp() string { return r.temp }
 
 // Request is the file that WriteRequest writes.
-func (r *Room) Request() string { return filepath.Join(r.dir, requestName) }
+func (r *Workspace) Request() string { return filepath.Join(r.dir, requestName) }
 
 // Prepare copies the source's entries that result patterns begin with, so that the
 // command can write them.
-func (r *Room) Prepare(patterns []string) error {
+func (r *Workspace) Prepare(patterns []string) error {
 	r.use()
 	for _, name := range r.source.begins(patterns) {
 		path := filepath.Join(r.Work(), name)
@@ -69,7 +69,7 @@ func (r *Room) Prepare(patterns []string) error {
 
 // Create makes the file of an upload under its cleaned name, and returns that name. It
 // never replaces a file: a name that exists or is refused is a *form.Fault.
-func (r *Room) Create(sent string) (io.WriteCloser, string, error) {
+func (r *Workspace) Create(sent string) (io.WriteCloser, string, error) {
 	r.use()
 	name, err := CleanName(sent)
 	if err != nil {
@@ -88,7 +88,7 @@ func (r *Room) Create(sent string) (io.WriteCloser, string, error) {
 }
 
 // WriteRequest writes the file that describes the request.
-func (r *Room) WriteRequest(b []byte) error {
+func (r *Workspace) WriteRequest(b []byte) error {
 	r.use()
 	if _, err := r.request.WriteAt(b, 0); err != nil {
 		return fmt.Errorf("write request file: %w", err)
@@ -104,7 +104,7 @@ func (r *Room) WriteRequest(b []byte) error {
 
 // Root opens the working directory to read what the command wrote. It is an error if the
 // command has replaced the directory.
-func (r *Room) Root() (*os.Root, error) {
+func (r *Workspace) Root() (*os.Root, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(r.Work(), &st); err != nil {
 		return nil, fmt.Errorf("open workspace: %w", err)
@@ -131,7 +131,7 @@ func (r *Room) Root() (*os.Root, error) {
 }
 
 // paths returns the paths of r.folders, in their order.
-func (r *Room) paths() [4]string {
+func (r *Workspace) paths() [4]string {
 	return [4]string{r.dir, r.work, r.home, r.temp}
 }
 
@@ -152,8 +152,8 @@ func RemoveAll(path string) error {
 	return removeAt(parent, filepath.Base(path))
 }
 
-// use records when the call first uses the room.
-func (r *Room) use() {
+// use records when the call first uses the workspace.
+func (r *Workspace) use() {
 	if r.usedAt.IsZero() {
 		r.usedAt = time.Now()
 	}

@@ -35,7 +35,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func room(t testing.TB) *Room {
+func newWorkspace(t testing.TB) *Workspace {
 	t.Helper()
 	src, err := OpenSource(source(t))
 	must(t, err)
@@ -46,14 +46,14 @@ func room(t testing.TB) *Room {
 			t.Error(err)
 		}
 		if _, err := os.Lstat(r.dir); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the room is still there: %v", err)
+			t.Errorf("the workspace is still there: %v", err)
 		}
 	})
 	return r
 }
 
-// tree lists what a room holds, links with their targets.
-func tree(t testing.TB, r *Room) []string {
+// tree lists what a workspace holds, links with their targets.
+func tree(t testing.TB, r *Workspace) []string {
 	t.Helper()
 	var all []string
 	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
@@ -81,14 +81,14 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 	write := func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) }
 	tests := []struct {
 		name string
-		mess func(r *Room) error
+		mess func(r *Workspace) error
 	}{
-		{"nothing", func(*Room) error { return nil }},
-		{"files", func(r *Room) error {
+		{"nothing", func(*Workspace) error { return nil }},
+		{"files", func(r *Workspace) error {
 			return errors.Join(write(r.Work()+"/a"), write(r.Home()+"/.b"), write(r.Temp()+"/c"), write(r.dir+"/d"))
 		}},
-		{"deep tree", func(r *Room) error { return deepTree(r.Work(), 3000) }},
-		{"many files", func(r *Room) error {
+		{"deep tree", func(r *Workspace) error { return deepTree(r.Work(), 3000) }},
+		{"many files", func(r *Workspace) error {
 			for i := range 3000 {
 				if err := write(filepath.Join(r.Temp(), strings.Repeat("n", 30)+string(rune('a'+i%26))+filepath.Base(os.DevNull)+itoa(i))); err != nil {
 					return err
@@ -96,39 +96,41 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 			}
 			return nil
 		}},
-		{"folders without rights", func(r *Room) error {
+		{"folders without rights", func(r *Workspace) error {
 			dir := r.Work() + "/closed/inner"
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
 			return errors.Join(write(dir+"/x"), os.Chmod(dir, 0), os.Chmod(filepath.Dir(dir), 0))
 		}},
-		{"workspace without rights", func(r *Room) error { return os.Chmod(r.Work(), 0) }},
-		{"room without rights", func(r *Room) error { return errors.Join(os.Chmod(r.Home(), 0), os.Chmod(r.dir, 0)) }},
-		{"workspace removed", func(r *Room) error { return os.RemoveAll(r.Work()) }},
-		{"room removed", func(r *Room) error { return os.RemoveAll(r.dir) }},
-		{"home is a link", func(r *Room) error { return errors.Join(os.Remove(r.Home()), os.Symlink("/", r.Home())) }},
-		{"temp is another folder", func(r *Room) error { return errors.Join(os.Remove(r.Temp()), os.Mkdir(r.Temp(), 0o700)) }},
-		{"link redirected", func(r *Room) error {
+		{"workspace without rights", func(r *Workspace) error { return os.Chmod(r.Work(), 0) }},
+		{"workspace without rights", func(r *Workspace) error { return errors.Join(os.Chmod(r.Home(), 0), os.Chmod(r.dir, 0)) }},
+		{"workspace removed", func(r *Workspace) error { return os.RemoveAll(r.Work()) }},
+		{"workspace removed", func(r *Workspace) error { return os.RemoveAll(r.dir) }},
+		{"home is a link", func(r *Workspace) error { return errors.Join(os.Remove(r.Home()), os.Symlink("/", r.Home())) }},
+		{"temp is another folder", func(r *Workspace) error { return errors.Join(os.Remove(r.Temp()), os.Mkdir(r.Temp(), 0o700)) }},
+		{"link redirected", func(r *Workspace) error {
 			return errors.Join(os.Remove(r.Work()+"/app.sh"), os.Symlink("/bin/false", r.Work()+"/app.sh"))
 		}},
-		{"links removed", func(r *Room) error { return errors.Join(os.Remove(r.Work()+"/app.sh"), os.Remove(r.Work()+"/data")) }},
-		{"link became a file", func(r *Room) error { return errors.Join(os.Remove(r.Work()+"/data"), write(r.Work()+"/data")) }},
-		{"source copied", func(r *Room) error { return r.Prepare([]string{"data/**", "./app.sh", "data/x"}) }},
-		{"request removed", func(r *Room) error { return os.Remove(r.Request()) }},
-		{"request linked elsewhere", func(r *Room) error { return os.Link(r.Request(), filepath.Dir(r.dir)+"/kept") }},
-		{"request is a FIFO", func(r *Room) error { return errors.Join(os.Remove(r.Request()), unix.Mkfifo(r.Request(), 0o600)) }},
-		{"FIFO and socket", func(r *Room) error {
+		{"links removed", func(r *Workspace) error {
+			return errors.Join(os.Remove(r.Work()+"/app.sh"), os.Remove(r.Work()+"/data"))
+		}},
+		{"link became a file", func(r *Workspace) error { return errors.Join(os.Remove(r.Work()+"/data"), write(r.Work()+"/data")) }},
+		{"source copied", func(r *Workspace) error { return r.Prepare([]string{"data/**", "./app.sh", "data/x"}) }},
+		{"request removed", func(r *Workspace) error { return os.Remove(r.Request()) }},
+		{"request linked elsewhere", func(r *Workspace) error { return os.Link(r.Request(), filepath.Dir(r.dir)+"/kept") }},
+		{"request is a FIFO", func(r *Workspace) error { return errors.Join(os.Remove(r.Request()), unix.Mkfifo(r.Request(), 0o600)) }},
+		{"FIFO and socket", func(r *Workspace) error {
 			return errors.Join(unix.Mkfifo(r.Work()+"/fifo", 0), unix.Mknod(r.Work()+"/sock", unix.S_IFSOCK, 0))
 		}},
-		{"default ACL", func(r *Room) error { return unix.Setxattr(r.Work(), "user.davit", []byte("x"), 0) }},
+		{"default ACL", func(r *Workspace) error { return unix.Setxattr(r.Work(), "user.davit", []byte("x"), 0) }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			r := room(t)
+			r := newWorkspace(t)
 			fresh := tree(t, r)
 			for pass := range 2 {
-				if pass == 1 { // most calls come long after the room was made
+				if pass == 1 { // most calls come long after the workspace was made
 					r.age(t)
 				}
 				must(t, r.WriteRequest(nil))
@@ -147,14 +149,14 @@ func TestCleanMakesTheRoomAsNew(t *testing.T) {
 	}
 }
 
-// age waits until the file system's clock has passed the last change of the room.
-func (r *Room) age(t *testing.T) {
+// age waits until the file system's clock has passed the last change of the workspace.
+func (r *Workspace) age(t *testing.T) {
 	t.Helper()
-	testenv.Eventually(t, "the room's last change is past", func() bool { return time.Now().After(r.lastChange().Add(2 * clockGranularity)) })
+	testenv.Eventually(t, "the workspace's last change is past", func() bool { return time.Now().After(r.lastChange().Add(2 * clockGranularity)) })
 }
 
-// lastChange returns when a folder of the room was last changed.
-func (r *Room) lastChange() time.Time {
+// lastChange returns when a folder of the workspace was last changed.
+func (r *Workspace) lastChange() time.Time {
 	var last time.Time
 	for i := range r.folders {
 		if at := time.Unix(r.folders[i].changed.Unix()); at.After(last) {
@@ -165,7 +167,7 @@ func (r *Room) lastChange() time.Time {
 }
 
 func TestARoomThatWasNotTouchedIsLeftAsItIs(t *testing.T) {
-	r := room(t)
+	r := newWorkspace(t)
 	must(t, r.WriteRequest(nil))
 	untouched := func() (all, none bool) {
 		all, none = true, true
@@ -175,16 +177,16 @@ func TestARoomThatWasNotTouchedIsLeftAsItIs(t *testing.T) {
 		return all, none
 	}
 	if _, none := untouched(); !none {
-		t.Fatal("a room that was just made counts as untouched")
+		t.Fatal("a workspace that was just made counts as untouched")
 	}
 	must(t, r.Clean())
 	r.age(t)
 	if _, none := untouched(); !none {
-		t.Fatal("a room that no call used counts as untouched")
+		t.Fatal("a workspace that no call used counts as untouched")
 	}
 	must(t, r.WriteRequest([]byte("request")))
 	if all, _ := untouched(); !all {
-		t.Fatal("a room that did not change counts as touched")
+		t.Fatal("a workspace that did not change counts as touched")
 	}
 	must(t, r.Clean())
 }
@@ -213,7 +215,7 @@ func deepTree(dir string, levels int) error {
 }
 
 func TestRequestIsWhollyRewritten(t *testing.T) {
-	r := room(t)
+	r := newWorkspace(t)
 	for _, text := range []string{strings.Repeat("long", 2000), "short", "", "longer again"} {
 		must(t, r.WriteRequest([]byte(text)))
 		must(t, os.WriteFile(r.Request(), []byte(text+"!"), 0o600))
@@ -226,7 +228,7 @@ func TestRequestIsWhollyRewritten(t *testing.T) {
 }
 
 func TestPrepareCopiesSourceEntriesOfResults(t *testing.T) {
-	r := room(t)
+	r := newWorkspace(t)
 	must(t, r.Prepare([]string{"data/**", "*.sh", "other/app.sh"}))
 	if info, err := os.Lstat(r.Work() + "/app.sh"); err != nil || info.Mode().Type() != fs.ModeSymlink {
 		t.Fatalf("app.sh: %v, %v", info, err)
@@ -268,7 +270,7 @@ func TestNamesOfUploads(t *testing.T) {
 		{"x/data", "", "source"},
 	}
 	for _, test := range tests {
-		r := room(t)
+		r := newWorkspace(t)
 		file, kept, err := r.Create(test.sent)
 		if fault, is := errors.AsType[*form.Fault](err); test.fault != "" {
 			if !is || !strings.Contains(fault.Detail, test.fault) {
@@ -289,7 +291,7 @@ func TestNamesOfUploads(t *testing.T) {
 }
 
 func BenchmarkClean(b *testing.B) {
-	r := room(b)
+	r := newWorkspace(b)
 	for b.Loop() {
 		if err := r.Clean(); err != nil {
 			b.Fatal(err)
