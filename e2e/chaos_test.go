@@ -18,8 +18,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// chaos is a load on two gateways. Meanwhile the test kills warm and standby runners, and
-// kills and restarts the first gateway.
+// chaos is a load on two gateways. Meanwhile the test kills warm and standby runners, and kills and restarts the first
+// gateway.
 type chaos struct {
 	fire
 
@@ -28,8 +28,8 @@ type chaos struct {
 	transitions atomic.Int64                // kills and restarts of it: odd while it is down
 }
 
-// TestChaosOnKeptRunners: although runners and a gateway are killed, no invocation runs
-// twice, no accepted one is lost, and every answer agrees with its record.
+// TestChaosOnKeptRunners: although runners and a gateway are killed, no invocation runs twice, no accepted one is lost,
+// and every answer agrees with its record.
 func TestChaosOnKeptRunners(t *testing.T) {
 	c := &chaos{fire: fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}, ledger: newLedger(t)}}
 	if c.seed == 0 {

@@ -142,7 +142,8 @@ func (l *ledger) take(c net.Conn) {
 	_ = c.Close()
 }
 
-// script returns a bash script that sends the invocation's id to the ledger, waits for its answer, and goes on with rest.
+// script returns a bash script that sends the invocation's id to the ledger, waits for its answer, and goes on with
+// rest.
 func (l *ledger) script(rest string) map[string]string {
 	host, port, _ := net.SplitHostPort(l.listener.Addr().String())
 	return map[string]string{"tool.sh": "#!/bin/bash\nexec 3<>/dev/tcp/" + host + "/" + port +

@@ -29,7 +29,8 @@ func TestResultMissing(t *testing.T) {
 	}
 }
 
-// TestResponse: "file" gives the one matching file raw, "auto" does if there is exactly one, and the caller can ask for a zip.
+// TestResponse: "file" gives the one matching file raw, "auto" does if there is exactly one, and the caller can ask for
+// a zip.
 func TestResponse(t *testing.T) {
 	g := newWorld(t).start("data")
 	function(t, g, "f", "{}", tool(`for n in $(seq "$1"); do echo "file $n" > "out $n.txt"; done`))

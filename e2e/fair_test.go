@@ -23,8 +23,8 @@ func fairWorld(t *testing.T, greedy string) (a, b *rig.Gateway) {
 	return a, b
 }
 
-// TestBurstDoesNotStarve: while all runners are in use and many calls of one function
-// wait, a call of another function comes next, and no more than three commands run.
+// TestBurstDoesNotStarve: while all runners are in use and many calls of one function wait, a call of another function
+// comes next, and no more than three commands run.
 func TestBurstDoesNotStarve(t *testing.T) {
 	a, b := fairWorld(t, `{"mode": "job", "max_concurrency": 50}`)
 	const burst = 40
@@ -65,8 +65,8 @@ func TestBurstDoesNotStarve(t *testing.T) {
 	}
 }
 
-// TestWarmGivesWay: a function whose warm runners take the whole limit, and are always
-// busy, gives one up for another function's call.
+// TestWarmGivesWay: a function whose warm runners take the whole limit, and are always busy, gives one up for another
+// function's call.
 func TestWarmGivesWay(t *testing.T) {
 	a, b := fairWorld(t, `{"mode": "warm", "warm": {"min": 0, "max": 8}}`)
 	stop := callers(t, 6, "/greedy", answered, a, b)

@@ -21,8 +21,8 @@ func slowTrigger(t *testing.T, g *rig.Gateway, l *ledger, spec, seconds string) 
 	trigger(t, g, "t", `{"function": "f", "methods": ["POST"], "path": "/t", "command": ["bash", "tool.sh"], "results": ["out.txt"]}`)
 }
 
-// TestKilledGatewayLosesNothing: an invocation that was answered 202 runs once and becomes final, in whatever state it is
-// when its gateway is killed.
+// TestKilledGatewayLosesNothing: an invocation that was answered 202 runs once and becomes final, in whatever state it
+// is when its gateway is killed.
 func TestKilledGatewayLosesNothing(t *testing.T) {
 	for mode, spec := range map[string]string{
 		"job":  `{"max_concurrency": 3}`,
@@ -53,7 +53,8 @@ func TestKilledGatewayLosesNothing(t *testing.T) {
 	}
 }
 
-// TestOtherGatewayTakesOver: within 15 s the other gateway leads the invocations that the killed one had accepted or was running.
+// TestOtherGatewayTakesOver: within 15 s the other gateway leads the invocations that the killed one had accepted or
+// was running.
 func TestOtherGatewayTakesOver(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	l := newLedger(t)
@@ -108,8 +109,8 @@ func killRunner(t *testing.T, pid string) {
 	}
 }
 
-// TestKilledRunner: a caller does not notice that an idle runner was killed. If the runner is killed during a call, the call
-// fails with runner_lost, and the next call succeeds.
+// TestKilledRunner: a caller does not notice that an idle runner was killed. If the runner is killed during a call, the
+// call fails with runner_lost, and the next call succeeds.
 func TestKilledRunner(t *testing.T) {
 	for mode, spec := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -171,8 +172,8 @@ func killInCall(t *testing.T, g *rig.Gateway) string {
 	return id
 }
 
-// TestStopWithWaitingCallers: when the gateway gets SIGTERM, every caller gets its answer, or a 202 for an invocation that
-// ends later, and no runner is left.
+// TestStopWithWaitingCallers: when the gateway gets SIGTERM, every caller gets its answer, or a 202 for an invocation
+// that ends later, and no runner is left.
 func TestStopWithWaitingCallers(t *testing.T) {
 	w, l := newWorld(t, "DAVIT_DRAIN=20s"), newLedger(t)
 	g := w.start("data")

@@ -30,8 +30,8 @@ const (
 	fireFor     = 12 * time.Second // after which no call is begun
 )
 
-// fire is a load on two gateways that claim slots of the same runners. Meanwhile the test
-// kills runners, and cuts, slows down and blocks their connections.
+// fire is a load on two gateways that claim slots of the same runners. Meanwhile the test kills runners, and cuts,
+// slows down and blocks their connections.
 type fire struct {
 	t        *testing.T
 	seed     uint64
@@ -47,8 +47,8 @@ type fire struct {
 	answered map[string]*rig.Answer
 }
 
-// TestRunnersUnderFire: although connections break and runners are killed, an invocation
-// runs at most once, exactly once if an answer says that it succeeded, and is settled once.
+// TestRunnersUnderFire: although connections break and runners are killed, an invocation runs at most once, exactly
+// once if an answer says that it succeeded, and is settled once.
 func TestRunnersUnderFire(t *testing.T) {
 	f := lightFire(t)
 	for mode, spec := range modes {

@@ -166,8 +166,8 @@ CMD ["sh", "tool.sh"]
 	}
 }
 
-// TestKubeOriginal: the forms of the student project work on a cluster. No other test runs at the same time, because each of
-// the functions requests half a processor.
+// TestKubeOriginal: the forms of the student project work on a cluster. No other test runs at the same time, because
+// each of the functions requests half a processor.
 func TestKubeOriginal(t *testing.T) {
 	t.Run("files", testOriginalFiles)
 	t.Run("image", testOriginalImage)

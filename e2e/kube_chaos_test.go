@@ -36,8 +36,8 @@ type kubeChaos struct {
 	answeredAt sync.Map          // when an invocation was answered
 }
 
-// TestKubeChaos: although pods are killed, no invocation runs twice, no accepted one is lost, and every answer agrees with
-// its record.
+// TestKubeChaos: although pods are killed, no invocation runs twice, no accepted one is lost, and every answer agrees
+// with its record.
 func TestKubeChaos(t *testing.T) {
 	k := onKube(t)
 	c := &kubeChaos{k: k, kept: map[string]string{}, fire: fire{t: t, seed: *fireSeed, answered: map[string]*rig.Answer{}, ledger: newLedgerAt(t, k.reachedFrom(t))}}

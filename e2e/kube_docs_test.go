@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestKubeDocs types the steps of README and docs/kubernetes.md to a cluster on this machine, exactly as written, in a fresh
-// clone. The steps find the cluster that runs already.
+// TestKubeDocs types the steps of README and docs/kubernetes.md to a cluster on this machine, exactly as written, in a
+// fresh clone. The steps find the cluster that runs already.
 func TestKubeDocs(t *testing.T) {
 	k := onKube(t)
 	if os.Getenv("DAVIT_E2E_KUBECONFIG") != "" {

@@ -98,7 +98,8 @@ func TestKubeImageGone(t *testing.T) {
 	k.fails(t, path, failure{http.StatusServiceUnavailable, "image_pull", "not found", 0})
 }
 
-// TestKubeBuildFails: a registration whose build fails is answered with the reason, which the build log has too, and no revision becomes live.
+// TestKubeBuildFails: a registration whose build fails is answered with the reason, which the build log has too, and no
+// revision becomes live.
 func TestKubeBuildFails(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)

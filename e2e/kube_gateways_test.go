@@ -26,7 +26,8 @@ func (k *kube) pair(t *testing.T) (a, b *kube, podA string) {
 	return one(0), one(1), pods[0].Name
 }
 
-// TestKubeBothGateways: a registration at one gateway is served by the other at once, and a parked runner serves calls of both.
+// TestKubeBothGateways: a registration at one gateway is served by the other at once, and a parked runner serves calls
+// of both.
 func TestKubeBothGateways(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -68,8 +69,8 @@ func (k *kube) awaitFree(t *testing.T, function, start string) {
 	})
 }
 
-// TestKubeGatewayKilled: while a call of each gateway runs, one gateway's pod is killed. The other gateway's caller gets its answer. The
-// killed gateway's call runs once, and the other gateway has its result.
+// TestKubeGatewayKilled: while a call of each gateway runs, one gateway's pod is killed. The other gateway's caller
+// gets its answer. The killed gateway's call runs once, and the other gateway has its result.
 func TestKubeGatewayKilled(t *testing.T) {
 	k := onKube(t)
 	a, b, podA := k.pair(t)
@@ -132,8 +133,8 @@ func TestKubeGatewayKilled(t *testing.T) {
 	}
 }
 
-// TestKubeRegistryAway: without the registry, images that the node has run, other images fail with image_pull, and nothing can be
-// registered. With the registry back, calls and registrations succeed.
+// TestKubeRegistryAway: without the registry, images that the node has run, other images fail with image_pull, and
+// nothing can be registered. With the registry back, calls and registrations succeed.
 func TestKubeRegistryAway(t *testing.T) {
 	k := onKube(t)
 	had := k.function(t, "had", "", tool("echo had"))

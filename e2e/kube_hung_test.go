@@ -14,14 +14,15 @@ import (
 	"davit/internal/testenv"
 )
 
-// halt stops the runner of the pod with the given uid. It runs on the node, because no process can stop the first process of its own pod.
+// halt stops the runner of the pod with the given uid. It runs on the node, because no process can stop the first
+// process of its own pod.
 const halt = `
 for p in /proc/[0-9]*; do
   if grep -qsE "$1|${1//-/_}" $p/cgroup && [[ $(tr '\0' ' ' <$p/cmdline) == /davit/runner* ]]; then kill -STOP ${p#/proc/} && echo halted; fi
 done`
 
-// TestKubeHungRunner: a call whose warm runner hangs fails with runner_lost. The pod is ended although the cluster shows it as
-// running, and another runner replaces it, although the function may have only one.
+// TestKubeHungRunner: a call whose warm runner hangs fails with runner_lost. The pod is ended although the cluster
+// shows it as running, and another runner replaces it, although the function may have only one.
 func TestKubeHungRunner(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)

@@ -219,7 +219,8 @@ func main() {
 	}
 }
 
-// TestKubeImages: functions from existing images, with a shell and without. A trigger uses the image's command unless it names another.
+// TestKubeImages: functions from existing images, with a shell and without. A trigger uses the image's command unless
+// it names another.
 func TestKubeImages(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)

@@ -15,8 +15,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestKubeStrangers: a pod that is not Davit's, and that no network policy restricts, reaches the public ports, but neither functions'
-// pods nor the runner listener, Redis and the other services of the gateways.
+// TestKubeStrangers: a pod that is not Davit's, and that no network policy restricts, reaches the public ports, but
+// neither functions' pods nor the runner listener, Redis and the other services of the gateways.
 func TestKubeStrangers(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)

@@ -54,7 +54,8 @@ func opened(t *testing.T, output string, targets []string) (open []string) {
 	return open
 }
 
-// TestKubeNetwork: a function's pod reaches the runner listener, the store and DNS, and nothing else in the cluster, whatever its egress is.
+// TestKubeNetwork: a function's pod reaches the runner listener, the store and DNS, and nothing else in the cluster,
+// whatever its egress is.
 func TestKubeNetwork(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)
@@ -237,7 +238,8 @@ func (k *kube) looked(t *testing.T, spec string) []string {
 	return strings.Split(strings.TrimSpace(string(a.Body)), "\n")
 }
 
-// TestKubePrivilege: the rights of a command in its pod, as an ordinary user, and as root, which is an ordinary user outside the pod.
+// TestKubePrivilege: the rights of a command in its pod, as an ordinary user, and as root, which is an ordinary user
+// outside the pod.
 func TestKubePrivilege(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)

@@ -15,8 +15,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestKubeNothingIsLeft: after a function is deleted and its calls' retention is over, nothing of them remains in the cluster or
-// in the store, except the tombstone that keeps its revision numbers from being used again.
+// TestKubeNothingIsLeft: after a function is deleted and its calls' retention is over, nothing of them remains in the
+// cluster or in the store, except the tombstone that keeps its revision numbers from being used again.
 func TestKubeNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)

@@ -16,10 +16,12 @@ import (
 	"davit/internal/testenv"
 )
 
-// diskMeasured is how long the kubelet may need to evict a pod for its disk use, because it measures volumes once a minute and compares every ten seconds.
+// diskMeasured is how long the kubelet may need to evict a pod for its disk use, because it measures volumes once a
+// minute and compares every ten seconds.
 const diskMeasured = 70 * time.Second
 
-// TestKubePodLost: if a call's pod ends while its command runs, the caller gets the reason, and the command does not run again.
+// TestKubePodLost: if a call's pod ends while its command runs, the caller gets the reason, and the command does not
+// run again.
 func TestKubePodLost(t *testing.T) {
 	t.Parallel()
 	k := onKube(t)

@@ -18,7 +18,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestKubeRollingUpdate: while the gateways are replaced one by one, every call is answered, and every accepted invocation runs once.
+// TestKubeRollingUpdate: while the gateways are replaced one by one, every call is answered, and every accepted
+// invocation runs once.
 func TestKubeRollingUpdate(t *testing.T) {
 	k := onKube(t)
 	warm := k.function(t, "rolling", `"mode": "warm", "warm": {"min": 1, "max": 2, "concurrency": 2}`, tool(`echo "$1"`))

@@ -34,8 +34,8 @@ type kubeSoak struct {
 	earlier   int // objects of earlier calls
 }
 
-// TestKubeSoak: after a long mixed load there are no more pods, Jobs and objects, and the gateways use no more memory, than
-// after its first quarter.
+// TestKubeSoak: after a long mixed load there are no more pods, Jobs and objects, and the gateways use no more memory,
+// than after its first quarter.
 func TestKubeSoak(t *testing.T) {
 	s := &kubeSoak{t: t, k: onKube(t), functions: map[string]string{}}
 	for mode, spec := range map[string]string{

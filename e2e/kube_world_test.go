@@ -158,7 +158,8 @@ func (k *kube) remove(t *testing.T, name string) {
 	}
 }
 
-// function registers a function from files, or from an image if files is nil, and waits until it is ready. The spec may be without braces and resources.
+// function registers a function from files, or from an image if files is nil, and waits until it is ready. The spec may
+// be without braces and resources.
 func (k *kube) function(t *testing.T, beginning, spec string, files map[string]string) (name string) {
 	t.Helper()
 	name = unique(beginning)

@@ -14,8 +14,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestLargeBeyondOnePut: a result that is too large for one PUT on S3 is stored by a multipart
-// upload, also if the gateway that led the invocation has ended by then.
+// TestLargeBeyondOnePut: a result that is too large for one PUT on S3 is stored by a multipart upload, also if the
+// gateway that led the invocation has ended by then.
 func TestLargeBeyondOnePut(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	function(t, a, "f", modes["warm"], tool(`truncate -s 5121M out.zip; echo made`)) // a .zip is stored without compression

@@ -125,8 +125,8 @@ func TestOneLeaderScales(t *testing.T) {
 	}
 }
 
-// TestLeaderKilled: if the leader is killed under load, the other gateway leads and
-// starts standby runners within seconds, and no call to it fails.
+// TestLeaderKilled: if the leader is killed under load, the other gateway leads and starts standby runners within
+// seconds, and no call to it fails.
 func TestLeaderKilled(t *testing.T) {
 	a, b, w := gateways(t)
 	leads, other := leader(t, a, b)
@@ -170,8 +170,8 @@ func TestLeaderKilled(t *testing.T) {
 	}
 }
 
-// TestBrokenStartOnAllGateways: a registration whose start process fails is answered
-// soon, also at the gateway that does not lead.
+// TestBrokenStartOnAllGateways: a registration whose start process fails is answered soon, also at the gateway that
+// does not lead.
 func TestBrokenStartOnAllGateways(t *testing.T) {
 	a, b, w := gateways(t)
 	files := tool("true")

@@ -160,8 +160,8 @@ func TestSwitchUnderCalls(t *testing.T) {
 	testenv.EventuallyWithin(t, wait, "the old revisions' runners have ended", func() bool { return children(g) <= 2 })
 }
 
-// TestBrokenRevisionStaysOut: a revision whose start process fails does not become live, neither by
-// registration nor by rollback. The old revision goes on serving, and no runner of the broken one is left.
+// TestBrokenRevisionStaysOut: a revision whose start process fails does not become live, neither by registration nor by
+// rollback. The old revision goes on serving, and no runner of the broken one is left.
 func TestBrokenRevisionStaysOut(t *testing.T) {
 	g := newWorld(t).start("data")
 	there := filepath.Join(bin, "model-of-"+t.Name())
@@ -214,8 +214,8 @@ func TestBrokenRevisionStaysOut(t *testing.T) {
 	serves("1")
 }
 
-// TestSwitchOnAllGateways: a gateway that does not know a new revision yet does not end its first
-// runner, which starts slowly and then serves both gateways.
+// TestSwitchOnAllGateways: a gateway that does not know a new revision yet does not end its first runner, which starts
+// slowly and then serves both gateways.
 func TestSwitchOnAllGateways(t *testing.T) {
 	a, b, _ := twoGateways(t)
 	files := tool(tellsRevision)

@@ -50,8 +50,8 @@ func registerForm(t *testing.T, g *rig.Gateway, fields map[string][]string, file
 	return a
 }
 
-// TestOriginal: the behaviour of the student project: its forms, counted arguments, uploads
-// under their names, a zip of the named files, GET and POST.
+// TestOriginal: the behaviour of the student project: its forms, counted arguments, uploads under their names, a zip of
+// the named files, GET and POST.
 func TestOriginal(t *testing.T) {
 	g := newWorld(t).start("data")
 	source, err := rig.PackFiles(map[string]string{"app.sh": echoArguments})

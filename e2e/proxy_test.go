@@ -14,8 +14,8 @@ import (
 // blockedFor is how long a blocked connection stays open: then the kernel's probes have noticed it.
 const blockedFor = sock.DeadAfter
 
-// fault is what happens to one connection: after that many bytes of both directions
-// together it is cut, or stays open and passes nothing more.
+// fault is what happens to one connection: after that many bytes of both directions together it is cut, or stays open
+// and passes nothing more.
 type fault struct {
 	after  int64 // -1: never
 	blocks bool

@@ -19,8 +19,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestReadme types the README's commands, exactly as written, in a copy of the files that
-// git tracks: `make run` in one shell, the rest in another.
+// TestReadme types the README's commands, exactly as written, in a copy of the files that git tracks: `make run` in one
+// shell, the rest in another.
 func TestReadme(t *testing.T) {
 	for _, port := range []string{"8080", "8081", "8082", "8083"} {
 		l, err := net.Listen("tcp", "127.0.0.1:"+port)

@@ -28,8 +28,8 @@ func runnerOf(t *testing.T, a *rig.Answer) string {
 	return strings.TrimSpace(string(a.Body))
 }
 
-// TestRecycle: a warm runner is replaced after max_calls, after max_age, and when its start
-// process ends. The next call does not fail.
+// TestRecycle: a warm runner is replaced after max_calls, after max_age, and when its start process ends. The next call
+// does not fail.
 func TestRecycle(t *testing.T) {
 	g := newWorld(t).start("data")
 	files := tool("echo $PPID > out.txt")
@@ -86,8 +86,8 @@ func kill(t *testing.T, pid string, sig syscall.Signal) {
 	}
 }
 
-// TestHungRunner: the call of a runner that hangs fails with runner_lost, and the runner is
-// ended and replaced, although the function may have only one.
+// TestHungRunner: the call of a runner that hangs fails with runner_lost, and the runner is ended and replaced,
+// although the function may have only one.
 func TestHungRunner(t *testing.T) {
 	t.Parallel()
 	g := newWorld(t).start("data", "DAVIT_RUNNER_GRACE=1s")

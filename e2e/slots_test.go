@@ -22,7 +22,8 @@ func slotsOf(t *testing.T, g *rig.Gateway, name string) (invocable string, slots
 	return f.Invocable, f.Slots
 }
 
-// TestSlotsAreReported: the API shows the slots by state; the metrics have them too, and the cold starts and refill times.
+// TestSlotsAreReported: the API shows the slots by state; the metrics have them too, and the cold starts and refill
+// times.
 func TestSlotsAreReported(t *testing.T) {
 	g := newWorld(t).start("data", "DAVIT_DRAIN=1s")
 	metric := func(name string, words ...string) float64 {
@@ -83,8 +84,8 @@ func TestStandbyDepthFollowsDemand(t *testing.T) {
 	testenv.EventuallyWithin(t, wait, "the minimum is parked again", func() bool { return parked() == 1 && w.kept("standby") == 1 })
 }
 
-// TestStandbyBurst: calls beyond the depth, at two gateways at the same time, start jobs. Each
-// call gets the first runner that is ready and runs once, and no runner runs two.
+// TestStandbyBurst: calls beyond the depth, at two gateways at the same time, start jobs. Each call gets the first
+// runner that is ready and runs once, and no runner runs two.
 func TestStandbyBurst(t *testing.T) {
 	a, b, w := gateways(t)
 	l := newLedger(t)

@@ -70,8 +70,8 @@ func (a *answers) check(t *testing.T) {
 	}
 }
 
-// TestSoak: after a long mixed load the gateways use no more memory, files and other resources
-// than after its first quarter.
+// TestSoak: after a long mixed load the gateways use no more memory, files and other resources than after its first
+// quarter.
 func TestSoak(t *testing.T) {
 	s := &soak{t: t, redis: testenv.StartRedis(t), store: testenv.MinIO(t)}
 	s.w = newWorld(t, append(s3(s.store), redisURL(s.redis), "DAVIT_LOG_LEVEL=warn")...)

@@ -30,7 +30,8 @@ type gateway struct {
 	console *api.ConsoleServer
 }
 
-// build makes the parts, each from the parts before it, and starts them. Whatever it started is in life, also on an error.
+// build makes the parts, each from the parts before it, and starts them. Whatever it started is in life, also on an
+// error.
 func build(ctx context.Context, cfg *Config, log *slog.Logger, life *life) (*gateway, error) {
 	g, err := openGround(ctx, cfg, log, life)
 	if err != nil {

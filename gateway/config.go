@@ -20,10 +20,9 @@ import (
 
 //go:generate go test . -run TestSettingsTable -update
 
-// Config has all settings. Each setting is an environment variable; a secret can
-// also be in a file, whose path is in the variable with _FILE added to its name.
-// Without settings the gateway runs embedded: Redis in the process, the store in
-// a folder, runners as processes on this machine.
+// Config has all settings. Each setting is an environment variable; a secret can also be in a file, whose path is in
+// the variable with _FILE added to its name. Without settings the gateway runs embedded: Redis in the process, the
+// store in a folder, runners as processes on this machine.
 type Config struct {
 	DataDir string `env:"DAVIT_DATA_DIR"` // folder of the embedded Redis and store; default: the user's data directory, /var/lib/davit for root
 

@@ -37,8 +37,8 @@ func prepareFiles(cfg *Config) (*files, error) {
 	return &files{runDir: runDir, token: t}, nil
 }
 
-// makeDataDir makes the data folder. Others may pass through it, to the runners'
-// folders below, and see nothing of it; what is private has folders of its own.
+// makeDataDir makes the data folder. Others may pass through it, to the runners' folders below, and see nothing of it;
+// what is private has folders of its own.
 func makeDataDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // see above
 		return fmt.Errorf("make %s (set DAVIT_DATA_DIR to choose another folder): %w", dir, err)

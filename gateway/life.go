@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// life runs the gateway's parts. They are stopped one by one in the reverse
-// order of their start, each waited for; the first that ends by itself stops all.
+// life runs the gateway's parts. They are stopped one by one in the reverse order of their start, each waited for; the
+// first that ends by itself stops all.
 type life struct {
 	log   *slog.Logger
 	parts []*part

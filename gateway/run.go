@@ -1,5 +1,6 @@
 // Package gateway puts Davit's server together: build.go makes its parts in order and starts them, config.go has every
-// setting, life.go stops the parts in the reverse order of their start. The parts have packages of their own below this one.
+// setting, life.go stops the parts in the reverse order of their start. The parts have packages of their own below this
+// one.
 package gateway
 
 import (
@@ -14,8 +15,8 @@ import (
 	"davit/internal/version"
 )
 
-// Main is the program davit-gateway: it serves until ctx ends, and returns its exit code when everything that it started has
-// ended. On stdout it says where it listens, once it serves. env has the settings, as NAME=value.
+// Main is the program davit-gateway: it serves until ctx ends, and returns its exit code when everything that it
+// started has ended. On stdout it says where it listens, once it serves. env has the settings, as NAME=value.
 func Main(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
 	if err := run(ctx, args, env, stdout, stderr); err != nil {
 		_, _ = fmt.Fprintln(stderr, "davit-gateway:", err)
@@ -74,8 +75,8 @@ func newLog(cfg *Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// announce writes where the gateway listens, machine-readable, and a one-time URL to sign in. Whoever set the token signs in
-// with it; then no URL is written, because the output may be kept as a log.
+// announce writes where the gateway listens, machine-readable, and a one-time URL to sign in. Whoever set the token
+// signs in with it; then no URL is written, because the output may be kept as a log.
 func (g *gateway) announce(cfg *Config, w io.Writer) error {
 	text := fmt.Sprintf("DAVIT_CONSOLE=%s\nDAVIT_CALLS=%s\nDAVIT_TOKEN_FILE=%s\n", g.net.console.Addr(), g.net.calls.Addr(), g.token.file)
 	if cfg.Token == "" {

@@ -42,7 +42,8 @@ func TestScriptsRunTheSteps(t *testing.T) {
 	}
 }
 
-// TestEveryTestIsRun: each test of this module is compiled and run in at least one step, whatever the build tags of its file.
+// TestEveryTestIsRun: each test of this module is compiled and run in at least one step, whatever the build tags of its
+// file.
 func TestEveryTestIsRun(t *testing.T) {
 	root, tests := filepath.Join(".."), 0
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

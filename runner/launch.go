@@ -17,9 +17,8 @@ import (
 // maxLaunch is the most bytes that a launch may have.
 const maxLaunch = 4 << 20
 
-// readLaunch reads the launch from stdin if from is "-", else from env, and completes
-// it. The launch's Env becomes the environment of commands, without the variables that
-// have the launch.
+// readLaunch reads the launch from stdin if from is "-", else from env, and completes it. The launch's Env becomes the
+// environment of commands, without the variables that have the launch.
 func readLaunch(from string, stdin io.Reader, env []string) (*task.Launch, error) {
 	var launch task.Launch
 	if from != "-" {
@@ -73,9 +72,9 @@ func variable(env []string, name string) string {
 	return ""
 }
 
-// environment returns the environment of commands: the program's own, which is that of
-// its image, overlaid with the function's variables. It omits variables of Davit and of
-// the cluster, and the variables of folders that each call has for itself.
+// environment returns the environment of commands: the program's own, which is that of its image, overlaid with the
+// function's variables. It omits variables of Davit and of the cluster, and the variables of folders that each call has
+// for itself.
 func environment(own []string, function map[string]string) map[string]string {
 	env := make(map[string]string, len(own)+len(function))
 	for _, variable := range own {

@@ -1,9 +1,9 @@
-// Package runner is the program davit-runner, which runs the commands of the invocations
-// of one revision. A launcher starts the program with a [task.Launch]. The program
-// connects to the gateways, parks its slots there and runs the calls that arrive.
+// Package runner is the program davit-runner, which runs the commands of the invocations of one revision. A launcher
+// starts the program with a [task.Launch]. The program connects to the gateways, parks its slots there and runs the
+// calls that arrive.
 //
-// Package work runs the commands and package park keeps the connections. Start at
-// [Main]; launch.go reads the launch, adapters.go adapts work to park.
+// Package work runs the commands and package park keeps the connections. Start at [Main]; launch.go reads the launch,
+// adapters.go adapts work to park.
 package runner
 
 import (
@@ -31,10 +31,9 @@ const (
 	exitStartFailed = 3 // the function's start process failed
 )
 
-// Main runs davit-runner with the environment env, in the form of [os.Environ], and
-// returns the exit code. It returns when the runner has no more work, or when ctx has
-// ended and the running calls have ended or exceeded their grace. It writes an error to
-// stderr. It confines the process that it runs in.
+// Main runs davit-runner with the environment env, in the form of [os.Environ], and returns the exit code. It returns
+// when the runner has no more work, or when ctx has ended and the running calls have ended or exceeded their grace. It
+// writes an error to stderr. It confines the process that it runs in.
 func Main(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	err := run(ctx, args, env, stdin, stdout, stderr)
 	if err == nil {
@@ -75,8 +74,8 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	return serve(ctx, launch, variable(env, "PATH"), slog.New(slog.NewTextHandler(stderr, nil)).With("runner", launch.Runner))
 }
 
-// serve confines this process and serves calls until the runner has no more work. path
-// is the PATH in which programs are looked up.
+// serve confines this process and serves calls until the runner has no more work. path is the PATH in which programs
+// are looked up.
 func serve(ctx context.Context, launch *task.Launch, path string, log *slog.Logger) (err error) {
 	sandbox, err := confine.Apply(launch)
 	if err != nil {
@@ -101,9 +100,9 @@ func serve(ctx context.Context, launch *task.Launch, path string, log *slog.Logg
 	})
 }
 
-// warmUp runs a command as a call does, so that code and memory are loaded before the
-// only call of a standby runner. The command is this program, because every image has
-// it. If the confinement forbids to run it, the warm-up ends at the command's start.
+// warmUp runs a command as a call does, so that code and memory are loaded before the only call of a standby runner.
+// The command is this program, because every image has it. If the confinement forbids to run it, the warm-up ends at
+// the command's start.
 func warmUp(w *work.Worker, log *slog.Logger) {
 	self, err := os.Executable()
 	if err == nil {

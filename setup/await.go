@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// runAwait returns when Redis accepts connections and the gateway's key can see the bucket, which is what a gateway needs
-// to start.
+// runAwait returns when Redis accepts connections and the gateway's key can see the bucket, which is what a gateway
+// needs to start.
 func runAwait(ctx context.Context, flags *flag.FlagSet, args []string, log *slog.Logger) error {
 	redis := flags.String("redis", "/etc/davit/redis/url", "file with the URL of Redis")
 	endpoint := flags.String("endpoint", "http://davit-store:9000", "URL of the store")

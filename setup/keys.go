@@ -29,8 +29,8 @@ type policy struct {
 	name, what, text string
 }
 
-// policies returns two policies: of the gateway's key, which allows the requests that the gateway sends for its bucket, and
-// of the key that signs downloads, which allows to read objects of invocations but not to list them.
+// policies returns two policies: of the gateway's key, which allows the requests that the gateway sends for its bucket,
+// and of the key that signs downloads, which allows to read objects of invocations but not to list them.
 func policies(bucket string) [2]policy {
 	return [2]policy{
 		{

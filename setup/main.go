@@ -26,8 +26,8 @@ import (
 // atMost is how long a command waits for the services it needs.
 const atMost = 4 * time.Minute
 
-// Main runs one command of davit-setup with the environment env, in the form of [os.Environ], and returns the exit code:
-// 0, or 1 after an error, which it writes to stderr.
+// Main runs one command of davit-setup with the environment env, in the form of [os.Environ], and returns the exit
+// code: 0, or 1 after an error, which it writes to stderr.
 func Main(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
 	if err := run(ctx, args, lookup(env), stdout, stderr); err != nil {
 		_, _ = fmt.Fprintln(stderr, "davit-setup:", err)

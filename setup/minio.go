@@ -79,8 +79,9 @@ func complaint(answer []byte) string {
 	return e.Code + ": " + e.Message
 }
 
-// seal encrypts a body that the admin API accepts only encrypted. It returns a salt, the kind of encryption, a nonce, and
-// the text as a stream of AES-256-GCM with a key that Argon2id derives from the password (see madmin-go, encrypt.go).
+// seal encrypts a body that the admin API accepts only encrypted. It returns a salt, the kind of encryption, a nonce,
+// and the text as a stream of AES-256-GCM with a key that Argon2id derives from the password (see madmin-go,
+// encrypt.go).
 func seal(password string, text []byte) ([]byte, error) {
 	const (
 		saltBytes, keyBytes        = 32, 32

@@ -94,8 +94,8 @@ func (m *maker) store(ctx context.Context) error {
 	return nil
 }
 
-// docker makes an authority, and with it the certificates of the daemon and of its only client, the gateway. The authority
-// is a secret, too, so that a run that was interrupted can be continued.
+// docker makes an authority, and with it the certificates of the daemon and of its only client, the gateway. The
+// authority is a secret, too, so that a run that was interrupted can be continued.
 func (m *maker) docker(ctx context.Context) error {
 	ca, err := m.authority(ctx)
 	if err != nil {

@@ -30,8 +30,8 @@ func folder(t *testing.T, k key) string {
 	return dir
 }
 
-// TestStoreKeys: after the set-up, which may be repeated, the gateway's key allows what the gateway does with its bucket and
-// nothing else, and the other key can read the objects of invocations.
+// TestStoreKeys: after the set-up, which may be repeated, the gateway's key allows what the gateway does with its
+// bucket and nothing else, and the other key can read the objects of invocations.
 func TestStoreKeys(t *testing.T) {
 	server := testenv.MinIO(t)
 	root, gateway, download := key{server.AccessKey, server.SecretKey}, key{"gateway-key", string(random(20))}, key{"download-key", string(random(20))}
@@ -152,7 +152,8 @@ func list(t *testing.T, client *minio.Client, bucket string) error {
 	return nil
 }
 
-// TestAwait: await returns when Redis and the bucket are available; else its error names what is missing, without the password.
+// TestAwait: await returns when Redis and the bucket are available; else its error names what is missing, without the
+// password.
 func TestAwait(t *testing.T) {
 	server := testenv.MinIO(t)
 	address := filepath.Join(t.TempDir(), "url")
@@ -189,8 +190,8 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-// TestStoreFaults: a wrong password, and a store other than MinIO, are errors that say what to do; an unavailable store is
-// tried again.
+// TestStoreFaults: a wrong password, and a store other than MinIO, are errors that say what to do; an unavailable store
+// is tried again.
 func TestStoreFaults(t *testing.T) {
 	server := testenv.MinIO(t)
 	user := key{"gateway-key", string(random(20))}

@@ -109,8 +109,8 @@ func newTab(t *testing.T, prepare ...action) *tab {
 	return p
 }
 
-// note records exceptions, errors on the console and violations of the policy, but not
-// error statuses, which a test may expect.
+// note records exceptions, errors on the console and violations of the policy, but not error statuses, which a test may
+// expect.
 func (p *tab) note(event any) {
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:

@@ -10,8 +10,8 @@ import (
 	"davit/e2e/rig"
 )
 
-// TestReadmePicture runs the examples on the real programs and checks the page. `make
-// picture` saves it as the README's picture.
+// TestReadmePicture runs the examples on the real programs and checks the page. `make picture` saves it as the README's
+// picture.
 func TestReadmePicture(t *testing.T) {
 	var ports []string
 	if os.Getenv("DAVIT_SCREENSHOTS") != "" { // the ports in the README

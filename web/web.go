@@ -1,7 +1,6 @@
-// Package web has the files of the console page, which are served unchanged: there is
-// no bundler. Registering works without scripts; with scripts the page updates itself.
-// The page knows the gateway only through the API. Start at index.html, which has the
-// forms, and app/main.js, which shows one view for each hash route.
+// Package web has the files of the console page, which are served unchanged: there is no bundler. Registering works
+// without scripts; with scripts the page updates itself. The page knows the gateway only through the API. Start at
+// index.html, which has the forms, and app/main.js, which shows one view for each hash route.
 package web
 
 import "embed"

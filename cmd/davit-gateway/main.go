@@ -1,4 +1,5 @@
-// Command davit-gateway is Davit's server: console and API, triggers, the hub where runners park, and the signed downloads.
+// Command davit-gateway is Davit's server: console and API, triggers, the hub where runners park, and the signed
+// downloads.
 package main
 
 import (

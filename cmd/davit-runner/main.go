@@ -1,5 +1,5 @@
-// Command davit-runner runs the commands of the invocations of one revision. A launcher of the gateway starts it: see package
-// runner.
+// Command davit-runner runs the commands of the invocations of one revision. A launcher of the gateway starts it: see
+// package runner.
 package main
 
 import (
@@ -16,8 +16,8 @@ import (
 func main() {
 	program.SetGC()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// Writing a log line must not end this program when its launcher, which reads the log, has ended. SIGPIPE is not ignored,
-	// because commands would inherit that.
+	// Writing a log line must not end this program when its launcher, which reads the log, has ended. SIGPIPE is not
+	// ignored, because commands would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	env := os.Environ()
 	for _, name := range []string{task.EnvLaunch, task.EnvRunner, task.EnvToken} {

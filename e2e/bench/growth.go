@@ -21,9 +21,8 @@ const (
 	growthCallers = 2
 )
 
-// measureGrowth registers many functions and calls a thousand of them, alternately with
-// ten others, to show that the time of a call does not depend on their number. It also
-// measures the memory that a function costs.
+// measureGrowth registers many functions and calls a thousand of them, alternately with ten others, to show that the
+// time of a call does not depend on their number. It also measures the memory that a function costs.
 func measureGrowth(ctx context.Context, g *rig.Gateway, functions int, each time.Duration) ([]figure.Row, error) {
 	if functions == 0 {
 		return nil, nil

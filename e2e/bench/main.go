@@ -1,6 +1,5 @@
-// Command bench compares calls through Davit with floors: the same work without Davit,
-// measured alternately in the same run. It prints a table of ratios. With -json it
-// appends each row to a file, as one JSON object a line.
+// Command bench compares calls through Davit with floors: the same work without Davit, measured alternately in the same
+// run. It prints a table of ratios. With -json it appends each row to a file, as one JSON object a line.
 package main
 
 import (

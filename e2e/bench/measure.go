@@ -173,8 +173,7 @@ func measureHop(ctx context.Context, floor string, each time.Duration) ([]figure
 	return rows, nil
 }
 
-// measureJobs compares a call that starts a runner with the start of that process
-// alone.
+// measureJobs compares a call that starts a runner with the start of that process alone.
 func measureJobs(ctx context.Context, g *rig.Gateway, bin string, each time.Duration) ([]figure.Row, error) {
 	davit, floor := &figure.Sample{}, &figure.Sample{}
 	for began := time.Now(); time.Since(began) < 2*each; {
@@ -196,8 +195,8 @@ func measureJobs(ctx context.Context, g *rig.Gateway, bin string, each time.Dura
 	return figure.Calls("local job, true, 1 caller, floor: exec of the runner", davit, floor, ""), nil
 }
 
-// measureLookup compares finding a trigger among many with finding it among few: always
-// the same ten, which are in the processor's cache, and any of all, which are not.
+// measureLookup compares finding a trigger among many with finding it among few: always the same ten, which are in the
+// processor's cache, and any of all, which are not.
 func measureLookup(each time.Duration) ([]figure.Row, error) {
 	few, err := table(10)
 	if err != nil {

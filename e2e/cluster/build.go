@@ -25,8 +25,8 @@ const (
 // ownVersion is the version of this module's programs. The cache distinguishes them by their source.
 const ownVersion = "v0"
 
-// packages returns the Debian packages of the machine: etcd, network plugins, the programs that Kubernetes calls, and the packages
-// that are needed to compile runc and to make images.
+// packages returns the Debian packages of the machine: etcd, network plugins, the programs that Kubernetes calls, and
+// the packages that are needed to compile runc and to make images.
 func packages() []string {
 	return []string{
 		"etcd-server", "containernetworking-plugins", "iptables", "nftables", "conntrack", "iproute2", "ethtool", "socat", "mount", "kmod",

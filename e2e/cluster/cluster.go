@@ -1,9 +1,9 @@
-// Package cluster starts a real one-node Kubernetes on a Debian machine, built from Go modules and Debian packages,
-// and removes all of it again. It needs root.
+// Package cluster starts a real one-node Kubernetes on a Debian machine, built from Go modules and Debian packages, and
+// removes all of it again. It needs root.
 //
-// Programs and images are built once on a machine and cached by version. A running cluster has fixed paths and names (see
-// package node), so that the next Up or Down finds and removes a cluster whose Up or Down was interrupted at any point.
-// Start at [Up].
+// Programs and images are built once on a machine and cached by version. A running cluster has fixed paths and names
+// (see package node), so that the next Up or Down finds and removes a cluster whose Up or Down was interrupted at any
+// point. Start at [Up].
 package cluster
 
 import (
@@ -25,7 +25,8 @@ import (
 
 // Options configure a cluster. The zero value is the default.
 type Options struct {
-	// Kubeconfig is the file with the access to the user's own cluster, which is used instead. Then Up and Down only print that.
+	// Kubeconfig is the file with the access to the user's own cluster, which is used instead. Then Up and Down only
+	// print that.
 	Kubeconfig string
 	// Cache is the folder of programs and images; "" means davit in the user's cache folder.
 	Cache string
@@ -43,8 +44,8 @@ type Cluster struct {
 	plane   *control.Plane
 }
 
-// Up returns a cluster that is ready for pods. It keeps a running cluster that is complete and of the same versions, and
-// removes any other first. It is an error if another Up or Down is running.
+// Up returns a cluster that is ready for pods. It keeps a running cluster that is complete and of the same versions,
+// and removes any other first. It is an error if another Up or Down is running.
 func Up(ctx context.Context, options Options) (*Cluster, error) {
 	c, err := newCluster(options)
 	if err != nil {

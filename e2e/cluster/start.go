@@ -252,7 +252,8 @@ func (c *Cluster) kubectl(ctx context.Context, input []byte, args ...string) err
 	return nil
 }
 
-// remove kills all processes and removes everything that they leave. It kills first the processes that would start pods again.
+// remove kills all processes and removes everything that they leave. It kills first the processes that would start pods
+// again.
 func (c *Cluster) remove(ctx context.Context) error {
 	if err := c.table.Sweep(ctx); err != nil {
 		return err

@@ -133,8 +133,8 @@ func find[T runtime.Object](objects []object) []T {
 // imageLine matches a line that names an image: a container's, the base image, or the ConfigMap that has it.
 var imageLine = regexp.MustCompile(`^ +(image: |DAVIT_BASE_IMAGE: |(- configMapRef: *)?name: davit-settings-)`)
 
-// TestOverlaysDifferInLittle: the overlay for tests differs from the base only in the names of images, and the production
-// overlay has no Redis and store.
+// TestOverlaysDifferInLittle: the overlay for tests differs from the base only in the names of images, and the
+// production overlay has no Redis and store.
 func TestOverlaysDifferInLittle(t *testing.T) {
 	base, test := strings.Split(render(t, "base"), "\n"), strings.Split(render(t, "overlays/test"), "\n")
 	if len(base) != len(test) {

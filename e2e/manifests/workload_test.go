@@ -13,7 +13,8 @@ import (
 
 const builder = "davit-builder"
 
-// TestPodSecurity: every pod passes its namespace's level of Pod Security, which is restricted except for the Docker daemon's.
+// TestPodSecurity: every pod passes its namespace's level of Pod Security, which is restricted except for the Docker
+// daemon's.
 func TestPodSecurity(t *testing.T) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {

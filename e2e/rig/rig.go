@@ -1,6 +1,5 @@
-// Package rig starts Davit's programs as a user does and calls them over HTTP,
-// for the tests of the whole system, the benchmarks and the demo. It knows the
-// API's paths and nothing of the programs' code. Start at Start.
+// Package rig starts Davit's programs as a user does and calls them over HTTP, for the tests of the whole system, the
+// benchmarks and the demo. It knows the API's paths and nothing of the programs' code. Start at Start.
 package rig
 
 import (

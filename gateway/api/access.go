@@ -38,8 +38,8 @@ func (t *tokenCheck) opens(token string) bool {
 	return subtle.ConstantTimeCompare(sum[:], t[:]) == 1
 }
 
-// bearer returns the token of the Authorization header; there reports whether the request
-// has an Authorization header, with any scheme.
+// bearer returns the token of the Authorization header; there reports whether the request has an Authorization header,
+// with any scheme.
 func bearer(r *edge.Request) (token string, there bool) {
 	v := r.Header("Authorization")
 	scheme, token, _ := strings.Cut(v, " ")
@@ -82,12 +82,12 @@ func (s *sessions) start(ctx context.Context) (cookie string, ends time.Time, er
 	return base64.RawURLEncoding.EncodeToString(append(head, s.sign(head)...)), ends, nil
 }
 
-// sessionID returns the name of a session in the store. The name does not open the
-// session, because the cookie is signed.
+// sessionID returns the name of a session in the store. The name does not open the session, because the cookie is
+// signed.
 func sessionID(head []byte) string { return hex.EncodeToString(head[8:sessionHead]) }
 
-// verify returns the ID of the session that the cookie was made for; ok is false for a
-// cookie that is forged or has expired.
+// verify returns the ID of the session that the cookie was made for; ok is false for a cookie that is forged or has
+// expired.
 func (s *sessions) verify(cookie string) (id string, ok bool) {
 	if len(cookie) != base64.RawURLEncoding.EncodedLen(sessionBytes) {
 		return "", false
@@ -134,8 +134,8 @@ func newSignIns(now func() time.Time) *signIns {
 	return &signIns{now: now, codes: make(map[[sha256.Size]byte]time.Time)}
 }
 
-// newCode returns a new code. It returns a Limited error while mostSignIns codes can still
-// be redeemed, because each of them may be another person's.
+// newCode returns a new code. It returns a Limited error while mostSignIns codes can still be redeemed, because each of
+// them may be another person's.
 func (s *signIns) newCode() (string, error) {
 	code := rand.Text()
 	s.mu.Lock()
@@ -152,8 +152,7 @@ func (s *signIns) newCode() (string, error) {
 	return code, nil
 }
 
-// redeem makes code invalid. ok reports whether it signs in, and ends is when it would
-// have expired.
+// redeem makes code invalid. ok reports whether it signs in, and ends is when it would have expired.
 func (s *signIns) redeem(code string) (ends time.Time, ok bool) {
 	key := sha256.Sum256([]byte(code))
 	s.mu.Lock()
@@ -170,8 +169,7 @@ func (s *signIns) restore(code string, ends time.Time) {
 	s.codes[sha256.Sum256([]byte(code))] = ends
 }
 
-// guarded returns a handler that calls h unless the request may come from a page of
-// another site.
+// guarded returns a handler that calls h unless the request may come from a page of another site.
 func (k *console) guarded(h handler) handler {
 	return func(r *edge.Request) error {
 		if err := k.guard.check(r); err != nil {
@@ -181,8 +179,7 @@ func (k *console) guarded(h handler) handler {
 	}
 }
 
-// authenticated returns a guarded handler that calls h only for requests with the admin
-// token or a session.
+// authenticated returns a guarded handler that calls h only for requests with the admin token or a session.
 func (k *console) authenticated(h handler) handler {
 	return k.guarded(func(r *edge.Request) error {
 		if err := k.signedIn(r); err != nil {

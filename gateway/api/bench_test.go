@@ -14,8 +14,8 @@ import (
 	"davit/internal/faas"
 )
 
-// BenchmarkCall is one call on a kept connection whose command takes no time,
-// against a bare Fiber handler that answers the same.
+// BenchmarkCall is one call on a kept connection whose command takes no time, against a bare Fiber handler that answers
+// the same.
 func BenchmarkCall(b *testing.B) {
 	const request = "POST /echo/a HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 	b.Run("davit", func(b *testing.B) {

@@ -76,8 +76,7 @@ func (t *triggers) call(r *edge.Request) error {
 	return sendResult(r, match.Trigger, reply, cancel)
 }
 
-// answerOptions answers OPTIONS with the methods of the triggers at that path; for any
-// other request, it returns err.
+// answerOptions answers OPTIONS with the methods of the triggers at that path; for any other request, it returns err.
 func answerOptions(r *edge.Request, err error) error {
 	_, known := problemOf(err)
 	if r.Method() != http.MethodOptions || known.Kind != faas.MethodNotAllowed {
@@ -114,8 +113,7 @@ func sendResult(r *edge.Request, t *faas.Trigger, reply *faas.Reply, cancel cont
 	return nil
 }
 
-// readCall reads the head of a request. The caller of readCall reads the body, through
-// call.Body.
+// readCall reads the head of a request. The caller of readCall reads the body, through call.Body.
 func readCall(r *edge.Request, match faas.Match) (*faas.Call, error) {
 	for _, name := range []string{"Idempotency-Key", "Davit-Callback"} {
 		if r.Header(name) != "" {
@@ -189,8 +187,8 @@ func traceparent(v string) string {
 	return v
 }
 
-// passedOn returns the headers that a command may see: all but credentials and headers
-// that concern this connection only.
+// passedOn returns the headers that a command may see: all but credentials and headers that concern this connection
+// only.
 func passedOn(r *edge.Request) [][2]string {
 	var out [][2]string
 	for name, value := range r.Headers() {

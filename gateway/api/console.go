@@ -25,9 +25,8 @@ type console struct {
 // tokenCheck compares tokens with the admin token in constant time. It keeps a hash only.
 type tokenCheck [sha256.Size]byte
 
-// sessions are signed cookies. A session ends when it expires, when somebody signs out on
-// any gateway, when the token or the installation's secret changes, and when the store
-// loses it.
+// sessions are signed cookies. A session ends when it expires, when somebody signs out on any gateway, when the token
+// or the installation's secret changes, and when the store loses it.
 type sessions struct {
 	key   []byte
 	ttl   time.Duration
@@ -43,10 +42,9 @@ type signIns struct {
 	codes map[[sha256.Size]byte]time.Time // when a code expires, by the code's hash
 }
 
-// guard refuses requests that pages of other sites make a browser send, because the
-// browser adds the console's cookie to them. It also refuses unknown host names, because
-// a page of a host name that was rebound to the console's address has the console's
-// origin.
+// guard refuses requests that pages of other sites make a browser send, because the browser adds the console's cookie
+// to them. It also refuses unknown host names, because a page of a host name that was rebound to the console's address
+// has the console's origin.
 type guard struct {
 	hosts []string // in lower case, without ports
 }
@@ -123,8 +121,7 @@ type signIn struct {
 	log      *slog.Logger
 }
 
-// triggersAPI serves the registered triggers, and the form that registers triggers and
-// functions.
+// triggersAPI serves the registered triggers, and the form that registers triggers and functions.
 type triggersAPI struct {
 	reader    TriggerReader
 	registrar TriggerRegistrar

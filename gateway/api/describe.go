@@ -26,8 +26,7 @@ func (k *console) description(r *edge.Request) error {
 // object is a JSON object of an OpenAPI document.
 type object = map[string]any
 
-// describeTrigger returns the OpenAPI document of one trigger, made from its path,
-// methods and fields.
+// describeTrigger returns the OpenAPI document of one trigger, made from its path, methods and fields.
 func describeTrigger(t *faas.Trigger, server string) object {
 	path, parameters := describePath(t.Path)
 	operations := object{}
@@ -59,8 +58,8 @@ func describeTrigger(t *faas.Trigger, server string) object {
 	}
 }
 
-// describePath returns a trigger's pattern in OpenAPI's syntax. OpenAPI has no wildcard,
-// so a wildcard becomes a parameter that may contain slashes.
+// describePath returns a trigger's pattern in OpenAPI's syntax. OpenAPI has no wildcard, so a wildcard becomes a
+// parameter that may contain slashes.
 func describePath(pattern string) (path string, parameters []object) {
 	segments := strings.Split(pattern, "/")
 	for i, segment := range segments {
@@ -120,8 +119,8 @@ func describeQuery(fields []faas.Field) []object {
 	return parameters
 }
 
-// describeBody returns the media types in which callers can send fields and files. A body
-// of any other type becomes the file "body".
+// describeBody returns the media types in which callers can send fields and files. A body of any other type becomes the
+// file "body".
 func describeBody(fields []faas.Field) object {
 	form, plain := object{"type": "object"}, object{"type": "object"}
 	all, texts := object{}, object{}

@@ -138,8 +138,7 @@ func (fs *functions) putImage(r *edge.Request, name faas.FunctionName) (*registe
 	return fs.registrar.PutImage(r.LastingContext(), name, spec)
 }
 
-// awaitBuild waits at most wait for the build of a new revision. It returns a BuildFailed
-// error if the build failed.
+// awaitBuild waits at most wait for the build of a new revision. It returns a BuildFailed error if the build failed.
 func (fs *functions) awaitBuild(r *edge.Request, done *register.Registered, wait time.Duration) error {
 	if wait > 0 && done.Revision.State == faas.RevisionBuilding {
 		ctx, cancel := r.WaitingContext()
@@ -158,8 +157,8 @@ func (fs *functions) awaitBuild(r *edge.Request, done *register.Registered, wait
 	return nil
 }
 
-// sendRegistered answers a registration with the function: 202 while the revision is
-// being built, 201 for a new revision, else 200.
+// sendRegistered answers a registration with the function: 202 while the revision is being built, 201 for a new
+// revision, else 200.
 func (fs *functions) sendRegistered(r *edge.Request, done *register.Registered) error {
 	rev := done.Revision
 	r.Set("Location", "/v1/functions/"+string(rev.Function))

@@ -37,8 +37,8 @@ func (g *guard) check(r *edge.Request) error {
 	return nil
 }
 
-// expects reports whether host is a name of this console. Every address is accepted,
-// because an address cannot be rebound.
+// expects reports whether host is a name of this console. Every address is accepted, because an address cannot be
+// rebound.
 func (g *guard) expects(host string) bool {
 	name := strings.ToLower(hostOnly(host))
 	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {

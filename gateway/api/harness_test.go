@@ -23,8 +23,7 @@ import (
 	"davit/internal/faas"
 )
 
-// TestMain looks for goroutines that are left. fasthttp keeps one, for the Date
-// header, to the end of the process.
+// TestMain looks for goroutines that are left. fasthttp keeps one, for the Date header, to the end of the process.
 func TestMain(m *testing.M) {
 	status := m.Run()
 	if flag.Lookup("test.bench").Value.String() != "" {
@@ -40,8 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// everythingDescribedWasMet fails a run of all tests that leaves out what openapi.yaml
-// describes.
+// everythingDescribedWasMet fails a run of all tests that leaves out what openapi.yaml describes.
 func everythingDescribedWasMet() int {
 	doc, err := loaded()
 	if err != nil {

@@ -49,8 +49,7 @@ func (i *invocations) get(r *edge.Request) error {
 	return sendJSON(r, http.StatusOK, viewInvocation(inv, i.prefix))
 }
 
-// await returns a record once it is final, or as it is after wait or when the server
-// begins to shut down.
+// await returns a record once it is final, or as it is after wait or when the server begins to shut down.
 func (i *invocations) await(r *edge.Request, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error) {
 	if wait == 0 {
 		return i.port.Find(r.Context(), id, 0)
@@ -76,8 +75,7 @@ func (i *invocations) cancel(r *edge.Request) error {
 	return sendJSON(r, http.StatusAccepted, viewInvocation(inv, i.prefix))
 }
 
-// replay is in the contract but not implemented: it returns a NotAllowed error for an
-// invocation that exists.
+// replay is in the contract but not implemented: it returns a NotAllowed error for an invocation that exists.
 func (i *invocations) replay(r *edge.Request) error {
 	id, err := i.allowed(r)
 	if err != nil {

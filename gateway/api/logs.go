@@ -20,8 +20,8 @@ type logRequest struct {
 	follow bool
 }
 
-// sendLog answers with the log that open returns: as plain text, or as events, which a
-// caller resumes with Last-Event-ID.
+// sendLog answers with the log that open returns: as plain text, or as events, which a caller resumes with
+// Last-Event-ID.
 func sendLog(r *edge.Request, heartbeat time.Duration, from int64, follow bool, open func(logRequest) (io.ReadCloser, error)) error {
 	events := accepts(r, eventsType)
 	if last := r.Header("Last-Event-Id"); events && last != "" {
@@ -51,8 +51,7 @@ func sendLog(r *edge.Request, heartbeat time.Duration, from int64, follow bool, 
 	return nil
 }
 
-// skip discards the first n bytes of a log, because a build log can only be opened at its
-// beginning.
+// skip discards the first n bytes of a log, because a build log can only be opened at its beginning.
 func skip(log io.ReadCloser, n int64) (io.ReadCloser, error) {
 	if _, err := io.CopyN(io.Discard, log, n); err != nil && err != io.EOF { //nolint:errorlint // a shorter log is empty from there on
 		return nil, fmt.Errorf("read the log up to %d: %w", n, err)

@@ -11,8 +11,7 @@ import (
 	"davit/internal/faas"
 )
 
-// Limits bound what callers can make a listener wait for and keep in memory. The zero
-// value of each means its default.
+// Limits bound what callers can make a listener wait for and keep in memory. The zero value of each means its default.
 type Limits struct {
 	edge.Limits
 

@@ -14,13 +14,12 @@ import (
 	"davit/gateway/edge"
 )
 
-// pagePolicy lets the page load and call nothing but its own files and the console's API.
-// The page previews results in frames without an origin.
+// pagePolicy lets the page load and call nothing but its own files and the console's API. The page previews results in
+// frames without an origin.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; " +
 	"connect-src 'self'; frame-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// newPage reads the files. It panics if a file cannot be read, because the files are
-// embedded in the program.
+// newPage reads the files. It panics if a file cannot be read, because the files are embedded in the program.
 func newPage(files fs.FS) *page {
 	p := &page{files: make(map[string]*pageFile)}
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -45,8 +44,8 @@ func newPage(files fs.FS) *page {
 	return p
 }
 
-// pageMedia returns a file's media type, and whether the file is served without a
-// session. A file without a media type is not served.
+// pageMedia returns a file's media type, and whether the file is served without a session. A file without a media type
+// is not served.
 func pageMedia(name string) (media string, public bool) {
 	switch path.Ext(name) {
 	case ".html":
@@ -86,8 +85,8 @@ func newPageFile(body []byte, media string, public bool) *pageFile {
 
 func (p *page) find(name string) *pageFile { return p.files[name] }
 
-// send answers with a file. Browsers keep a file that they request by its checksum (?v=),
-// and revalidate any other file at each use, mostly with a 304.
+// send answers with a file. Browsers keep a file that they request by its checksum (?v=), and revalidate any other file
+// at each use, mostly with a 304.
 func (p *page) send(r *edge.Request, f *pageFile) error {
 	r.SetRoute("page")
 	etag := `"` + f.sum + `"`
@@ -127,8 +126,7 @@ func securePage(r *edge.Request, policy string) {
 	r.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// matchesETag reports whether an If-None-Match header names etag, by weak comparison (RFC
-// 9110 §13.1.2).
+// matchesETag reports whether an If-None-Match header names etag, by weak comparison (RFC 9110 §13.1.2).
 func matchesETag(header, etag string) bool {
 	for tag := range strings.SplitSeq(header, ",") {
 		tag = strings.TrimSpace(tag)

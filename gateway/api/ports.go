@@ -18,8 +18,8 @@ type Matcher interface {
 
 // Caller runs triggers.
 type Caller interface {
-	// Call runs a trigger's command. Call does not read call.Body after it has returned;
-	// the reply's body can be read until ctx ends.
+	// Call runs a trigger's command. Call does not read call.Body after it has returned; the reply's body can be read
+	// until ctx ends.
 	Call(ctx context.Context, call *faas.Call) (*faas.Reply, error)
 }
 
@@ -27,15 +27,14 @@ type Caller interface {
 type Records interface {
 	// Find returns the record once it is final, and after wait in any state.
 	Find(ctx context.Context, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error)
-	// List returns the newest records first. next is the cursor of the next page; "" if
-	// there is none.
+	// List returns the newest records first. next is the cursor of the next page; "" if there is none.
 	List(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error)
 }
 
 // Results reads the inputs and results of invocations from the store.
 type Results interface {
-	// Result opens a result; it waits for an upload in progress. It returns NotFound if
-	// there is no result, and Gone if the result has expired.
+	// Result opens a result; it waits for an upload in progress. It returns NotFound if there is no result, and Gone if
+	// the result has expired.
 	Result(ctx context.Context, id faas.InvocationID) (blob.Info, blob.Opener, *faas.Invocation, error)
 	// ResultURL returns a signed URL with which anybody may GET the result for ttl.
 	ResultURL(ctx context.Context, id faas.InvocationID, ttl time.Duration) (string, error)
@@ -45,11 +44,10 @@ type Results interface {
 
 // Runs reads the logs of invocations and cancels them.
 type Runs interface {
-	// Log reads the log from an offset in bytes; with follow, the log goes on to the end
-	// of the invocation. Reads fail when ctx ends.
+	// Log reads the log from an offset in bytes; with follow, the log goes on to the end of the invocation. Reads fail
+	// when ctx ends.
 	Log(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error)
-	// Cancel requests the end of an invocation and returns its record, which may not be
-	// final yet.
+	// Cancel requests the end of an invocation and returns its record, which may not be final yet.
 	Cancel(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error)
 }
 
@@ -60,8 +58,7 @@ type Invocations interface {
 	Runs
 }
 
-// FunctionReader reads registered functions. The Find methods return NotFound for unknown
-// names.
+// FunctionReader reads registered functions. The Find methods return NotFound for unknown names.
 type FunctionReader interface {
 	FindFunction(ctx context.Context, name faas.FunctionName) (*faas.Function, error)
 	FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error)
@@ -80,8 +77,7 @@ type FunctionRegistrar interface {
 	// PutSource reads source to its end. It registers nothing if a read fails.
 	PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*register.Registered, error)
 	PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*register.Registered, error)
-	// WaitReady returns the revision once it is ready or has failed, and after most in
-	// any state.
+	// WaitReady returns the revision once it is ready or has failed, and after most in any state.
 	WaitReady(ctx context.Context, ref faas.RevisionRef, most time.Duration) (*faas.Revision, error)
 }
 
@@ -89,8 +85,7 @@ type FunctionRegistrar interface {
 type FunctionChanger interface {
 	DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) error
 	Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error
-	// BuildLog reads a revision's build log; with follow, the log goes on to the end of
-	// the build.
+	// BuildLog reads a revision's build log; with follow, the log goes on to the end of the build.
 	BuildLog(ctx context.Context, ref faas.RevisionRef, follow bool) (io.ReadCloser, error)
 }
 
@@ -128,14 +123,13 @@ type Prober interface {
 	Ready(ctx context.Context) error
 }
 
-// Subscriber reports changes. The channel is closed by cancel, or when the reader is so
-// slow that changes would be lost.
+// Subscriber reports changes. The channel is closed by cancel, or when the reader is so slow that changes would be
+// lost.
 type Subscriber interface {
 	Subscribe() (changes <-chan Change, cancel func())
 }
 
-// Change names an object that has changed. It does not contain the new state: the reader
-// requests that.
+// Change names an object that has changed. It does not contain the new state: the reader requests that.
 type Change struct {
 	Kind     string `json:"kind"` // "invocation", "registrations", or "resync": anything may have changed
 	ID       string `json:"id,omitempty"`

@@ -8,8 +8,8 @@ import (
 	"davit/internal/faas"
 )
 
-// readPrefer parses the Prefer header (RFC 7240). The first of two equal preferences
-// counts; unknown and malformed preferences are ignored.
+// readPrefer parses the Prefer header (RFC 7240). The first of two equal preferences counts; unknown and malformed
+// preferences are ignored.
 func readPrefer(lines []string) (async bool, wait *time.Duration) {
 	for _, line := range lines {
 		for preference := range splitOutsideQuotes(line, ',') {
@@ -25,8 +25,7 @@ func readPrefer(lines []string) (async bool, wait *time.Duration) {
 	return async, wait
 }
 
-// mostPreferredWait, in seconds, bounds a preferred wait, because a longer one could
-// overflow a time.Duration.
+// mostPreferredWait, in seconds, bounds a preferred wait, because a longer one could overflow a time.Duration.
 const mostPreferredWait = 7 * 24 * 60 * 60
 
 func readSeconds(v string) *time.Duration {

@@ -72,8 +72,8 @@ func statusOf(kind faas.Kind) (status int, title string) {
 	return http.StatusInternalServerError, "Davit has a fault"
 }
 
-// problemOf returns the problem that the caller gets for err. An error that is no
-// *faas.Error is an internal fault, whose text must not leave the process.
+// problemOf returns the problem that the caller gets for err. An error that is no *faas.Error is an internal fault,
+// whose text must not leave the process.
 func problemOf(err error) (problem, *faas.Error) {
 	known, ok := errors.AsType[*faas.Error](err)
 	if !ok {

@@ -13,8 +13,8 @@ import (
 	"davit/internal/text"
 )
 
-// putSource registers an archive. If the spec comes first, the archive is passed on as it
-// arrives; else it is spooled on disk until the spec has arrived.
+// putSource registers an archive. If the spec comes first, the archive is passed on as it arrives; else it is spooled
+// on disk until the spec has arrived.
 func (fs *functions) putSource(r *edge.Request, name faas.FunctionName, boundary string) (*register.Registered, error) {
 	p, err := newParts(r, fs.limits, boundary)
 	if err != nil {

@@ -167,8 +167,7 @@ func (q *query) offset(name string) int64 {
 	return int64(n)
 }
 
-// mediaType returns the media type of the body in lower case, and its parameters; "" if
-// the request names none.
+// mediaType returns the media type of the body in lower case, and its parameters; "" if the request names none.
 func mediaType(r *edge.Request) (string, map[string]string, error) {
 	v := r.Header("Content-Type")
 	if v == "" {
@@ -181,8 +180,8 @@ func mediaType(r *edge.Request) (string, map[string]string, error) {
 	return media, params, nil
 }
 
-// refuseEncoded refuses a compressed body, because bodies are stored as received and
-// their readers do not decompress them.
+// refuseEncoded refuses a compressed body, because bodies are stored as received and their readers do not decompress
+// them.
 func refuseEncoded(r *edge.Request) error {
 	if v := r.Header("Content-Encoding"); v != "" && !strings.EqualFold(v, "identity") {
 		return faas.Errorf(faas.Invalid, "the body is sent with Content-Encoding %q; send it uncompressed", text.Clip(v, 40))
@@ -218,8 +217,7 @@ func readAll(r *edge.Request, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// decodeJSON decodes one JSON object. Unknown fields, and anything after the object, are
-// errors.
+// decodeJSON decodes one JSON object. Unknown fields, and anything after the object, are errors.
 func decodeJSON(b []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -236,8 +234,7 @@ func decodeJSON(b []byte, into any) error {
 	return faas.Errorf(faas.Invalid, "the body is not the JSON object that belongs here: %s", strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// accepts reports whether the Accept header names media with a quality above 0. Wildcards
-// do not count.
+// accepts reports whether the Accept header names media with a quality above 0. Wildcards do not count.
 func accepts(r *edge.Request, media string) bool {
 	for part := range strings.SplitSeq(r.Header("Accept"), ",") {
 		name, params, err := mime.ParseMediaType(part)

@@ -48,8 +48,7 @@ func (i *invocations) result(r *edge.Request) error {
 	return r.SendRange(info.Size, etag, open)
 }
 
-// unchanged sets the ETag. If the caller has that version already, unchanged answers 304
-// and returns true.
+// unchanged sets the ETag. If the caller has that version already, unchanged answers 304 and returns true.
 func unchanged(r *edge.Request, etag string) bool {
 	r.Set("ETag", etag)
 	if !matchesETag(r.Header("If-None-Match"), etag) {
@@ -59,8 +58,7 @@ func unchanged(r *edge.Request, etag string) bool {
 	return true
 }
 
-// resultFile answers with one file of the zip. It reads only the zip's directory and that
-// file.
+// resultFile answers with one file of the zip. It reads only the zip's directory and that file.
 func (i *invocations) resultFile(r *edge.Request) error {
 	name, err := param(r, "path")
 	if err != nil {
@@ -137,8 +135,8 @@ func openInZip(open blob.Opener, f *zip.File) (io.ReadCloser, error) {
 	return unpacked, nil
 }
 
-// unpacked is a file's content. Read returns the last bytes only if the checksum is
-// right, so that a broken file never looks complete.
+// unpacked is a file's content. Read returns the last bytes only if the checksum is right, so that a broken file never
+// looks complete.
 type unpacked struct {
 	io.Reader
 	io.Closer
@@ -164,9 +162,8 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// blockReader is an io.ReaderAt on a stored object. It reads whole blocks, because each
-// read of the store is a request, and keeps the last two, because archive/zip reads a
-// directory from its end and then from its beginning.
+// blockReader is an io.ReaderAt on a stored object. It reads whole blocks, because each read of the store is a request,
+// and keeps the last two, because archive/zip reads a directory from its end and then from its beginning.
 type blockReader struct {
 	open   blob.Opener
 	size   int64

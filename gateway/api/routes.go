@@ -44,8 +44,8 @@ func newConsole(o ConsoleOptions) *console {
 	return k
 }
 
-// publicRoutes adds the routes that need no token. Routes of probes are not guarded,
-// because probes may use any host name.
+// publicRoutes adds the routes that need no token. Routes of probes are not guarded, because probes may use any host
+// name.
 func (k *console) publicRoutes(s *edge.Server) {
 	get(s, "/healthz", k.health)
 	get(s, "/readyz", k.readiness)
@@ -93,8 +93,7 @@ func (k *console) otherRoutes(s *edge.Server) {
 	get(s, "/v1/events", k.authenticated(k.events))
 }
 
-// pageOrNothing serves the page's files. It leaves every other path to Fiber, which
-// answers 404 or 405.
+// pageOrNothing serves the page's files. It leaves every other path to Fiber, which answers 404 or 405.
 func (k *console) pageOrNothing(r *edge.Request) error {
 	if err := k.guard.check(r); err != nil {
 		return err

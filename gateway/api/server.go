@@ -14,8 +14,8 @@ type ConsoleServer struct {
 	codes *signIns
 }
 
-// NewSignInCode returns a code that signs in once, within 10 minutes, at /sign-in?code=….
-// It returns a Limited error while 1000 codes can still be used.
+// NewSignInCode returns a code that signs in once, within 10 minutes, at /sign-in?code=…. It returns a Limited error
+// while 1000 codes can still be used.
 func (s *ConsoleServer) NewSignInCode() (string, error) { return s.codes.newCode() }
 
 func newServer(name string, limits Limits, requests Requests, errors *answerer) *edge.Server {

@@ -18,8 +18,7 @@ func newPlainPages() *template.Template {
 	return template.Must(template.New("").Parse(plainPages))
 }
 
-// plainPolicy returns the policy of the plain pages: it allows nothing but their style
-// and their forms.
+// plainPolicy returns the policy of the plain pages: it allows nothing but their style and their forms.
 func plainPolicy() string {
 	sum := sha256.Sum256([]byte(plainStyle))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
@@ -55,9 +54,8 @@ func (si *signIn) errorPage(r *edge.Request, p *problem) bool {
 	return true
 }
 
-// show answers with the sign-in form, or redeems the code of a one-time URL. If the code
-// is used up but the request has a session, show redirects to the page, because the
-// browser may have reloaded the URL.
+// show answers with the sign-in form, or redeems the code of a one-time URL. If the code is used up but the request has
+// a session, show redirects to the page, because the browser may have reloaded the URL.
 func (si *signIn) show(r *edge.Request) error {
 	code := readQuery(r).text("code")
 	if code == "" || r.Method() == http.MethodHead {
@@ -136,8 +134,8 @@ func (si *signIn) start(r *edge.Request) error {
 	return sendNothing(r)
 }
 
-// end signs out on every gateway, also when the caller goes meanwhile. If it fails, the
-// browser keeps the cookie, so that the user can try again.
+// end signs out on every gateway, also when the caller goes meanwhile. If it fails, the browser keeps the cookie, so
+// that the user can try again.
 func (si *signIn) end(r *edge.Request) error {
 	if err := si.sessions.end(r.LastingContext(), sessionCookie(r)); err != nil {
 		return err

@@ -15,9 +15,8 @@ import (
 
 const eventsType = "text/event-stream"
 
-// sendEvents answers with the server-sent events that write sends. The answer ends when
-// write returns. ctx ends when the caller hangs up or the server begins to shut down;
-// done is called after write.
+// sendEvents answers with the server-sent events that write sends. The answer ends when write returns. ctx ends when
+// the caller hangs up or the server begins to shut down; done is called after write.
 func sendEvents(r *edge.Request, write func(ctx context.Context, out *eventWriter) error, done func()) error {
 	ctx, cancel := r.WaitingContext()
 	r.Set("Content-Type", eventsType)
@@ -42,8 +41,8 @@ type eventWriter struct {
 	buf bytes.Buffer
 }
 
-// event sends one event; name and id may be "". A CR in data becomes a line break,
-// because in the format of events a CR ends a line.
+// event sends one event; name and id may be "". A CR in data becomes a line break, because in the format of events a CR
+// ends a line.
 func (e *eventWriter) event(name, id string, data []byte) error {
 	e.buf.Reset()
 	if name != "" {
@@ -64,8 +63,7 @@ func (e *eventWriter) event(name, id string, data []byte) error {
 	return err
 }
 
-// beat sends a comment. It keeps the connection open, and its write fails if the caller
-// is gone.
+// beat sends a comment. It keeps the connection open, and its write fails if the caller is gone.
 func (e *eventWriter) beat() error {
 	_, err := io.WriteString(e.w, ": alive\n\n")
 	return err
@@ -77,9 +75,8 @@ type piece struct {
 	err  error
 }
 
-// sendLogEvents answers with a log as events. The id of an event is the offset after its
-// text, so that a caller resumes with Last-Event-ID. The last event is named "end". It
-// closes log.
+// sendLogEvents answers with a log as events. The id of an event is the offset after its text, so that a caller resumes
+// with Last-Event-ID. The last event is named "end". It closes log.
 func sendLogEvents(r *edge.Request, heartbeat time.Duration, log io.ReadCloser, from int64) error {
 	return sendEvents(r, func(ctx context.Context, out *eventWriter) error {
 		return followLog(ctx, out, log, from, heartbeat)
@@ -142,8 +139,7 @@ type logText struct {
 	held []byte // the beginning of a character that is not complete
 }
 
-// send sends the text of p up to its last complete character. over reports whether the
-// log has ended.
+// send sends the text of p up to its last complete character. over reports whether the log has ended.
 func (t *logText) send(out *eventWriter, p piece) (over bool, err error) {
 	t.held = append(t.held, p.text...)
 	n := len(t.held)

@@ -23,8 +23,8 @@ func sendHealth(r *edge.Request) error {
 // readyMost is how long all probes together may take.
 const readyMost = 2 * time.Second
 
-// readiness probes all dependencies at the same time. It logs why a dependency is away;
-// the answer does not contain the cause.
+// readiness probes all dependencies at the same time. It logs why a dependency is away; the answer does not contain the
+// cause.
 func (k *console) readiness(r *edge.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), readyMost)
 	defer cancel()
@@ -89,9 +89,8 @@ func (k *console) limits(r *edge.Request) error {
 	}{info, k.triggers.callsURL.forCaller(r)})
 }
 
-// events sends changes until the caller hangs up. The first event is a resync, because a
-// caller that connects, or connects again, has missed changes. The stream of a caller
-// that reads too slowly ends, and it connects again.
+// events sends changes until the caller hangs up. The first event is a resync, because a caller that connects, or
+// connects again, has missed changes. The stream of a caller that reads too slowly ends, and it connects again.
 func (k *console) events(r *edge.Request) error {
 	changes, cancel := k.Changes.Subscribe()
 	return sendEvents(r, func(ctx context.Context, out *eventWriter) error {

@@ -95,12 +95,12 @@ func (ts *triggersAPI) delete(r *edge.Request) error {
 	return sendNothing(r)
 }
 
-// formWait is how long the answer to a form waits for the build, so that the next form,
-// which registers the function's trigger, usually finds the function ready.
+// formWait is how long the answer to a form waits for the build, so that the next form, which registers the function's
+// trigger, usually finds the function ready.
 const formWait = 10 * time.Second
 
-// registerForm serves the original's form. It redirects a browser to the page, or answers
-// with an error page; a program that accepts JSON gets the same answer as from the PUT.
+// registerForm serves the original's form. It redirects a browser to the page, or answers with an error page; a program
+// that accepts JSON gets the same answer as from the PUT.
 func (ts *triggersAPI) registerForm(r *edge.Request) error {
 	form, done, err := ts.uploads.readForm(r)
 	if err != nil {
@@ -125,8 +125,7 @@ func (ts *triggersAPI) registerForm(r *edge.Request) error {
 	return ts.send(r, result.Trigger, result.Created)
 }
 
-// forCaller returns the URL for the caller of r. If c names no host, the URL has the host
-// of the request.
+// forCaller returns the URL for the caller of r. If c names no host, the URL has the host of the request.
 func (c callsURL) forCaller(r *edge.Request) string {
 	u, err := url.Parse(string(c))
 	if err != nil {

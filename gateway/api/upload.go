@@ -21,8 +21,8 @@ const (
 	formBuffer    = 64 << 10 // the body is read in pieces of this size
 )
 
-// parts reads a multipart body as it arrives. The header of each part is bounded, so that
-// no part of a form is held in memory except by its reader.
+// parts reads a multipart body as it arrives. The header of each part is bounded, so that no part of a form is held in
+// memory except by its reader.
 type parts struct {
 	body   *meteredReader
 	reader *multipart.Reader
@@ -87,8 +87,7 @@ func (p *parts) next() (*multipart.Part, error) {
 	return part, nil
 }
 
-// malformed returns the error of a form that cannot be parsed. It returns an error of the
-// body unchanged.
+// malformed returns the error of a form that cannot be parsed. It returns an error of the body unchanged.
 func malformed(err error) error {
 	if known, ok := errors.AsType[*faas.Error](err); ok {
 		return known
@@ -108,8 +107,8 @@ func small(part io.Reader, name string, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// source reads the archive in a form. Read returns io.EOF only if last returns nil, so
-// that an archive in a form that is cut short is not registered.
+// source reads the archive in a form. Read returns io.EOF only if last returns nil, so that an archive in a form that
+// is cut short is not registered.
 type source struct {
 	part io.Reader
 	left int64
@@ -135,8 +134,8 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// spool copies r to a file that has no name, and returns the file positioned at its
-// start. The file disappears when it is closed.
+// spool copies r to a file that has no name, and returns the file positioned at its start. The file disappears when it
+// is closed.
 func (u *uploads) spool(r io.Reader) (*os.File, error) {
 	f, err := os.CreateTemp(u.dir, "upload-")
 	if err != nil {
@@ -154,8 +153,7 @@ func (u *uploads) spool(r io.Reader) (*os.File, error) {
 	return f, nil
 }
 
-// readForm reads an HTML form. Its file is spooled, because fields may follow it; done
-// closes the file.
+// readForm reads an HTML form. Its file is spooled, because fields may follow it; done closes the file.
 func (u *uploads) readForm(r *edge.Request) (posted *form.Form, done func(), err error) {
 	media, params, err := mediaType(r)
 	if err != nil {
@@ -236,8 +234,8 @@ func (f *formReader) add(part *multipart.Part) error {
 	return nil
 }
 
-// addFile spools the uploaded file. It ignores an empty file without a name, because a
-// browser sends one if no file was chosen.
+// addFile spools the uploaded file. It ignores an empty file without a name, because a browser sends one if no file was
+// chosen.
 func (f *formReader) addFile(part *multipart.Part) error {
 	if f.file != nil {
 		return faas.Errorf(faas.Invalid, "the form has two files; send one")

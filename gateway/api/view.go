@@ -29,8 +29,7 @@ func viewInvocation(inv *faas.Invocation, prefix string) invocationView {
 	return invocationView{Invocation: inv, Links: links{Self: self, Result: self + "/result", Log: self + "/log"}}
 }
 
-// functionView is a function in the answers of the API: its newest revision, and how its
-// calls would start now.
+// functionView is a function in the answers of the API: its newest revision, and how its calls would start now.
 type functionView struct {
 	Name      faas.FunctionName              `json:"name"`
 	Revision  faas.RevisionNumber            `json:"revision"`
@@ -65,8 +64,7 @@ func invocable(latest, live *faas.Revision, slots map[faas.Start]faas.SlotCounts
 	return "starts on first call"
 }
 
-// serverTiming returns the phases in milliseconds (W3C Server Timing), without phases
-// that took no time.
+// serverTiming returns the phases in milliseconds (W3C Server Timing), without phases that took no time.
 func serverTiming(p *faas.Phases) string {
 	var b strings.Builder
 	for _, phase := range []struct {
@@ -95,8 +93,8 @@ func setFileHeaders(r *edge.Request, name, media string) {
 	r.Set("Cache-Control", "private, no-cache")
 }
 
-// attachment returns a Content-Disposition that names the file twice (RFC 6266): in
-// ASCII, and in UTF-8 for clients that support it.
+// attachment returns a Content-Disposition that names the file twice (RFC 6266): in ASCII, and in UTF-8 for clients
+// that support it.
 func attachment(name string) string {
 	var plain, extended strings.Builder
 	for _, c := range name {

@@ -22,7 +22,8 @@ type acceptor struct {
 	now     func() time.Time
 }
 
-// stage stores the input, which is in memory or still on the caller's socket. The error is the caller's, if the body broke.
+// stage stores the input, which is in memory or still on the caller's socket. The error is the caller's, if the body
+// broke.
 func (a *acceptor) stage(ctx context.Context, c *call) error {
 	in := &faas.Input{ContentType: c.task.Request.ContentType, Stored: true}
 	if c.body.present() {
@@ -43,7 +44,8 @@ func (a *acceptor) stage(ctx context.Context, c *call) error {
 	return nil
 }
 
-// secure waits until the runner has stored the input, and makes it store the result. It reports whether the input is stored.
+// secure waits until the runner has stored the input, and makes it store the result. It reports whether the input is
+// stored.
 func (a *acceptor) secure(ctx context.Context, c *call) bool {
 	if c.task.Keep != faas.KeepAll && a.running.Keep(ctx, c.id) != nil {
 		return false

@@ -8,8 +8,9 @@ import (
 	"davit/internal/task"
 )
 
-// Adopt makes this gateway lead an invocation from its record, on a runner if there is one. It reports whether the runner has,
-// or may have, the whole input. A revision that is unknown here does not matter to an invocation that runs already.
+// Adopt makes this gateway lead an invocation from its record, on a runner if there is one. It reports whether the
+// runner has, or may have, the whole input. A revision that is unknown here does not matter to an invocation that runs
+// already.
 func (d *Dispatcher) Adopt(ctx context.Context, record *faas.Invocation, runner faas.RunnerID) (isCommitted bool) {
 	rev, err := d.catalog.Revision(ctx, record.Ref())
 	if err != nil {
@@ -41,8 +42,8 @@ func (d *Dispatcher) Adopt(ctx context.Context, record *faas.Invocation, runner 
 	return isCommitted
 }
 
-// Resume sees an adopted invocation that was accepted to its end, in the background. An invocation that has not reached a
-// runner and whose record holds no task is lost.
+// Resume sees an adopted invocation that was accepted to its end, in the background. An invocation that has not reached
+// a runner and whose record holds no task is lost.
 func (d *Dispatcher) Resume(id faas.InvocationID) {
 	c := d.calls.find(id)
 	if c == nil {
@@ -76,7 +77,8 @@ func (d *Dispatcher) Miss(id faas.InvocationID) {
 	}
 }
 
-// TakeSilent returns the calls whose runner has been out of touch for longer than that, each once: the caller must resolve them.
+// TakeSilent returns the calls whose runner has been out of touch for longer than that, each once: the caller must
+// resolve them.
 func (d *Dispatcher) TakeSilent(longer time.Duration) []faas.SilentCall {
 	now := d.now()
 	late := d.calls.which(func(c *call) bool { return c.missedFor(now) > longer })
@@ -88,8 +90,8 @@ func (d *Dispatcher) TakeSilent(longer time.Duration) []faas.SilentCall {
 	return silent
 }
 
-// Resolve settles a call whose runner is gone, in the background: by outcome.json in the store, else by the reported outcome,
-// else as lost for that reason. It does nothing if the runner is connected after all.
+// Resolve settles a call whose runner is gone, in the background: by outcome.json in the store, else by the reported
+// outcome, else as lost for that reason. It does nothing if the runner is connected after all.
 func (d *Dispatcher) Resolve(id faas.InvocationID, reason faas.Reason, detail string) {
 	if c := d.calls.find(id); c != nil {
 		d.work.Go(func() { d.resolver.resolve(d.work.base, c, &loss{reason, detail}) })
@@ -107,8 +109,8 @@ func (d *Dispatcher) IsOpen(id faas.InvocationID) bool {
 	return c != nil && !c.isFinal()
 }
 
-// HandOver leaves an invocation to the gateway that made the record final. It reports false if this gateway does not lead it,
-// or has made it final itself: then Redis decides which end stands.
+// HandOver leaves an invocation to the gateway that made the record final. It reports false if this gateway does not
+// lead it, or has made it final itself: then Redis decides which end stands.
 func (d *Dispatcher) HandOver(record *faas.Invocation) bool {
 	c := d.calls.find(record.ID)
 	return c != nil && d.settler.handOver(c, record)

@@ -45,7 +45,8 @@ func newCall(base context.Context, inv *faas.Invocation, rev *faas.Revision, t *
 	return c
 }
 
-// to takes a step, if the table of states allows it. It reports whether others may know of the call only from this step on.
+// to takes a step, if the table of states allows it. It reports whether others may know of the call only from this step
+// on.
 func (c *call) to(next state) (first bool) {
 	c.mu.Lock()
 	before := c.life.isKnown()
@@ -118,8 +119,8 @@ func (c *call) adoptRecord(inv *faas.Invocation) {
 	c.inv = inv
 }
 
-// recorded notes that the final record is in Redis. first reports whether it was not before, over whether the runner has
-// nothing more to report.
+// recorded notes that the final record is in Redis. first reports whether it was not before, over whether the runner
+// has nothing more to report.
 func (c *call) recorded() (first, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -214,8 +215,8 @@ func (c *call) hasAnswered() bool {
 	return c.attempt.outcome != nil && !c.inv.Inner.Accepted
 }
 
-// toWrite returns the record to write. alone reports whether others may have a say in how the call ends, or its end is in
-// Redis already. A call that only its caller knew of is written together with others.
+// toWrite returns the record to write. alone reports whether others may have a say in how the call ends, or its end is
+// in Redis already. A call that only its caller knew of is written together with others.
 func (c *call) toWrite() (inv *faas.Invocation, alone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -293,8 +294,8 @@ func (c *call) stopAtBudget(now time.Time, cancel context.CancelCauseFunc) {
 	context.AfterFunc(c.wanted, func() { timer.Stop() })
 }
 
-// stopWhenLost cancels a wait for the runner's answer when the invocation ends without an outcome of the runner, because a
-// runner that hangs may keep its connection open for long. It holds until stop is called.
+// stopWhenLost cancels a wait for the runner's answer when the invocation ends without an outcome of the runner,
+// because a runner that hangs may keep its connection open for long. It holds until stop is called.
 func (c *call) stopWhenLost(cancel context.CancelCauseFunc) (stop func() bool) {
 	return context.AfterFunc(c.undecided, func() {
 		if c.outcome() == nil {

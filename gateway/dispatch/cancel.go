@@ -6,8 +6,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Cancel ends an invocation in whatever state it is, on whichever gateway. It returns the record as it was when the cancel
-// was on its way. An invocation that is final is a Conflict.
+// Cancel ends an invocation in whatever state it is, on whichever gateway. It returns the record as it was when the
+// cancel was on its way. An invocation that is final is a Conflict.
 func (d *Dispatcher) Cancel(ctx context.Context, id faas.InvocationID) (*faas.Invocation, error) {
 	if c := d.calls.find(id); c != nil && c.hasAnswered() {
 		awaitDecided(ctx, c) // its caller has the result: a cancel comes too late

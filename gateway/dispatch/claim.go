@@ -21,8 +21,8 @@ type claimer struct {
 	now      func() time.Time
 }
 
-// claim gets c a slot: a parked one at once, or one that c queues for while a runner is started. The error is a cause of
-// this package, a *loss or a *faas.Error.
+// claim gets c a slot: a parked one at once, or one that c queues for while a runner is started. The error is a cause
+// of this package, a *loss or a *faas.Error.
 func (cl *claimer) claim(ctx context.Context, c *call) (*hub.Slot, error) {
 	if c.wanted.Err() != nil {
 		return nil, context.Cause(c.wanted) //nolint:contextcheck // the call's own life
@@ -82,8 +82,8 @@ func (cl *claimer) expire(c *call, cancel context.CancelCauseFunc) *time.Timer {
 	})
 }
 
-// watchCaller cancels a queued call when its caller disconnects, because an unread input cannot be accepted. It holds until
-// stop is called.
+// watchCaller cancels a queued call when its caller disconnects, because an unread input cannot be accepted. It holds
+// until stop is called.
 func (cl *claimer) watchCaller(c *call, cancel context.CancelCauseFunc) (stop func()) {
 	if c.request == nil || c.request.Gone == nil || c.body.whole() {
 		return func() {}

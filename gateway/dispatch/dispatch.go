@@ -77,8 +77,8 @@ func (d *Dispatcher) Call(ctx context.Context, request *faas.Call) (*faas.Reply,
 	}
 }
 
-// invoke gives the task to a claimed slot and waits for the outcome. hub.ErrRefused means that nothing happened and that
-// another slot is worth a try.
+// invoke gives the task to a claimed slot and waits for the outcome. hub.ErrRefused means that nothing happened and
+// that another slot is worth a try.
 func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*faas.Reply, error) {
 	t, err := d.tasks.complete(ctx, c, slot)
 	if err != nil {
@@ -119,7 +119,8 @@ func (d *Dispatcher) invoke(ctx context.Context, c *call, slot *hub.Slot) (*faas
 	return d.rejoin(ctx, c)
 }
 
-// notRun returns the error for a call that broke off before the commit: hub.ErrRefused where another slot is worth a try.
+// notRun returns the error for a call that broke off before the commit: hub.ErrRefused where another slot is worth a
+// try.
 func (d *Dispatcher) notRun(ctx context.Context, c *call, err error) error {
 	switch {
 	case faas.KindOf(err) == faas.TooLarge:
@@ -133,8 +134,8 @@ func (d *Dispatcher) notRun(ctx context.Context, c *call, err error) error {
 	return d.settler.giveUp(c, &loss{faas.ReasonRunnerLost, "the runner was lost while the input was sent; nothing ran"})
 }
 
-// rejoin waits for the outcome of an invocation whose connection broke: the runner goes on, and reports the invocations that
-// it owns when it connects again.
+// rejoin waits for the outcome of an invocation whose connection broke: the runner goes on, and reports the invocations
+// that it owns when it connects again.
 func (d *Dispatcher) rejoin(ctx context.Context, c *call) (*faas.Reply, error) {
 	wait, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -160,8 +161,8 @@ func (d *Dispatcher) rejoin(ctx context.Context, c *call) (*faas.Reply, error) {
 	}
 }
 
-// stopOnceStored cancels a wait for the answer of a runner that has nothing more to upload, after a while: the runner may
-// have ended, and the result can be fetched by id.
+// stopOnceStored cancels a wait for the answer of a runner that has nothing more to upload, after a while: the runner
+// may have ended, and the result can be fetched by id.
 func stopOnceStored(wait context.Context, c *call, cancel context.CancelCauseFunc) {
 	if c.await(wait, func() bool { return c.was(stored) }) == nil && backoff.Pause(wait, settleSoon) == nil {
 		cancel(errEnded)
@@ -178,8 +179,8 @@ func (d *Dispatcher) reply(c *call, a *hub.Answer) (*faas.Reply, error) {
 	return &faas.Reply{Invocation: c.snapshotWith(&a.Outcome), Kind: a.Kind, Filename: a.Filename, Body: a.Body}, nil
 }
 
-// endedUnheard answers a call that ended while its runner's answer could not be received: with 202 once the result can be
-// fetched by id.
+// endedUnheard answers a call that ended while its runner's answer could not be received: with 202 once the result can
+// be fetched by id.
 func (d *Dispatcher) endedUnheard(ctx context.Context, c *call) (*faas.Reply, error) {
 	wait, cancel := context.WithTimeout(ctx, settleSoon)
 	defer cancel()
@@ -211,8 +212,8 @@ func (d *Dispatcher) accept(ctx context.Context, c *call) (*faas.Reply, error) {
 	return &faas.Reply{Invocation: c.snapshot(), Accepted: true}, nil
 }
 
-// outlive answers a running call with 202 once the runner has stored the input. If input or record cannot be stored, the
-// caller keeps waiting for the outcome.
+// outlive answers a running call with 202 once the runner has stored the input. If input or record cannot be stored,
+// the caller keeps waiting for the outcome.
 func (d *Dispatcher) outlive(ctx context.Context, c *call) (*faas.Reply, error) {
 	c.budgetEndsAt = time.Time{}
 	if !d.acceptor.secure(ctx, c) {

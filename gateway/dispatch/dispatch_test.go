@@ -17,8 +17,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestSlotThatIsFreeCostsNoTrip: a call that finds a slot makes no round trip to
-// Redis or the store before the first byte of its result.
+// TestSlotThatIsFreeCostsNoTrip: a call that finds a slot makes no round trip to Redis or the store before the first
+// byte of its result.
 func TestSlotThatIsFreeCostsNoTrip(t *testing.T) {
 	spec := dispatchtest.Sh("cat body")
 	spec.Response = faas.ResponseAuto
@@ -101,7 +101,8 @@ func TestNoCommandAnywhere(t *testing.T) {
 	}
 }
 
-// TestQueueIsBounded: beyond max_queue.calls a call is refused at once, a call that waits too long expires, and neither runs.
+// TestQueueIsBounded: beyond max_queue.calls a call is refused at once, a call that waits too long expires, and neither
+// runs.
 func TestQueueIsBounded(t *testing.T) {
 	f := faas.FunctionSpec{MaxConcurrency: 1, MaxQueue: &faas.MaxQueue{Calls: 1, Wait: faas.Duration(500 * time.Millisecond)}}
 	r := dispatchtest.New(t, f, dispatchtest.Sh("sleep 2"))
@@ -159,7 +160,8 @@ func TestBudgetEnds(t *testing.T) {
 	}
 }
 
-// TestBudgetEndsWhileTheStoreIsAway: a call that cannot be promised keeps its caller, who has the result when the command has ended.
+// TestBudgetEndsWhileTheStoreIsAway: a call that cannot be promised keeps its caller, who has the result when the
+// command has ended.
 func TestBudgetEndsWhileTheStoreIsAway(t *testing.T) {
 	for name, spec := range map[string]faas.FunctionSpec{"job": {}, "warm": dispatchtest.Warm()} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +208,8 @@ func TestCancelWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestCancelledElsewhereBeforeItsSlot: a cancel that is in the record, but was not heard of, ends the call when a runner is to have it.
+// TestCancelledElsewhereBeforeItsSlot: a cancel that is in the record, but was not heard of, ends the call when a
+// runner is to have it.
 func TestCancelledElsewhereBeforeItsSlot(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	r := dispatchtest.New(t, dispatchtest.Warm(), dispatchtest.Sh("until [ -e "+gate+" ]; do sleep 0.01; done"))

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Drain refuses new calls and lets running ones end, for at most Limits.Drain. Callers that still wait for a slot get a 202
-// where input and record can be stored, else an Unavailable error.
+// Drain refuses new calls and lets running ones end, for at most Limits.Drain. Callers that still wait for a slot get a
+// 202 where input and record can be stored, else an Unavailable error.
 func (d *Dispatcher) Drain(ctx context.Context) {
 	d.calls.close()
 	for _, c := range d.calls.which(func(c *call) bool { return !c.isFinal() && !c.was(committed) }) {

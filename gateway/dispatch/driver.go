@@ -41,7 +41,8 @@ func (d *driver) lead(ctx context.Context, c *call) {
 	}
 }
 
-// start gets an accepted invocation onto a slot. While a part of Davit is unavailable it retries, until the invocation expires.
+// start gets an accepted invocation onto a slot. While a part of Davit is unavailable it retries, until the invocation
+// expires.
 func (d *driver) start(ctx context.Context, c *call) {
 	for {
 		slot, err := d.claimer.claim(ctx, c)
@@ -84,8 +85,9 @@ func (d *driver) failed(c *call, err error) {
 	d.settler.lose(c, faas.ReasonRunnerLost, "no runner could be started for it")
 }
 
-// deliver sends an accepted invocation's task; its input is in the store. The binding in Redis is made between the runner's
-// yes and the commit, so that two gateways which both believe that they lead the invocation cannot both run it.
+// deliver sends an accepted invocation's task; its input is in the store. The binding in Redis is made between the
+// runner's yes and the commit, so that two gateways which both believe that they lead the invocation cannot both run
+// it.
 func (d *driver) deliver(ctx context.Context, c *call, slot *hub.Slot) error {
 	t, err := d.tasks.complete(ctx, c, slot)
 	if err != nil {
@@ -124,7 +126,8 @@ func (d *driver) deliver(ctx context.Context, c *call, slot *hub.Slot) error {
 	return d.follow(ctx, c)
 }
 
-// notBound finds out why Redis did not bind an accepted invocation: a cancel came first, or another gateway leads it by now.
+// notBound finds out why Redis did not bind an accepted invocation: a cancel came first, or another gateway leads it by
+// now.
 func (d *driver) notBound(ctx context.Context, c *call) error {
 	record, err := d.records.FindInvocation(ctx, c.id)
 	if err == nil && (record.State == faas.Queued || record.State == faas.Starting) && record.Inner != nil && record.Inner.Cancelled {
@@ -141,8 +144,8 @@ func (d *driver) unbind(ctx context.Context, c *call, attempt int, runner faas.R
 	}
 }
 
-// follow waits for the outcome of an accepted invocation whose connection broke after the commit: its runner goes on, or
-// reports that it never got the invocation, or recovery notices that it is lost.
+// follow waits for the outcome of an accepted invocation whose connection broke after the commit: its runner goes on,
+// or reports that it never got the invocation, or recovery notices that it is lost.
 func (d *driver) follow(ctx context.Context, c *call) error {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()

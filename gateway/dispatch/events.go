@@ -5,7 +5,8 @@ import (
 	"davit/internal/task"
 )
 
-// Owned takes over what a runner that has connected reports of an invocation. ours is false if this gateway does not lead it.
+// Owned takes over what a runner that has connected reports of an invocation. ours is false if this gateway does not
+// lead it.
 func (d *Dispatcher) Owned(h *task.Owned) (ours bool) {
 	c := d.calls.find(h.Record.ID)
 	if c == nil {
@@ -58,8 +59,8 @@ func (d *Dispatcher) report(c *call, o *task.Outcome, hasEnded, uploaded bool) {
 	}
 }
 
-// Exited resolves the calls that ran on a runner that has ended, and fails the call that waits for it. With hopeless, the
-// calls that wait for a warm runner of that revision fail, too.
+// Exited resolves the calls that ran on a runner that has ended, and fails the call that waits for it. With hopeless,
+// the calls that wait for a warm runner of that revision fail, too.
 func (d *Dispatcher) Exited(e faas.Exit, hopeless bool) {
 	ran := d.calls.which(func(c *call) bool { return c.record().Inner.Runner == e.Runner && c.was(committed) })
 	for _, c := range ran {

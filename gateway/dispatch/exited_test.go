@@ -64,8 +64,8 @@ func TestHopeless(t *testing.T) {
 	}
 }
 
-// TestHungRunnersCallerIsTold: who waits for the answer of a runner that hangs is told when it counts as lost, though its
-// connection stays.
+// TestHungRunnersCallerIsTold: who waits for the answer of a runner that hangs is told when it counts as lost, though
+// its connection stays.
 func TestHungRunnersCallerIsTold(t *testing.T) {
 	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")

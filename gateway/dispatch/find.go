@@ -41,9 +41,9 @@ func (d *Dispatcher) View(id faas.InvocationID) (view faas.CallView, leads bool)
 	return faas.CallView{}, false
 }
 
-// CatchUp writes every record that is not in Redis yet, so that a list has every call that was answered here; it returns
-// after settleSoon at the latest. With byState it first waits for the ends that callers know of already, because lists by
-// state read Redis's index of states.
+// CatchUp writes every record that is not in Redis yet, so that a list has every call that was answered here; it
+// returns after settleSoon at the latest. With byState it first waits for the ends that callers know of already,
+// because lists by state read Redis's index of states.
 func (d *Dispatcher) CatchUp(ctx context.Context, byState bool) {
 	if byState {
 		d.awaitEnds(ctx)

@@ -19,8 +19,8 @@ type launches struct {
 	log      *slog.Logger
 }
 
-// begin starts a runner for c as its mode demands. The caller must call the returned function when the wait ends, with the
-// slot that c got or nil. cancel ends the wait when no runner can be started.
+// begin starts a runner for c as its mode demands. The caller must call the returned function when the wait ends, with
+// the slot that c got or nil. cancel ends the wait when no runner can be started.
 func (l *launches) begin(wait context.Context, c *call, cancel context.CancelCauseFunc) (over func(*hub.Slot)) {
 	if c.mode() == faas.ModeWarm {
 		done := l.fleet.Wait(c.rev)
@@ -29,8 +29,8 @@ func (l *launches) begin(wait context.Context, c *call, cancel context.CancelCau
 	return l.startJob(wait, c, cancel)
 }
 
-// startJob launches a runner for c once its function has a free permit. The returned function stops that runner if c gave up;
-// if c got another runner's slot instead, committing stops it later.
+// startJob launches a runner for c once its function has a free permit. The returned function stops that runner if c
+// gave up; if c got another runner's slot instead, committing stops it later.
 func (l *launches) startJob(wait context.Context, c *call, cancel context.CancelCauseFunc) (over func(*hub.Slot)) {
 	launched, before := make(chan bool, 1), c.job.stopped
 	l.work.Go(func() { launched <- l.launch(wait, c, before, cancel) })
@@ -67,7 +67,8 @@ func (l *launches) launch(wait context.Context, c *call, before <-chan struct{},
 	return true
 }
 
-// committing notes that c is about to run on a slot. The runner that was launched for c is not needed if the slot is another's.
+// committing notes that c is about to run on a slot. The runner that was launched for c is not needed if the slot is
+// another's.
 func (l *launches) committing(c *call, slot *hub.Slot) {
 	if slot.Runner().Invocation != c.id && c.job.running.Swap(false) {
 		l.stopSoon(c)

@@ -10,8 +10,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestOwnJobIsWithdrawnOnceAnotherTookTheCall: the Job that was made for a call goes when a standby runs the call, and not
-// before: a standby that refuses it leaves it its Job.
+// TestOwnJobIsWithdrawnOnceAnotherTookTheCall: the Job that was made for a call goes when a standby runs the call, and
+// not before: a standby that refuses it leaves it its Job.
 func TestOwnJobIsWithdrawnOnceAnotherTookTheCall(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

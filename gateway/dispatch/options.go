@@ -37,11 +37,11 @@ type Acknowledger interface {
 
 // Launcher starts runners for single calls.
 type Launcher interface {
-	// Launch starts a runner for one invocation; a second Launch for the same one starts none. The runner keeps the command's
-	// timeout itself; a launcher may use it as a bound on the runner's life.
+	// Launch starts a runner for one invocation; a second Launch for the same one starts none. The runner keeps the
+	// command's timeout itself; a launcher may use it as a bound on the runner's life.
 	Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID, timeout time.Duration) error
-	// Stop ends the runner that was launched for the invocation. Its exit is not the invocation's any more; another runner may
-	// be launched for the invocation at once.
+	// Stop ends the runner that was launched for the invocation. Its exit is not the invocation's any more; another
+	// runner may be launched for the invocation at once.
 	Stop(ctx context.Context, id faas.InvocationID) error
 }
 
@@ -94,7 +94,8 @@ type Leases interface {
 // Permits bound the running jobs of a function on all gateways, under leases, and the runners of all functions, where
 // functions that wait take turns.
 type Permits interface {
-	// AcquirePermit takes one of most permits of the function and one of all runners; all is 0 where runners are not bounded.
+	// AcquirePermit takes one of most permits of the function and one of all runners; all is 0 where runners are not
+	// bounded.
 	AcquirePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, most, all int, until time.Time) (bool, error)
 	RenewPermits(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error
 	ReleasePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error

@@ -16,8 +16,8 @@ const (
 	ackWithin   = 5 * time.Second
 )
 
-// recorder writes records off the call path: the newest state of each call, many in one round trip, again until Redis has
-// them. It also acknowledges recorded outcomes to their runners, so that these may forget them.
+// recorder writes records off the call path: the newest state of each call, many in one round trip, again until Redis
+// has them. It also acknowledges recorded outcomes to their runners, so that these may forget them.
 type recorder struct {
 	records Records
 	acks    Acknowledger
@@ -208,8 +208,8 @@ func (r *recorder) complete(ctx context.Context, c *call, inv *faas.Invocation) 
 	return true
 }
 
-// recorded notes that the final record is in Redis, schedules the acknowledgement, and forgets the call if its runner has
-// nothing more to report.
+// recorded notes that the final record is in Redis, schedules the acknowledgement, and forgets the call if its runner
+// has nothing more to report.
 func (r *recorder) recorded(c *call) {
 	first, over := c.recorded()
 	if first && c.record().Inner.Runner != "" {
@@ -220,8 +220,8 @@ func (r *recorder) recorded(c *call) {
 	}
 }
 
-// acknowledge tells runners which outcomes are safe, and wakes readers. A runner that misses the acknowledgement reports the
-// invocation again when it reconnects.
+// acknowledge tells runners which outcomes are safe, and wakes readers. A runner that misses the acknowledgement
+// reports the invocation again when it reconnects.
 func (r *recorder) acknowledge(ctx context.Context) {
 	r.writing.Lock()
 	acks := r.unreported

@@ -25,9 +25,9 @@ type resolver struct {
 	now     func() time.Time
 }
 
-// resolve settles a call whose runner is gone: by outcome.json in the store, else by the reported outcome, else as lost. It
-// does nothing if the runner is connected after all. If the store is unavailable, the runner counts as out of touch from now
-// on, so that recovery tries again.
+// resolve settles a call whose runner is gone: by outcome.json in the store, else by the reported outcome, else as
+// lost. It does nothing if the runner is connected after all. If the store is unavailable, the runner counts as out of
+// touch from now on, so that recovery tries again.
 func (r *resolver) resolve(ctx context.Context, c *call, l *loss) {
 	if _, owned := r.running.Owner(c.id); owned && l.reason == faas.ReasonRunnerLost || c.was(stored) {
 		return
@@ -53,8 +53,8 @@ func (r *resolver) resolve(ctx context.Context, c *call, l *loss) {
 	r.settler.lose(c, l.reason, l.detail)
 }
 
-// unstored is the outcome of a command whose result was lost with its runner. Where the result was promised by id, that is a
-// failure.
+// unstored is the outcome of a command whose result was lost with its runner. Where the result was promised by id, that
+// is a failure.
 func unstored(reported *task.Outcome, promised bool) *task.Outcome {
 	o := *reported
 	if promised && o.Reason == "" && (o.Result == nil || !o.Result.Stored) {

@@ -42,8 +42,8 @@ func New(o Options) *Dispatcher {
 	return d
 }
 
-// Run does the work that no caller waits for, until ctx ends. It returns when all of it is done and every record is written
-// that Redis takes.
+// Run does the work that no caller waits for, until ctx ends. It returns when all of it is done and every record is
+// written that Redis takes.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.recorder.Run(ctx) })

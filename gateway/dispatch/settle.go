@@ -8,8 +8,8 @@ import (
 	"davit/internal/task"
 )
 
-// settler decides the outcomes of calls. The order of each end is: change the record, step on, free the permit, save, and
-// only then report the end, because who learns of the end may list.
+// settler decides the outcomes of calls. The order of each end is: change the record, step on, free the permit, save,
+// and only then report the end, because who learns of the end may list.
 type settler struct {
 	calls    *calls
 	recorder *recorder
@@ -20,8 +20,8 @@ type settler struct {
 	now      func() time.Time
 }
 
-// end notes that the command has ended. An invocation that a caller waits for is final with that, an accepted one only when
-// its result is stored.
+// end notes that the command has ended. An invocation that a caller waits for is final with that, an accepted one only
+// when its result is stored.
 func (s *settler) end(c *call, o *task.Outcome) {
 	accepted := c.setOutcome(o)
 	if !accepted {
@@ -101,8 +101,8 @@ func (s *settler) yield(c *call) {
 	s.meter.Released()
 }
 
-// handOver leaves an invocation to the gateway that made record final. It reports false if the call is final here already:
-// then Redis decides which end stands.
+// handOver leaves an invocation to the gateway that made record final. It reports false if the call is final here
+// already: then Redis decides which end stands.
 func (s *settler) handOver(c *call, record *faas.Invocation) bool {
 	c.mu.Lock()
 	final := c.inv.State.Final()

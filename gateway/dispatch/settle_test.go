@@ -54,8 +54,8 @@ func TestForgottenCallHasNoLife(t *testing.T) {
 	testenv.Eventually(t, "its contexts have ended", c.IsOver)
 }
 
-// TestJobsWaitForTheStore: a job's place is free again when what it left is stored, so
-// that callers who outrun the store do not fill the machine with runners.
+// TestJobsWaitForTheStore: a job's place is free again when what it left is stored, so that callers who outrun the
+// store do not fill the machine with runners.
 func TestJobsWaitForTheStore(t *testing.T) {
 	r := dispatchtest.New(t, faas.FunctionSpec{Mode: faas.ModeJob, MaxConcurrency: 1}, dispatchtest.Sh("true"))
 	r.Away.Store(true)

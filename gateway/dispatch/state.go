@@ -42,9 +42,9 @@ func of(all ...state) (s set) {
 
 func (s set) has(one state) bool { return s&(1<<one) != 0 }
 
-// steps lists the allowed steps, and what takes them. A step that is not listed is refused, a step to the same state too:
-// an end that is reported twice, by event, hello and outcome.json, changes nothing the second time. A retried attempt will
-// lead from ended back to queued.
+// steps lists the allowed steps, and what takes them. A step that is not listed is refused, a step to the same state
+// too: an end that is reported twice, by event, hello and outcome.json, changes nothing the second time. A retried
+// attempt will lead from ended back to queued.
 func (s state) steps() set {
 	switch s {
 	case opened:

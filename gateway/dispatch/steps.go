@@ -7,7 +7,8 @@ import (
 	"davit/internal/task"
 )
 
-// progress takes the steps of a call that is on its way to its end: it changes the record, counts the call once, and saves.
+// progress takes the steps of a call that is on its way to its end: it changes the record, counts the call once, and
+// saves.
 type progress struct {
 	recorder *recorder
 	meter    Meter

@@ -20,8 +20,8 @@ func newWaiting(queued func(delta int)) *waiting {
 	return &waiting{queued: queued, calls: make(map[faas.InvocationID]bool), count: make(map[faas.FunctionName]int)}
 }
 
-// enter counts a call, unless its function's queue is full. An accepted call is never refused. A call that is counted already
-// stays so.
+// enter counts a call, unless its function's queue is full. An accepted call is never refused. A call that is counted
+// already stays so.
 func (w *waiting) enter(c *call) error {
 	name, accepted := c.rev.Function, c.record().Inner.Accepted
 	w.mu.Lock()

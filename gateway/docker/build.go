@@ -70,9 +70,9 @@ func (b *Builder) Close() error {
 	return b.docker.Close()
 }
 
-// Build makes a revision's image from source or, if that is nil, from the image that its spec names. It pushes the image
-// and returns it by digest after the registry has confirmed it. It writes the steps and their output to log, for users.
-// When ctx ends, Build returns and the daemon stops the build. Build may be called again for the same revision.
+// Build makes a revision's image from source or, if that is nil, from the image that its spec names. It pushes the
+// image and returns it by digest after the registry has confirmed it. It writes the steps and their output to log, for
+// users. When ctx ends, Build returns and the daemon stops the build. Build may be called again for the same revision.
 //
 // Errors are *faas.Error: BuildFailed if the source, the image or the login is at fault, or the build exceeded a limit;
 // Unavailable if daemon or registry cannot be reached. If ctx ended, the error is its cause.

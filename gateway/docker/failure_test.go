@@ -191,7 +191,8 @@ func (s *site) running(t *testing.T) int {
 	return len(list.Items)
 }
 
-// TestDaemonDies: a build whose daemon is killed is Unavailable and can be repeated; the containers it left are removed.
+// TestDaemonDies: a build whose daemon is killed is Unavailable and can be repeated; the containers it left are
+// removed.
 func TestDaemonDies(t *testing.T) {
 	s := newSite(t)
 	now := time.Now()
@@ -287,7 +288,8 @@ func TestLogins(t *testing.T) {
 			}
 		}
 	}
-	// A function without a login is refused, also while the daemon still has the image that a function with one has pulled.
+	// A function without a login is refused, also while the daemon still has the image that a function with one has
+	// pulled.
 	for _, c := range []struct{ secret, detail string }{
 		{"good", ""},
 		{"file", ""},

@@ -14,12 +14,12 @@ import (
 	"davit/internal/faas"
 )
 
-// freshFor is how long a pulled image is used without pulling its name again, and how long it is kept after the last pull
-// if no build uses it.
+// freshFor is how long a pulled image is used without pulling its name again, and how long it is kept after the last
+// pull if no build uses it.
 const freshFor = time.Hour
 
-// fetch makes sure that the daemon has an image to build on, and returns what it says of it. The images that the ONBUILD
-// instructions of the image copy from must be allowed as base images are.
+// fetch makes sure that the daemon has an image to build on, and returns what it says of it. The images that the
+// ONBUILD instructions of the image copy from must be allowed as base images are.
 func (w *work) fetch(ctx context.Context, name string, base bool) (*image.InspectResponse, error) {
 	found, err := w.obtain(ctx, name, base)
 	if err != nil || found.Config == nil {
@@ -37,9 +37,9 @@ func (w *work) fetch(ctx context.Context, name string, base bool) (*image.Inspec
 	return found, nil
 }
 
-// obtain makes sure that the daemon has an image, and returns what it says of it. A base image must be
-// allowed. It is not pulled if the daemon had it before, or if this process pulled it with the same login within the last
-// hour. Any other image is pulled; if the pull fails, an image that the daemon had before is used instead.
+// obtain makes sure that the daemon has an image, and returns what it says of it. A base image must be allowed. It is
+// not pulled if the daemon had it before, or if this process pulled it with the same login within the last hour. Any
+// other image is pulled; if the pull fails, an image that the daemon had before is used instead.
 func (w *work) obtain(ctx context.Context, name string, base bool) (*image.InspectResponse, error) {
 	named, err := w.mayUse(name, base)
 	if err != nil {
@@ -65,8 +65,8 @@ func (w *work) obtain(ctx context.Context, name string, base bool) (*image.Inspe
 	return found, w.fits("the image "+short, found)
 }
 
-// pullNewest pulls an image. If that fails it returns the image that the daemon had before, unless there is none (had is nil)
-// or the image once came from a registry that denies it to this function.
+// pullNewest pulls an image. If that fails it returns the image that the daemon had before, unless there is none (had
+// is nil) or the image once came from a registry that denies it to this function.
 func (w *work) pullNewest(ctx context.Context, named reference.Named, had *image.InspectResponse) (*image.InspectResponse, error) {
 	err := w.pullImage(ctx, named)
 	if err != nil && (had == nil || ctx.Err() != nil || isDaemonUnavailable(err) || errors.Is(err, errDenied) && len(had.RepoDigests) > 0) {
@@ -126,8 +126,8 @@ func (w *work) inspect(ctx context.Context, name string) (image.InspectResponse,
 	return found.InspectResponse, err
 }
 
-// use records that this build uses an image. ours reports whether this process has pulled it, fresh whether it need not be
-// pulled again.
+// use records that this build uses an image. ours reports whether this process has pulled it, fresh whether it need not
+// be pulled again.
 func (w *work) use(ref string) (ours, fresh bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,15 +9,15 @@ import (
 	"davit/internal/faas"
 )
 
-// ignoreFile lists the files of a source that its own Dockerfile does not see. A client must apply it, because the daemon
-// does not.
+// ignoreFile lists the files of a source that its own Dockerfile does not see. A client must apply it, because the
+// daemon does not.
 const ignoreFile = ".dockerignore"
 
 // maxIgnored bounds the patterns, each of which is tried on each name.
 const maxIgnored = 200
 
-// ignored reads an ignore file and returns which names it excludes; text nil excludes none, and skip is nil. The Dockerfile
-// and the ignore file are never excluded, because the daemon needs them.
+// ignored reads an ignore file and returns which names it excludes; text nil excludes none, and skip is nil. The
+// Dockerfile and the ignore file are never excluded, because the daemon needs them.
 func ignored(text []byte) (skip func(name string) bool, err error) {
 	if text == nil {
 		return nil, nil

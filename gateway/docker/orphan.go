@@ -83,8 +83,8 @@ func (b *Builder) removeAll(ctx context.Context, ids []string) (left []string, e
 	return ids, nil
 }
 
-// removeUnnamed removes an image unless another is built on it or a container uses it. done reports that the image is gone
-// or has a tag, and so is removed with the tag.
+// removeUnnamed removes an image unless another is built on it or a container uses it. done reports that the image is
+// gone or has a tag, and so is removed with the tag.
 func (b *Builder) removeUnnamed(ctx context.Context, id string) (done bool, err error) {
 	found, err := b.docker.ImageInspect(ctx, id)
 	switch {

@@ -14,8 +14,8 @@ import (
 	"davit/internal/faas"
 )
 
-// pushTries is how often a push is tried while the registry is unavailable, with a pause that doubles each time. There is
-// no further try after pushPatience, because a try takes the daemon half a minute if nothing refuses the connection.
+// pushTries is how often a push is tried while the registry is unavailable, with a pause that doubles each time. There
+// is no further try after pushPatience, because a try takes the daemon half a minute if nothing refuses the connection.
 const (
 	pushTries    = 4
 	firstWait    = time.Second

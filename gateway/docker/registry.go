@@ -185,8 +185,8 @@ func (b *Builder) registryImages(ctx context.Context, c *registryClient) (map[st
 	return found, nil
 }
 
-// removeFromRegistry removes tags from the registry. A registry removes a digest with all its tags, so that a digest which
-// another revision has, too, stays.
+// removeFromRegistry removes tags from the registry. A registry removes a digest with all its tags, so that a digest
+// which another revision has, too, stays.
 func (b *Builder) removeFromRegistry(ctx context.Context, c *registryClient, gone []string) error {
 	if len(gone) == 0 {
 		return nil

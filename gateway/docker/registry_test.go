@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// TestRegistryPages: lists are read to their end, over pages that are named by path or by URL; what is not there is none.
+// TestRegistryPages: lists are read to their end, over pages that are named by path or by URL; what is not there is
+// none.
 func TestRegistryPages(t *testing.T) {
 	var host string
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

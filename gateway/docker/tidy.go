@@ -18,12 +18,13 @@ import (
 const (
 	tidyEvery  = 15 * time.Minute
 	tidyWithin = 2 * time.Minute
-	// goneFor is how long a revision must be unregistered before its image is removed, because its runners may still start.
+	// goneFor is how long a revision must be unregistered before its image is removed, because its runners may still
+	// start.
 	goneFor = 20 * time.Minute
 )
 
-// Run removes at intervals, until ctx ends, what builds left in the daemon and the images of deleted functions in daemon
-// and registry. If something cannot be removed, it tries again at the next interval. It always returns nil.
+// Run removes at intervals, until ctx ends, what builds left in the daemon and the images of deleted functions in
+// daemon and registry. If something cannot be removed, it tries again at the next interval. It always returns nil.
 func (b *Builder) Run(ctx context.Context) error {
 	every.Interval(ctx, tidyEvery, func(ctx context.Context) {
 		if err := b.Tidy(ctx); err != nil && ctx.Err() == nil {
@@ -44,7 +45,8 @@ func (b *Builder) Tidy(ctx context.Context) error {
 	return nil
 }
 
-// tidyAfter cleans up after a build: it keeps only the newest image of the function, whose layers the next build can use.
+// tidyAfter cleans up after a build: it keeps only the newest image of the function, whose layers the next build can
+// use.
 func (b *Builder) tidyAfter(ref faas.RevisionRef) {
 	ctx, cancel := context.WithTimeout(b.life, tidyWithin)
 	defer cancel()

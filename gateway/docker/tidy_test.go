@@ -124,7 +124,8 @@ func TestDeletedFunctionsGo(t *testing.T) {
 	}
 }
 
-// TestSharedDigestStays: a digest is not removed while another revision needs it, because its removal removes all its tags.
+// TestSharedDigestStays: a digest is not removed while another revision needs it, because its removal removes all its
+// tags.
 func TestSharedDigestStays(t *testing.T) {
 	s := newSite(t)
 	now, gone := time.Now(), faas.RevisionNumber(1)
@@ -171,7 +172,8 @@ func (s *site) tagged(t *testing.T, name string) string {
 	return full
 }
 
-// TestPulledImagesAreGivenBack: an image that a build pulled is removed after an hour; one that the daemon had before stays.
+// TestPulledImagesAreGivenBack: an image that a build pulled is removed after an hour; one that the daemon had before
+// stays.
 func TestPulledImagesAreGivenBack(t *testing.T) {
 	s := newSite(t)
 	now := time.Now()

@@ -25,9 +25,8 @@ var (
 
 const interimContinue = "HTTP/1.1 100 Continue\r\n\r\n"
 
-// body reads the body of one request from its connection. It reads nothing, and sends no
-// 100 Continue, before the first Read. Any goroutine may call Read; Read fails once the
-// request was answered.
+// body reads the body of one request from its connection. It reads nothing, and sends no 100 Continue, before the first
+// Read. Any goroutine may call Read; Read fails once the request was answered.
 type body struct {
 	c    *conn
 	over bool // guarded by c.mu: the request was answered
@@ -61,9 +60,8 @@ func newBody(c *conn, size int64, expect bool) *body {
 // limit bounds the body: reading more than most bytes fails with TooLarge.
 func (b *body) limit(most int64) { b.most = most }
 
-// Read reads from the body and waits for the caller to send it. Its errors are
-// *faas.Error: Invalid for a body that is malformed or stops arriving, TooLarge for one
-// beyond the limit.
+// Read reads from the body and waits for the caller to send it. Its errors are *faas.Error: Invalid for a body that is
+// malformed or stops arriving, TooLarge for one beyond the limit.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -108,9 +106,9 @@ func tooLarge(most int64) *faas.Error {
 	return faas.Errorf(faas.TooLarge, "the request body is larger than the %s that are allowed here", faas.Bytes(most))
 }
 
-// end ends the body after the handler has answered and before the body of the answer is
-// written. It makes reads in progress fail. It reports whether the whole body was read,
-// so that the next bytes on the connection are a new request.
+// end ends the body after the handler has answered and before the body of the answer is written. It makes reads in
+// progress fail. It reports whether the whole body was read, so that the next bytes on the connection are a new
+// request.
 func (b *body) end() bool {
 	if !b.mu.TryLock() {
 		b.c.mu.Lock()
@@ -140,8 +138,7 @@ func (b *body) skipArrived() {
 	}
 }
 
-// bodySource is the reader of a framing: it returns the buffered bytes first, and then
-// reads the socket.
+// bodySource is the reader of a framing: it returns the buffered bytes first, and then reads the socket.
 type bodySource struct {
 	b           *body
 	arrivedOnly bool // do not read the socket

@@ -33,8 +33,7 @@ func bodyOver(t testing.TB, in []byte, size int64, piece int) (*body, *conn) {
 	return newBody(c, size, false), c
 }
 
-// What is a chunked body to us is one to net/http too, with the same content and
-// the same end; we refuse more.
+// What is a chunked body to us is one to net/http too, with the same content and the same end; we refuse more.
 func FuzzChunks(f *testing.F) {
 	for _, seed := range []string{
 		"0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\nnext", "5;a=b\r\nhello\r\n0\r\nTrailer: x\r\n\r\n", "A\r\n0123456789\r\n1\r\nx\r\n0\r\n\r\n",

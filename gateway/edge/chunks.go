@@ -5,8 +5,7 @@ import (
 	"io"
 )
 
-// Bounds of the overhead of a chunked body: one line, the trailer, and the sum, which is
-// computed as in net/http.
+// Bounds of the overhead of a chunked body: one line, the trailer, and the sum, which is computed as in net/http.
 const (
 	maxChunkLine    = 2 << 10
 	maxTrailerBytes = 8 << 10
@@ -14,9 +13,8 @@ const (
 	maxSizeDigits   = 15
 )
 
-// chunks is a body with Transfer-Encoding: chunked (RFC 9112 §7.1). The parser is strict:
-// lines end with CRLF, and sizes are hexadecimal digits without sign or prefix. It
-// ignores extensions and trailers.
+// chunks is a body with Transfer-Encoding: chunked (RFC 9112 §7.1). The parser is strict: lines end with CRLF, and
+// sizes are hexadecimal digits without sign or prefix. It ignores extensions and trailers.
 type chunks struct {
 	left   int64 // bytes of the current chunk
 	begun  bool  // the CRLF of a chunk comes before the next size
@@ -89,8 +87,7 @@ func (c *chunks) trailer(src *bodySource) error {
 	return errBadChunks
 }
 
-// chunkSize parses the line before a chunk: the size, and extensions, which may hold no
-// control characters.
+// chunkSize parses the line before a chunk: the size, and extensions, which may hold no control characters.
 func chunkSize(line []byte) (int64, bool) {
 	digits, extension, _ := bytes.Cut(line, []byte{';'})
 	digits = bytes.TrimRight(digits, " \t")
@@ -125,8 +122,7 @@ func hexValue(b byte) int64 {
 	return -1
 }
 
-// line reads a line without its CRLF. The line is valid until the next read. An
-// incomplete line stays in the buffer.
+// line reads a line without its CRLF. The line is valid until the next read. An incomplete line stays in the buffer.
 func (s *bodySource) line() ([]byte, error) {
 	ahead := &s.b.c.ahead
 	for seen := 0; ; {

@@ -22,12 +22,11 @@ const (
 	inBody // the header is complete; from here only the body's reader reads
 )
 
-// conn is the connection of a caller, between the socket and fasthttp. Its Read returns
-// headers only, and never bytes beyond the end of a header: the bytes after it are left
-// to the body's reader, or are the next header. Therefore fasthttp never waits for a body
-// (it would read 8 KiB of the body before any handler runs), and a body stays in the
-// socket until a handler reads it. conn sets the deadlines, one for a whole header and
-// one for each other read and write; fasthttp sets none.
+// conn is the connection of a caller, between the socket and fasthttp. Its Read returns headers only, and never bytes
+// beyond the end of a header: the bytes after it are left to the body's reader, or are the next header. Therefore
+// fasthttp never waits for a body (it would read 8 KiB of the body before any handler runs), and a body stays in the
+// socket until a handler reads it. conn sets the deadlines, one for a whole header and one for each other read and
+// write; fasthttp sets none.
 //
 // Only the goroutine that serves the connection calls Read.
 type conn struct {
@@ -115,8 +114,8 @@ func (c *conn) begin() {
 	}
 }
 
-// endOfHeader returns the error of a read that returned no bytes: io.EOF if the
-// connection was idle for too long, else err.
+// endOfHeader returns the error of a read that returned no bytes: io.EOF if the connection was idle for too long, else
+// err.
 func (c *conn) endOfHeader(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,8 +131,7 @@ func (c *conn) enter(p phase) {
 	c.phase = p
 }
 
-// next makes the connection ready for the next request, after the body of the last one
-// was read to its end.
+// next makes the connection ready for the next request, after the body of the last one was read to its end.
 func (c *conn) next() {
 	c.scan = headScan{}
 	c.mu.Lock()
@@ -165,17 +163,16 @@ func (c *conn) isDraining() bool {
 	return c.draining
 }
 
-// Bounds of the bytes that Close reads and discards while the caller still sends. Without
-// these reads, the kernel would reset the connection, and the caller could lose the
-// answer.
+// Bounds of the bytes that Close reads and discards while the caller still sends. Without these reads, the kernel would
+// reset the connection, and the caller could lose the answer.
 const (
 	lingerBytes = 64 << 20
 	lingerMost  = 3 * time.Second
 	lingerPause = time.Second
 )
 
-// Close closes the connection. If the caller may not have read the answer yet, Close
-// first discards what the caller still sends.
+// Close closes the connection. If the caller may not have read the answer yet, Close first discards what the caller
+// still sends.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	closing := c.closing
@@ -239,8 +236,7 @@ func (l *lookahead) take(p []byte) int {
 	return n
 }
 
-// putBack puts p in front of the buffered bytes. Either p was returned by the last take,
-// or the buffer is empty.
+// putBack puts p in front of the buffered bytes. Either p was returned by the last take, or the buffer is empty.
 func (l *lookahead) putBack(p []byte) {
 	if len(p) <= l.r {
 		l.r -= len(p)
@@ -275,16 +271,15 @@ func (l *lookahead) fill(src io.Reader) (bool, error) {
 	return true, err
 }
 
-// headScan finds the end of a header that arrives in pieces: the first empty line after
-// one that is not empty.
+// headScan finds the end of a header that arrives in pieces: the first empty line after one that is not empty.
 type headScan struct {
 	started bool // a line was not empty
 	last    byte // the byte before the next piece
 	line    int  // bytes of the line so far
 }
 
-// next returns how many bytes of p belong to the header, or -1 if all do and the end has
-// not arrived. ok is false if a line does not end with CRLF.
+// next returns how many bytes of p belong to the header, or -1 if all do and the end has not arrived. ok is false if a
+// line does not end with CRLF.
 func (s *headScan) next(p []byte) (end int, ok bool) {
 	for i, b := range p {
 		if b != '\n' {

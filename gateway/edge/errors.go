@@ -6,9 +6,8 @@ import (
 	"davit/internal/faas"
 )
 
-// ErrUnrouted is returned by the handler of Server.HandleRest for a request that it does
-// not serve. The request then fails with MethodNotAllowed if a template matches the path
-// but not the method, else with NotFound.
+// ErrUnrouted is returned by the handler of Server.HandleRest for a request that it does not serve. The request then
+// fails with MethodNotAllowed if a template matches the path but not the method, else with NotFound.
 var ErrUnrouted = errors.New("nothing serves this request")
 
 // StatusError is an error with an HTTP status that is more specific than the kind of Err.

@@ -21,8 +21,7 @@ import (
 	"davit/internal/text"
 )
 
-// routingError returns the *faas.Error for an error of Fiber's routing, and any other
-// error unchanged.
+// routingError returns the *faas.Error for an error of Fiber's routing, and any other error unchanged.
 func routingError(c *fiber.Ctx, r *Request, err error) error {
 	var routing *fiber.Error
 	if !errors.As(err, &routing) {
@@ -35,9 +34,8 @@ func routingError(c *fiber.Ctx, r *Request, err error) error {
 	return faas.Errorf(faas.NotFound, "nothing is served at %s", r.Instance())
 }
 
-// hideBody removes the headers that frame the body, so that fasthttp considers the
-// request complete and does not read the body (see conn). It keeps their values under
-// framingKey.
+// hideBody removes the headers that frame the body, so that fasthttp considers the request complete and does not read
+// the body (see conn). It keeps their values under framingKey.
 func hideBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	size := h.ContentLength()
 	expect := h.IsHTTP11() && strings.EqualFold(string(h.Peek("Expect")), "100-continue")
@@ -80,8 +78,7 @@ func newRequestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// correlation returns the caller's id of the request if the id is printable and has at
-// most 128 bytes, else "".
+// correlation returns the caller's id of the request if the id is printable and has at most 128 bytes, else "".
 func correlation(h *fasthttp.RequestHeader) string {
 	for _, name := range []string{"X-Request-Id", "X-Call-Id"} {
 		if v := h.Peek(name); len(v) > 0 && len(v) <= 128 && isPrintable(v) {
@@ -127,9 +124,8 @@ func (s *Server) run(r *Request) {
 	s.route(r.http)
 }
 
-// headerFault returns why a header that fasthttp accepts is refused, or "". It refuses
-// headers that proxies or other servers may parse differently, because one of them could
-// then take a body for a request.
+// headerFault returns why a header that fasthttp accepts is refused, or "". It refuses headers that proxies or other
+// servers may parse differently, because one of them could then take a body for a request.
 func headerFault(h *fasthttp.RequestHeader) string {
 	target := h.RequestURI()
 	if bytes.HasPrefix(target, []byte("//")) && (len(h.Host()) == 0 || bytes.Contains(target, []byte("://"))) {
@@ -181,8 +177,8 @@ func (s *Server) finish(r *Request) {
 	r.conn.next()
 }
 
-// countedMethod returns the method as a label of metrics. Unknown methods are "other",
-// because callers must not be able to add labels.
+// countedMethod returns the method as a label of metrics. Unknown methods are "other", because callers must not be able
+// to add labels.
 func (r *Request) countedMethod() string {
 	if slices.Contains(fiber.DefaultMethods, r.method) {
 		return r.method

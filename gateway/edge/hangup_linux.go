@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hangUps detects callers who hang up. One goroutine with one epoll watches all
-// connections, edge-triggered and only for the close of the caller's end, so that a
-// request needs no system call. A caller that closes only its sending half counts as
-// gone, because the two cannot be distinguished before a write.
+// hangUps detects callers who hang up. One goroutine with one epoll watches all connections, edge-triggered and only
+// for the close of the caller's end, so that a request needs no system call. A caller that closes only its sending half
+// counts as gone, because the two cannot be distinguished before a write.
 type hangUps struct {
 	epoll int
 	wake  [2]int // a pipe: closing its write end ends run
@@ -44,8 +43,8 @@ func newHangUps() (*hangUps, error) {
 	return h, nil
 }
 
-// watch calls gone once when the caller of raw hangs up. The returned function ends the
-// watch; the socket may be closed before or after that.
+// watch calls gone once when the caller of raw hangs up. The returned function ends the watch; the socket may be closed
+// before or after that.
 func (h *hangUps) watch(raw net.Conn, gone func()) (forget func()) {
 	socket, ok := raw.(syscall.Conn)
 	if !ok {

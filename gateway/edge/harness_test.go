@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 
 func ignoreCount(string, string, string, int) {}
 
-// underTest is a Server with the handlers of the tests: GET and POST /echo/{name} and POST /huge call answer, and
-// POST /private refuses every request.
+// underTest is a Server with the handlers of the tests: GET and POST /echo/{name} and POST /huge call answer, and POST
+// /private refuses every request.
 type underTest struct {
 	*Server
 	t      testing.TB
@@ -87,8 +87,8 @@ func serve(t testing.TB, limits Limits) *underTest {
 	return u
 }
 
-// pipe serves one connection in memory, for a bubble of synctest, and returns the caller's end. The test must close
-// it, and then wait.
+// pipe serves one connection in memory, for a bubble of synctest, and returns the caller's end. The test must close it,
+// and then wait.
 func (u *underTest) pipe() (near net.Conn, wait func()) {
 	near, far := net.Pipe()
 	u.route = u.app.Handler()

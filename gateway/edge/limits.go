@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Limits bound what callers can make a Server wait for and keep in memory. The zero value
-// of each means its default.
+// Limits bound what callers can make a Server wait for and keep in memory. The zero value of each means its default.
 type Limits struct {
 	Header      time.Duration // for the whole header to arrive, from its first byte; 10 s
 	Body        time.Duration // between two pieces of a body; 60 s

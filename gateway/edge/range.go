@@ -17,9 +17,8 @@ type span struct {
 	part           bool // the request has a Range
 }
 
-// ranged returns the span of an object that the request asks for (RFC 9110 §14): all of
-// it, or one range. A request for several ranges, or for a range of another version
-// (If-Range), gets all of it.
+// ranged returns the span of an object that the request asks for (RFC 9110 §14): all of it, or one range. A request for
+// several ranges, or for a range of another version (If-Range), gets all of it.
 func (r *Request) ranged(size int64, etag string) (span, error) {
 	all := span{length: size}
 	header := r.Header("Range")
@@ -46,8 +45,7 @@ func (r *Request) ranged(size int64, etag string) (span, error) {
 	return s, nil
 }
 
-// spanOf parses "first-last", "first-" or "-length". ok is false when the object has no
-// such bytes.
+// spanOf parses "first-last", "first-" or "-length". ok is false when the object has no such bytes.
 func spanOf(first, last string, size int64) (s span, ok bool, err error) {
 	if first == "" {
 		n, err := strconv.ParseUint(last, 10, 63)
@@ -74,8 +72,8 @@ func spanOf(first, last string, size int64) (s span, ok bool, err error) {
 	return span{offset, end - offset + 1, true}, offset < size, nil
 }
 
-// SendRange answers with the part of an object that the request asks for, or with all of
-// it. open opens a part of the object, which has size bytes and the ETag etag.
+// SendRange answers with the part of an object that the request asks for, or with all of it. open opens a part of the
+// object, which has size bytes and the ETag etag.
 func (r *Request) SendRange(size int64, etag string, open blob.Opener) error {
 	s, err := r.ranged(size, etag)
 	if err != nil {

@@ -12,9 +12,8 @@ import (
 	"davit/internal/text"
 )
 
-// Request is one request and its answer. It is valid until its handler returns; the
-// values that its methods return stay valid. Only the body, the contexts and the streams
-// are safe for use by several goroutines.
+// Request is one request and its answer. It is valid until its handler returns; the values that its methods return stay
+// valid. Only the body, the contexts and the streams are safe for use by several goroutines.
 type Request struct {
 	life        *life
 	http        *fasthttp.RequestCtx
@@ -32,8 +31,8 @@ type Request struct {
 // ID returns the gateway's id of the request.
 func (r *Request) ID() string { return r.id }
 
-// Correlation returns the caller's id of the request (X-Request-Id or X-Call-Id), or ""
-// if there is none, or none that is printable and has at most 128 bytes.
+// Correlation returns the caller's id of the request (X-Request-Id or X-Call-Id), or "" if there is none, or none that
+// is printable and has at most 128 bytes.
 func (r *Request) Correlation() string { return r.correlation }
 
 // Method returns the method as it was sent.
@@ -62,8 +61,7 @@ func (r *Request) Param(name string) string {
 	return r.routed.Params(name)
 }
 
-// Route returns the template that the request matched, or the name given to SetRoute;
-// "none" before that.
+// Route returns the template that the request matched, or the name given to SetRoute; "none" before that.
 func (r *Request) Route() string { return r.route }
 
 // SetRoute names the route of a request that no template matched, for metrics and logs.
@@ -72,8 +70,7 @@ func (r *Request) SetRoute(name string) { r.route = name }
 // Host returns the Host header.
 func (r *Request) Host() string { return string(r.http.Request.Header.Host()) }
 
-// TargetHost returns the host in the request's target, or the Host header if the target
-// has no host.
+// TargetHost returns the host in the request's target, or the Host header if the target has no host.
 func (r *Request) TargetHost() string { return string(r.http.URI().Host()) }
 
 // Header returns the first value of a header, or "".
@@ -107,14 +104,13 @@ func (r *Request) AcceptsEncoding(name string) bool {
 // Cookie returns the value of a cookie, or "".
 func (r *Request) Cookie(name string) string { return string(r.http.Request.Header.Cookie(name)) }
 
-// Size returns the size of the body in bytes: 0 if there is no body, and -1 if the size
-// is unknown before the body's end.
+// Size returns the size of the body in bytes: 0 if there is no body, and -1 if the size is unknown before the body's
+// end.
 func (r *Request) Size() int64 { return r.size }
 
-// Body returns the body, or nil if there is none. A body of more than most bytes fails
-// with TooLarge: Body returns the error if the size is known, else the Read that exceeds
-// most does. The server reads nothing, and sends no 100 Continue, before the first Read.
-// Reads fail once the request was answered. Errors of Read are *faas.Error.
+// Body returns the body, or nil if there is none. A body of more than most bytes fails with TooLarge: Body returns the
+// error if the size is known, else the Read that exceeds most does. The server reads nothing, and sends no 100
+// Continue, before the first Read. Reads fail once the request was answered. Errors of Read are *faas.Error.
 func (r *Request) Body(most int64) (io.Reader, error) {
 	if r.body == nil {
 		return nil, nil
@@ -129,12 +125,12 @@ func (r *Request) Body(most int64) (io.Reader, error) {
 // Context returns a context that ends when the caller hangs up.
 func (r *Request) Context() context.Context { return r.conn.ctx }
 
-// LastingContext returns a context that does not end when the caller hangs up. It ends
-// when the context of Shutdown ends before the request.
+// LastingContext returns a context that does not end when the caller hangs up. It ends when the context of Shutdown
+// ends before the request.
 func (r *Request) LastingContext() context.Context { return r.life.base }
 
-// WaitingContext returns a context that ends when the caller hangs up, when the server
-// begins to shut down, and when cancel is called.
+// WaitingContext returns a context that ends when the caller hangs up, when the server begins to shut down, and when
+// cancel is called.
 func (r *Request) WaitingContext() (ctx context.Context, cancel context.CancelFunc) {
 	ctx, end := context.WithCancel(r.conn.ctx)
 	stop := context.AfterFunc(r.life.draining, end)
@@ -153,8 +149,7 @@ func (r *Request) Set(name, value string) { r.http.Response.Header.Set(name, val
 // Unset removes a header of the answer.
 func (r *Request) Unset(name string) { r.http.Response.Header.Del(name) }
 
-// SetCookie sets a cookie by its Name, Value, Path, Expires, HttpOnly and Secure; it is
-// always SameSite=Strict.
+// SetCookie sets a cookie by its Name, Value, Path, Expires, HttpOnly and Secure; it is always SameSite=Strict.
 func (r *Request) SetCookie(cookie *http.Cookie) {
 	var c fasthttp.Cookie
 	c.SetKey(cookie.Name)
@@ -177,8 +172,8 @@ func (r *Request) Send(status int, body []byte) {
 	}
 }
 
-// framingKey is a header for the framing of the body, as fasthttp parsed it. No caller
-// can send it, because a header name cannot begin with a space.
+// framingKey is a header for the framing of the body, as fasthttp parsed it. No caller can send it, because a header
+// name cannot begin with a space.
 const framingKey = " framing"
 
 // restParam is the name of the parameter that matches the rest of the path.

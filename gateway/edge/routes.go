@@ -52,9 +52,9 @@ func (s *Server) newApp() *fiber.App {
 	})
 }
 
-// Handle adds a handler for a method and a template such as /v1/functions/{name}. {path}
-// at the end of a template matches the rest of the path, with its slashes. Options.Fault
-// answers an error of h. Handle must not be called after Serve.
+// Handle adds a handler for a method and a template such as /v1/functions/{name}. {path} at the end of a template
+// matches the rest of the path, with its slashes. Options.Fault answers an error of h. Handle must not be called after
+// Serve.
 func (s *Server) Handle(method, template string, h func(r *Request) error) {
 	pattern := strings.NewReplacer("{"+restParam+"}", "*", "{", ":", "}", "").Replace(template)
 	s.app.Add(method, pattern, func(c *fiber.Ctx) error {
@@ -64,8 +64,8 @@ func (s *Server) Handle(method, template string, h func(r *Request) error) {
 	})
 }
 
-// HandleRest adds the handler for requests that no template and method matches; h may
-// return ErrUnrouted. It must be called after Handle.
+// HandleRest adds the handler for requests that no template and method matches; h may return ErrUnrouted. It must be
+// called after Handle.
 func (s *Server) HandleRest(h func(r *Request) error) {
 	s.app.Use(func(c *fiber.Ctx) error {
 		err := h(requestOf(c))

@@ -43,8 +43,7 @@ type Server struct {
 	serving sync.WaitGroup
 }
 
-// Serve serves the connections of ln until Shutdown, and then returns nil. It closes ln.
-// It is called once.
+// Serve serves the connections of ln until Shutdown, and then returns nil. It closes ln. It is called once.
 func (s *Server) Serve(ln net.Listener) error {
 	s.route = s.app.Handler()
 	watch, err := newHangUps()
@@ -80,8 +79,7 @@ const (
 	acceptPauseMax = time.Second
 )
 
-// isPassing reports whether a later Accept may succeed: descriptors ran out, or the
-// caller has closed the connection.
+// isPassing reports whether a later Accept may succeed: descriptors ran out, or the caller has closed the connection.
 func isPassing(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) ||
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
@@ -115,8 +113,7 @@ func (s *Server) accepted(raw net.Conn, watch *hangUps) {
 	go s.serve(c, watch)
 }
 
-// turnAway closes a connection that is not served. If full, it sends 503 first, because
-// there are too many connections.
+// turnAway closes a connection that is not served. If full, it sends 503 first, because there are too many connections.
 func (s *Server) turnAway(c *conn, full bool) {
 	if full {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Millisecond))
@@ -144,9 +141,8 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 }
 
-// Shutdown closes the listener, ends every WaitingContext and waits for the requests in
-// progress. When ctx ends first, it ends every LastingContext, closes the remaining
-// connections and returns an error that wraps that of ctx.
+// Shutdown closes the listener, ends every WaitingContext and waits for the requests in progress. When ctx ends first,
+// it ends every LastingContext, closes the remaining connections and returns an error that wraps that of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	s.startDraining()

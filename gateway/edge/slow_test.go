@@ -34,8 +34,8 @@ func write(t *testing.T, conn net.Conn, text string) {
 	}
 }
 
-// A header that comes byte by byte has one deadline; a connection on which
-// nothing is asked ends silently; a body that stops is an error of the caller's.
+// A header that comes byte by byte has one deadline; a connection on which nothing is asked ends silently; a body that
+// stops is an error of the caller's.
 func TestSlowCallers(t *testing.T) {
 	const limit = 150 * time.Millisecond
 	limits := Limits{Header: limit, Idle: limit, Body: limit}

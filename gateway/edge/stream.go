@@ -11,9 +11,8 @@ import (
 // peekBytes is how many bytes StreamPeeked reads before it sends an answer.
 const peekBytes = 32 << 10
 
-// streamed is the body of an answer. The goroutine of the connection writes it after the
-// handler has returned. An error of write closes the connection, so that the answer never
-// looks complete.
+// streamed is the body of an answer. The goroutine of the connection writes it after the handler has returned. An error
+// of write closes the connection, so that the answer never looks complete.
 type streamed struct {
 	write func(w io.Writer) error
 	close func()
@@ -51,16 +50,15 @@ func (c *countedWriter) Write(p []byte) (int, error) {
 
 var _ fasthttp.BodyWriterTo = (*streamed)(nil)
 
-// Stream answers with the content of body: size bytes, or all bytes if size is negative.
-// It closes body. An error of body closes the connection, so that an incomplete answer
-// never looks complete.
+// Stream answers with the content of body: size bytes, or all bytes if size is negative. It closes body. An error of
+// body closes the connection, so that an incomplete answer never looks complete.
 func (r *Request) Stream(status int, body io.ReadCloser, size int64) {
 	r.sendCopied(status, r.life.buffers.get(), 0, body, max(size, lengthUnknown))
 }
 
-// StreamPeeked answers with a body of unknown length. It reads up to 32 KiB before it
-// returns: if the body ends there, the answer has a Content-Length; if a read fails
-// there, StreamPeeked returns the error and does not answer. It closes body.
+// StreamPeeked answers with a body of unknown length. It reads up to 32 KiB before it returns: if the body ends there,
+// the answer has a Content-Length; if a read fails there, StreamPeeked returns the error and does not answer. It closes
+// body.
 func (r *Request) StreamPeeked(status int, body io.ReadCloser) error {
 	buf := r.life.buffers.get()
 	n, err := readUpTo(body, (*buf)[:peekBytes])
@@ -77,24 +75,22 @@ func (r *Request) StreamPeeked(status int, body io.ReadCloser) error {
 	return errors.Join(err, body.Close())
 }
 
-// Follow answers with a body that grows over time. The header is sent before the first
-// byte of the body. It closes body.
+// Follow answers with a body that grows over time. The header is sent before the first byte of the body. It closes
+// body.
 func (r *Request) Follow(status int, body io.ReadCloser) {
 	r.http.Response.ImmediateHeaderFlush = true
 	r.Stream(status, body, lengthUnknown)
 }
 
-// Write answers with the output of write. The header is sent first, and each Write
-// reaches the caller at once. The server calls write after the handler has returned; an
-// error of write closes the connection. done is called once, after write, and also if
-// write is never called.
+// Write answers with the output of write. The header is sent first, and each Write reaches the caller at once. The
+// server calls write after the handler has returned; an error of write closes the connection. done is called once,
+// after write, and also if write is never called.
 func (r *Request) Write(status int, write func(io.Writer) error, done func()) {
 	r.http.Response.ImmediateHeaderFlush = true
 	r.sendWritten(status, lengthUnknown, write, done)
 }
 
-// sendCopied answers with the first n bytes of buf and then with body. It closes body and
-// puts buf back into the pool.
+// sendCopied answers with the first n bytes of buf and then with body. It closes body and puts buf back into the pool.
 func (r *Request) sendCopied(status int, buf *[]byte, n int, body io.ReadCloser, size int64) {
 	r.sendWritten(status, size, func(w io.Writer) error {
 		if n > 0 {
@@ -135,8 +131,7 @@ func (r *Request) sendWritten(status int, size int64, write func(io.Writer) erro
 	r.http.Response.SetBodyStream(&streamed{write: write, close: sync.OnceFunc(done)}, int(size))
 }
 
-// readUpTo fills p, or returns io.EOF if r ends before. Unlike io.ReadFull, it returns
-// errors of r unchanged.
+// readUpTo fills p, or returns io.EOF if r ends before. Unlike io.ReadFull, it returns errors of r unchanged.
 func readUpTo(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var more int

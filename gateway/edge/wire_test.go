@@ -33,8 +33,7 @@ func TestRequestsFollowEachOtherOnOneConnection(t *testing.T) {
 	}
 }
 
-// A body that a handler has left alone is read over where it is there already;
-// else the connection ends.
+// A body that a handler has left alone is read over where it is there already; else the connection ends.
 func TestUnreadBodies(t *testing.T) {
 	u := serve(t, Limits{})
 	conn := u.raw("POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345GET /echo/a HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -114,8 +113,7 @@ func TestHeaderTooLarge(t *testing.T) {
 	}
 }
 
-// Requests that other programs might read differently are refused, and the connection is
-// closed.
+// Requests that other programs might read differently are refused, and the connection is closed.
 func TestOddRequestsAreRefused(t *testing.T) {
 	u := serve(t, Limits{})
 	const host = "Host: x\r\n"

@@ -73,8 +73,8 @@ func perSecond(b *testing.B, commands int) {
 	b.ReportMetric(float64(b.N*commands)/b.Elapsed().Seconds(), "commands/s")
 }
 
-// BenchmarkStart starts with 100,000 keys: from their snapshot, and from the commands that wrote them,
-// which includes making the snapshot.
+// BenchmarkStart starts with 100,000 keys: from their snapshot, and from the commands that wrote them, which includes
+// making the snapshot.
 func BenchmarkStart(b *testing.B) {
 	written := b.TempDir()
 	s := start(b, Options{Dir: written, CompactBytes: 1 << 40})

@@ -8,8 +8,8 @@ import (
 	"davit/internal/signal"
 )
 
-// maxPending is how many bytes may be queued for one subscriber. The server disconnects a
-// subscriber with a longer queue, as Redis does, so that a slow subscriber delays no other client.
+// maxPending is how many bytes may be queued for one subscriber. The server disconnects a subscriber with a longer
+// queue, as Redis does, so that a slow subscriber delays no other client.
 const maxPending = 8 << 20
 
 // channels is the table of the subscribers of each channel.

@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// The commands that the server serves, besides the commands with an entry of their own in
-// commands. Random commands (SPOP, SRANDMEMBER …) are not served because a replay would give
-// another state, blocking commands because they would block all clients, and all others
-// because the tests do not compare them with a real Redis.
+// The commands that the server serves, besides the commands with an entry of their own in commands. Random commands
+// (SPOP, SRANDMEMBER …) are not served because a replay would give another state, blocking commands because they would
+// block all clients, and all others because the tests do not compare them with a real Redis.
 const (
 	served = `GET MGET STRLEN EXISTS TYPE KEYS SCAN DBSIZE
 		HGET HMGET HGETALL HKEYS HVALS HLEN HEXISTS

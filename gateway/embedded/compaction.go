@@ -15,11 +15,10 @@ const (
 	catchUpRounds = 20       // after this many rounds the commands wait, however much is left to copy
 )
 
-// compaction rewrites the journal as a snapshot of the state and the commands that ran after the
-// snapshot. Commands wait only while the compaction reads the state and while it renames the
-// files. The compaction reads the new journal into a new engine, which then replaces the old
-// one, for two reasons: a journal that cannot be read never replaces a good one, and the new
-// engine frees the memory that miniredis keeps for every key that ever existed.
+// compaction rewrites the journal as a snapshot of the state and the commands that ran after the snapshot. Commands
+// wait only while the compaction reads the state and while it renames the files. The compaction reads the new journal
+// into a new engine, which then replaces the old one, for two reasons: a journal that cannot be read never replaces a
+// good one, and the new engine frees the memory that miniredis keeps for every key that ever existed.
 type compaction struct {
 	database *database
 	file     *os.File
@@ -29,8 +28,8 @@ type compaction struct {
 	frames   []byte
 }
 
-// due reports whether the journal has grown by most bytes, and to twice the size of its snapshot,
-// since the snapshot was made.
+// due reports whether the journal has grown by most bytes, and to twice the size of its snapshot, since the snapshot
+// was made.
 func (d *database) due(most int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -93,8 +92,8 @@ func (c *compaction) begin() (before int64, err error) {
 	return d.journal.size, nil
 }
 
-// catchUp reads the new journal into the new engine and adds the commands that ran meanwhile,
-// until at most catchUpBytes are left.
+// catchUp reads the new journal into the new engine and adds the commands that ran meanwhile, until at most
+// catchUpBytes are left.
 func (c *compaction) catchUp(ctx context.Context) error {
 	d := c.database
 	var err error
@@ -172,8 +171,8 @@ func (c *compaction) finish() error {
 	d.engine, d.copying, d.synced = c.engine, nil, c.size
 	d.expire()
 	oldEngine.close()
-	// Until the folder is synced, a crash of the machine may bring the old file back, which lacks
-	// all commands after the rename. So the journal takes no more commands if the sync fails.
+	// Until the folder is synced, a crash of the machine may bring the old file back, which lacks all commands after
+	// the rename. So the journal takes no more commands if the sync fails.
 	if err := errors.Join(syncFolder(d.dir), old.file.Close()); err != nil {
 		d.journal.lost = errors.Join(errJournalLost, err)
 		d.fail(d.journal.lost)

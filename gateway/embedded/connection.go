@@ -116,8 +116,7 @@ func (s *session) writeHello() {
 	})
 }
 
-// ping answers MISCONF while the journal cannot be written, as Redis does, so that a health
-// check fails then.
+// ping answers MISCONF while the journal cannot be written, as Redis does, so that a health check fails then.
 func (s *session) ping(args []string) {
 	if len(args) > 1 {
 		s.peer.WriteError(errArguments("ping").Error())

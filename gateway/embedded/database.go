@@ -13,8 +13,8 @@ import (
 
 const expiredChunk = 1000 // how many expired keys one frame deletes
 
-// database is the state and its journal. It runs one command at a time, and writes the commands
-// to the journal in the order in which they run.
+// database is the state and its journal. It runs one command at a time, and writes the commands to the journal in the
+// order in which they run.
 type database struct {
 	dir   string
 	clock func() time.Time
@@ -54,8 +54,8 @@ func (d *database) execute(c *server.Peer, name string, args []string) {
 	}
 }
 
-// expire advances the clock. It deletes expired keys from the state at once. record writes the
-// deletions to the journal before the next command, which is soon enough for a replay.
+// expire advances the clock. It deletes expired keys from the state at once. record writes the deletions to the journal
+// before the next command, which is soon enough for a replay.
 func (d *database) expire() {
 	d.expired = append(d.expired, d.engine.expire(d.clock().UnixMilli())...)
 }
@@ -103,8 +103,8 @@ func (d *database) append(frames []byte) error {
 	return nil
 }
 
-// fail records that the journal cannot be written. It logs and reports the first failure since the
-// journal could last be written.
+// fail records that the journal cannot be written. It logs and reports the first failure since the journal could last
+// be written.
 func (d *database) fail(err error) {
 	if d.failure == nil {
 		d.log.Error("cannot write the journal; writes are refused", "file", d.journal.path, "error", err)
@@ -120,8 +120,7 @@ func (d *database) misconf() error {
 	return replyError(fmt.Sprintf("MISCONF the journal %s cannot be written, so nothing was changed: %v", d.journal.path, d.failure))
 }
 
-// script runs EVAL, EVALSHA and SCRIPT. The journal contains an EVAL as one SCRIPT LOAD and an
-// EVALSHA for each run.
+// script runs EVAL, EVALSHA and SCRIPT. The journal contains an EVAL as one SCRIPT LOAD and an EVALSHA for each run.
 func (d *database) script(c *server.Peer, name string, args []string) {
 	switch {
 	case name == "SCRIPT":
@@ -195,8 +194,8 @@ func (d *database) scriptCommand(c *server.Peer, args []string) {
 	}
 }
 
-// sync makes the appended frames durable. An error of fsync is final because the content of the
-// disk is unknown after it.
+// sync makes the appended frames durable. An error of fsync is final because the content of the disk is unknown after
+// it.
 func (d *database) sync() {
 	d.syncing.Lock()
 	defer d.syncing.Unlock()
@@ -218,8 +217,8 @@ func (d *database) sync() {
 	d.synced = size
 }
 
-// probe checks, after a failed write, whether the journal can be written again. Until probe
-// succeeds, PING answers MISCONF, even if a short command was written meanwhile.
+// probe checks, after a failed write, whether the journal can be written again. Until probe succeeds, PING answers
+// MISCONF, even if a short command was written meanwhile.
 func (d *database) probe() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -251,8 +250,8 @@ func (d *database) writable() error {
 	return nil
 }
 
-// close syncs and closes the journal. An error means that a stop of the machine may lose the last
-// commands; the end of the process loses none.
+// close syncs and closes the journal. An error means that a stop of the machine may lose the last commands; the end of
+// the process loses none.
 func (d *database) close() error {
 	d.sync()
 	d.mu.Lock()

@@ -2,8 +2,8 @@ package embedded
 
 import "container/heap"
 
-// deadlines is a queue of keys, earliest deadline first. It may contain deleted keys and deadlines
-// that have been moved since: the caller of due compares each key with the state.
+// deadlines is a queue of keys, earliest deadline first. It may contain deleted keys and deadlines that have been moved
+// since: the caller of due compares each key with the state.
 type deadlines struct {
 	heap  []*deadline
 	byKey map[string]*deadline

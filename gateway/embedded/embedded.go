@@ -1,15 +1,14 @@
-// Package embedded is the default replacement of Redis: a server of the Redis protocol in the gateway's
-// own process, with its data in one folder, so that Davit runs on a machine without Redis.
+// Package embedded is the default replacement of Redis: a server of the Redis protocol in the gateway's own process,
+// with its data in one folder, so that Davit runs on a machine without Redis.
 //
-// The server serves the commands that Davit uses, on one database, with the semantics of Redis 7;
-// the same tests run against a real Redis. The server is not meant for other programs: it refuses
-// MULTI, blocking commands, other databases and random commands, and it sorts a sorted set again
-// for each range query.
+// The server serves the commands that Davit uses, on one database, with the semantics of Redis 7; the same tests run
+// against a real Redis. The server is not meant for other programs: it refuses MULTI, blocking commands, other
+// databases and random commands, and it sorts a sorted set again for each range query.
 //
-// A miniredis stores the data in memory (engine.go). A journal of write commands makes the data
-// durable (journal.go, frame.go): the server writes each command to the journal before it runs the
-// command (database.go), and rewrites a long journal as a snapshot (compaction.go). Start at Start;
-// a command goes through session.handle, database.execute and engine.run.
+// A miniredis stores the data in memory (engine.go). A journal of write commands makes the data durable (journal.go,
+// frame.go): the server writes each command to the journal before it runs the command (database.go), and rewrites a
+// long journal as a snapshot (compaction.go). Start at Start; a command goes through session.handle, database.execute
+// and engine.run.
 package embedded
 
 import (
@@ -93,8 +92,8 @@ func (s *Server) URL() string {
 	return u.String()
 }
 
-// Err returns a channel that receives an error each time the journal becomes unwritable. Until the
-// journal can be written again, writes and PING answer MISCONF. Close closes the channel.
+// Err returns a channel that receives an error each time the journal becomes unwritable. Until the journal can be
+// written again, writes and PING answer MISCONF. Close closes the channel.
 func (s *Server) Err() <-chan error { return s.database.errs }
 
 // expire removes expired keys, so that their memory is freed even if no command names them.

@@ -14,14 +14,13 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// engine is the state: a miniredis without a listener, with the commands and the expiry that
-// miniredis lacks. It is not safe for concurrent use. Its state depends only on the commands and
-// instants that it is given, so that a replay of the journal gives the same state again.
+// engine is the state: a miniredis without a listener, with the commands and the expiry that miniredis lacks. It is not
+// safe for concurrent use. Its state depends only on the commands and instants that it is given, so that a replay of
+// the journal gives the same state again.
 //
-// Time to live: miniredis counts down the remaining time of all keys on demand. The engine stops
-// the clock of miniredis at the Unix epoch and gives miniredis every expiry as an absolute instant,
-// so that the remaining time in miniredis is the deadline itself. deadlines returns the keys that
-// are due.
+// Time to live: miniredis counts down the remaining time of all keys on demand. The engine stops the clock of miniredis
+// at the Unix epoch and gives miniredis every expiry as an absolute instant, so that the remaining time in miniredis is
+// the deadline itself. deadlines returns the keys that are due.
 type engine struct {
 	redis     *miniredis.Miniredis
 	server    *server.Server
@@ -137,10 +136,9 @@ type command struct {
 	answer func(e *engine, c *server.Peer, args []string)
 }
 
-// scripts runs Lua as Redis does (Lua 5.1, https://redis.io/docs/latest/develop/programmability/lua-api/).
-// math.random, os, print and the file functions are left out because a replay of them would
-// differ. The EVAL of miniredis is not used because it builds a Lua state for each run, which
-// takes a quarter of a millisecond and 200 kB.
+// scripts runs Lua as Redis does (Lua 5.1, https://redis.io/docs/latest/develop/programmability/lua-api/). math.random,
+// os, print and the file functions are left out because a replay of them would differ. The EVAL of miniredis is not
+// used because it builds a Lua state for each run, which takes a quarter of a millisecond and 200 kB.
 //
 // The libraries are base, string, table and math. There is no cjson, cmsgpack, bit or struct.
 type scripts struct {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// refusal returns the error text for a command that the server does not serve. The server ignores
-// no command, because an ignored write would be lost.
+// refusal returns the error text for a command that the server does not serve. The server ignores no command, because
+// an ignored write would be lost.
 func refusal(name string) string {
 	switch name {
 	case "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH":

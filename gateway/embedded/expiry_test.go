@@ -60,8 +60,8 @@ func TestAKeyIsGoneTheMomentItRunsOut(t *testing.T) {
 		step{"EVAL 'return redis.call(\"SETNX\", KEYS[1], 1)' 1 k", "1"}, step{"TTL k", "-1"})
 }
 
-// A clock that is set back, between commands or between runs, must not bring back what was deleted, nor
-// make a replay differ.
+// A clock that is set back, between commands or between runs, must not bring back what was deleted, nor make a replay
+// differ.
 func TestAClockThatGoesBack(t *testing.T) {
 	clock, dir := newTestClock(), t.TempDir()
 	s := start(t, Options{Dir: dir, Now: clock.Now})

@@ -14,9 +14,8 @@ import (
 //
 //	mark 4 | kind 1 | payload's length 4 | instant 8, Unix milliseconds | CRC-32C 4 | payload
 //
-// with little-endian numbers. The CRC covers the salt, everything before the CRC, and the payload.
-// The mark is the first half of the salt. The salt is random, so that no value of a client can
-// look like a frame of this journal.
+// with little-endian numbers. The CRC covers the salt, everything before the CRC, and the payload. The mark is the
+// first half of the salt. The salt is random, so that no value of a client can look like a frame of this journal.
 const (
 	magic          = "DAVITJ1\n"
 	saltBytes      = 8
@@ -93,9 +92,8 @@ func (f framing) sum(head, payload []byte) uint32 {
 	return checksum(f.salt[:], head[:sumAt], payload)
 }
 
-// read returns the next frame. It returns io.EOF at the end, and errBadFrame for bytes that are no
-// frame. The payload is valid until the next read. Memory grows with the bytes that are read, not
-// with the length that the frame states.
+// read returns the next frame. It returns io.EOF at the end, and errBadFrame for bytes that are no frame. The payload
+// is valid until the next read. Memory grows with the bytes that are read, not with the length that the frame states.
 func (f framing) read(r *bufio.Reader, buf *bytes.Buffer) (frame, error) {
 	head := make([]byte, frameHeadBytes)
 	switch n, err := io.ReadFull(r, head); {
@@ -123,8 +121,8 @@ func (f framing) read(r *bufio.Reader, buf *bytes.Buffer) (frame, error) {
 	return frame{kind: frameKind(head[4]), at: at, payload: buf.Bytes()}, nil
 }
 
-// frameAfter reports whether a whole frame begins at from or later. A whole frame after a bad one
-// means damage in the middle of the file; without one, the bad frame is a torn tail.
+// frameAfter reports whether a whole frame begins at from or later. A whole frame after a bad one means damage in the
+// middle of the file; without one, the bad frame is a torn tail.
 func (f framing) frameAfter(file io.ReaderAt, from, size int64) (bool, error) {
 	const window = 1 << 20
 	b := make([]byte, window)

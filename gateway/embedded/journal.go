@@ -100,8 +100,8 @@ func syncFolder(dir string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// openJournal reads the journal of dir into e, frame by frame, and returns it ready for appending.
-// It cuts off a torn tail; any other damage is an error with the file's name and the offset.
+// openJournal reads the journal of dir into e, frame by frame, and returns it ready for appending. It cuts off a torn
+// tail; any other damage is an error with the file's name and the offset.
 func openJournal(ctx context.Context, dir string, e *engine, log *slog.Logger) (*journal, error) {
 	path := filepath.Join(dir, journalName)
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
@@ -178,8 +178,8 @@ func (j *journal) readHead(r io.Reader) error {
 	return nil
 }
 
-// cutTail removes a torn tail. A bad frame in the snapshot is damage, not a torn tail, because a
-// snapshot is synced before it becomes the journal.
+// cutTail removes a torn tail. A bad frame in the snapshot is damage, not a torn tail, because a snapshot is synced
+// before it becomes the journal.
 func (j *journal) cutTail(size int64, log *slog.Logger) error {
 	if j.snapshot == 0 {
 		return j.damaged()

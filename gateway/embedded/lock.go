@@ -13,8 +13,8 @@ import (
 
 const lockName = "lock"
 
-// lockFolder creates the folder and locks it for this process. The operating system releases the
-// lock when the file is closed or the process ends, even if the process is killed.
+// lockFolder creates the folder and locks it for this process. The operating system releases the lock when the file is
+// closed or the process ends, even if the process is killed.
 func lockFolder(dir string) (*os.File, error) {
 	if dir == "" {
 		return nil, errors.New("no folder is given")

@@ -12,9 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAsAPlainServerWouldBe sends random commands to a server that is restarted, killed and compacted at
-// random, and to a plain miniredis with the same clock, and compares every answer and, after each
-// restart, everything that is kept.
+// TestAsAPlainServerWouldBe sends random commands to a server that is restarted, killed and compacted at random, and to
+// a plain miniredis with the same clock, and compares every answer and, after each restart, everything that is kept.
 func TestAsAPlainServerWouldBe(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(t)

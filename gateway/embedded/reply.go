@@ -26,8 +26,7 @@ func appendNull(b []byte, resp3 bool) []byte {
 	return append(b, "$-1\r\n"...)
 }
 
-// appendLine appends a status or an error. Line breaks in text become spaces because a line break
-// ends the reply.
+// appendLine appends a status or an error. Line breaks in text become spaces because a line break ends the reply.
 func appendLine(b []byte, kind byte, text string) []byte {
 	b = append(b, kind)
 	b = append(b, strings.NewReplacer("\r", " ", "\n", " ").Replace(text)...)

@@ -23,8 +23,8 @@ func (e protocolError) Error() string { return "Protocol error: " + string(e) }
 // limits bound one command.
 type limits struct{ arguments, bytes int }
 
-// requestReader reads commands in the form in which clients send them and the journal stores them:
-// RESP arrays of bulk strings. A stated length allocates no memory before its bytes arrive.
+// requestReader reads commands in the form in which clients send them and the journal stores them: RESP arrays of bulk
+// strings. A stated length allocates no memory before its bytes arrive.
 type requestReader struct {
 	r      *bufio.Reader
 	limits limits
@@ -34,8 +34,8 @@ func newRequestReader(r io.Reader, l limits) *requestReader {
 	return &requestReader{r: bufio.NewReaderSize(r, peekBytes+2), limits: l}
 }
 
-// next returns the next command, which has at least one argument. It returns io.EOF if the stream
-// ends between two commands.
+// next returns the next command, which has at least one argument. It returns io.EOF if the stream ends between two
+// commands.
 func (q *requestReader) next() ([]string, error) {
 	for {
 		n, err := q.length('*', q.limits.arguments)

@@ -89,8 +89,8 @@ func (e *engine) run(c *server.Peer, cmd command, args []string) {
 	}
 }
 
-// recoverPanic turns a panic of miniredis into an error for the client that caused it. Some
-// malformed arguments make miniredis panic.
+// recoverPanic turns a panic of miniredis into an error for the client that caused it. Some malformed arguments make
+// miniredis panic.
 func (e *engine) recoverPanic(c *server.Peer, name string) {
 	cause := recover()
 	if cause == nil {

@@ -11,9 +11,8 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// runScored executes a command whose answer contains scores, and formats the answer as Redis does.
-// miniredis writes 1700000000000 as 1.7e+12, which clients that read an integer refuse, and
-// in RESP3 does not pair members and scores.
+// runScored executes a command whose answer contains scores, and formats the answer as Redis does. miniredis writes
+// 1700000000000 as 1.7e+12, which clients that read an integer refuse, and in RESP3 does not pair members and scores.
 func (e *engine) runScored(c *server.Peer, args []string) {
 	var answer bytes.Buffer
 	w := bufio.NewWriter(&answer)

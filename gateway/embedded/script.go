@@ -180,8 +180,8 @@ func (s *scripts) luaCall(raise bool) lua.LGFunction {
 	}
 }
 
-// call executes a command of a script. It writes the script to the journal before the script's
-// first write; a script that only reads is not written to the journal.
+// call executes a command of a script. It writes the script to the journal before the script's first write; a script
+// that only reads is not written to the journal.
 func (s *scripts) call(l *lua.LState) (value lua.LValue, fault string) {
 	args, fault := luaArguments(l)
 	if fault != "" {
@@ -222,8 +222,7 @@ func (s *scripts) call(l *lua.LState) (value lua.LValue, fault string) {
 	return luaValue(l, reply), ""
 }
 
-// scriptFault returns the text of the error that ended a script, as Redis does: the error of a
-// command keeps its code.
+// scriptFault returns the text of the error that ended a script, as Redis does: the error of a command keeps its code.
 func scriptFault(err error) string {
 	var fault *lua.ApiError
 	if !errors.As(err, &fault) {

@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// Start opens the journal in Options.Dir, rebuilds the state without the keys that have expired,
-// and serves it until Close. ctx bounds the start only. Start cuts off a partial write that a
-// crash left at the end of the journal. Other damage is an error with the file's name and the
-// offset; a folder that another process has open is an error too.
+// Start opens the journal in Options.Dir, rebuilds the state without the keys that have expired, and serves it until
+// Close. ctx bounds the start only. Start cuts off a partial write that a crash left at the end of the journal. Other
+// damage is an error with the file's name and the offset; a folder that another process has open is an error too.
 //
-// The server acknowledges a write after it has given the write to the operating system: if the
-// process is killed, no acknowledged write is lost. If the machine stops, at most the writes of
-// the last Options.SyncEvery are lost (as with Redis' appendfsync everysec). A command that cannot
-// be written to the journal does not run, and the server answers MISCONF.
+// The server acknowledges a write after it has given the write to the operating system: if the process is killed, no
+// acknowledged write is lost. If the machine stops, at most the writes of the last Options.SyncEvery are lost (as with
+// Redis' appendfsync everysec). A command that cannot be written to the journal does not run, and the server answers
+// MISCONF.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	s, err := open(ctx, options.complete())
 	if err != nil {
@@ -53,8 +52,8 @@ func open(ctx context.Context, options Options) (*Server, error) {
 	return s, nil
 }
 
-// Close closes all connections, then syncs and closes the journal. When Close returns, all
-// goroutines of the server have ended. Later calls return the same error.
+// Close closes all connections, then syncs and closes the journal. When Close returns, all goroutines of the server
+// have ended. Later calls return the same error.
 func (s *Server) Close() error {
 	s.closing.Do(func() {
 		s.cancel()

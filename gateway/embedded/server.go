@@ -19,8 +19,8 @@ type Options struct {
 	Dir string
 	// Addr is the address to listen on; empty: a free port on 127.0.0.1.
 	Addr string
-	// Password is the password of every client; empty: a random one, which Server.URL contains. There
-	// is always a password because every process of this machine can connect to a loopback port.
+	// Password is the password of every client; empty: a random one, which Server.URL contains. There is always a
+	// password because every process of this machine can connect to a loopback port.
 	Password string
 	// Now is the clock for the expiry of keys; nil: time.Now.
 	Now func() time.Time
@@ -28,8 +28,8 @@ type Options struct {
 	Log *slog.Logger
 	// SyncEvery is the interval at which the server syncs the journal with fsync; 0: 1 s.
 	SyncEvery time.Duration
-	// CompactBytes is by how much the journal grows beyond its snapshot before the server compacts it;
-	// the journal grows to at least twice the snapshot. 0: 16 MiB.
+	// CompactBytes is by how much the journal grows beyond its snapshot before the server compacts it; the journal
+	// grows to at least twice the snapshot. 0: 16 MiB.
 	CompactBytes int64
 }
 
@@ -51,8 +51,8 @@ type Server struct {
 	closeErr error
 }
 
-// session serves one connection: it reads commands, executes them, and sends the replies before it
-// waits for the next command.
+// session serves one connection: it reads commands, executes them, and sends the replies before it waits for the next
+// command.
 type session struct {
 	server   *Server
 	conn     net.Conn

@@ -60,8 +60,7 @@ func (s *session) serve() {
 	}
 }
 
-// end sends the remaining replies, closes the connection, and returns when all goroutines of the
-// session have ended.
+// end sends the remaining replies, closes the connection, and returns when all goroutines of the session have ended.
 func (s *session) end() {
 	_ = s.flush() // the client may have closed the connection
 	if s.subscriber != nil {
@@ -91,8 +90,8 @@ func (s *session) flush() error {
 	return err
 }
 
-// handle executes one command. The session executes commands about the connection, the server
-// commands about itself, the database all others.
+// handle executes one command. The session executes commands about the connection, the server commands about itself,
+// the database all others.
 func (s *session) handle(name string, args []string) {
 	if !s.admit(name) {
 		return

@@ -9,8 +9,8 @@ import (
 	"davit/internal/faas"
 )
 
-// spareFor is how long an idle runner is kept whose revision is not wanted here, because another gateway may be about to
-// make that revision live.
+// spareFor is how long an idle runner is kept whose revision is not wanted here, because another gateway may be about
+// to make that revision live.
 const spareFor = 5 * time.Second
 
 // demand is what calls and registrations want of a revision's kept runners.
@@ -68,8 +68,8 @@ func (d *demands) markChanged() {
 	d.changed = true
 }
 
-// publish returns this gateway's demand for publication, with the call rates, ordered by function. A revision that is not
-// live is sent along, because other gateways may not know it yet.
+// publish returns this gateway's demand for publication, with the call rates, ordered by function. A revision that is
+// not live is sent along, because other gateways may not know it yet.
 func (d *demands) publish(rates []rateOf, live func(faas.FunctionName) (*faas.Revision, error)) []faas.Demand {
 	d.mu.Lock()
 	d.changed = false
@@ -94,8 +94,8 @@ func (d *demands) publish(rates []rateOf, live func(faas.FunctionName) (*faas.Re
 }
 
 // setOthers replaces the demand of the other gateways. It returns the revisions whose demand changed, and those that
-// another gateway begins to make live: their earlier failures are void. A revision that no other gateway wants to make live
-// any more is dropped a little later, unless it is live by then.
+// another gateway begins to make live: their earlier failures are void. A revision that no other gateway wants to make
+// live any more is dropped a little later, unless it is live by then.
 func (d *demands) setOthers(others []faas.Demand, now time.Time) (changed, begun []faas.RevisionRef) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -101,8 +101,8 @@ func (d *depths) rates() []rateOf {
 	return rates
 }
 
-// of returns how many standby runners of a revision should be parked: between min and max, as many as calls arrive while
-// one is replaced. elsewhere is the call rate on the other gateways.
+// of returns how many standby runners of a revision should be parked: between min and max, as many as calls arrive
+// while one is replaced. elsewhere is the call rate on the other gateways.
 func (d *depths) of(rev *faas.Revision, elsewhere float64) int {
 	keep := rev.Spec.Standby
 	if keep == nil {

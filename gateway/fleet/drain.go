@@ -8,8 +8,8 @@ import (
 	"davit/internal/faas"
 )
 
-// drainIdle drains the runners that are no longer of use, and those that are too many: when the lead changes, two gateways
-// may have started the same.
+// drainIdle drains the runners that are no longer of use, and those that are too many: when the lead changes, two
+// gateways may have started the same.
 func (f *Fleet) drainIdle(ctx context.Context) {
 	now := f.o.Now()
 	kept := make(map[group]int)

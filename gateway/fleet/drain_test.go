@@ -16,8 +16,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestSwitchUnderLoad: five revisions go live under calls, and are rolled back;
-// each call is answered by a revision that was live while it was made.
+// TestSwitchUnderLoad: five revisions go live under calls, and are rolled back; each call is answered by a revision
+// that was live while it was made.
 func TestSwitchUnderLoad(t *testing.T) {
 	t.Parallel()
 	first := dispatchtest.Warm()
@@ -144,8 +144,8 @@ func TestOldRunnersGoOnceIdle(t *testing.T) {
 	r.GoesIdle(r.Rev)
 }
 
-// TestStrays: a runner that another gateway brings up for a revision that is not
-// live here has the time to start and to become live.
+// TestStrays: a runner that another gateway brings up for a revision that is not live here has the time to start and to
+// become live.
 func TestStrays(t *testing.T) {
 	t.Parallel()
 	r := dispatchtest.NewApart(t, dispatchtest.Warm(), dispatchtest.Sh("true"))

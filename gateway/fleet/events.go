@@ -13,12 +13,12 @@ import (
 // shortCall is how long a call has the machine for itself before its standby runner is replaced.
 const shortCall = 20 * time.Millisecond
 
-// Ready starts a revision's first runner where its mode keeps runners, and returns when that runner has parked here; a warm
-// one also when warm.min is 0. Until done is called the runner stays though the revision is not live; after that it goes,
-// unless the revision is live. Progress is written to log, which must not block.
+// Ready starts a revision's first runner where its mode keeps runners, and returns when that runner has parked here; a
+// warm one also when warm.min is 0. Until done is called the runner stays though the revision is not live; after that
+// it goes, unless the revision is live. Progress is written to log, which must not block.
 //
-// The error is BuildFailed when no runner gets ready, with the start process's last words as LogTail, and Unavailable when
-// a part of Davit is unavailable.
+// The error is BuildFailed when no runner gets ready, with the start process's last words as LogTail, and Unavailable
+// when a part of Davit is unavailable.
 func (f *Fleet) Ready(ctx context.Context, rev *faas.Revision, log io.Writer) (done func(), err error) {
 	start, kept := keptStart(&rev.Spec)
 	if !kept {
@@ -81,8 +81,9 @@ func (f *Fleet) Parked(hello task.Hello) {
 	f.queue.touch(hello.Ref(), false)
 }
 
-// Happened schedules a replacement for a standby runner that was just used, because its pod ends long after it is of no use.
-// It waits shortCall first: starting a runner competes with the call for the processor, and a short call is done by then.
+// Happened schedules a replacement for a standby runner that was just used, because its pod ends long after it is of no
+// use. It waits shortCall first: starting a runner competes with the call for the processor, and a short call is done
+// by then.
 func (f *Fleet) Happened(runner faas.RunnerID, e task.Event) {
 	if e.Invocation == "" || e.Kind != task.EventTaken && e.Kind != task.EventRunning && e.Kind != task.EventEnded {
 		return
@@ -92,8 +93,9 @@ func (f *Fleet) Happened(runner faas.RunnerID, e task.Event) {
 	}
 }
 
-// Exited notes that a runner has ended, delays further starts if it failed, and scales its revision. It reports whether the
-// exit is news, and whether it is hopeless to wait for a warm runner of that revision: further ones would end like this one.
+// Exited notes that a runner has ended, delays further starts if it failed, and scales its revision. It reports whether
+// the exit is news, and whether it is hopeless to wait for a warm runner of that revision: further ones would end like
+// this one.
 func (f *Fleet) Exited(e faas.Exit) (news, hopeless bool) {
 	news = f.presence.exited(&e, f.o.Now())
 	if !news {
@@ -112,8 +114,8 @@ func (f *Fleet) Exited(e faas.Exit) (news, hopeless bool) {
 	return true, f.isHopeless(&e)
 }
 
-// isHopeless reports whether calls would wait in vain for a warm runner: this one was never ready, the next would end the
-// same way, and no other is there.
+// isHopeless reports whether calls would wait in vain for a warm runner: this one was never ready, the next would end
+// the same way, and no other is there.
 func (f *Fleet) isHopeless(e *faas.Exit) bool {
 	if e.Start != faas.StartWarm {
 		return false

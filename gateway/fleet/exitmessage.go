@@ -15,8 +15,8 @@ import (
 // publishWithin bounds the publication of one message.
 const publishWithin = 5 * time.Second
 
-// exitMessage is the end of a kept runner as gateways publish it to one another: calls of gateways that did not start the
-// runner may wait for it, or run on it.
+// exitMessage is the end of a kept runner as gateways publish it to one another: calls of gateways that did not start
+// the runner may wait for it, or run on it.
 type exitMessage struct {
 	Gateway  faas.GatewayID      `json:"gateway"`          // the publisher
 	Runner   faas.RunnerID       `json:"runner,omitempty"` // none: it could not be started

@@ -21,7 +21,8 @@ type first struct {
 	cancel context.CancelCauseFunc
 }
 
-// lost counts a runner that ended before it parked. A failed start process ends the wait at once, because it would fail again.
+// lost counts a runner that ended before it parked. A failed start process ends the wait at once, because it would fail
+// again.
 func (f *first) lost(e *faas.Exit) {
 	if e.Ref != f.ref || e.Start == faas.StartJob || e.Reason == "" || f.others[e.Runner] {
 		return
@@ -89,7 +90,8 @@ func (fs *firsts) lost(e *faas.Exit) {
 	}
 }
 
-// notLaunched reports that no runner of a revision could be started. A part of Davit that is unavailable ends the wait at once.
+// notLaunched reports that no runner of a revision could be started. A part of Davit that is unavailable ends the wait
+// at once.
 func (fs *firsts) notLaunched(ref faas.RevisionRef, err error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Fleet keeps as many standby and warm runners as functions ask for. Its methods may be used by many goroutines at once.
+// Fleet keeps as many standby and warm runners as functions ask for. Its methods may be used by many goroutines at
+// once.
 type Fleet struct {
 	o        Options
 	queue    *queue
@@ -28,8 +29,8 @@ func (f *Fleet) hasNews() bool {
 	return f.queue.isStale() || f.demands.isChanged() && !f.election.leads()
 }
 
-// wanted returns the revision if its runners are of use, because it is live or because there is demand for it, and how many
-// runners stay however idle they are.
+// wanted returns the revision if its runners are of use, because it is live or because there is demand for it, and how
+// many runners stay however idle they are.
 func (f *Fleet) wanted(ref faas.RevisionRef) (rev *faas.Revision, least int) {
 	all := f.demands.of(ref)
 	if all.rev != nil {

@@ -36,9 +36,9 @@ func (e *election) leads() bool {
 	return e.term > 0 && e.now().Sub(e.tried) <= leadFor
 }
 
-// share publishes this gateway's demand and renews or takes the lead; the leader gets the demand of the others. If Redis is
-// unavailable a leader goes on, because no other gateway can take the lead; a process that was suspended for longer than the
-// lead does not.
+// share publishes this gateway's demand and renews or takes the lead; the leader gets the demand of the others. If
+// Redis is unavailable a leader goes on, because no other gateway can take the lead; a process that was suspended for
+// longer than the lead does not.
 func (e *election) share(ctx context.Context, own []faas.Demand) (leads bool, others []faas.Demand, err error) {
 	began := e.now()
 	ctx, cancel := context.WithTimeout(ctx, shareWithin)

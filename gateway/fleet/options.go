@@ -62,14 +62,15 @@ type Catalog interface {
 type Capacity interface {
 	// GrantKept returns how many of n further kept runners a function may start.
 	GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) (int, error)
-	// SetKept publishes how many runners each function keeps, and returns how many more runners there may be, and the shares.
+	// SetKept publishes how many runners each function keeps, and returns how many more runners there may be, and the
+	// shares.
 	SetKept(ctx context.Context, kept map[faas.FunctionName]int, all int) (room int, shares []faas.Share, err error)
 }
 
 // Leader elects the gateway that decides, and carries demand to it.
 type Leader interface {
-	// ShareDemand publishes this gateway's demand, and takes or renews the lead for so long unless another gateway has it.
-	// term counts the leads; 0: another gateway leads. The leader gets the demand of the others.
+	// ShareDemand publishes this gateway's demand, and takes or renews the lead for so long unless another gateway has
+	// it. term counts the leads; 0: another gateway leads. The leader gets the demand of the others.
 	ShareDemand(ctx context.Context, gateway faas.GatewayID, own []faas.Demand, lead time.Duration) (term int64, others []faas.Demand, err error)
 	// LeaveLead gives the lead up; another gateway may lead at once.
 	LeaveLead(ctx context.Context, gateway faas.GatewayID) error

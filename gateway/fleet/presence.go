@@ -39,8 +39,8 @@ func (p *presence) left(runner faas.RunnerID, now time.Time) {
 	}
 }
 
-// exited notes that a runner has ended, and reports whether that is news. An exit without a runner, and one of a job, which
-// is reported once, are always news.
+// exited notes that a runner has ended, and reports whether that is news. An exit without a runner, and one of a job,
+// which is reported once, are always news.
 func (p *presence) exited(e *faas.Exit, now time.Time) (news bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

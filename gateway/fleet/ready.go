@@ -26,8 +26,8 @@ type readier struct {
 	now      func() time.Time
 }
 
-// pin keeps one runner of a revision although it is not live, and forgets how earlier ones failed. After release the runner
-// goes, unless the revision is live by then.
+// pin keeps one runner of a revision although it is not live, and forgets how earlier ones failed. After release the
+// runner goes, unless the revision is live by then.
 func (r *readier) pin(rev *faas.Revision) (release func()) {
 	ref := rev.Ref()
 	r.demands.add(rev, demand{pins: 1})

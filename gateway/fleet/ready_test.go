@@ -192,8 +192,8 @@ func TestReadyIsGivenUp(t *testing.T) {
 	}
 }
 
-// TestEndsThatAreTold: an end that was told before a wait, and is told again, is
-// not that of the runner that is waited for; nor is that of one that was there.
+// TestEndsThatAreTold: an end that was told before a wait, and is told again, is not that of the runner that is waited
+// for; nor is that of one that was there.
 func TestEndsThatAreTold(t *testing.T) {
 	t.Parallel()
 	r := dispatchtest.NewApart(t, dispatchtest.Warm(), dispatchtest.Sh("true"))

@@ -7,8 +7,8 @@ import (
 	"davit/internal/faas"
 )
 
-// rebalance publishes how many runners each function keeps. When the installation's limit is reached, it drains one runner
-// of the function that has most, if another function has none or far fewer.
+// rebalance publishes how many runners each function keeps. When the installation's limit is reached, it drains one
+// runner of the function that has most, if another function has none or far fewer.
 func (f *Fleet) rebalance(ctx context.Context) {
 	if f.o.Max == 0 {
 		return
@@ -62,8 +62,8 @@ func neediest(shares []faas.Share) (needy faas.Share, waits bool) {
 	return needy, waits
 }
 
-// donor returns the runner to drain for the needy function: of the function that has most, an idle runner before a working
-// one. It is nil if no runner can go, or one is draining already.
+// donor returns the runner to drain for the needy function: of the function that has most, an idle runner before a
+// working one. It is nil if no runner can go, or one is draining already.
 func donor(runners []hub.Status, shares []faas.Share, needy faas.Share) *hub.Status {
 	has := make(map[faas.FunctionName]int)
 	for _, share := range shares {
@@ -86,8 +86,8 @@ func donor(runners []hub.Status, shares []faas.Share, needy faas.Share) *hub.Sta
 	return best
 }
 
-// canGive reports whether a function with so many runners may lose r to the needy one. A working runner goes only if it is
-// warm, and only if the needy function has none or the giving one has at least two more.
+// canGive reports whether a function with so many runners may lose r to the needy one. A working runner goes only if it
+// is warm, and only if the needy function has none or the giving one has at least two more.
 func canGive(r *hub.Status, has int, needy faas.Share) bool {
 	if r.Hello.Start == faas.StartJob || r.Draining || r.Hello.Function == needy.Function || has <= needy.Runners {
 		return false

@@ -2,8 +2,8 @@ package fleet
 
 import "context"
 
-// endUnresponsive ends the kept runners that are out of touch for longer than their calls wait for them: a runner that hangs
-// would never give its slots back.
+// endUnresponsive ends the kept runners that are out of touch for longer than their calls wait for them: a runner that
+// hangs would never give its slots back.
 func (f *Fleet) endUnresponsive(ctx context.Context) {
 	for _, runner := range f.presence.outOfTouch(f.o.Now(), f.o.Grace) {
 		if !f.o.Ender.Counts(runner) {

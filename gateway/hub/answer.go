@@ -22,17 +22,16 @@ type Answer struct {
 	Outcome  task.Outcome
 	Kind     string // of Body: "zip" or "file"; "" when there is none
 	Filename string // with "file": a base name, otherwise as the command chose it
-	// Body is never nil. A Read returns EOF only if size and SHA-256 are those that the
-	// runner sent, else io.ErrUnexpectedEOF. When Body has been read to its end, the
-	// connection is free for the next call. Close before that closes the connection,
-	// and leaves the invocation alone. Close may be called at any time.
+	// Body is never nil. A Read returns EOF only if size and SHA-256 are those that the runner sent, else
+	// io.ErrUnexpectedEOF. When Body has been read to its end, the connection is free for the next call. Close before
+	// that closes the connection, and leaves the invocation alone. Close may be called at any time.
 	Body io.ReadCloser
 }
 
 const maxFilename = 1024
 
-// newAnswer reads an answer's head. The answer calls finish once: with true when the
-// whole body was read, with false when the connection cannot be used again.
+// newAnswer reads an answer's head. The answer calls finish once: with true when the whole body was read, with false
+// when the connection cannot be used again.
 func newAnswer(resp *http.Response, runner faas.RunnerID, finish func(whole bool)) (*Answer, error) {
 	a, err := parseAnswer(resp)
 	if err != nil {

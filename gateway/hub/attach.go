@@ -11,11 +11,10 @@ import (
 	"davit/internal/task"
 )
 
-// Attach waits until a connected runner owns the invocation, and then for the
-// invocation's outcome. ctx bounds both waits, not the reading of the answer's body.
-// Attach may be called several times for one invocation. ErrGone: the runner does
-// not own the invocation any more, because the invocation was acknowledged, or
-// released before its commit was complete.
+// Attach waits until a connected runner owns the invocation, and then for the invocation's outcome. ctx bounds both
+// waits, not the reading of the answer's body. Attach may be called several times for one invocation. ErrGone: the
+// runner does not own the invocation any more, because the invocation was acknowledged, or released before its commit
+// was complete.
 func (h *Hub) Attach(ctx context.Context, id faas.InvocationID) (*Answer, error) {
 	for {
 		r, c, err := h.roster.waitForOwner(ctx, id)
@@ -59,8 +58,7 @@ func (o *roster) clearInDoubt(id faas.InvocationID) {
 	delete(o.inDoubt, id)
 }
 
-// open sends a request. The response's body may be read after ctx has ended, until
-// release is called.
+// open sends a request. The response's body may be read after ctx has ended, until release is called.
 func (h *Hub) open(ctx context.Context, c *control, path string) (resp *http.Response, release func(), err error) {
 	own, cancel := context.WithCancel(h.life)
 	stop := context.AfterFunc(ctx, cancel)

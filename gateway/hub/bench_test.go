@@ -16,8 +16,8 @@ import (
 	"davit/runner/park/parktest"
 )
 
-// BenchmarkInvoke is the way of a call to a runner that answers at once, and back:
-// what the hub and the protocol cost a warm call.
+// BenchmarkInvoke is the way of a call to a runner that answers at once, and back: what the hub and the protocol cost a
+// warm call.
 func BenchmarkInvoke(b *testing.B) {
 	for _, callers := range []int{1, 8} {
 		b.Run(strconv.Itoa(callers)+"callers", func(b *testing.B) { benchInvoke(b, callers) })

@@ -18,9 +18,8 @@ const (
 	continueMsg = "HTTP/1.1 100 Continue\r\n\r\n"
 )
 
-// silence returns how long the runner may send nothing on this connection; 0: for
-// ever. The kernel notices a dead peer. This bound is for a connection that a proxy
-// between the two keeps open although it passes no data.
+// silence returns how long the runner may send nothing on this connection; 0: for ever. The kernel notices a dead peer.
+// This bound is for a connection that a proxy between the two keeps open although it passes no data.
 func (p phase) silence() time.Duration {
 	switch p {
 	case offered:

@@ -18,8 +18,7 @@ import (
 	"davit/runner/park/parktest"
 )
 
-// held starts a call on g1 that runs until the worker's gate is opened, and returns
-// when g2 knows of it.
+// held starts a call on g1 that runs until the worker's gate is opened, and returns when g2 knows of it.
 func held(t *testing.T, g1, g2 *gateway) (id faas.InvocationID, wait func() (*hub.Answer, error)) {
 	t.Helper()
 	id = newID(t)
@@ -131,8 +130,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// The gateway's process is gone: the runner goes on, and another gateway that comes
-// up later learns what it holds, and attaches.
+// The gateway's process is gone: the runner goes on, and another gateway that comes up later learns what it holds, and
+// attaches.
 func TestAdopt(t *testing.T) {
 	g1 := newGateway(t, "g1")
 	l := parktest.NewLedger()
@@ -241,8 +240,8 @@ func TestAlias(t *testing.T) {
 	})
 }
 
-// inMemory runs a test in a bubble of synctest, with a gateway that has two addresses in a network and a warm runner
-// r1 that dials as many of them as it is to have.
+// inMemory runs a test in a bubble of synctest, with a gateway that has two addresses in a network and a warm runner r1
+// that dials as many of them as it is to have.
 func inMemory(t *testing.T, addresses int, test func(t *testing.T, n *testenv.Network, g *gateway)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

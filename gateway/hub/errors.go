@@ -4,19 +4,19 @@ import "errors"
 
 // The errors of Invoke, Attach and the orders to runners.
 var (
-	// ErrRefused says that the runner did not take the call: it answered 409, or
-	// nothing within a second. Body.Stream is unread: another runner may take the call.
+	// ErrRefused says that the runner did not take the call: it answered 409, or nothing within a second. Body.Stream
+	// is unread: another runner may take the call.
 	ErrRefused = errors.New("the runner refused the call")
-	// ErrNotRun says that the call ended before its commit: its command did not run and
-	// will not. Body.Stream may be partly read.
+	// ErrNotRun says that the call ended before its commit: its command did not run and will not. Body.Stream may be
+	// partly read.
 	ErrNotRun = errors.New("the call ended before it was committed")
-	// ErrInDoubt says that the connection broke, or ctx ended, after the commit: the
-	// command runs or has run. Attach returns its outcome.
+	// ErrInDoubt says that the connection broke, or ctx ended, after the commit: the command runs or has run. Attach
+	// returns its outcome.
 	ErrInDoubt = errors.New("the connection broke after the call was committed")
 	// ErrGone says that the runner no longer owns the invocation.
 	ErrGone = errors.New("the runner no longer owns the invocation")
-	// ErrAway says that no connected runner owns the invocation, or that the runner's
-	// connection broke before it answered.
+	// ErrAway says that no connected runner owns the invocation, or that the runner's connection broke before it
+	// answered.
 	ErrAway = errors.New("no connected runner owns the invocation")
 )
 

@@ -21,9 +21,8 @@ const (
 
 var errCutShort = errors.New("the runner closed the connection for input, perhaps because it has answered")
 
-// exchange is one call on a slot's connection. It is an HTTP/1.1 client of its own
-// because http.Transport does not report whether the end of a body was sent. While a
-// stream is sent, a second goroutine waits for an early answer.
+// exchange is one call on a slot's connection. It is an HTTP/1.1 client of its own because http.Transport does not
+// report whether the end of a body was sent. While a stream is sent, a second goroutine waits for an early answer.
 type exchange struct {
 	slot      *Slot
 	conn      *conn
@@ -33,8 +32,7 @@ type exchange struct {
 	answered  chan struct{} // closed when the listener has ended; nil: there is no listener
 }
 
-// offer sends the request's head, the task and a small body in one write, and waits
-// until the runner takes the call.
+// offer sends the request's head, the task and a small body in one write, and waits until the runner takes the call.
 func (x *exchange) offer(ctx context.Context, t *task.Task) error {
 	encoded, err := task.EncodeTask(t)
 	if err != nil {
@@ -70,8 +68,7 @@ func (x *exchange) offer(ctx context.Context, t *task.Task) error {
 	return nil
 }
 
-// stream sends the body's stream. errCutShort: an early answer or an interruption
-// stopped it.
+// stream sends the body's stream. errCutShort: an early answer or an interruption stopped it.
 func (x *exchange) stream() error {
 	x.listen()
 	if err := sock.UserTimeout(x.conn.net, sock.SlowAfter); err != nil {
@@ -125,8 +122,8 @@ func (x *exchange) sendChunk(buf []byte, n int) error {
 	return err
 }
 
-// listen starts the listener: when the first byte of an answer arrives or the
-// connection breaks, the listener interrupts the write that is under way.
+// listen starts the listener: when the first byte of an answer arrives or the connection breaks, the listener
+// interrupts the write that is under way.
 func (x *exchange) listen() {
 	x.answered = make(chan struct{})
 	go func() {
@@ -137,8 +134,8 @@ func (x *exchange) listen() {
 	}()
 }
 
-// waitForListener waits until the listener has ended: at an answer, or when the
-// connection breaks or reaches its deadline.
+// waitForListener waits until the listener has ended: at an answer, or when the connection breaks or reaches its
+// deadline.
 func (x *exchange) waitForListener() {
 	if x.answered != nil {
 		<-x.answered

@@ -17,8 +17,8 @@ import (
 	"davit/runner/park/parktest"
 )
 
-// The connection of a call is cut after each number of bytes, in either direction:
-// the error says the truth about whether the call ran.
+// The connection of a call is cut after each number of bytes, in either direction: the error says the truth about
+// whether the call ran.
 func TestCutAtEveryByte(t *testing.T) {
 	const up, down, workers, stride = 600, 1200, 8, int64(2) // up and down: more than a whole call has
 	points := make(chan *cut)
@@ -130,9 +130,8 @@ func judge(ctx context.Context, g *gateway, w *parktest.Worker, l *parktest.Ledg
 	}
 }
 
-// Two gateways race for the slots of some runners while their connections are cut,
-// slowed down and left half open: whatever happens, each invocation runs at most
-// once, and exactly once when anybody is told that it ran.
+// Two gateways race for the slots of some runners while their connections are cut, slowed down and left half open:
+// whatever happens, each invocation runs at most once, and exactly once when anybody is told that it ran.
 func TestClaimUnderFire(t *testing.T) {
 	for range 30 {
 		seed := rand.Uint64()

@@ -19,8 +19,8 @@ const (
 	maxDescription = 256
 )
 
-// The statuses of refusals: a runner with statusFinal ends, with statusLinked it is
-// connected already, with statusLater it tries again.
+// The statuses of refusals: a runner with statusFinal ends, with statusLinked it is connected already, with statusLater
+// it tries again.
 const (
 	statusFinal  = http.StatusForbidden
 	statusLinked = http.StatusConflict

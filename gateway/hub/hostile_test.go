@@ -43,7 +43,8 @@ func say(text string) func(net.Conn) {
 	}
 }
 
-// A runner that answers anything gets an error for it, at once or when it must have answered, and without taking memory.
+// A runner that answers anything gets an error for it, at once or when it must have answered, and without taking
+// memory.
 func TestHostileRunner(t *testing.T) {
 	drip := func(nc net.Conn) {
 		for range 100 {

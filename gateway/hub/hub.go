@@ -1,17 +1,13 @@
-// Package hub keeps the connections of the runners that dialled in: the free
-// slots of each runner, and the invocations that it owns. The hub claims slots,
-// sends tasks over them, attaches to invocations that a runner owns, and reports
+// Package hub keeps the connections of the runners that dialled in: the free slots of each runner, and the invocations
+// that it owns. The hub claims slots, sends tasks over them, attaches to invocations that a runner owns, and reports
 // the runners' events to an Observer.
 //
-// The hub makes no decision about a call: package dispatch decides whether a call
-// is tried again and what its outcome is. The hub stores nothing: a runner sends
-// everything that the hub knows of it again when it dials in. The hub trusts a
-// runner with its own revision only: everything that a runner sends is bounded
-// and checked.
+// The hub makes no decision about a call: package dispatch decides whether a call is tried again and what its outcome
+// is. The hub stores nothing: a runner sends everything that the hub knows of it again when it dials in. The hub trusts
+// a runner with its own revision only: everything that a runner sends is bounded and checked.
 //
-// Start at Hub.Claim and Slot.Invoke, which every call goes through. park.go lets
-// runners in, runner.go keeps what the hub knows of one runner, pool.go decides
-// which call gets a slot.
+// Start at Hub.Claim and Slot.Invoke, which every call goes through. park.go lets runners in, runner.go keeps what the
+// hub knows of one runner, pool.go decides which call gets a slot.
 package hub
 
 import (
@@ -34,8 +30,8 @@ const (
 	streamBuffer = 64 << 10
 )
 
-// New returns a hub without runners. A runner that dials in before Run begins waits for
-// Run, for at most 10 s; then it is refused and dials in again.
+// New returns a hub without runners. A runner that dials in before Run begins waits for Run, for at most 10 s; then it
+// is refused and dials in again.
 func New(opts Options) *Hub {
 	h := &Hub{
 		opts:    opts,
@@ -54,20 +50,18 @@ func New(opts Options) *Hub {
 	return h
 }
 
-// Handler serves POST /park with HTTP/1.1. Its net/http server may also serve
-// MultipartHandler and the store's paths. The server should set ReadHeaderTimeout
-// and MaxHeaderBytes; the handler sets all other deadlines. The server's Shutdown
-// leaves parked connections open: Run closes them.
+// Handler serves POST /park with HTTP/1.1. Its net/http server may also serve MultipartHandler and the store's paths.
+// The server should set ReadHeaderTimeout and MaxHeaderBytes; the handler sets all other deadlines. The server's
+// Shutdown leaves parked connections open: Run closes them.
 func (h *Hub) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathPark, h.servePark)
 	return mux
 }
 
-// Run lets runners in, reports their events to observer, and drops dead parked
-// connections until ctx ends. Then it closes all connections and returns when the
-// hub's goroutines have ended. An Invoke that is under way then returns ErrNotRun
-// before its commit, ErrInDoubt after it.
+// Run lets runners in, reports their events to observer, and drops dead parked connections until ctx ends. Then it
+// closes all connections and returns when the hub's goroutines have ended. An Invoke that is under way then returns
+// ErrNotRun before its commit, ErrInDoubt after it.
 func (h *Hub) Run(ctx context.Context, observer Observer) error {
 	h.observe = observer
 	close(h.started)
@@ -93,8 +87,7 @@ func (h *Hub) close() {
 	}
 }
 
-// sweep drops idle connections that broke without an error so far, and runners
-// that have been away for forgetAfter.
+// sweep drops idle connections that broke without an error so far, and runners that have been away for forgetAfter.
 func (o *roster) sweep(now time.Time) {
 	for _, c := range o.idle() {
 		if sock.Quiet(c.net) {

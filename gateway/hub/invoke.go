@@ -10,16 +10,14 @@ import (
 	"davit/internal/task"
 )
 
-// Invoke sends the task and the body, and returns the answer when the command has
-// ended. Invoke reads Body.Stream only after the runner took the call, and not after
-// it returned. It calls commit (nil: none) when the runner has everything but the end
-// of the body. If commit fails, nothing runs and the error is ErrNotRun and commit's.
-// Other errors: ErrRefused, ErrNotRun, ErrInDoubt, *BodyError.
+// Invoke sends the task and the body, and returns the answer when the command has ended. Invoke reads Body.Stream only
+// after the runner took the call, and not after it returned. It calls commit (nil: none) when the runner has everything
+// but the end of the body. If commit fails, nothing runs and the error is ErrNotRun and commit's. Other errors:
+// ErrRefused, ErrNotRun, ErrInDoubt, *BodyError.
 //
-// If ctx ends before the commit, the error is ErrNotRun and ctx's. If ctx ends after
-// it, the command goes on, and the error is ErrInDoubt and ctx's. Either way Invoke
-// waits for a Read of Body.Stream that is under way. ctx does not bound the reading
-// of the answer's body.
+// If ctx ends before the commit, the error is ErrNotRun and ctx's. If ctx ends after it, the command goes on, and the
+// error is ErrInDoubt and ctx's. Either way Invoke waits for a Read of Body.Stream that is under way. ctx does not
+// bound the reading of the answer's body.
 func (s *Slot) Invoke(ctx context.Context, t *task.Task, body Body, commit func(context.Context) error) (*Answer, error) {
 	if !s.used.CompareAndSwap(false, true) {
 		return nil, fmt.Errorf("invoke %s: the slot was used already: %w", s.invocation, ErrNotRun)
@@ -124,8 +122,8 @@ func (x *exchange) answer(ctx context.Context) (*http.Response, error) {
 	}
 }
 
-// finish returns the function to call after the answer's body was read: it parks the
-// connection again if the body is whole and the runner is warm, else it closes it.
+// finish returns the function to call after the answer's body was read: it parks the connection again if the body is
+// whole and the runner is warm, else it closes it.
 func (x *exchange) finish(resp *http.Response) func(whole bool) {
 	return func(whole bool) {
 		r := x.conn.runner

@@ -10,9 +10,8 @@ import (
 	"davit/internal/task"
 )
 
-// Log returns the invocation's log from the byte at offset from on: up to now, or with
-// follow up to the end of the invocation. ctx bounds the request, not the reading. The
-// caller closes the log. ErrAway, ErrGone.
+// Log returns the invocation's log from the byte at offset from on: up to now, or with follow up to the end of the
+// invocation. ctx bounds the request, not the reading. The caller closes the log. ErrAway, ErrGone.
 func (h *Hub) Log(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error) {
 	r, c := h.roster.owner(id)
 	if r == nil {

@@ -16,8 +16,8 @@ import (
 // partsWithin is how long the store may take to make an object of its parts.
 const partsWithin = 2 * time.Minute
 
-// MultipartHandler serves task.PathParts: a runner that is connected here requests
-// the URLs of a multipart upload, and its completion, from p.
+// MultipartHandler serves task.PathParts: a runner that is connected here requests the URLs of a multipart upload, and
+// its completion, from p.
 func (h *Hub) MultipartHandler(p Parter) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathParts+"{id}", func(w http.ResponseWriter, req *http.Request) { h.servePartsWanted(p, w, req) })
@@ -57,8 +57,7 @@ func (h *Hub) servePartsDone(p Parter, w http.ResponseWriter, req *http.Request)
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// readPartsRequest reads a runner's request about an invocation that a connected
-// runner of its revision owns.
+// readPartsRequest reads a runner's request about an invocation that a connected runner of its revision owns.
 func (h *Hub) readPartsRequest(w http.ResponseWriter, req *http.Request, into any) (faas.InvocationID, error) {
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
 		return "", err

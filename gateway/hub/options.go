@@ -8,15 +8,14 @@ import (
 	"davit/internal/task"
 )
 
-// Observer receives the events of runners. For each runner the hub calls Joined, then
-// Happened any number of times, then Left. The methods must return soon, because the
-// runner's next event waits for them.
+// Observer receives the events of runners. For each runner the hub calls Joined, then Happened any number of times,
+// then Left. The methods must return soon, because the runner's next event waits for them.
 type Observer interface {
-	// Joined reports that a runner's control connection is open; hello.Owned lists the
-	// invocations that it owns. A runner whose connection broke joins again, after Left.
+	// Joined reports that a runner's control connection is open; hello.Owned lists the invocations that it owns. A
+	// runner whose connection broke joins again, after Left.
 	Joined(hello task.Hello)
-	// Left reports that the control connection has ended. The process may be alive and
-	// join again within seconds. held lists the invocations that the runner owned, sorted.
+	// Left reports that the control connection has ended. The process may be alive and join again within seconds. held
+	// lists the invocations that the runner owned, sorted.
 	Left(hello task.Hello, held []faas.InvocationID)
 	// Parked reports that a runner has parked a slot for the first time.
 	Parked(hello task.Hello)
@@ -32,8 +31,8 @@ type Options struct {
 	Peers   func() []string                               // runner addresses (host:port) of all live gateways, until the first SetPeers; nil: none
 }
 
-// Parter begins and completes uploads that are too large for one PUT. Its errors are
-// *faas.Error: NotFound and Unavailable are worth another try, others are not.
+// Parter begins and completes uploads that are too large for one PUT. Its errors are *faas.Error: NotFound and
+// Unavailable are worth another try, others are not.
 type Parter interface {
 	// BeginParts returns the URLs for an object of the invocation.
 	BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error)

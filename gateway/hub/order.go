@@ -11,9 +11,8 @@ import (
 	"davit/internal/task"
 )
 
-// AckAll acknowledges invocations, with one request for each runner: the runners
-// forget them. Its error names the requests that failed; a runner lists what it
-// still has when it joins again.
+// AckAll acknowledges invocations, with one request for each runner: the runners forget them. Its error names the
+// requests that failed; a runner lists what it still has when it joins again.
 func (h *Hub) AckAll(ctx context.Context, ids []faas.InvocationID) error {
 	byRunner := make(map[*control][]faas.InvocationID)
 	h.roster.mu.Lock()
@@ -50,8 +49,8 @@ func (h *Hub) Cancel(ctx context.Context, id faas.InvocationID) error {
 	return h.orderFor(ctx, "cancel", http.MethodDelete, id, "")
 }
 
-// Keep makes the runner store the invocation's input at once, and later its result
-// even if the trigger does not keep results. ErrAway, ErrGone.
+// Keep makes the runner store the invocation's input at once, and later its result even if the trigger does not keep
+// results. ErrAway, ErrGone.
 func (h *Hub) Keep(ctx context.Context, id faas.InvocationID) error {
 	return h.orderFor(ctx, "keep", http.MethodPost, id, "/keep")
 }

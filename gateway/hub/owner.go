@@ -7,8 +7,7 @@ import (
 	"davit/internal/faas"
 )
 
-// setOwner makes the runner the owner of an invocation, unless a runner of another
-// revision owns it.
+// setOwner makes the runner the owner of an invocation, unless a runner of another revision owns it.
 func (o *roster) setOwner(r *runner, id faas.InvocationID, sure bool) {
 	if id == "" {
 		return
@@ -26,8 +25,8 @@ func (o *roster) setOwner(r *runner, id faas.InvocationID, sure bool) {
 	}
 }
 
-// assumeOwner makes the runner the owner before it has confirmed that: the end of
-// the invocation's body is about to be sent to it.
+// assumeOwner makes the runner the owner before it has confirmed that: the end of the invocation's body is about to be
+// sent to it.
 func (o *roster) assumeOwner(r *runner, id faas.InvocationID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -50,9 +49,8 @@ func (o *roster) removeOwner(r *runner, id faas.InvocationID) {
 	}
 }
 
-// syncHeld removes the invocations that the runner has confirmed before and does not
-// list now. Invocations that it has not confirmed stay: the runner may have taken
-// them after it made the list.
+// syncHeld removes the invocations that the runner has confirmed before and does not list now. Invocations that it has
+// not confirmed stay: the runner may have taken them after it made the list.
 func (o *roster) syncHeld(r *runner, now map[faas.InvocationID]bool) {
 	for id, sure := range r.held {
 		if sure && !now[id] {
@@ -70,8 +68,7 @@ func (h *Hub) Owner(id faas.InvocationID) (faas.RunnerID, bool) {
 	return r.hello.Runner, true
 }
 
-// owner returns the connected runner that owns the invocation, and the runner's
-// control connection, or nil.
+// owner returns the connected runner that owns the invocation, and the runner's control connection, or nil.
 func (o *roster) owner(id faas.InvocationID) (*runner, *control) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -85,8 +82,8 @@ func (o *roster) connectedOwner(id faas.InvocationID) (*runner, *control) {
 	return nil, nil
 }
 
-// waitForOwner waits until the invocation's owner is connected, or the runner that an
-// invocation in doubt was sent to. ErrGone: the runner does not own the invocation any more.
+// waitForOwner waits until the invocation's owner is connected, or the runner that an invocation in doubt was sent to.
+// ErrGone: the runner does not own the invocation any more.
 func (o *roster) waitForOwner(ctx context.Context, id faas.InvocationID) (*runner, *control, error) {
 	for {
 		o.mu.Lock()

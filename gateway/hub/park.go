@@ -14,8 +14,7 @@ import (
 	"davit/internal/task"
 )
 
-// helloWithin is how long a runner may take to send its hello, and how long it waits for a
-// hub that does not run yet.
+// helloWithin is how long a runner may take to send its hello, and how long it waits for a hub that does not run yet.
 const helloWithin = 10 * time.Second
 
 // servePark lets a runner in; from the upgrade on, the gateway is the connection's client.

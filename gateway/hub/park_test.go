@@ -120,8 +120,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// What a stranger sends is not even read.
-// TestClosedHubRefuses: a runner that dials in when the hub has ended is told to try again later, every time.
+// What a stranger sends is not even read. TestClosedHubRefuses: a runner that dials in when the hub has ended is told
+// to try again later, every time.
 func TestClosedHubRefuses(t *testing.T) {
 	g := newGateway(t, "g1")
 	g.stop()
@@ -146,8 +146,8 @@ func parkRequest(t *testing.T) *http.Request {
 	return req
 }
 
-// TestRunnersWaitForRun: a runner that dials in before Run has begun is let in once Run has begun, and the observer of Run is
-// told of it.
+// TestRunnersWaitForRun: a runner that dials in before Run has begun is let in once Run has begun, and the observer of
+// Run is told of it.
 func TestRunnersWaitForRun(t *testing.T) {
 	g := stillGateway("g1", nil)
 	entered := make(chan struct{})

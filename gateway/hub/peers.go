@@ -22,8 +22,8 @@ func (h *Hub) sendFirstPeers(c *control) {
 	h.sendPeers(c)
 }
 
-// sendPeers sends the current peers to the runner, unless another sendPeers does
-// that already. The caller holds roster.mu.
+// sendPeers sends the current peers to the runner, unless another sendPeers does that already. The caller holds
+// roster.mu.
 func (h *Hub) sendPeers(c *control) {
 	if h.roster.closed || c.sendingPeers {
 		return
@@ -58,8 +58,8 @@ func (h *Hub) nextPeers(c *control) ([]string, bool) {
 	return h.roster.peers, true
 }
 
-// SetPeers sets the runner addresses (host:port) of all live gateways. The hub sends
-// them to every runner that is connected or joins later; a runner dials in at each.
+// SetPeers sets the runner addresses (host:port) of all live gateways. The hub sends them to every runner that is
+// connected or joins later; a runner dials in at each.
 func (h *Hub) SetPeers(peers []string) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()

@@ -72,8 +72,8 @@ func (o *roster) claimFrom(r *runner, w *Want) *Slot {
 	return s
 }
 
-// offer gives the runner's free slots to the claims that wait, and lists the runner
-// as ready if slots are left. It is called after each step that may free a slot.
+// offer gives the runner's free slots to the claims that wait, and lists the runner as ready if slots are left. It is
+// called after each step that may free a slot.
 func (o *roster) offer(r *runner) {
 	for r.offers() > 0 {
 		w := r.pool.next(r)
@@ -86,8 +86,8 @@ func (o *roster) offer(r *runner) {
 	r.pool.updateReady(r)
 }
 
-// updateReady puts the runner at the front of its queue's ready list if it has a slot
-// to offer, and takes it out if it has none.
+// updateReady puts the runner at the front of its queue's ready list if it has a slot to offer, and takes it out if it
+// has none.
 func (p *pool) updateReady(r *runner) {
 	l := p.queues[r.hello.Start]
 	switch {
@@ -118,8 +118,7 @@ func (p *pool) next(r *runner) *waiter {
 	return nil
 }
 
-// wait appends a claim to its queues. With again, the slot that the claim got was
-// dead: the claim goes to the front.
+// wait appends a claim to its queues. With again, the slot that the claim got was dead: the claim goes to the front.
 func (o *roster) wait(want *Want, again bool) *waiter {
 	p := o.pool(want.Ref)
 	p.waiters++

@@ -22,8 +22,8 @@ import (
 	"davit/runner/park/parktest"
 )
 
-// runnerProcess is set in the environment of this program when it is to be a runner:
-// the gateway's address and the file that its runs are written to.
+// runnerProcess is set in the environment of this program when it is to be a runner: the gateway's address and the file
+// that its runs are written to.
 const runnerProcess = "HUB_TEST_RUNNER"
 
 // beRunner is the program of a runner process; its calls never end.
@@ -43,8 +43,8 @@ func beRunner(args string) {
 	panic(fmt.Sprint("the runner ended: ", err))
 }
 
-// A runner is killed while a call is on its way to it, or runs: it is noticed at once,
-// and the caller is told the truth.
+// A runner is killed while a call is on its way to it, or runs: it is noticed at once, and the caller is told the
+// truth.
 func TestKilledRunner(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -109,8 +109,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// 1 GiB goes through a call, in and out again, and gateway and runner together take no
-// memory to speak of.
+// 1 GiB goes through a call, in and out again, and gateway and runner together take no memory to speak of.
 func TestFlatMemory(t *testing.T) {
 	const size = 1 << 30
 	g := newGateway(t, "g1")

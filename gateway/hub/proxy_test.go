@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// proxy stands between runners and a gateway. It can cut connections, at any byte in
-// either direction, let them hang half open, and count them.
+// proxy stands between runners and a gateway. It can cut connections, at any byte in either direction, let them hang
+// half open, and count them.
 type proxy struct {
 	address string
 	target  string

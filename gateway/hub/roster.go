@@ -50,8 +50,8 @@ type control struct {
 	sendingPeers bool // guarded by roster.mu
 }
 
-// inDoubt is an invocation whose connection broke after its commit. Its runner knows
-// the outcome, even if it has forgotten the invocation meanwhile.
+// inDoubt is an invocation whose connection broke after its commit. Its runner knows the outcome, even if it has
+// forgotten the invocation meanwhile.
 type inDoubt struct {
 	runner *runner
 	since  time.Time
@@ -86,8 +86,7 @@ type Hub struct {
 	roster *roster
 }
 
-// roster keeps the runners of a hub: their connections, their free slots, and the
-// invocations that they own.
+// roster keeps the runners of a hub: their connections, their free slots, and the invocations that they own.
 type roster struct {
 	buffers sync.Pool // of *[]byte with streamBuffer bytes; it needs no lock
 
@@ -102,9 +101,8 @@ type roster struct {
 	ownerWaits map[faas.InvocationID]*ownerWait
 }
 
-// pool keeps the runners of one revision that have a slot to offer, and the claims
-// that wait for one. For each start and each job, one of the two is always empty.
-// roster.mu guards it; every method is O(1).
+// pool keeps the runners of one revision that have a slot to offer, and the claims that wait for one. For each start
+// and each job, one of the two is always empty. roster.mu guards it; every method is O(1).
 type pool struct {
 	ref        faas.RevisionRef
 	queues     map[faas.Start]*queue // for the runners that take any invocation
@@ -127,13 +125,11 @@ type waiter struct {
 	elements map[*queue]*list.Element
 }
 
-// runner is what the hub knows of one runner. roster.mu guards it, except hello and
-// pool, which do not change.
+// runner is what the hub knows of one runner. roster.mu guards it, except hello and pool, which do not change.
 //
-// The hub offers the runner's slots only while its control connection is open,
-// because the runner reports there what happens to them. The hub keeps a runner that
-// left for forgetAfter, so that a runner that dials in again can report the outcomes
-// of its invocations.
+// The hub offers the runner's slots only while its control connection is open, because the runner reports there what
+// happens to them. The hub keeps a runner that left for forgetAfter, so that a runner that dials in again can report
+// the outcomes of its invocations.
 type runner struct {
 	hello      task.Hello // without Owned and Free
 	pool       *pool
@@ -154,16 +150,16 @@ type runner struct {
 	element    *list.Element // in its queue's ready list
 }
 
-// The values of runner.held: confirmed, if an event or the hello of this control
-// connection listed the invocation; assumed, if the hub only sent it. A list without an
-// assumed invocation does not end the ownership: the runner may have made it before.
+// The values of runner.held: confirmed, if an event or the hello of this control connection listed the invocation;
+// assumed, if the hub only sent it. A list without an assumed invocation does not end the ownership: the runner may
+// have made it before.
 const (
 	assumed   = false
 	confirmed = true
 )
 
-// offers returns how many of the runner's idle connections can be claimed now. free
-// counts the calls of all gateways; idle lacks the connections of this gateway's calls.
+// offers returns how many of the runner's idle connections can be claimed now. free counts the calls of all gateways;
+// idle lacks the connections of this gateway's calls.
 func (r *runner) offers() int {
 	if r.control == nil || r.draining {
 		return 0

@@ -43,8 +43,7 @@ func (o *roster) known(hello *task.Hello) (*runner, error) {
 	return r, nil
 }
 
-// admits refuses a new runner if the revision has maxRunners, or if the runner's
-// job has another runner.
+// admits refuses a new runner if the revision has maxRunners, or if the runner's job has another runner.
 func (p *pool) admits(hello *task.Hello) error {
 	if len(p.runners) >= maxRunners {
 		return refuse(statusLater, "revision %s has %d runners already", p.ref, maxRunners)
@@ -61,8 +60,8 @@ func (p *pool) admits(hello *task.Hello) error {
 	return refuse(statusFinal, "invocation %s has a runner already", hello.Invocation)
 }
 
-// forget drops a runner that has been away for forgetAfter, and slot connections of
-// a runner without a control connection for controlGrace.
+// forget drops a runner that has been away for forgetAfter, and slot connections of a runner without a control
+// connection for controlGrace.
 func (o *roster) forget(r *runner, now time.Time) {
 	away := now.Sub(r.since)
 	if r.control != nil || away < controlGrace {
@@ -84,8 +83,7 @@ func (o *roster) forget(r *runner, now time.Time) {
 	o.removeIfEmpty(r.pool)
 }
 
-// arrive makes c the runner's control connection, and the runner the owner of what
-// its hello lists.
+// arrive makes c the runner's control connection, and the runner the owner of what its hello lists.
 func (o *roster) arrive(r *runner, c *control, hello *task.Hello) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -117,8 +115,7 @@ func (o *roster) arrive(r *runner, c *control, hello *task.Hello) {
 	o.offer(r)
 }
 
-// depart notes that the control connection ended. It returns the invocations that
-// the runner owned, sorted.
+// depart notes that the control connection ended. It returns the invocations that the runner owned, sorted.
 func (o *roster) depart(r *runner) []faas.InvocationID {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -137,8 +134,7 @@ func (o *roster) release(r *runner, c *control) {
 	}
 }
 
-// dropIdle closes the runner's idle connections: without a control connection the hub
-// cannot know whether they work.
+// dropIdle closes the runner's idle connections: without a control connection the hub cannot know whether they work.
 func (o *roster) dropIdle(r *runner) {
 	for _, c := range r.idle {
 		o.drop(c)
@@ -162,9 +158,8 @@ func (o *roster) firstParked(r *runner) bool {
 	return first
 }
 
-// park adds an idle connection. If the runner has as many connections as slots, the
-// new one replaces the oldest idle one, which must be dead; if none is idle, park
-// refuses the new one and returns false.
+// park adds an idle connection. If the runner has as many connections as slots, the new one replaces the oldest idle
+// one, which must be dead; if none is idle, park refuses the new one and returns false.
 func (o *roster) park(r *runner, c *conn) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -186,8 +181,8 @@ func (o *roster) park(r *runner, c *conn) bool {
 	return true
 }
 
-// reported notes that the runner has reported an invocation. It returns whether the
-// event is about a call of this gateway.
+// reported notes that the runner has reported an invocation. It returns whether the event is about a call of this
+// gateway.
 func (r *runner) reported(e *task.Event) bool {
 	s := r.claimed[e.Invocation]
 	if s != nil && s.unreported {

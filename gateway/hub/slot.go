@@ -20,8 +20,8 @@ func (h *Hub) TryClaim(want Want) *Slot {
 	}
 }
 
-// Claim claims a free slot, or waits for one. If ctx ends first, it returns ctx's
-// error. Claims that wait for the same revision are served in order.
+// Claim claims a free slot, or waits for one. If ctx ends first, it returns ctx's error. Claims that wait for the same
+// revision are served in order.
 func (h *Hub) Claim(ctx context.Context, want Want) (*Slot, error) {
 	for again := false; ; again = true {
 		s, err := h.claim(ctx, &want, again)
@@ -80,8 +80,7 @@ func (s *Slot) Release() {
 	}
 }
 
-// back parks a slot's connection again. A slot that was used is free at once, before
-// the runner's event.
+// back parks a slot's connection again. A slot that was used is free at once, before the runner's event.
 func (o *roster) back(s *Slot, used bool) {
 	c, r := s.conn, s.conn.runner
 	o.mu.Lock()

@@ -22,8 +22,7 @@ type Status struct {
 // Working reports whether the runner has calls, or has not parked yet.
 func (s *Status) Working() bool { return s.Busy > 0 || s.Free == 0 }
 
-// Slots counts a revision's slots by the start of their runners; draining runners
-// have no free ones.
+// Slots counts a revision's slots by the start of their runners; draining runners have no free ones.
 func (h *Hub) Slots(ref faas.RevisionRef) map[faas.Start]faas.SlotCounts {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// The limits of a gateway's requests to the API server. They are high because a burst of
-// calls creates a burst of Jobs, and the API server limits its clients itself.
+// The limits of a gateway's requests to the API server. They are high because a burst of calls creates a burst of Jobs,
+// and the API server limits its clients itself.
 const (
 	queriesPerSecond = 500
 	queryBurst       = 1000
@@ -24,9 +24,8 @@ type Clients struct {
 	Core  corev1.CoreV1Interface
 }
 
-// Connect returns clients for the cluster that kubeconfig names: one file, or a list of
-// files as in KUBECONFIG. If kubeconfig is "", the clients are for the cluster that this
-// process runs in. Connect sends no request to the cluster.
+// Connect returns clients for the cluster that kubeconfig names: one file, or a list of files as in KUBECONFIG. If
+// kubeconfig is "", the clients are for the cluster that this process runs in. Connect sends no request to the cluster.
 func Connect(kubeconfig string) (*Clients, error) {
 	config, err := access(kubeconfig)
 	if err != nil {

@@ -15,8 +15,7 @@ import (
 	batchv1 "k8s.io/client-go/kubernetes/typed/batch/v1"
 )
 
-// deletions deletes Jobs: at once, or by a later check, also when the API server did not
-// answer before.
+// deletions deletes Jobs: at once, or by a later check, also when the API server did not answer before.
 type deletions struct {
 	jobs batchv1.JobInterface
 	log  *slog.Logger
@@ -56,8 +55,8 @@ func (d *deletions) cancel(name string) {
 	delete(d.pending, name)
 }
 
-// delete deletes the Job of that name and uid, and its pod. The uid "" matches any Job. A
-// Job that is gone or was replaced is no error.
+// delete deletes the Job of that name and uid, and its pod. The uid "" matches any Job. A Job that is gone or was
+// replaced is no error.
 func (d *deletions) delete(ctx context.Context, name string, uid types.UID) error {
 	o := metav1.DeleteOptions{PropagationPolicy: pointer(metav1.DeletePropagationBackground)}
 	if uid != "" {
@@ -70,8 +69,7 @@ func (d *deletions) delete(ctx context.Context, name string, uid types.UID) erro
 	return err
 }
 
-// deletePending deletes the marked Jobs. Those that the API server does not delete stay
-// marked.
+// deletePending deletes the marked Jobs. Those that the API server does not delete stay marked.
 func (d *deletions) deletePending(ctx context.Context) {
 	d.mu.Lock()
 	undone := maps.Clone(d.pending)

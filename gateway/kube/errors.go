@@ -10,12 +10,11 @@ import (
 	"davit/internal/faas"
 )
 
-// retryAfter is the delay that a caller is asked to wait after the API server refused a
-// request or did not answer.
+// retryAfter is the delay that a caller is asked to wait after the API server refused a request or did not answer.
 const retryAfter = 5 * time.Second
 
-// refusal turns an error of the API server into a faas.Error of kind Unavailable that
-// callers may read. It returns nil and any faas.Error unchanged.
+// refusal turns an error of the API server into a faas.Error of kind Unavailable that callers may read. It returns nil
+// and any faas.Error unchanged.
 func refusal(what string, err error) error {
 	var known *faas.Error
 	if err == nil || errors.As(err, &known) {
@@ -38,9 +37,8 @@ func refusal(what string, err error) error {
 	return e
 }
 
-// isOutage reports whether err, which refusal or the gateway returned, means that the API
-// server or Redis does not answer: requests about other objects would wait and fail too.
-// Any other error is about one object.
+// isOutage reports whether err, which refusal or the gateway returned, means that the API server or Redis does not
+// answer: requests about other objects would wait and fail too. Any other error is about one object.
 func isOutage(err error) bool {
 	var status apierrors.APIStatus
 	return faas.IsUnavailable(err) && !errors.As(err, &status)

@@ -14,8 +14,8 @@ import (
 	"davit/internal/faas"
 )
 
-// TestAway checks that all methods return an error while the API server does not answer,
-// and that the Launcher deletes the stopped Jobs once the API server answers.
+// TestAway checks that all methods return an error while the API server does not answer, and that the Launcher deletes
+// the stopped Jobs once the API server answers.
 func TestAway(t *testing.T) {
 	cluster := newFakeCluster(t)
 	w := &world{clients: cluster.clients, namespace: testNamespace, within: 15 * time.Second, now: time.Now}
@@ -48,8 +48,8 @@ func TestAway(t *testing.T) {
 	w.running(t, 2)
 }
 
-// TestRefusals checks that refusal distinguishes a request that the API server refuses
-// from an API server that does not answer.
+// TestRefusals checks that refusal distinguishes a request that the API server refuses from an API server that does not
+// answer.
 func TestRefusals(t *testing.T) {
 	jobs := schema.GroupResource{Group: "batch", Resource: "jobs"}
 	for _, c := range []struct {

@@ -34,8 +34,7 @@ const (
 	pullRetries = 20 * time.Second // for a registry that does not answer: two more pulls
 	maxMessage  = 600              // bytes of a message of the cluster in a detail
 
-	// keepExitsFor is how long exit causes, and the uids of Jobs that have ended or were
-	// to be deleted, are kept.
+	// keepExitsFor is how long exit causes, and the uids of Jobs that have ended or were to be deleted, are kept.
 	keepExitsFor = 10 * time.Minute
 )
 
@@ -44,8 +43,8 @@ func isOver(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
-// podExitCause returns why the runner of a pod ended; the pod is over or deleted. job may
-// be nil. A pod that was evicted or deleted has a reason even if its runner exited with 0.
+// podExitCause returns why the runner of a pod ended; the pod is over or deleted. job may be nil. A pod that was
+// evicted or deleted has a reason even if its runner exited with 0.
 func podExitCause(p *corev1.Pod, job *batchv1.Job, now time.Time) exitCause {
 	if f, known := disrupted(p); known {
 		return f
@@ -87,8 +86,8 @@ func containerExitCause(t *corev1.ContainerStateTerminated, deleted bool) exitCa
 	return exitCause{faas.ReasonRunnerLost, withMessage(fmt.Sprintf("the runner ended with exit code %d", t.ExitCode), lastLine(t.Message, ""))}
 }
 
-// disrupted returns the cause that the condition DisruptionTarget names, if the pod has
-// that condition: Kubernetes sets it when it ends a pod.
+// disrupted returns the cause that the condition DisruptionTarget names, if the pod has that condition: Kubernetes sets
+// it when it ends a pod.
 func disrupted(p *corev1.Pod) (exitCause, bool) {
 	c := condition(p, corev1.DisruptionTarget)
 	if c == nil || c.Status != corev1.ConditionTrue {
@@ -133,8 +132,7 @@ func deadlineExceeded(job *batchv1.Job, now time.Time) bool {
 	return most != nil && job.Status.StartTime != nil && now.Sub(job.Status.StartTime.Time) >= time.Duration(*most)*time.Second
 }
 
-// whyStuck returns the obstacle that keeps a pod from running; nil: there is none, and
-// the pod only needs time.
+// whyStuck returns the obstacle that keeps a pod from running; nil: there is none, and the pod only needs time.
 func whyStuck(p *corev1.Pod, patience time.Duration) *stuck {
 	if p.Spec.NodeName == "" {
 		return whyUnscheduled(p, patience)
@@ -162,8 +160,7 @@ func whyStuck(p *corev1.Pod, patience time.Duration) *stuck {
 	return nil
 }
 
-// isFinal reports whether the registry itself refused the image: another pull would get
-// the same answer.
+// isFinal reports whether the registry itself refused the image: another pull would get the same answer.
 func isFinal(message string) bool {
 	for _, word := range []string{
 		"not found", "manifest unknown", "no match for platform", "pull access denied", "unauthorized", "denied",
@@ -176,8 +173,8 @@ func isFinal(message string) bool {
 	return false
 }
 
-// whyUnscheduled returns the obstacle of a pod that the scheduler found no node for. If
-// the pod would not fit on an empty node either, the obstacle is not shared.
+// whyUnscheduled returns the obstacle of a pod that the scheduler found no node for. If the pod would not fit on an
+// empty node either, the obstacle is not shared.
 func whyUnscheduled(p *corev1.Pod, patience time.Duration) *stuck {
 	c := condition(p, corev1.PodScheduled)
 	if c == nil || c.Status != corev1.ConditionFalse || c.Reason != corev1.PodReasonUnschedulable {
@@ -190,8 +187,8 @@ func whyUnscheduled(p *corev1.Pod, patience time.Duration) *stuck {
 	return s
 }
 
-// nodeSilent reports whether the node of a running pod has stopped reporting its status:
-// the node controller then clears PodReady and leaves ContainersReady as it was.
+// nodeSilent reports whether the node of a running pod has stopped reporting its status: the node controller then
+// clears PodReady and leaves ContainersReady as it was.
 func nodeSilent(p *corev1.Pod) bool {
 	ready, containers := condition(p, corev1.PodReady), condition(p, corev1.ContainersReady)
 	return p.Status.Phase == corev1.PodRunning && ready != nil && ready.Status != corev1.ConditionTrue &&
@@ -238,8 +235,8 @@ func clip(message string) string {
 	return text.Clip(strings.TrimSuffix(strings.Join(strings.Fields(message), " "), "."), maxMessage)
 }
 
-// lastLine returns the last line of a runner's output without the program's name; without
-// is the text for an empty line.
+// lastLine returns the last line of a runner's output without the program's name; without is the text for an empty
+// line.
 func lastLine(message, without string) string {
 	lines := strings.Split(strings.TrimSpace(message), "\n")
 	last := strings.TrimPrefix(strings.TrimSpace(lines[len(lines)-1]), "davit-runner: ")

@@ -21,9 +21,8 @@ import (
 	clienttest "k8s.io/client-go/testing"
 )
 
-// fakeCluster is client-go's fake API server with a small Job controller: it makes a pod
-// for each Job, gives the pod the status that the Job's function is named after, and
-// deletes the pod with the Job.
+// fakeCluster is client-go's fake API server with a small Job controller: it makes a pod for each Job, gives the pod
+// the status that the Job's function is named after, and deletes the pod with the Job.
 type fakeCluster struct {
 	*clienttest.Fake
 
@@ -84,8 +83,7 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 
 var errAway = errors.New("dial tcp 10.0.0.1:6443: connect: connection refused")
 
-// prepare gives created objects a uid, and returns an error while the server is away or
-// refuses the request.
+// prepare gives created objects a uid, and returns an error while the server is away or refuses the request.
 func (f *fakeCluster) prepare(action clienttest.Action) (bool, runtime.Object, error) {
 	if f.away.Load() {
 		return true, nil, errAway

@@ -57,8 +57,7 @@ func addHandlers(view cache.SharedIndexInformer, slim cache.TransformFunc, chang
 	return errors.Join(append(errs, err)...)
 }
 
-// slimPod keeps only the fields of a pod that this package reads, because there may be
-// thousands of pods.
+// slimPod keeps only the fields of a pod that this package reads, because there may be thousands of pods.
 func slimPod(o any) (any, error) {
 	p, is := o.(*corev1.Pod)
 	if !is {
@@ -72,8 +71,7 @@ func slimPod(o any) (any, error) {
 	return slim, nil
 }
 
-// withUserSecretNames replaces the names of Secrets by the names that users gave to their
-// secrets.
+// withUserSecretNames replaces the names of Secrets by the names that users gave to their secrets.
 func withUserSecretNames(message string, p *corev1.Pod) string {
 	for i := range p.Spec.Containers {
 		for _, v := range p.Spec.Containers[i].Env {

@@ -12,9 +12,8 @@ import (
 	"davit/internal/faas"
 )
 
-// spareTime is how long an invocation's Job may run beyond the command's timeout: for
-// scheduling, pulling the image, a slow upload, and storing the result. The runner
-// enforces the timeout; the Job's deadline ends a runner that does not.
+// spareTime is how long an invocation's Job may run beyond the command's timeout: for scheduling, pulling the image, a
+// slow upload, and storing the result. The runner enforces the timeout; the Job's deadline ends a runner that does not.
 const spareTime = 30 * time.Minute
 
 // maxTTL bounds how long a Job stays after its end.

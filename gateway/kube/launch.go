@@ -13,9 +13,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Prepare checks that a revision can be launched, and writes the Secret that its pods
-// refer to. Call it before the revision goes live; without that call, the first launch
-// writes the Secret.
+// Prepare checks that a revision can be launched, and writes the Secret that its pods refer to. Call it before the
+// revision goes live; without that call, the first launch writes the Secret.
 func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
 	if _, err := podOf(rev, faas.StartWarm, "", &l.options.pods); err != nil {
 		return fmt.Errorf("describe the pod of %s: %w", rev.Ref(), err)
@@ -23,9 +22,9 @@ func (l *Launcher) Prepare(ctx context.Context, rev *faas.Revision) error {
 	return refusal(fmt.Sprintf("the runner token of %s was not written", rev.Ref()), l.secrets.ensureToken(ctx, rev.Ref()))
 }
 
-// Launch creates the Job of an invocation. While the Job's pod is not over, and Stop was
-// not called, launching the same invocation again, on any gateway, creates nothing. If the
-// runner does not end the command after timeout, the Job's deadline ends it later.
+// Launch creates the Job of an invocation. While the Job's pod is not over, and Stop was not called, launching the same
+// invocation again, on any gateway, creates nothing. If the runner does not end the command after timeout, the Job's
+// deadline ends it later.
 func (l *Launcher) Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID, timeout time.Duration) error {
 	err := l.launch(ctx, rev, id, timeout)
 	return refusal(fmt.Sprintf("no runner of %s could be started", rev.Ref()), err)
@@ -81,9 +80,8 @@ func (l *Launcher) create(ctx context.Context, job *batchv1.Job) (*batchv1.Job, 
 	return made, nil
 }
 
-// Stop deletes the Job of an invocation. Run reports the exit of the Job's runner without
-// the invocation. If the API server does not answer, Stop returns an error and Run deletes
-// the Job later.
+// Stop deletes the Job of an invocation. Run reports the exit of the Job's runner without the invocation. If the API
+// server does not answer, Stop returns an error and Run deletes the Job later.
 func (l *Launcher) Stop(ctx context.Context, id faas.InvocationID) error {
 	name := callJob(id)
 	uid := l.reporter.takeLaunched(id)

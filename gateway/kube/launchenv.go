@@ -9,8 +9,8 @@ import (
 	"davit/internal/task"
 )
 
-// launchText returns the task.Launch of a runner as the value of an environment variable.
-// The runner's id, its token and users' secrets are in variables of their own.
+// launchText returns the task.Launch of a runner as the value of an environment variable. The runner's id, its token
+// and users' secrets are in variables of their own.
 func launchText(rev *faas.Revision, start faas.Start, id faas.InvocationID, gateways []string) (string, error) {
 	s := &rev.Spec
 	l := task.Launch{
@@ -50,6 +50,5 @@ const (
 	queueDir   = "/dev/mqueue" // POSIX message queues; every container has this folder
 )
 
-// maxLaunchBytes bounds the launch: one variable has at most MAX_ARG_STRLEN bytes in the
-// kernel, its name included.
+// maxLaunchBytes bounds the launch: one variable has at most MAX_ARG_STRLEN bytes in the kernel, its name included.
 const maxLaunchBytes = 128<<10 - 64

@@ -26,10 +26,9 @@ type Options struct {
 	Now           func() time.Time
 }
 
-// Launcher starts and stops the runners of one namespace. Any number of Launchers, in as
-// many processes, may use the same namespace at once: each one counts all runners, and
-// creating a Job that another Launcher has created changes nothing. Its methods are safe
-// for concurrent use.
+// Launcher starts and stops the runners of one namespace. Any number of Launchers, in as many processes, may use the
+// same namespace at once: each one counts all runners, and creating a Job that another Launcher has created changes
+// nothing. Its methods are safe for concurrent use.
 type Launcher struct {
 	client    typedv1.JobInterface
 	options   jobOptions
@@ -46,8 +45,8 @@ type Launcher struct {
 // Joined marks a runner as dialled in: Retire does not end it.
 func (l *Launcher) Joined(runner faas.RunnerID) { l.view.join(runner) }
 
-// Ready returns an error until the first lists of Jobs and pods are complete, and nil
-// after that: a watch that breaks later is started again.
+// Ready returns an error until the first lists of Jobs and pods are complete, and nil after that: a watch that breaks
+// later is started again.
 func (l *Launcher) Ready(context.Context) error {
 	if !l.view.isComplete() {
 		return faas.Errorf(faas.Unavailable, "this gateway has not yet received the lists of Jobs and pods from the Kubernetes API server")
@@ -55,21 +54,19 @@ func (l *Launcher) Ready(context.Context) error {
 	return nil
 }
 
-// Explain returns why a runner ended, or why its node or pod does not respond. known is
-// false if the runner ended in order, its pod seems well, or nothing is known of it.
+// Explain returns why a runner ended, or why its node or pod does not respond. known is false if the runner ended in
+// order, its pod seems well, or nothing is known of it.
 func (l *Launcher) Explain(runner faas.RunnerID) (reason faas.Reason, detail string, known bool) {
 	return l.reporter.explain(runner)
 }
 
-// Forget deletes the objects of a deleted revision: the Secret of its token, and its Jobs.
-// While a Job of the revision is not done, Forget deletes nothing. If it did not delete the
-// token, the sweep calls it again later.
+// Forget deletes the objects of a deleted revision: the Secret of its token, and its Jobs. While a Job of the revision
+// is not done, Forget deletes nothing. If it did not delete the token, the sweep calls it again later.
 func (l *Launcher) Forget(ctx context.Context, ref faas.RevisionRef) error {
 	return refusal(fmt.Sprintf("the runner token of %s was not removed", ref), l.sweeper.forget(ctx, ref))
 }
 
-// PutValue writes the Secret with the value of a user's secret. Runners that start later
-// get the new value.
+// PutValue writes the Secret with the value of a user's secret. Runners that start later get the new value.
 func (l *Launcher) PutValue(ctx context.Context, name, value string) error {
 	return refusal(fmt.Sprintf("secret %q was not stored", name), l.secrets.putValue(ctx, name, value))
 }
@@ -82,8 +79,7 @@ func (l *Launcher) RemoveValue(ctx context.Context, name string) error {
 // Sandbox returns a short description of how commands are confined.
 func (l *Launcher) Sandbox() string { return podSandbox }
 
-// Caveats returns sentences about settings of functions that this launcher does not
-// enforce itself.
+// Caveats returns sentences about settings of functions that this launcher does not enforce itself.
 func (l *Launcher) Caveats() []string {
 	return []string{
 		"egress is enforced by the cluster's network: where nothing enforces NetworkPolicies, commands reach what their node reaches",

@@ -65,8 +65,8 @@ type identity struct {
 
 var errNotRunner = errors.New("it is not labelled as a runner")
 
-// identify reads the labels of a Job or pod. It returns an error if they are not those of
-// a runner, because other programs may write the labels that the watches select by.
+// identify reads the labels of a Job or pod. It returns an error if they are not those of a runner, because other
+// programs may write the labels that the watches select by.
 func identify(o metav1.Object) (identity, error) {
 	labels := o.GetLabels()
 	number, err := strconv.Atoi(labels[LabelRevision])
@@ -87,12 +87,12 @@ func keptKey(ref faas.RevisionRef, start faas.Start) string {
 	return string(start) + "/" + ref.String()
 }
 
-// callJob returns the name of an invocation's Job. The name is fixed, so that gateways
-// that launch the same invocation create one Job.
+// callJob returns the name of an invocation's Job. The name is fixed, so that gateways that launch the same invocation
+// create one Job.
 func callJob(id faas.InvocationID) string { return "call-" + string(id) }
 
-// keptJob returns the name of the nth Job of a revision's standby or warm runners. The
-// name is fixed, so that gateways that scale alike create the same Jobs.
+// keptJob returns the name of the nth Job of a revision's standby or warm runners. The name is fixed, so that gateways
+// that scale alike create the same Jobs.
 func keptJob(ref faas.RevisionRef, start faas.Start, n int) string {
 	return fmt.Sprintf("%s-%s-%d-%d", start, ref.Function, ref.Number, n)
 }
@@ -102,8 +102,8 @@ func tokenSecret(ref faas.RevisionRef) string {
 	return fmt.Sprintf("runner-%s-%d", ref.Function, ref.Number)
 }
 
-// valueSecret returns the name of the Secret with a user's value. It is not the user's
-// name for it, because that may contain capitals and underscores.
+// valueSecret returns the name of the Secret with a user's value. It is not the user's name for it, because that may
+// contain capitals and underscores.
 func valueSecret(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	readable := strings.ToLower(strings.ReplaceAll(name, "_", "-"))

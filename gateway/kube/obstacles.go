@@ -28,8 +28,8 @@ func newObstacles(patience time.Duration) *obstacles {
 	return &obstacles{patience: patience, pods: map[types.UID]*obstructed{}}
 }
 
-// lastTooLong reports whether an obstacle has kept a pod from running for longer than the
-// obstacle's limit, and returns the cause.
+// lastTooLong reports whether an obstacle has kept a pod from running for longer than the obstacle's limit, and returns
+// the cause.
 func (s *obstacles) lastTooLong(p *corev1.Pod, now time.Time) (f exitCause, tooLong bool) {
 	why := whyStuck(p, s.patience)
 	s.mu.Lock()

@@ -16,8 +16,8 @@ import (
 
 const gpuResource = "nvidia.com/gpu"
 
-// graceSeconds is how long a runner has between SIGTERM and SIGKILL: longer than the time
-// that the runner gives running commands (park.Terms.Drain).
+// graceSeconds is how long a runner has between SIGTERM and SIGKILL: longer than the time that the runner gives running
+// commands (park.Terms.Drain).
 const graceSeconds = 40
 
 // podOptions are the settings that all pods have in common.
@@ -27,8 +27,7 @@ type podOptions struct {
 	pullSecret string // of the nodes, for function images; "": none
 }
 
-// podOf returns the pod of a runner. Only podOf copies settings of a function into a pod,
-// field by field.
+// podOf returns the pod of a runner. Only podOf copies settings of a function into a pod, field by field.
 func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOptions) (*corev1.PodTemplateSpec, error) {
 	env, err := environment(rev, start, id, o)
 	if err != nil {
@@ -70,9 +69,8 @@ func podOf(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOpt
 	return &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(rev, start, id)}, Spec: spec}, nil
 }
 
-// inUserNamespace reports whether the pod needs a user namespace, because its user may be
-// root: the function asks for root, or for the image's user, which is not known here.
-// Root in a user namespace has no rights on the node.
+// inUserNamespace reports whether the pod needs a user namespace, because its user may be root: the function asks for
+// root, or for the image's user, which is not known here. Root in a user namespace has no rights on the node.
 func inUserNamespace(spec *faas.FunctionSpec) bool {
 	return spec.RunAs == faas.RunAsRoot || spec.RunAs == faas.RunAsImage
 }
@@ -103,8 +101,8 @@ func containerSecurity(spec *faas.FunctionSpec) *corev1.SecurityContext {
 	}
 }
 
-// resourcesOf returns the resources of a runner's container. Requests and limits are
-// equal, so that the share of a runner does not depend on other pods of its node.
+// resourcesOf returns the resources of a runner's container. Requests and limits are equal, so that the share of a
+// runner does not depend on other pods of its node.
 func resourcesOf(rev *faas.Revision) (corev1.ResourceRequirements, error) {
 	r := rev.Spec.Resources
 	if r == nil {
@@ -127,9 +125,8 @@ func resourcesOf(rev *faas.Revision) (corev1.ResourceRequirements, error) {
 
 func bytesOf(n int64) *resource.Quantity { return resource.NewQuantity(n, resource.BinarySI) }
 
-// volumesOf returns the writable volumes of a pod with a read-only root. The volumes on
-// disk share the limit of the pod's disk; the volume in memory counts as the container's
-// memory.
+// volumesOf returns the writable volumes of a pod with a read-only root. The volumes on disk share the limit of the
+// pod's disk; the volume in memory counts as the container's memory.
 func volumesOf(r *faas.Resources) []corev1.Volume {
 	empty := func(name string, medium corev1.StorageMedium, size int64) corev1.Volume {
 		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
@@ -143,8 +140,8 @@ func volumesOf(r *faas.Resources) []corev1.Volume {
 	}
 }
 
-// environment returns the variables of the runner's container. The token and users'
-// secrets are references, because they must not be readable in the pod's description.
+// environment returns the variables of the runner's container. The token and users' secrets are references, because
+// they must not be readable in the pod's description.
 func environment(rev *faas.Revision, start faas.Start, id faas.InvocationID, o *podOptions) ([]corev1.EnvVar, error) {
 	launch, err := launchText(rev, start, id, o.gateways)
 	if err != nil {

@@ -82,8 +82,7 @@ func (e *example) job(t *testing.T) *batchv1.Job {
 	return job
 }
 
-// TestGolden compares whole Jobs with golden files. Run it with -update after a change,
-// and read the difference.
+// TestGolden compares whole Jobs with golden files. Run it with -update after a change, and read the difference.
 func TestGolden(t *testing.T) {
 	for _, e := range examples() {
 		got, err := yaml.Marshal(e.job(t))
@@ -106,8 +105,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestPodSecurity checks that the pod of every example is allowed in a namespace that
-// enforces the restricted pod security standard.
+// TestPodSecurity checks that the pod of every example is allowed in a namespace that enforces the restricted pod
+// security standard.
 func TestPodSecurity(t *testing.T) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
@@ -174,8 +173,8 @@ func equalJSON(t *testing.T, a, b any) bool {
 	return bytes.Equal(x, y)
 }
 
-// TestLaunchOfPod checks that the runner reads the launch that the launcher wrote, also
-// where Kubernetes would replace a part of it.
+// TestLaunchOfPod checks that the runner reads the launch that the launcher wrote, also where Kubernetes would replace
+// a part of it.
 func TestLaunchOfPod(t *testing.T) {
 	for _, e := range examples() {
 		env := e.job(t).Spec.Template.Spec.Containers[0].Env

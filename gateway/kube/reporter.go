@@ -19,8 +19,8 @@ const (
 	podWait = 3 * time.Second
 )
 
-// reporter handles the events of the watches. It reports the end of each runner once, and
-// keeps the cause for some time.
+// reporter handles the events of the watches. It reports the end of each runner once, and keeps the cause for some
+// time.
 type reporter struct {
 	view      *view
 	deletions *deletions
@@ -37,8 +37,8 @@ type reporter struct {
 	exits    map[faas.RunnerID]knownExit     // exit causes, kept for keepExitsFor
 }
 
-// podlessJob is a deleted Job of which the watch has reported no pod. The Job had none, or
-// the watch reports the pod later.
+// podlessJob is a deleted Job of which the watch has reported no pod. The Job had none, or the watch reports the pod
+// later.
 type podlessJob struct {
 	identity
 
@@ -69,8 +69,7 @@ func (r *reporter) setLaunched(id faas.InvocationID, job types.UID) {
 	}
 }
 
-// takeLaunched returns the Job of an invocation, and removes the record of it; "": none is
-// known.
+// takeLaunched returns the Job of an invocation, and removes the record of it; "": none is known.
 func (r *reporter) takeLaunched(id faas.InvocationID) types.UID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,8 +78,8 @@ func (r *reporter) takeLaunched(id faas.InvocationID) types.UID {
 	return job
 }
 
-// isDone reports whether a Job's runner has ended, or the Job is to be deleted. The pods
-// of the Job count as well, because the status of the Job changes later than theirs.
+// isDone reports whether a Job's runner has ended, or the Job is to be deleted. The pods of the Job count as well,
+// because the status of the Job changes later than theirs.
 func (r *reporter) isDone(job *batchv1.Job) bool {
 	if r.deletions.isMarked(job.UID) || r.hasEnded(job.UID) || job.DeletionTimestamp != nil || isFinished(job) {
 		return true
@@ -102,8 +101,8 @@ func (r *reporter) hasEnded(job types.UID) bool {
 	return ended
 }
 
-// checkPeriodically does the work that depends on time: it checks pending pods, reports
-// deleted Jobs without a pod, and removes old entries.
+// checkPeriodically does the work that depends on time: it checks pending pods, reports deleted Jobs without a pod, and
+// removes old entries.
 func (r *reporter) checkPeriodically() {
 	for _, p := range r.view.pending() {
 		r.onPod(p)
@@ -120,8 +119,8 @@ func (r *reporter) removeExpired() {
 	maps.DeleteFunc(r.exits, func(_ faas.RunnerID, f knownExit) bool { return now.Sub(f.at) > keepExitsFor })
 }
 
-// onJobDeleted handles the deletion of a Job. If the watch has reported no pod of the Job,
-// no event of a pod reports its end, so reportPodless does.
+// onJobDeleted handles the deletion of a Job. If the watch has reported no pod of the Job, no event of a pod reports
+// its end, so reportPodless does.
 func (r *reporter) onJobDeleted(job *batchv1.Job) {
 	who, err := identify(job)
 	if err != nil {
@@ -155,8 +154,8 @@ func (r *reporter) reportPodless() {
 	}
 }
 
-// onPod handles a new or changed pod. It reports the end of a pod that is over, and of a
-// pod that is stuck for too long, whose Job it deletes.
+// onPod handles a new or changed pod. It reports the end of a pod that is over, and of a pod that is stuck for too
+// long, whose Job it deletes.
 func (r *reporter) onPod(p *corev1.Pod) {
 	who, err := identify(p)
 	if err != nil {
@@ -191,8 +190,8 @@ func (r *reporter) causeOf(p *corev1.Pod, now time.Time) exitCause {
 	return podExitCause(p, job, now)
 }
 
-// reportOnce reports the end of a pod, and whether this is the first call for the pod. It
-// does not report an end that is older than reportWithin: only explain returns that one.
+// reportOnce reports the end of a pod, and whether this is the first call for the pod. It does not report an end that
+// is older than reportWithin: only explain returns that one.
 func (r *reporter) reportOnce(p *corev1.Pod, who identity, f exitCause) (first bool) {
 	now := r.now()
 	r.mu.Lock()
@@ -219,8 +218,8 @@ func (r *reporter) keepExit(job types.UID, runner faas.RunnerID, f exitCause, no
 	r.exits[runner] = knownExit{exitCause: f, at: now}
 }
 
-// report calls exited with the end of a runner. The exit of a stopped runner has no reason
-// and no invocation; the exit of a runner that was replaced has no invocation.
+// report calls exited with the end of a runner. The exit of a stopped runner has no reason and no invocation; the exit
+// of a runner that was replaced has no invocation.
 func (r *reporter) report(who identity, job types.UID, runner faas.RunnerID, f exitCause) {
 	stopped := r.deletions.isMarked(job)
 	r.mu.Lock()
@@ -240,8 +239,8 @@ func (r *reporter) report(who identity, job types.UID, runner faas.RunnerID, f e
 	r.exited(exit)
 }
 
-// onFailedCreate handles an event FailedCreate: it reports the end of the Job, whose pod
-// the API server refused, and deletes the Job.
+// onFailedCreate handles an event FailedCreate: it reports the end of the Job, whose pod the API server refused, and
+// deletes the Job.
 func (r *reporter) onFailedCreate(e *corev1.Event) {
 	job := r.view.find(e.InvolvedObject.Name, e.InvolvedObject.UID)
 	if job == nil || !r.view.isComplete() || r.isDone(job) || job.Status.Active > 0 || len(r.view.podsOf(job.UID)) > 0 {
@@ -259,8 +258,8 @@ func (r *reporter) onFailedCreate(e *corev1.Event) {
 	r.deletions.mark(job.Name, job.UID)
 }
 
-// explain returns why a runner ended, or why its node or pod does not respond. known is
-// false if the runner ended in order, its pod seems well, or nothing is known of it.
+// explain returns why a runner ended, or why its node or pod does not respond. known is false if the runner ended in
+// order, its pod seems well, or nothing is known of it.
 func (r *reporter) explain(runner faas.RunnerID) (reason faas.Reason, detail string, known bool) {
 	r.mu.Lock()
 	f, reported := r.exits[runner]

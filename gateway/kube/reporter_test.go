@@ -36,8 +36,7 @@ func labelled(name string, change func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
-// TestUnschedulable checks that the time limit of an unschedulable pod starts anew when
-// another pod ends.
+// TestUnschedulable checks that the time limit of an unschedulable pod starts anew when another pod ends.
 func TestUnschedulable(t *testing.T) {
 	now := time.Now()
 	l, exits := idleLauncher(t, &now)
@@ -68,8 +67,7 @@ func TestUnschedulable(t *testing.T) {
 	}
 }
 
-// TestOldExit checks that an end from long before this gateway started is not reported,
-// and that Explain returns it.
+// TestOldExit checks that an end from long before this gateway started is not reported, and that Explain returns it.
 func TestOldExit(t *testing.T) {
 	now := time.Now()
 	l, exits := idleLauncher(t, &now)
@@ -86,8 +84,7 @@ func TestOldExit(t *testing.T) {
 	}
 }
 
-// TestPodlessJob checks that a Job deleted before it has a pod is reported as lost, after
-// podWait.
+// TestPodlessJob checks that a Job deleted before it has a pod is reported as lost, after podWait.
 func TestPodlessJob(t *testing.T) {
 	now := time.Now()
 	l, exits := idleLauncher(t, &now)

@@ -81,9 +81,9 @@ func (l *Launcher) addHandlers() error {
 	return nil
 }
 
-// Run watches the cluster until ctx ends. It calls exited once for the end of each pod, in
-// no order; exited must not block long. Run deletes the Jobs that wanted does not need; if
-// wanted is nil, it sweeps nothing. Runners go on when Run returns.
+// Run watches the cluster until ctx ends. It calls exited once for the end of each pod, in no order; exited must not
+// block long. Run deletes the Jobs that wanted does not need; if wanted is nil, it sweeps nothing. Runners go on when
+// Run returns.
 func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit), wanted Wanted) error {
 	l.reporter.exited, l.sweeper.wanted = exited, wanted
 	ctx = klog.NewContext(ctx, logr.FromSlogHandler(l.log.Handler()))

@@ -14,9 +14,8 @@ const (
 	createAtOnce = 16 // Jobs
 )
 
-// Scale creates Jobs of standby or warm runners of a revision until n are running. It
-// never ends a runner: to scale down, drain runners through the hub. Gateways that call
-// Scale alike at the same time create the same Jobs.
+// Scale creates Jobs of standby or warm runners of a revision until n are running. It never ends a runner: to scale
+// down, drain runners through the hub. Gateways that call Scale alike at the same time create the same Jobs.
 func (l *Launcher) Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error {
 	err := l.scale(ctx, rev, start, n)
 	return refusal(fmt.Sprintf("no %s runner of %s could be started", start, rev.Ref()), err)
@@ -52,8 +51,8 @@ func (l *Launcher) scale(ctx context.Context, rev *faas.Revision, start faas.Sta
 	return group.Wait()
 }
 
-// missing returns the names of the Jobs to create so that n are running: the lowest free
-// numbers, so that all gateways choose the same names.
+// missing returns the names of the Jobs to create so that n are running: the lowest free numbers, so that all gateways
+// choose the same names.
 func (l *Launcher) missing(ref faas.RevisionRef, start faas.Start, n int) []string {
 	taken, running := map[string]bool{}, 0
 	for _, job := range l.view.kept(keptKey(ref, start)) {
@@ -71,8 +70,8 @@ func (l *Launcher) missing(ref faas.RevisionRef, start faas.Start, n int) []stri
 	return names
 }
 
-// Running counts the runners of a revision that were started that way on whichever
-// gateway: those whose pod is not there yet, and not those whose pod is over.
+// Running counts the runners of a revision that were started that way on whichever gateway: those whose pod is not
+// there yet, and not those whose pod is over.
 func (l *Launcher) Running(ref faas.RevisionRef, start faas.Start) int {
 	n := 0
 	for _, job := range l.view.kept(keptKey(ref, start)) {
@@ -83,12 +82,10 @@ func (l *Launcher) Running(ref faas.RevisionRef, start faas.Start) int {
 	return n
 }
 
-// Counts reports true: Running counts every runner that dials in, whichever gateway
-// started it.
+// Counts reports true: Running counts every runner that dials in, whichever gateway started it.
 func (l *Launcher) Counts(faas.RunnerID) bool { return true }
 
-// End marks the Job of a standby or warm runner for deletion, even if the runner is busy;
-// Run deletes the Job.
+// End marks the Job of a standby or warm runner for deletion, even if the runner is busy; Run deletes the Job.
 func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
 	p := l.view.pod(runner)
 	if p == nil {
@@ -100,9 +97,8 @@ func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
 	return nil
 }
 
-// Retire marks the Jobs of a revision's standby and warm runners for deletion, unless the
-// runner has dialled in at this gateway; Run deletes the Jobs. The hub drains runners that
-// have dialled in.
+// Retire marks the Jobs of a revision's standby and warm runners for deletion, unless the runner has dialled in at this
+// gateway; Run deletes the Jobs. The hub drains runners that have dialled in.
 func (l *Launcher) Retire(ref faas.RevisionRef) {
 	for _, start := range []faas.Start{faas.StartStandby, faas.StartWarm} {
 		for _, job := range l.view.kept(keptKey(ref, start)) {

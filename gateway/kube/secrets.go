@@ -15,8 +15,8 @@ import (
 	"davit/internal/faas"
 )
 
-// This package writes and deletes Secrets and never reads them, so that a gateway needs no
-// right to read the other Secrets of the namespace.
+// This package writes and deletes Secrets and never reads them, so that a gateway needs no right to read the other
+// Secrets of the namespace.
 
 // secrets writes and deletes the Secrets of revisions' tokens and of users' values.
 type secrets struct {
@@ -64,8 +64,7 @@ func (s *secrets) withTokens() []faas.RevisionRef {
 	return slices.Collect(maps.Keys(s.tokens))
 }
 
-// removeToken deletes the Secret with the token of a revision's runners. A missing Secret
-// is no error.
+// removeToken deletes the Secret with the token of a revision's runners. A missing Secret is no error.
 func (s *secrets) removeToken(ctx context.Context, ref faas.RevisionRef) error {
 	s.mu.Lock()
 	delete(s.tokens, ref)

@@ -198,8 +198,7 @@ func must(t *testing.T, err error) {
 
 const usualTimeout = time.Minute
 
-// testLaunch checks that launching an invocation twice, on one gateway or two, starts one
-// runner.
+// testLaunch checks that launching an invocation twice, on one gateway or two, starts one runner.
 func testLaunch(t *testing.T, w *world) {
 	g, other := w.gateway(t, nil), w.gateway(t, nil)
 	rev, id := w.revision(kindRuns), newID(t)
@@ -215,8 +214,8 @@ func testLaunch(t *testing.T, w *world) {
 	}
 }
 
-// testStop checks that a stopped runner ends, that its exit names no invocation, and that
-// the invocation can be launched again at once.
+// testStop checks that a stopped runner ends, that its exit names no invocation, and that the invocation can be
+// launched again at once.
 func testStop(t *testing.T, w *world) {
 	g := w.gateway(t, nil)
 	rev, id := w.revision(kindRuns), newID(t)
@@ -237,8 +236,7 @@ func testStop(t *testing.T, w *world) {
 	w.until(t, "no Job", func() bool { return len(w.jobs(t)) == 0 })
 }
 
-// testEndings checks the reason of each kind of end, and that the Job of a pod that never
-// starts is deleted.
+// testEndings checks the reason of each kind of end, and that the Job of a pod that never starts is deleted.
 func testEndings(t *testing.T, w *world) {
 	g := w.gateway(t, nil)
 	for kind, want := range map[string]faas.Reason{
@@ -304,8 +302,7 @@ func testDeletedByHand(t *testing.T, w *world) {
 	}
 }
 
-// testScale checks that gateways that scale alike create the same Jobs, and that a runner
-// that ended is replaced.
+// testScale checks that gateways that scale alike create the same Jobs, and that a runner that ended is replaced.
 func testScale(t *testing.T, w *world) {
 	g, other := w.gateway(t, nil), w.gateway(t, nil)
 	for _, start := range []faas.Start{faas.StartStandby, faas.StartWarm} {
@@ -357,8 +354,7 @@ func testRetire(t *testing.T, w *world) {
 	}
 }
 
-// testRestart checks that a gateway that starts counts the running runners, and reports
-// their ends.
+// testRestart checks that a gateway that starts counts the running runners, and reports their ends.
 func testRestart(t *testing.T, w *world) {
 	first := w.gateway(t, nil)
 	rev, id := w.revision(kindRuns), newID(t)

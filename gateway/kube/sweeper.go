@@ -17,8 +17,8 @@ import (
 
 const (
 	sweepEvery = time.Minute
-	// sweepAfter is the least age of a Job that the sweep deletes, because the gateway that
-	// created the Job may not have recorded its invocation yet.
+	// sweepAfter is the least age of a Job that the sweep deletes, because the gateway that created the Job may not
+	// have recorded its invocation yet.
 	sweepAfter = 2 * time.Minute
 )
 
@@ -32,8 +32,7 @@ type Wanted interface {
 	Leads() bool
 }
 
-// sweeper deletes what nobody needs any more: orphaned Jobs, and the objects of deleted
-// revisions.
+// sweeper deletes what nobody needs any more: orphaned Jobs, and the objects of deleted revisions.
 type sweeper struct {
 	view      *view
 	reporter  *reporter
@@ -62,8 +61,8 @@ func (s *sweeper) sweepIfLeading(ctx context.Context) {
 	}
 }
 
-// sweepTokens calls forget for each deleted revision whose token this gateway wrote, or
-// that forget could not delete before.
+// sweepTokens calls forget for each deleted revision whose token this gateway wrote, or that forget could not delete
+// before.
 func (s *sweeper) sweepTokens(ctx context.Context) {
 	var failed error
 	for _, ref := range s.secrets.withTokens() {
@@ -83,8 +82,7 @@ func (s *sweeper) sweepTokens(ctx context.Context) {
 	}
 }
 
-// sweep marks the orphaned Jobs for deletion. A Job is orphaned when its gateway died before
-// it recorded or deleted it.
+// sweep marks the orphaned Jobs for deletion. A Job is orphaned when its gateway died before it recorded or deleted it.
 func (s *sweeper) sweep(ctx context.Context) {
 	var failed error
 	for _, job := range s.view.reportedJobs() {
@@ -120,8 +118,8 @@ func (s *sweeper) isOrphaned(ctx context.Context, job *batchv1.Job) (bool, error
 	return s.isUnneeded(ctx, job, who)
 }
 
-// isUnneeded reports whether no invocation or revision needs a Job's runner. A standby or
-// warm runner whose pod runs is never unneeded: it may be busy, and the fleet drains it.
+// isUnneeded reports whether no invocation or revision needs a Job's runner. A standby or warm runner whose pod runs is
+// never unneeded: it may be busy, and the fleet drains it.
 func (s *sweeper) isUnneeded(ctx context.Context, job *batchv1.Job, who identity) (bool, error) {
 	if who.invocation != "" {
 		wanted, err := s.wanted.WantsRunner(ctx, who.invocation)
@@ -136,9 +134,8 @@ func (s *sweeper) isUnneeded(ctx context.Context, job *batchv1.Job, who identity
 	return !there && err == nil, err
 }
 
-// forget deletes the objects of a deleted revision: the Secret of its token, and its Jobs.
-// While a Job of the revision is not done, forget deletes nothing. If it did not delete the
-// token, sweepTokens calls it again later.
+// forget deletes the objects of a deleted revision: the Secret of its token, and its Jobs. While a Job of the revision
+// is not done, forget deletes nothing. If it did not delete the token, sweepTokens calls it again later.
 func (s *sweeper) forget(ctx context.Context, ref faas.RevisionRef) error {
 	s.secrets.addToken(ref)
 	jobs := s.view.ofRevision(ref)

@@ -28,8 +28,7 @@ func (k known) HasRevision(_ context.Context, ref faas.RevisionRef) (bool, error
 	return ref == k.revision, nil
 }
 
-// testSweep checks that the leader, and no other gateway, deletes the orphaned Jobs and
-// no other Jobs.
+// testSweep checks that the leader, and no other gateway, deletes the orphaned Jobs and no other Jobs.
 func testSweep(t *testing.T, w *world) {
 	id, rev, gone := newID(t), w.revision(kindRuns), w.revision(kindHuge)
 	g := w.gateway(t, func(o *Options) { o.Unschedulable = time.Hour })
@@ -59,8 +58,7 @@ func testSweep(t *testing.T, w *world) {
 	}
 }
 
-// testSecrets checks that the Secrets of tokens and of users' values are written, replaced
-// and deleted.
+// testSecrets checks that the Secrets of tokens and of users' values are written, replaced and deleted.
 func testSecrets(t *testing.T, w *world) {
 	g, restarted := w.gateway(t, nil), w.gateway(t, func(o *Options) { o.Token = func(faas.RevisionRef) string { return "another" } })
 	rev := w.revision(kindRuns)

@@ -23,9 +23,8 @@ const (
 	createdFor = 30 * time.Second
 )
 
-// view is what this process knows of the Jobs and pods of the namespace: what the watches
-// have reported, the Jobs that this process has created since, and the runners that have
-// dialled in.
+// view is what this process knows of the Jobs and pods of the namespace: what the watches have reported, the Jobs that
+// this process has created since, and the runners that have dialled in.
 type view struct {
 	namespace          string
 	now                func() time.Time
@@ -43,8 +42,7 @@ type createdJob struct {
 	at time.Time
 }
 
-// newView makes the view with one watch for each of Jobs, pods and events. The informer
-// starts a broken watch again.
+// newView makes the view with one watch for each of Jobs, pods and events. The informer starts a broken watch again.
 func newView(c *Clients, namespace string, now func() time.Time) *view {
 	runners := func(o *metav1.ListOptions) { o.LabelSelector = selector }
 	failures := func(o *metav1.ListOptions) { o.FieldSelector = failedCreate }
@@ -98,9 +96,9 @@ func (v *view) removeExpired() {
 	maps.DeleteFunc(v.created, func(_ types.UID, job createdJob) bool { return now.Sub(job.at) > createdFor })
 }
 
-// kept returns a revision's Jobs of one start, by keptKey, including Jobs that this process
-// created and the watch has not reported. It reads v.created before the informer: a Job
-// leaves v.created when it enters the informer, and would be missed in the other order.
+// kept returns a revision's Jobs of one start, by keptKey, including Jobs that this process created and the watch has
+// not reported. It reads v.created before the informer: a Job leaves v.created when it enters the informer, and would
+// be missed in the other order.
 func (v *view) kept(key string) []*batchv1.Job {
 	all := map[types.UID]*batchv1.Job{}
 	v.mu.Lock()
@@ -136,8 +134,8 @@ func (v *view) ofRevision(ref faas.RevisionRef) []*batchv1.Job {
 	})
 }
 
-// job returns the Job of that name that the watch has reported. It reports whether the Job
-// is there and has the given uid; the uid "" matches any Job.
+// job returns the Job of that name that the watch has reported. It reports whether the Job is there and has the given
+// uid; the uid "" matches any Job.
 func (v *view) job(name string, uid types.UID) (*batchv1.Job, bool) {
 	o, there, err := v.jobs.GetIndexer().GetByKey(v.namespace + "/" + name)
 	if err != nil || !there {

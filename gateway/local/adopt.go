@@ -13,9 +13,8 @@ import (
 
 const lockFile = "lock"
 
-// prepare makes the folders, locks this launcher's own folder, and takes over the folders
-// of gateways that have ended. A gateway keeps the lock of its folder until its process
-// ends; prepare leaves locked folders alone.
+// prepare makes the folders, locks this launcher's own folder, and takes over the folders of gateways that have ended.
+// A gateway keeps the lock of its folder until its process ends; prepare leaves locked folders alone.
 func (l *Launcher) prepare() error {
 	root, err := makeRoot(l.o.Dir, l.asRoot)
 	if err != nil {
@@ -58,8 +57,7 @@ func lock(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// takeOver takes over the folders of gateways that have ended. It reports whether no other
-// gateway lives.
+// takeOver takes over the folders of gateways that have ended. It reports whether no other gateway lives.
 func (l *Launcher) takeOver(run string) (alone bool, err error) {
 	folders, err := os.ReadDir(run)
 	if err != nil {
@@ -85,8 +83,7 @@ func (l *Launcher) takeOver(run string) (alone bool, err error) {
 	return alone, nil
 }
 
-// takeOverFolder tracks the live runners of a gateway that has ended, and removes the
-// other directories of its folder.
+// takeOverFolder tracks the live runners of a gateway that has ended, and removes the other directories of its folder.
 func (l *Launcher) takeOverFolder(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -152,8 +149,8 @@ type earlierProcess struct {
 
 var errProcessGone = errors.New("the process is gone")
 
-// openEarlier opens the process of a record. It returns an error if the process is gone,
-// even if another process has its pid.
+// openEarlier opens the process of a record. It returns an error if the process is gone, even if another process has
+// its pid.
 func openEarlier(r *processRecord) (*earlierProcess, error) {
 	if r.PID <= 0 {
 		return nil, errProcessGone

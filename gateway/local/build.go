@@ -17,9 +17,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Build unpacks a revision's source where runners can read but not write it, and returns
-// "sha256:" and the source's checksum as the image. It writes a summary to log. Building
-// the same source again is no error.
+// Build unpacks a revision's source where runners can read but not write it, and returns "sha256:" and the source's
+// checksum as the image. It writes a summary to log. Building the same source again is no error.
 func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (faas.Built, error) {
 	if source == nil {
 		return faas.Built{}, faas.Errorf(faas.BuildFailed, "this installation cannot run an image, because it runs functions as local processes; send a source, or use an installation on Kubernetes")
@@ -31,8 +30,7 @@ func (l *Launcher) Build(ctx context.Context, rev *faas.Revision, source io.Read
 	return faas.Built{Image: imagePrefix + sum}, nil
 }
 
-// unpack unpacks a source into a temporary folder, and renames the folder to the checksum
-// of the source.
+// unpack unpacks a source into a temporary folder, and renames the folder to the checksum of the source.
 func (l *Launcher) unpack(ctx context.Context, rev *faas.Revision, source io.Reader, log io.Writer) (sum string, err error) {
 	fresh := l.sources.dir(freshPrefix + uuid.NewString())
 	unpacked, err := archive.Unpack(ctx, source, fresh, l.o.Limits)
@@ -51,8 +49,7 @@ func (l *Launcher) unpack(ctx context.Context, rev *faas.Revision, source io.Rea
 	return unpacked.SHA256, nil
 }
 
-// asBuildFailure turns an archive.Refusal into a faas.Error of kind BuildFailed, and
-// returns other errors unchanged.
+// asBuildFailure turns an archive.Refusal into a faas.Error of kind BuildFailed, and returns other errors unchanged.
 func asBuildFailure(err error) error {
 	var refusal *archive.Refusal
 	if errors.As(err, &refusal) {
@@ -136,8 +133,8 @@ func (l *Launcher) runCollector(ctx context.Context) {
 	})
 }
 
-// Collect removes an unpacked source if keep returns false, no runner here uses it, and it
-// was not requested within the last hour. Prepare unpacks a removed source again.
+// Collect removes an unpacked source if keep returns false, no runner here uses it, and it was not requested within the
+// last hour. Prepare unpacks a removed source again.
 func (l *Launcher) Collect(ctx context.Context, keep func(sum string) bool) error {
 	entries, err := os.ReadDir(l.sources.path)
 	if err != nil {

@@ -22,9 +22,9 @@ const (
 	binaryPrefix = "davit-runner-"
 )
 
-// ChooseDir returns the folder for a Launcher: dataDir/run, or, if this process is root
-// and RunnerUID cannot reach dataDir, /var/tmp/davit-<hash of dataDir>. ChooseDir makes
-// the latter, and returns an error if it exists and is not a folder owned by root.
+// ChooseDir returns the folder for a Launcher: dataDir/run, or, if this process is root and RunnerUID cannot reach
+// dataDir, /var/tmp/davit-<hash of dataDir>. ChooseDir makes the latter, and returns an error if it exists and is not a
+// folder owned by root.
 func ChooseDir(dataDir string) (string, error) {
 	dataDir, err := filepath.Abs(dataDir)
 	if err != nil {
@@ -42,8 +42,7 @@ func ChooseDir(dataDir string) (string, error) {
 	return outside, nil
 }
 
-// reachable reports whether uid, with only the group of the same number, may enter dir and
-// all folders above it.
+// reachable reports whether uid, with only the group of the same number, may enter dir and all folders above it.
 func reachable(dir string, uid uint32) bool {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -87,8 +86,7 @@ func claimDir(dir string) error {
 	return os.Chmod(dir, passable) // because of the umask, and of earlier gateways
 }
 
-// makeRoot makes Options.Dir and returns it as an absolute path without links, which is
-// the path in /proc/<pid>/cwd.
+// makeRoot makes Options.Dir and returns it as an absolute path without links, which is the path in /proc/<pid>/cwd.
 func makeRoot(dir string, asRoot bool) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -128,8 +126,8 @@ func makeLayout(root string, asRoot bool) (layout, error) {
 	return made, errors.Join(os.Chown(made.sources, 0, RunnerUID), os.Chmod(made.sources, groupOnly))
 }
 
-// removeSourcesOfOtherBoot removes sources that were unpacked before the machine last
-// started: they were not synced, so a loss of power may have emptied them.
+// removeSourcesOfOtherBoot removes sources that were unpacked before the machine last started: they were not synced, so
+// a loss of power may have emptied them.
 func removeSourcesOfOtherBoot(root, sources string) error {
 	const name = "boot"
 	path, now := filepath.Join(root, name), bootID()
@@ -142,9 +140,8 @@ func removeSourcesOfOtherBoot(root, sources string) error {
 	return os.WriteFile(path, []byte(now), 0o600)
 }
 
-// installBinary copies the runner program into the layout, and returns the path of the
-// copy. If alone is true, no other gateway uses the folder, and installBinary removes the
-// other copies and the incomplete sources.
+// installBinary copies the runner program into the layout, and returns the path of the copy. If alone is true, no other
+// gateway uses the folder, and installBinary removes the other copies and the incomplete sources.
 func installBinary(in layout, program string, alone bool) (binary string, err error) {
 	src, err := os.Open(program)
 	if err != nil {
@@ -171,8 +168,7 @@ func installBinary(in layout, program string, alone bool) (binary string, err er
 	return binary, nil
 }
 
-// removeStale removes other copies of the program, and sources whose unpacking was
-// interrupted.
+// removeStale removes other copies of the program, and sources whose unpacking was interrupted.
 func removeStale(in layout, binary string) {
 	entries, _ := os.ReadDir(in.bin)
 	for _, e := range entries {

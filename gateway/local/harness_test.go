@@ -181,8 +181,8 @@ type bench struct {
 	exits []faas.Exit
 }
 
-// newBench runs a launcher until the test ends or stop is called, and checks that it
-// leaves no processes and no folders.
+// newBench runs a launcher until the test ends or stop is called, and checks that it leaves no processes and no
+// folders.
 func newBench(t *testing.T, dir string) *bench {
 	t.Helper()
 	return newBenchOf(t, dir, "/proc/self/exe", "127.0.0.1:1")

@@ -36,8 +36,8 @@ type Options struct {
 	Keep         func(sum string) bool // which sources are to stay; nil: all
 }
 
-// Launcher starts and ends the runner processes of one gateway on this machine. Its
-// methods are safe for concurrent use.
+// Launcher starts and ends the runner processes of one gateway on this machine. Its methods are safe for concurrent
+// use.
 type Launcher struct {
 	o        Options
 	log      *slog.Logger
@@ -112,8 +112,8 @@ type ending struct {
 // child is a process that this gateway started.
 type child struct{ cmd *exec.Cmd }
 
-// processRecord is the data that a later gateway needs of a runner that outlives this
-// gateway. The pid alone is not enough, because the kernel gives a pid again.
+// processRecord is the data that a later gateway needs of a runner that outlives this gateway. The pid alone is not
+// enough, because the kernel gives a pid again.
 type processRecord struct {
 	Runner     faas.RunnerID       `json:"runner"`
 	Function   faas.FunctionName   `json:"function"`

@@ -83,8 +83,8 @@ func TestScaleStartsWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestRetire checks that Retire ends a revision's standby and warm runners that have not
-// dialled in, and no other runners.
+// TestRetire checks that Retire ends a revision's standby and warm runners that have not dialled in, and no other
+// runners.
 func TestRetire(t *testing.T) {
 	b := newBench(t, openDir(t))
 	rev, other := revision("stay"), revision("stay")

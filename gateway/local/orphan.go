@@ -12,18 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A runner kills the background processes of its commands. If a runner is itself killed,
-// the launcher kills them. It finds them by their working directory and environment. A
-// process that hides both is found because its parent is this process: the kernel gives
-// orphans to the nearest reaper, and this process starts nothing but runners.
+// A runner kills the background processes of its commands. If a runner is itself killed, the launcher kills them. It
+// finds them by their working directory and environment. A process that hides both is found because its parent is this
+// process: the kernel gives orphans to the nearest reaper, and this process starts nothing but runners.
 
 const (
 	killRounds = 20
 	killPause  = 5 * time.Millisecond
 )
 
-// killOrphans kills the processes that a runner left, in up to killRounds rounds, until a
-// round finds none.
+// killOrphans kills the processes that a runner left, in up to killRounds rounds, until a round finds none.
 func (l *Launcher) killOrphans(p *process) {
 	for round := range killRounds {
 		if l.killOrphansOnce(p.dir) == 0 {
@@ -34,9 +32,8 @@ func (l *Launcher) killOrphans(p *process) {
 	l.log.Warn("cannot kill the orphaned processes of a runner", "runner", string(p.record.Runner))
 }
 
-// killOrphansOnce kills the orphans of a runner and returns how many it found. It keeps
-// runners from starting meanwhile, because a runner whose pid is not set looks like an
-// orphan.
+// killOrphansOnce kills the orphans of a runner and returns how many it found. It keeps runners from starting
+// meanwhile, because a runner whose pid is not set looks like an orphan.
 func (l *Launcher) killOrphansOnce(dir string) int {
 	l.forking.Lock()
 	defer l.forking.Unlock()
@@ -86,8 +83,7 @@ func isRunner(pid int) bool {
 	return err == nil && strings.HasPrefix(filepath.Base(exe), binaryPrefix)
 }
 
-// usesDir reports whether the working directory of a process is dir or below, or its
-// environment names dir.
+// usesDir reports whether the working directory of a process is dir or below, or its environment names dir.
 func usesDir(pid int, dir string) bool {
 	proc := "/proc/" + strconv.Itoa(pid)
 	if cwd, err := os.Readlink(proc + "/cwd"); err == nil && (cwd == dir || strings.HasPrefix(cwd, dir+"/")) {

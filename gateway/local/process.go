@@ -33,8 +33,7 @@ func newProcess(l layout, rev *faas.Revision, start faas.Start, id faas.Invocati
 	}
 }
 
-// begin starts a reserved process, and a goroutine that sends its launch and waits for
-// its end.
+// begin starts a reserved process, and a goroutine that sends its launch and waits for its end.
 func (l *Launcher) begin(p *process, rev *faas.Revision) {
 	stdin, err := l.start(p)
 	if err != nil {
@@ -54,8 +53,8 @@ func (l *Launcher) begin(p *process, rev *faas.Revision) {
 	}()
 }
 
-// start makes the directory, forks, and writes the record, in that order. A runner without
-// a record never got its launch, and so ends by itself.
+// start makes the directory, forks, and writes the record, in that order. A runner without a record never got its
+// launch, and so ends by itself.
 func (l *Launcher) start(p *process) (io.WriteCloser, error) {
 	if err := makeRunnerDir(p.dir, l.asRoot); err != nil {
 		return nil, err
@@ -86,8 +85,8 @@ func (l *Launcher) start(p *process) (io.WriteCloser, error) {
 	return stdin, nil
 }
 
-// attributes returns the attributes of a runner process: a session of its own and, if the
-// gateway is root, another user without capabilities and supplementary groups.
+// attributes returns the attributes of a runner process: a session of its own and, if the gateway is root, another user
+// without capabilities and supplementary groups.
 func (l *Launcher) attributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setsid: true}
 	if l.asRoot {
@@ -126,8 +125,8 @@ func (l *Launcher) launch(p *process, rev *faas.Revision) *task.Launch {
 	return t
 }
 
-// hidden returns the folders that runners may not read. File permissions do not hide them,
-// because all runners are the same user.
+// hidden returns the folders that runners may not read. File permissions do not hide them, because all runners are the
+// same user.
 func (l *Launcher) hidden() []string {
 	return append(slices.Clone(l.o.Hide), filepath.Dir(l.layout.run), l.layout.sources)
 }
@@ -143,8 +142,7 @@ func (p *process) sendLaunch(stdin io.WriteCloser, launch *task.Launch, l *Launc
 	}
 }
 
-// watch waits for the end of a process, kills its orphans, reports its exit, and removes
-// its directory.
+// watch waits for the end of a process, kills its orphans, reports its exit, and removes its directory.
 func (l *Launcher) watch(p *process) {
 	end := p.handle.Wait()
 	p.markGone()
@@ -160,8 +158,8 @@ func (l *Launcher) watch(p *process) {
 	clean(p, l.log)
 }
 
-// stop sends SIGTERM, and SIGKILL after grace; a second call changes nothing.
-// It waits for a start under way, which takes no more than a fork.
+// stop sends SIGTERM, and SIGKILL after grace; a second call changes nothing. It waits for a start under way, which
+// takes no more than a fork.
 func (p *process) stop(grace time.Duration) {
 	<-p.begun
 	p.mu.Lock()

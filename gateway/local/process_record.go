@@ -35,8 +35,8 @@ func readRecord(path string) (processRecord, error) {
 	return r, json.Unmarshal(b, &r)
 }
 
-// alive reports whether the recorded process still runs. Boot and start time distinguish
-// it from a later process with the same pid.
+// alive reports whether the recorded process still runs. Boot and start time distinguish it from a later process with
+// the same pid.
 func (r *processRecord) alive(boot string) bool {
 	if r.PID <= 0 || r.Boot != boot {
 		return false
@@ -62,8 +62,7 @@ type stat struct {
 	startTime uint64
 }
 
-// readStat reads /proc/<pid>/stat, see proc(5). The program's name, in parentheses, may
-// contain any bytes.
+// readStat reads /proc/<pid>/stat, see proc(5). The program's name, in parentheses, may contain any bytes.
 func readStat(pid int) (stat, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

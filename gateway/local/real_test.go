@@ -116,8 +116,8 @@ func TestRealRunnerWhoseStartProcessFails(t *testing.T) {
 	}
 }
 
-// A runner goes on when its gateway is killed, though it logs its broken connections and
-// no process reads its standard error.
+// A runner goes on when its gateway is killed, though it logs its broken connections and no process reads its standard
+// error.
 func TestRealRunnersOutliveTheirGateway(t *testing.T) {
 	h, addr, stopHub := serveHub(t, "127.0.0.1:0")
 	dir := openDir(t)

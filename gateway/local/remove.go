@@ -7,8 +7,7 @@ import (
 	"path/filepath"
 )
 
-// removeAll removes a folder, even if a command or an archive has removed the owner's
-// rights to folders in it.
+// removeAll removes a folder, even if a command or an archive has removed the owner's rights to folders in it.
 func removeAll(dir string) error {
 	err := os.RemoveAll(dir)
 	if errors.Is(err, fs.ErrPermission) {

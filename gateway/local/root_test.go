@@ -50,8 +50,7 @@ func TestARunnerIsAnotherUserWithoutRights(t *testing.T) {
 	}
 }
 
-// A gateway that is not root runs runners as its own user; the next gateway takes them
-// over, even as another user.
+// A gateway that is not root runs runners as its own user; the next gateway takes them over, even as another user.
 func TestAGatewayThatIsNotRoot(t *testing.T) {
 	const uid = 12345
 	dir := filepath.Join(openDir(t), "own")

@@ -9,10 +9,9 @@ import (
 	"davit/internal/faas"
 )
 
-// New makes the folders below o.Dir, copies the runner program there, and takes over the
-// folders of gateways that were killed: it counts their live runners, which end with this
-// Launcher, and removes the other files. New makes this process the reaper of the
-// processes that its runners leave.
+// New makes the folders below o.Dir, copies the runner program there, and takes over the folders of gateways that were
+// killed: it counts their live runners, which end with this Launcher, and removes the other files. New makes this
+// process the reaper of the processes that its runners leave.
 func New(o Options) (*Launcher, error) {
 	l := &Launcher{
 		o: o, log: o.Log, asRoot: os.Geteuid() == 0, landlock: landlockABI(o.NoLandlock),
@@ -28,10 +27,9 @@ func New(o Options) (*Launcher, error) {
 	return l, nil
 }
 
-// Run calls exited once for each process, after it was reaped, and collects sources once
-// an hour, until ctx ends. Then the Launcher starts no more runners, Run ends all runners
-// (SIGTERM, SIGKILL 10 s later), and returns when none is left. exited must not block
-// long. Exits of processes that ended before Run come first.
+// Run calls exited once for each process, after it was reaped, and collects sources once an hour, until ctx ends. Then
+// the Launcher starts no more runners, Run ends all runners (SIGTERM, SIGKILL 10 s later), and returns when none is
+// left. exited must not block long. Exits of processes that ended before Run come first.
 func (l *Launcher) Run(ctx context.Context, exited func(faas.Exit)) error {
 	l.exits.reportTo(exited)
 	l.runCollector(ctx)

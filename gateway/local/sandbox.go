@@ -18,8 +18,8 @@ func landlockABI(unwanted bool) int {
 	return int(v)
 }
 
-// Sandbox returns a short description of how commands are confined, e.g. "landlock v7,
-// uid 65532". The hello of each runner has the confinement that the runner achieved.
+// Sandbox returns a short description of how commands are confined, e.g. "landlock v7, uid 65532". The hello of each
+// runner has the confinement that the runner achieved.
 func (l *Launcher) Sandbox() string {
 	lock, user := "no landlock", "the gateway's own user"
 	if l.landlock > 0 {
@@ -31,8 +31,7 @@ func (l *Launcher) Sandbox() string {
 	return lock + ", " + user
 }
 
-// Caveats returns sentences about settings of functions that this launcher does not
-// enforce.
+// Caveats returns sentences about settings of functions that this launcher does not enforce.
 func (l *Launcher) Caveats() []string {
 	out := []string{
 		"resources.cpu is not enforced: commands share this machine's cores",

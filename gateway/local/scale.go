@@ -7,8 +7,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Launch starts a job runner for invocation id of a revision. While that process lives,
-// and Stop was not called, launching the same id again starts no other process.
+// Launch starts a job runner for invocation id of a revision. While that process lives, and Stop was not called,
+// launching the same id again starts no other process.
 func (l *Launcher) Launch(ctx context.Context, rev *faas.Revision, id faas.InvocationID) error {
 	if err := l.Prepare(ctx, rev); err != nil {
 		return err
@@ -28,8 +28,8 @@ func (l *Launcher) Launch(ctx context.Context, rev *faas.Revision, id faas.Invoc
 	}
 }
 
-// Scale starts standby or warm runners of a revision until n are running. It never ends a
-// runner: to scale down, drain runners through the hub.
+// Scale starts standby or warm runners of a revision until n are running. It never ends a runner: to scale down, drain
+// runners through the hub.
 func (l *Launcher) Scale(ctx context.Context, rev *faas.Revision, start faas.Start, n int) error {
 	if l.Running(rev.Ref(), start) >= n {
 		return nil
@@ -49,8 +49,8 @@ func (l *Launcher) Scale(ctx context.Context, rev *faas.Revision, start faas.Sta
 	return errors.Join(errs...)
 }
 
-// Running returns the number of a revision's processes of one start that were not reaped,
-// processes of an earlier gateway included.
+// Running returns the number of a revision's processes of one start that were not reaped, processes of an earlier
+// gateway included.
 func (l *Launcher) Running(ref faas.RevisionRef, start faas.Start) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,8 +74,8 @@ func (l *Launcher) Counts(runner faas.RunnerID) bool {
 	return l.runners[runner] != nil
 }
 
-// Joined marks a runner as dialled in: Retire does not end it, and Exit.Detail does not
-// name it as a runner that ended before it dialled in.
+// Joined marks a runner as dialled in: Retire does not end it, and Exit.Detail does not name it as a runner that ended
+// before it dialled in.
 func (l *Launcher) Joined(runner faas.RunnerID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,9 +84,8 @@ func (l *Launcher) Joined(runner faas.RunnerID) {
 	}
 }
 
-// Stop ends the job runner of an invocation: SIGTERM now, SIGKILL 10 s later.
-// It does not wait for the end; its exit is reported without the invocation,
-// which by then may have another runner. Without such a process it does nothing.
+// Stop ends the job runner of an invocation: SIGTERM now, SIGKILL 10 s later. It does not wait for the end; its exit is
+// reported without the invocation, which by then may have another runner. Without such a process it does nothing.
 func (l *Launcher) Stop(_ context.Context, id faas.InvocationID) error {
 	l.mu.Lock()
 	p := l.jobs[id]
@@ -112,9 +111,8 @@ func (l *Launcher) End(_ context.Context, runner faas.RunnerID) error {
 	return p.kill()
 }
 
-// Retire ends the standby and warm runners of a revision that this Launcher
-// started and that have not dialled in: SIGTERM now, SIGKILL 10 s later. It does
-// not wait for their end. The hub drains runners that have dialled in.
+// Retire ends the standby and warm runners of a revision that this Launcher started and that have not dialled in:
+// SIGTERM now, SIGKILL 10 s later. It does not wait for their end. The hub drains runners that have dialled in.
 func (l *Launcher) Retire(ref faas.RevisionRef) {
 	l.mu.Lock()
 	var silent []*process
@@ -129,8 +127,8 @@ func (l *Launcher) Retire(ref faas.RevisionRef) {
 	}
 }
 
-// reserve adds a process that is about to start. If the invocation already has a process,
-// reserve returns that process, and false.
+// reserve adds a process that is about to start. If the invocation already has a process, reserve returns that process,
+// and false.
 func (l *Launcher) reserve(rev *faas.Revision, start faas.Start, id faas.InvocationID) (*process, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -45,8 +45,7 @@ func (s *sources) recent(e fs.DirEntry) bool {
 	return time.Since(at) < collectAfter
 }
 
-// remove renames the folder of a source and then removes it, so that no runner finds a
-// part of the source.
+// remove renames the folder of a source and then removes it, so that no runner finds a part of the source.
 func (s *sources) remove(sum string) error {
 	gone := s.dir(freshPrefix + uuid.NewString())
 	if err := os.Rename(s.dir(sum), gone); err != nil {

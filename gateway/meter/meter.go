@@ -1,6 +1,6 @@
-// Package meter has Davit's Prometheus metrics. Every series whose labels are known in advance exists from the start, at
-// zero. The number of series is bounded: no label is an id, and beyond a limit the names of functions and triggers count
-// as "other".
+// Package meter has Davit's Prometheus metrics. Every series whose labels are known in advance exists from the start,
+// at zero. The number of series is bounded: no label is an id, and beyond a limit the names of functions and triggers
+// count as "other".
 package meter
 
 import (

@@ -1,5 +1,5 @@
-// Package objects names what invocations leave in the object store: the input of an invocation once, result, log and outcome
-// for each attempt, so that an earlier attempt never overwrites a later one.
+// Package objects names what invocations leave in the object store: the input of an invocation once, result, log and
+// outcome for each attempt, so that an earlier attempt never overwrites a later one.
 package objects
 
 import (
@@ -34,8 +34,8 @@ func ofAttempt(id faas.InvocationID, attempt int, name string) blob.Key {
 // signedExtra is how much longer than its deadline an invocation's URLs are valid.
 const signedExtra = 5 * time.Minute
 
-// SignedFor is how long the signed URLs of an invocation are valid: its command's timeout, the grace in which its runner may
-// be out of touch, and some minutes to upload.
+// SignedFor is how long the signed URLs of an invocation are valid: its command's timeout, the grace in which its
+// runner may be out of touch, and some minutes to upload.
 func SignedFor(grace time.Duration, timeout faas.Duration) time.Duration {
 	return grace + timeout.Std() + signedExtra
 }

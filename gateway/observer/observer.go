@@ -1,5 +1,6 @@
-// Package observer passes on what happens to runners: what the hub reports of their connections and events, and what launchers
-// report of their ends, goes to the launcher, the fleet, the calls that are led here, and recovery. It decides nothing.
+// Package observer passes on what happens to runners: what the hub reports of their connections and events, and what
+// launchers report of their ends, goes to the launcher, the fleet, the calls that are led here, and recovery. It
+// decides nothing.
 package observer
 
 import (
@@ -50,7 +51,8 @@ type Runners interface {
 	Runners() []hub.Status
 }
 
-// Observer is a hub.Observer. Its methods run in the goroutine of the runner that they are about, and must not wait for it.
+// Observer is a hub.Observer. Its methods run in the goroutine of the runner that they are about, and must not wait for
+// it.
 type Observer struct {
 	Launcher Launcher
 	Fleet    Fleet

@@ -51,8 +51,8 @@ type launcher struct{}
 
 func (launcher) Joined(faas.RunnerID) {}
 
-// TestReports: what a runner reports goes to the call if it is led here, else to recovery; and to both if the invocation is
-// adopted at that very moment.
+// TestReports: what a runner reports goes to the call if it is led here, else to recovery; and to both if the
+// invocation is adopted at that very moment.
 func TestReports(t *testing.T) {
 	for name, c := range map[string]struct {
 		leads, adopts bool

@@ -7,8 +7,9 @@ import (
 	"davit/internal/faas"
 )
 
-// Find returns an invocation's record; NotFound if there is none. With wait > 0 it waits until the record is final, at most
-// so long. The record of a call whose caller has the result is final, if Redis is well: it agrees with what the caller got.
+// Find returns an invocation's record; NotFound if there is none. With wait > 0 it waits until the record is final, at
+// most so long. The record of a call whose caller has the result is final, if Redis is well: it agrees with what the
+// caller got.
 func (r *Reader) Find(ctx context.Context, id faas.InvocationID, wait time.Duration) (*faas.Invocation, error) {
 	if view, leads := r.o.Calls.View(id); leads && view.Answered {
 		wait = max(wait, settleSoon)

@@ -6,8 +6,8 @@ import (
 	"davit/internal/faas"
 )
 
-// List returns records, newest first, and the cursor of the next page. While Redis is well, every call that this gateway has
-// answered is among them.
+// List returns records, newest first, and the cursor of the next page. While Redis is well, every call that this
+// gateway has answered is among them.
 func (r *Reader) List(ctx context.Context, f faas.InvocationFilter) ([]*faas.Invocation, string, error) {
 	r.o.Calls.CatchUp(ctx, f.State != "")
 	items, next, err := r.o.Archive.ListInvocations(ctx, f)

@@ -11,8 +11,8 @@ import (
 	"davit/internal/faas"
 )
 
-// TestListShowsWhatWasAnswered: the record of a call whose caller has the answer
-// is listed, whatever is filtered for, and however fast the caller asks.
+// TestListShowsWhatWasAnswered: the record of a call whose caller has the answer is listed, whatever is filtered for,
+// and however fast the caller asks.
 func TestListShowsWhatWasAnswered(t *testing.T) {
 	r := dispatchtest.New(t, dispatchtest.Warm(), dispatchtest.Sh("exit $(cat body)"))
 	for i, body := range []string{"0", "1", "0", "1", "0", "1"} {

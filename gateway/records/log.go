@@ -13,8 +13,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Log returns stdout and stderr as written, from that byte on: what there is now, or with follow up to the invocation's end,
-// also if it is still queued. Reads end when ctx does.
+// Log returns stdout and stderr as written, from that byte on: what there is now, or with follow up to the invocation's
+// end, also if it is still queued. Reads end when ctx does.
 func (r *Reader) Log(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error) {
 	for {
 		changed := r.o.Calls.Changed()

@@ -17,8 +17,8 @@ const (
 	usualParts     = 1000 // so that the list of URLs stays short, parts grow beyond it
 )
 
-// BeginParts starts a multipart upload, for an object that is too large for one PUT, and signs its URLs. Any gateway can,
-// whichever leads the invocation. Without an upload in the answer, the store takes none.
+// BeginParts starts a multipart upload, for an object that is too large for one PUT, and signs its URLs. Any gateway
+// can, whichever leads the invocation. Without an upload in the answer, the store takes none.
 func (r *Reader) BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error) {
 	signer, is := r.o.Signer.(blob.MultipartSigner)
 	if !is {
@@ -47,7 +47,8 @@ func (r *Reader) BeginParts(ctx context.Context, id faas.InvocationID, w task.Pa
 	return p, nil
 }
 
-// CompleteParts makes the object of its parts, and checks that it is whole. It may be repeated when its answer was lost.
+// CompleteParts makes the object of its parts, and checks that it is whole. It may be repeated when its answer was
+// lost.
 func (r *Reader) CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error {
 	signer, is := r.o.Signer.(blob.MultipartSigner)
 	if !is {

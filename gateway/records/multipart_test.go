@@ -19,8 +19,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestLargeResultInParts: a result, an input and a log that are too large for one PUT
-// are in the store, whole.
+// TestLargeResultInParts: a result, an input and a log that are too large for one PUT are in the store, whole.
 func TestLargeResultInParts(t *testing.T) {
 	s3 := dispatchtest.OpenS3(t)
 	r := dispatchtest.NewOf(t, dispatchtest.Options{S3: s3}, dispatchtest.Warm(), dispatchtest.Sh("head -c 17000000 /dev/urandom > out; head -c 1000 /dev/urandom >&2"))

@@ -28,15 +28,15 @@ type Remote interface {
 type Archive interface {
 	ListInvocations(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error)
 	ExpiredInvocations(ctx context.Context, now time.Time, most int) ([]*faas.Invocation, error)
-	// DeleteInvocation deletes a final record. If again is set, ExpiredInvocations returns the bare id once more after that
-	// time, so that objects that were uploaded late are removed, too.
+	// DeleteInvocation deletes a final record. If again is set, ExpiredInvocations returns the bare id once more after
+	// that time, so that objects that were uploaded late are removed, too.
 	DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error
 }
 
 // Logs reads the logs of running invocations.
 type Logs interface {
-	// Log reads from the runner; with follow to the end of the command. hub.ErrAway and hub.ErrGone: there is no log yet, or
-	// no longer.
+	// Log reads from the runner; with follow to the end of the command. hub.ErrAway and hub.ErrGone: there is no log
+	// yet, or no longer.
 	Log(ctx context.Context, id faas.InvocationID, from int64, follow bool) (io.ReadCloser, error)
 	// Owner returns the connected runner that owns an invocation.
 	Owner(id faas.InvocationID) (faas.RunnerID, bool)

@@ -11,8 +11,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Result finds an invocation's zip in the store; it waits for an upload under way. Gone: it was not kept, or has expired.
-// Conflict: the invocation has not ended. NotFound: it left no result.
+// Result finds an invocation's zip in the store; it waits for an upload under way. Gone: it was not kept, or has
+// expired. Conflict: the invocation has not ended. NotFound: it left no result.
 func (r *Reader) Result(ctx context.Context, id faas.InvocationID) (blob.Info, blob.Opener, *faas.Invocation, error) {
 	inv, err := r.storedResult(ctx, id)
 	if err != nil {

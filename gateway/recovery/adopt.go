@@ -29,8 +29,8 @@ func (r *Recoverer) adoptRemotes(ctx context.Context, live []faas.GatewayID) {
 	}
 }
 
-// ledElsewhere reports whether another live gateway leads the invocation, or is just giving it to its runner: a runner's
-// first report has no more than the id.
+// ledElsewhere reports whether another live gateway leads the invocation, or is just giving it to its runner: a
+// runner's first report has no more than the id.
 func (r *Recoverer) ledElsewhere(record *faas.Invocation, live []faas.GatewayID) bool {
 	return record.Inner == nil || slices.Contains(live, record.Inner.Gateway) && record.Inner.Gateway != r.o.Gateway
 }

@@ -13,8 +13,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestEndedElsewhere: when another gateway has made a call's record final, its
-// caller here is told that end, and the call counts as final there.
+// TestEndedElsewhere: when another gateway has made a call's record final, its caller here is told that end, and the
+// call counts as final there.
 func TestEndedElsewhere(t *testing.T) {
 	r := dispatchtest.New(t, faas.FunctionSpec{MaxConcurrency: 1}, dispatchtest.Sh("sleep 2"))
 	first := make(chan error, 1)
@@ -53,8 +53,8 @@ func TestEndedElsewhere(t *testing.T) {
 	testenv.Eventually(t, "the other call is settled", func() bool { return r.Meter.NSettled.Load() == 1 })
 }
 
-// TestHeldButNotGiven: an invocation that its runner knows only the id of is being
-// given to it by another gateway, and is left to that one.
+// TestHeldButNotGiven: an invocation that its runner knows only the id of is being given to it by another gateway, and
+// is left to that one.
 func TestHeldButNotGiven(t *testing.T) {
 	r := dispatchtest.New(t, faas.FunctionSpec{}, dispatchtest.Sh("true"))
 	led := faas.Invocation{ID: dispatchtest.NewID(t), Function: "f", Revision: 1, State: faas.Running, Inner: &faas.Inner{Gateway: "gw-alive"}}

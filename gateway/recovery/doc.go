@@ -1,9 +1,9 @@
-// Package recovery notices that a gateway or a runner has died, and does what must follow, so that every invocation ends
-// once and nothing is left behind.
+// Package recovery notices that a gateway or a runner has died, and does what must follow, so that every invocation
+// ends once and nothing is left behind.
 //
 // Grace is how long a runner may be out of touch (20 s on this machine, 75 s on Kubernetes), Lease how long an accepted
-// invocation waits for a gateway that died (10 s). A gateway counts as dead 3 s after its last heartbeat. The loop of this
-// package ticks every second; it scans Redis every 15 s.
+// invocation waits for a gateway that died (10 s). A gateway counts as dead 3 s after its last heartbeat. The loop of
+// this package ticks every second; it scans Redis every 15 s.
 //
 //	what was in flight                          who notices                          after               what follows
 //	accepted; its gateway died                  any gateway: expired leases          Lease + 1 s; at     led here: claimed anew, or

@@ -6,8 +6,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Two gateways may both lead an invocation for a while: one that seemed dead was only slow. Redis decides which of them ends
-// it; the other one hands it over then.
+// Two gateways may both lead an invocation for a while: one that seemed dead was only slow. Redis decides which of them
+// ends it; the other one hands it over then.
 
 // EndedElsewhere leaves an invocation that is led here to the gateway that published its end, in the background.
 func (r *Recoverer) EndedElsewhere(id faas.InvocationID) {

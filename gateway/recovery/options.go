@@ -54,8 +54,8 @@ type Records interface {
 
 // Launcher knows why runners are out of touch.
 type Launcher interface {
-	// Explain returns what is known of a runner; known is false if the runner seems well, or the launcher sees no more of it
-	// than others do.
+	// Explain returns what is known of a runner; known is false if the runner seems well, or the launcher sees no more
+	// of it than others do.
 	Explain(runner faas.RunnerID) (reason faas.Reason, detail string, known bool)
 }
 

@@ -6,9 +6,9 @@ import (
 	"davit/internal/faas"
 )
 
-// drainOrphans drains the runners of jobs that were idle in the scan before and still are, and whose invocation is over: it
-// ran on another runner, or not at all, and the gateway that launched the runner left it. It returns the runners of jobs
-// that are idle now.
+// drainOrphans drains the runners of jobs that were idle in the scan before and still are, and whose invocation is
+// over: it ran on another runner, or not at all, and the gateway that launched the runner left it. It returns the
+// runners of jobs that are idle now.
 func (r *Recoverer) drainOrphans(ctx context.Context, before map[faas.RunnerID]bool) (idle map[faas.RunnerID]bool) {
 	idle = make(map[faas.RunnerID]bool)
 	runners := r.o.Hub.Runners()

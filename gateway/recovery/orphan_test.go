@@ -9,8 +9,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// TestOrphansAreDrained: a parked runner whose invocation is over goes, once it was
-// seen twice; one whose invocation is led here stays.
+// TestOrphansAreDrained: a parked runner whose invocation is over goes, once it was seen twice; one whose invocation is
+// led here stays.
 func TestOrphansAreDrained(t *testing.T) {
 	t.Parallel()
 	r := dispatchtest.New(t, faas.FunctionSpec{}, dispatchtest.Sh("true"))

@@ -8,7 +8,8 @@ import (
 	"davit/internal/task"
 )
 
-// Recoverer takes over what other gateways left and settles what runners left. Its methods may be used by many goroutines at once.
+// Recoverer takes over what other gateways left and settles what runners left. Its methods may be used by many
+// goroutines at once.
 type Recoverer struct {
 	o       Options
 	remotes *remotes

@@ -106,8 +106,8 @@ func TestReportsWhileAdopted(t *testing.T) {
 	}
 }
 
-// TestReportAfterAdoption: what was noted of an invocation that is led here by then is handed to the call, and the invocation
-// is not adopted again.
+// TestReportAfterAdoption: what was noted of an invocation that is led here by then is handed to the call, and the
+// invocation is not adopted again.
 func TestReportAfterAdoption(t *testing.T) {
 	rig := &remoteRig{reading: func() { t.Error("the record was read again") }, leads: true}
 	r := rig.recoverer()

@@ -12,8 +12,8 @@ import (
 	"davit/internal/testenv"
 )
 
-// cutter forwards connections to a Redis. Instead of every so many-th answer it closes
-// the connection: the command ran, but its client gets no answer.
+// cutter forwards connections to a Redis. Instead of every so many-th answer it closes the connection: the command ran,
+// but its client gets no answer.
 type cutter struct {
 	listener net.Listener
 	target   string
@@ -68,8 +68,8 @@ func (c *cutter) pass(client net.Conn) {
 	}
 }
 
-// The client sends a command again whose answer is lost. It must not take effect twice,
-// and the second answer must be the same.
+// The client sends a command again whose answer is lost. It must not take effect twice, and the second answer must be
+// the same.
 func TestLostAnswers(t *testing.T) {
 	addr := testenv.Redis(t)
 	direct := server{url: "redis://" + addr}.store(t)

@@ -16,8 +16,8 @@ import (
 //
 //	KEYS[1] version, KEYS[2] changes; ARGV[1] since
 //
-// Returns {} if the registry was not opened, {VERSION} if the log of changes does not go
-// back to since, else {VERSION, {the names of each later version…}}.
+// Returns {} if the registry was not opened, {VERSION} if the log of changes does not go back to since, else {VERSION,
+// {the names of each later version…}}.
 const changesLua = `
 local version = redis.call('GET', KEYS[1])
 if not version then return {} end
@@ -27,9 +27,8 @@ if behind == 0 then return {version, {}} end
 return {version, redis.call('LRANGE', KEYS[2], -behind, -1)}
 `
 
-// Changes returns the names of the registrations that changed after version since. The
-// error is faas.ErrEmpty if the registry lost its contents; the caller then keeps the
-// registrations that it has.
+// Changes returns the names of the registrations that changed after version since. The error is faas.ErrEmpty if the
+// registry lost its contents; the caller then keeps the registrations that it has.
 func (s Registry) Changes(ctx context.Context, since int64) (faas.Changes, error) {
 	parts, err := s.eval(ctx, changesLua, []string{s.keys.version(), s.keys.changes()}, since).Slice()
 	if err != nil {
@@ -71,9 +70,9 @@ func collect(version int64, lines []any) faas.Changes {
 	return changes
 }
 
-// Snapshot returns all functions, live revisions and triggers. The result may or may not
-// contain a change that is made during the call, but Changes since its Version returns
-// every such change. The error is faas.ErrEmpty if the registry lost its contents.
+// Snapshot returns all functions, live revisions and triggers. The result may or may not contain a change that is made
+// during the call, but Changes since its Version returns every such change. The error is faas.ErrEmpty if the registry
+// lost its contents.
 func (s Registry) Snapshot(ctx context.Context) (*faas.Snapshot, error) {
 	all := &faas.Snapshot{Deleted: map[faas.FunctionName]faas.RevisionNumber{}}
 	version, err := s.client.Get(ctx, s.keys.version()).Int64()
@@ -123,8 +122,7 @@ func (s Registry) fill(ctx context.Context, all *faas.Snapshot) error {
 	return err
 }
 
-// liveRevisions returns the live revisions of functions. It skips functions without a
-// live revision.
+// liveRevisions returns the live revisions of functions. It skips functions without a live revision.
 func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function) ([]*faas.Revision, error) {
 	pipe := s.client.Pipeline()
 	cmds := map[*faas.Function]*redis.StringCmd{}
@@ -156,8 +154,7 @@ func (s Registry) liveRevisions(ctx context.Context, functions []*faas.Function)
 // readBatch is the number of triggers that one command reads.
 const readBatch = 1000
 
-// allTriggers returns all triggers. A trigger that is replaced during the call is
-// returned in its old or its new form.
+// allTriggers returns all triggers. A trigger that is replaced during the call is returned in its old or its new form.
 func (s Registry) allTriggers(ctx context.Context) ([]*faas.Trigger, error) {
 	names, err := s.client.HKeys(ctx, s.keys.triggers()).Result()
 	if err != nil {

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Gateways on several machines compare the times of heartbeats and leases. All gateways
-// use the time of the Redis server, because the machines' clocks differ.
+// Gateways on several machines compare the times of heartbeats and leases. All gateways use the time of the Redis
+// server, because the machines' clocks differ.
 
-// clockTolerance is the largest difference from the server's clock that is ignored, and
-// the longest round trip of a valid measurement.
+// clockTolerance is the largest difference from the server's clock that is ignored, and the longest round trip of a
+// valid measurement.
 const clockTolerance = 250 * time.Millisecond
 
 // setClock measures by how much the server's clock is ahead of this machine's.

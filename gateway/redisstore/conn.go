@@ -14,8 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// conn is the connection to one Redis, with the keys and scripts that every part of a
-// Store uses.
+// conn is the connection to one Redis, with the keys and scripts that every part of a Store uses.
 type conn struct {
 	client  *redis.Client
 	keys    keys
@@ -44,8 +43,7 @@ func (s *conn) Ready(ctx context.Context) error {
 // secretBytes is the length of the installation's secret.
 const secretBytes = 32
 
-// Secret returns the installation's random bytes, which are the same for every gateway.
-// The first gateway creates them.
+// Secret returns the installation's random bytes, which are the same for every gateway. The first gateway creates them.
 func (s *conn) Secret(ctx context.Context) ([]byte, error) {
 	fresh := make([]byte, secretBytes)
 	_, _ = rand.Read(fresh) // never fails
@@ -63,8 +61,7 @@ func (s *conn) Secret(ctx context.Context) ([]byte, error) {
 	return secret, nil
 }
 
-// script returns the script with that source. It returns the same *redis.Script for the
-// same source.
+// script returns the script with that source. It returns the same *redis.Script for the same source.
 func (s *conn) script(source string) *redis.Script {
 	if found, ok := s.scripts.Load(source); ok {
 		return found.(*redis.Script)
@@ -84,8 +81,7 @@ type call struct {
 	args []any
 }
 
-// evalAll runs a script once for each call, pipelined and in order. It returns the
-// replies in that order.
+// evalAll runs a script once for each call, pipelined and in order. It returns the replies in that order.
 func (s *conn) evalAll(ctx context.Context, source string, calls []call) ([]*redis.Cmd, error) {
 	script := s.script(source)
 	if err := script.Load(ctx, s.client).Err(); err != nil {

@@ -35,10 +35,9 @@ redis.call('ZREM', KEYS[11], ARGV[4])
 return done('ok ' .. changed(names))
 `
 
-// DeleteFunction deletes a function and its revisions, atomically, and with its triggers
-// if withTriggers is set. It returns the registry's version. The error is Conflict, and
-// names triggers, if the function has triggers and withTriggers is not set; it is
-// NotFound if the function does not exist.
+// DeleteFunction deletes a function and its revisions, atomically, and with its triggers if withTriggers is set. It
+// returns the registry's version. The error is Conflict, and names triggers, if the function has triggers and
+// withTriggers is not set; it is NotFound if the function does not exist.
 func (s Registry) DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) (version int64, err error) {
 	keys := append(s.triggerKeys(name), s.keys.revisions(name), s.keys.functions(), s.keys.deletedFunctions())
 	a, err := s.change(ctx, deleteFunctionLua, keys, string(name), withTriggers)

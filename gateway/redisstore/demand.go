@@ -10,8 +10,8 @@ import (
 	"davit/internal/faas"
 )
 
-// One gateway at a time leads the fleet: it decides from the demand of all gateways which
-// runners are kept. Each write of a gateway's demand returns whether that gateway leads.
+// One gateway at a time leads the fleet: it decides from the demand of all gateways which runners are kept. Each write
+// of a gateway's demand returns whether that gateway leads.
 
 // shareLua publishes a gateway's demand, and takes or renews the lead.
 //
@@ -19,8 +19,8 @@ import (
 //	ARGV[1] channel, ARGV[2] gateway, ARGV[3] its demand, a list in JSON, ARGV[4] ms now, ARGV[5] ms when the
 //	lead ends, ARGV[6] ms before which a demand no longer counts
 //
-// Returns the term in which the gateway leads and the others' demand, or 0. Publishes the
-// change if another gateway leads and the demand has changed.
+// Returns the term in which the gateway leads and the others' demand, or 0. Publishes the change if another gateway
+// leads and the demand has changed.
 const shareLua = `
 local was = redis.call('HGET', KEYS[1], ARGV[2])
 if ARGV[3] == '[]' then
@@ -50,11 +50,10 @@ end
 return answer
 `
 
-// ShareDemand replaces the demand of a gateway. It must be called each second, because a
-// demand counts for 3 s, and whenever the demand changes. It takes the lead for the
-// duration lead, or renews it, unless another gateway has it. term is 0 if another
-// gateway leads; otherwise it counts the leads so far, and others is the demand of the
-// other gateways.
+// ShareDemand replaces the demand of a gateway. It must be called each second, because a demand counts for 3 s, and
+// whenever the demand changes. It takes the lead for the duration lead, or renews it, unless another gateway has it.
+// term is 0 if another gateway leads; otherwise it counts the leads so far, and others is the demand of the other
+// gateways.
 func (s Fleet) ShareDemand(ctx context.Context, gateway faas.GatewayID, own []faas.Demand, lead time.Duration) (term int64, others []faas.Demand, err error) {
 	if own == nil {
 		own = []faas.Demand{}
@@ -107,8 +106,7 @@ end
 return 1
 `
 
-// LeaveLead removes a gateway's demand. If it leads, another gateway can take the lead at
-// once.
+// LeaveLead removes a gateway's demand. If it leads, another gateway can take the lead at once.
 func (s Fleet) LeaveLead(ctx context.Context, gateway faas.GatewayID) error {
 	err := s.eval(ctx, leaveLeadLua, []string{s.keys.demand(), s.keys.lead()}, s.keys.messages(), string(gateway)).Err()
 	if err != nil {

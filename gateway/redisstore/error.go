@@ -14,8 +14,7 @@ import (
 // retryAfter is how long a caller should wait before it tries again if Redis is unavailable.
 const retryAfter = 2 * time.Second
 
-// unavailableReplies are the beginnings of the replies of a Redis that answers but cannot
-// serve now.
+// unavailableReplies are the beginnings of the replies of a Redis that answers but cannot serve now.
 func unavailableReplies() []string {
 	return []string{
 		"OOM ", "READONLY ", "LOADING ", "MISCONF ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ", "BUSY ",

@@ -7,16 +7,15 @@ import (
 	"davit/internal/faas"
 )
 
-// Fleet stores the numbers of standby and warm runners of each function, the demand of
-// each gateway, and which gateway leads the fleet.
+// Fleet stores the numbers of standby and warm runners of each function, the demand of each gateway, and which gateway
+// leads the fleet.
 type Fleet struct {
 	*conn
 
 	permits Permits
 }
 
-// grantLua adds runners to the number of kept runners of a function, as many as the limit
-// allows.
+// grantLua adds runners to the number of kept runners of a function, as many as the limit allows.
 //
 //	KEYS, ARGV: as in admitLua; ARGV[5] the number of runners that are wanted
 //
@@ -27,8 +26,8 @@ if granted > 0 then redis.call('HINCRBY', KEYS[2], ARGV[1], granted) end
 return granted
 `
 
-// GrantKept returns how many of n more standby and warm runners a function may have, and
-// counts them as kept. all is the limit of the runners of all functions; 0: no limit.
+// GrantKept returns how many of n more standby and warm runners a function may have, and counts them as kept. all is
+// the limit of the runners of all functions; 0: no limit.
 func (s Fleet) GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) (int, error) {
 	granted, err := s.eval(ctx, grantLua, s.permits.admitKeys(), append(s.permits.admitArgs(fn, all), n)...).Int()
 	if err != nil {
@@ -41,8 +40,8 @@ func (s Fleet) GrantKept(ctx context.Context, fn faas.FunctionName, n, all int) 
 //
 //	KEYS, ARGV: as in admitLua, with ARGV[1] ""; ARGV[5] channel, ARGV[6]… functions and their numbers
 //
-// Returns how many more runners there may be, and for each function that has runners or
-// waits for one: its name, its number of runners, and 1 if it waits for one.
+// Returns how many more runners there may be, and for each function that has runners or waits for one: its name, its
+// number of runners, and 1 if it waits for one.
 const setKeptLua = admitLua + `
 local had, before = runners()
 redis.call('DEL', KEYS[2])
@@ -69,9 +68,8 @@ end
 return answer
 `
 
-// SetKept replaces the numbers of standby and warm runners of all functions. room is how
-// many more runners there may be. shares are the functions that have runners or wait for
-// one.
+// SetKept replaces the numbers of standby and warm runners of all functions. room is how many more runners there may
+// be. shares are the functions that have runners or wait for one.
 func (s Fleet) SetKept(ctx context.Context, kept map[faas.FunctionName]int, all int) (room int, shares []faas.Share, err error) {
 	args := append(s.permits.admitArgs("", all), s.keys.messages())
 	for fn, n := range kept {

@@ -9,8 +9,8 @@ import (
 	"davit/internal/faas"
 )
 
-// TestFunctionsTakeTurns: when the limit of all runners is reached, a function with fewer
-// runners comes before one with more.
+// TestFunctionsTakeTurns: when the limit of all runners is reached, a function with fewer runners comes before one with
+// more.
 func TestFunctionsTakeTurns(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		const all = 4
@@ -68,8 +68,7 @@ func TestFunctionsTakeTurns(t *testing.T) {
 	})
 }
 
-// TestFewerKeptRunnersArePublished: calls of every function may get a permit when a
-// function has fewer kept runners.
+// TestFewerKeptRunnersArePublished: calls of every function may get a permit when a function has fewer kept runners.
 func TestFewerKeptRunnersArePublished(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)

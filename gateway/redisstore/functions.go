@@ -12,8 +12,7 @@ import (
 	"davit/internal/faas"
 )
 
-// addRevisionLua adds a revision under the next number, and adds its function if the
-// function is new.
+// addRevisionLua adds a revision under the next number, and adds its function if the function is new.
 //
 //	KEYS[4] function, KEYS[5] revisions, KEYS[6] functions, KEYS[7] deletedFunctions
 //	ARGV[4] name, ARGV[5] the revision as JSON without number and state, ARGV[6] now
@@ -35,9 +34,8 @@ changed('f:' .. ARGV[4])
 return done('ok ' .. created .. ' ' .. number)
 `
 
-// AddRevision adds the next revision of a function, in state building, and the function
-// if it is new. Numbers count from 1. No number is used twice, even if the function was
-// deleted in between.
+// AddRevision adds the next revision of a function, in state building, and the function if it is new. Numbers count
+// from 1. No number is used twice, even if the function was deleted in between.
 func (s Registry) AddRevision(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, at time.Time) (rev *faas.Revision, created bool, err error) {
 	rev = &faas.Revision{Function: name, State: faas.RevisionBuilding, Spec: spec, CreatedAt: at}
 	record, err := json.Marshal(rev)
@@ -62,8 +60,7 @@ func (s Registry) AddRevision(ctx context.Context, name faas.FunctionName, spec 
 //	KEYS[4] function, KEYS[5] revisions
 //	ARGV[4] name, ARGV[5] number, ARGV[6] state, ARGV[7] JSON, ARGV[8] now
 //
-// Returns "ok VERSION"; "missing"; "ended STATE" if it is ready or failed already and the
-// new state differs.
+// Returns "ok VERSION"; "missing"; "ended STATE" if it is ready or failed already and the new state differs.
 const saveRevisionLua = registryLua + `
 local was = redis.call('HGET', KEYS[5], ARGV[5] .. ':state')
 if not was then return 'missing' end
@@ -76,10 +73,9 @@ redis.call('HSET', KEYS[4], 'updated', ARGV[8])
 return done('ok ' .. changed('f:' .. ARGV[4]))
 `
 
-// SaveRevision writes a revision that AddRevision added, and returns the registry's
-// version. A revision that changes from building to ready and is newer than the live one
-// becomes live. The error is NotFound if the function was deleted, and Conflict if the
-// stored revision is ready or failed and rev has another state.
+// SaveRevision writes a revision that AddRevision added, and returns the registry's version. A revision that changes
+// from building to ready and is newer than the live one becomes live. The error is NotFound if the function was
+// deleted, and Conflict if the stored revision is ready or failed and rev has another state.
 func (s Registry) SaveRevision(ctx context.Context, rev *faas.Revision) (version int64, err error) {
 	record, err := json.Marshal(rev)
 	if err != nil {
@@ -133,8 +129,8 @@ redis.call('HSET', KEYS[4], 'live', ARGV[5], 'updated', ARGV[6])
 return done('ok ' .. changed('f:' .. ARGV[4]))
 `
 
-// Rollback makes a ready revision live, under its own number, and returns the registry's
-// version. The error is Conflict if the revision is not ready.
+// Rollback makes a ready revision live, under its own number, and returns the registry's version. The error is Conflict
+// if the revision is not ready.
 func (s Registry) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (version int64, err error) {
 	ref := faas.RevisionRef{Function: name, Number: number}
 	keys := []string{s.keys.function(name), s.keys.revisions(name)}
@@ -182,8 +178,7 @@ func readFunction(name faas.FunctionName, columns map[string]string) (*faas.Func
 	return f, nil
 }
 
-// ListFunctions lists functions, sorted by name. next is the cursor of the next page; ""
-// at the end.
+// ListFunctions lists functions, sorted by name. next is the cursor of the next page; "" at the end.
 func (s Registry) ListFunctions(ctx context.Context, limit int, cursor string) (items []*faas.Function, next string, err error) {
 	names, next, err := s.pageOfNames(ctx, s.keys.functions(), limit, cursor)
 	if err == nil {
@@ -221,8 +216,7 @@ func (s Registry) loadFunctions(ctx context.Context, names []string) ([]*faas.Fu
 	return items, nil
 }
 
-// pageOfNames returns a page of a sorted set whose scores are all 0. The cursor is the
-// last name of the previous page.
+// pageOfNames returns a page of a sorted set whose scores are all 0. The cursor is the last name of the previous page.
 func (s Registry) pageOfNames(ctx context.Context, key string, limit int, cursor string) (names []string, next string, err error) {
 	size := pageSize(limit)
 	from := "-"

@@ -53,8 +53,8 @@ end
 return 1
 `
 
-// Beat writes the heartbeat of a gateway. It must be called each second, and when Applied
-// changes. A gateway without a heartbeat for 3 s counts as dead.
+// Beat writes the heartbeat of a gateway. It must be called each second, and when Applied changes. A gateway without a
+// heartbeat for 3 s counts as dead.
 func (s Gateways) Beat(ctx context.Context, g Gateway) error {
 	now := s.now()
 	err := s.eval(ctx, beatLua, []string{s.keys.gateways()}, s.keys.messages(), string(g.ID), g.RunnerAddr, g.Applied,
@@ -118,14 +118,12 @@ func (s Gateways) LiveGatewayIDs(ctx context.Context) ([]faas.GatewayID, error) 
 	return ids, nil
 }
 
-// pollEvery is how often AwaitApplied reads the gateways without a message, because a
-// gateway that dies sends none.
+// pollEvery is how often AwaitApplied reads the gateways without a message, because a gateway that dies sends none.
 const pollEvery = 100 * time.Millisecond
 
-// AwaitApplied returns nil as soon as every live gateway serves the version or a later
-// one. A gateway that leaves the set of live gateways does not count. After most it
-// returns an Unavailable error, which names the gateways that do not serve the version.
-// It detects a change at once while Run runs, else within 100 ms.
+// AwaitApplied returns nil as soon as every live gateway serves the version or a later one. A gateway that leaves the
+// set of live gateways does not count. After most it returns an Unavailable error, which names the gateways that do not
+// serve the version. It detects a change at once while Run runs, else within 100 ms.
 func (s Gateways) AwaitApplied(ctx context.Context, version int64, most time.Duration) error {
 	messages, cancel := s.messages.Subscribe()
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 	"davit/internal/faas"
 )
 
-// saveLua writes many invocations; see writeLua. It skips an invocation whose write is
-// refused, or whose state would go back in the same attempt.
+// saveLua writes many invocations; see writeLua. It skips an invocation whose write is refused, or whose state would go
+// back in the same attempt.
 const saveLua = writeLua + `
 local messages = {}
 for i = 1, tonumber(ARGV[3]) do
@@ -27,14 +27,12 @@ if #messages > 0 then redis.call('PUBLISH', ARGV[1], table.concat(messages, '\n'
 return 1
 `
 
-// saveBatch is the number of records that one script writes. The script blocks other
-// commands for about a millisecond.
+// saveBatch is the number of records that one script writes. The script blocks other commands for about a millisecond.
 const saveBatch = 32
 
-// SaveInvocations creates or updates records. It silently skips a record if the stored
-// one is final, of a later attempt, in a later state of the same attempt, or queued and
-// led by another gateway than the record names. A final record leaves the queue. After an
-// error some records may be written and others not.
+// SaveInvocations creates or updates records. It silently skips a record if the stored one is final, of a later
+// attempt, in a later state of the same attempt, or queued and led by another gateway than the record names. A final
+// record leaves the queue. After an error some records may be written and others not.
 func (s Invocations) SaveInvocations(ctx context.Context, invs []*faas.Invocation) error {
 	for part := range slices.Chunk(invs, saveBatch) {
 		args, err := s.writeArgs("", part)
@@ -48,8 +46,7 @@ func (s Invocations) SaveInvocations(ctx context.Context, invs []*faas.Invocatio
 	return nil
 }
 
-// replyLua returns from a script about one invocation a code and the columns of the
-// record, in the order of columns.
+// replyLua returns from a script about one invocation a code and the columns of the record, in the order of columns.
 const replyLua = `
 local function reply(code)
   local c = redis.call('HMGET', KEYS[10], 'r', 's', 'v', 'b', 'c', 'o')
@@ -70,8 +67,8 @@ func readReply(parts []any, err error) (code string, rec stored, _ error) {
 	return code, rec, err
 }
 
-// settleLua makes one invocation final; see writeLua. ARGV[2] distinguishes a repeated
-// request from another one. The code is "ok", or the reason of the refusal.
+// settleLua makes one invocation final; see writeLua. ARGV[2] distinguishes a repeated request from another one. The
+// code is "ok", or the reason of the refusal.
 const settleLua = writeLua + replyLua + `
 local old = read(10, ARGV[4])
 local why = refusal(old, 4)
@@ -83,11 +80,10 @@ redis.call('PUBLISH', ARGV[1], message)
 return reply('ok')
 `
 
-// Settle makes an invocation final, removes it from the queue and publishes its state. Of
-// all calls for one ID, exactly one returns applied; every call returns the final record.
-// The error is Conflict, and contains the stored record, if a later attempt is in
-// progress, or if the invocation is queued and led by another gateway than inv names. If
-// inv names no gateway, any gateway may lead.
+// Settle makes an invocation final, removes it from the queue and publishes its state. Of all calls for one ID, exactly
+// one returns applied; every call returns the final record. The error is Conflict, and contains the stored record, if a
+// later attempt is in progress, or if the invocation is queued and led by another gateway than inv names. If inv names
+// no gateway, any gateway may lead.
 func (s Invocations) Settle(ctx context.Context, inv *faas.Invocation) (settled *faas.Invocation, applied bool, err error) {
 	if !inv.State.Final() {
 		return nil, false, faas.Errorf(faas.Internal, "invocation %s is %s; only a final one can be settled", inv.ID, inv.State)
@@ -126,9 +122,8 @@ func refused(code string, now *faas.Invocation) error {
 	return &faas.Error{Kind: faas.Conflict, Detail: detail, Invocation: now}
 }
 
-// updateLua writes one invocation if it was not written since it was read; see writeLua.
-// ARGV[2] distinguishes a repeated request from another one; ARGV[15] is the version that
-// was read. The code is "ok", "gone" or "changed".
+// updateLua writes one invocation if it was not written since it was read; see writeLua. ARGV[2] distinguishes a
+// repeated request from another one; ARGV[15] is the version that was read. The code is "ok", "gone" or "changed".
 const updateLua = writeLua + replyLua + `
 local old = read(10, ARGV[4])
 if not old.state then return reply('gone') end
@@ -140,12 +135,10 @@ if message then redis.call('PUBLISH', ARGV[1], message) end
 return reply('ok')
 `
 
-// UpdateInvocation changes one record and returns the result. change gets a copy of the
-// stored record, with its current gateway and runner. It is called again if another write
-// came in between. An error of change ends the update. ID, function and trigger cannot
-// change. A later attempt starts without a runner. Only Settle and SaveInvocations make
-// an invocation final. A change of the state, reason, exit code, signal, attempt or end
-// of a final record is a Conflict.
+// UpdateInvocation changes one record and returns the result. change gets a copy of the stored record, with its current
+// gateway and runner. It is called again if another write came in between. An error of change ends the update. ID,
+// function and trigger cannot change. A later attempt starts without a runner. Only Settle and SaveInvocations make an
+// invocation final. A change of the state, reason, exit code, signal, attempt or end of a final record is a Conflict.
 func (s Invocations) UpdateInvocation(ctx context.Context, id faas.InvocationID, change func(*faas.Invocation) error) (*faas.Invocation, error) {
 	for {
 		before, err := s.find(ctx, id)
@@ -176,8 +169,7 @@ func (s Invocations) UpdateInvocation(ctx context.Context, id faas.InvocationID,
 	}
 }
 
-// checkChange returns the error of a change that UpdateInvocation refuses, and undoes
-// changes of fields that it keeps.
+// checkChange returns the error of a change that UpdateInvocation refuses, and undoes changes of fields that it keeps.
 func checkChange(before, after *faas.Invocation) error {
 	after.ID, after.Function, after.Trigger = before.ID, before.Function, before.Trigger
 	if after.Attempt < before.Attempt {
@@ -229,9 +221,8 @@ func noInvocation(id faas.InvocationID) error {
 	return faas.Errorf(faas.NotFound, "there is no invocation %s; it may have expired", id)
 }
 
-// ExpiredInvocations returns at most limit final records whose retention has ended, the
-// longest ago first. The caller deletes their objects and then calls DeleteInvocation. If
-// Redis has dropped a record, only its ID is set.
+// ExpiredInvocations returns at most limit final records whose retention has ended, the longest ago first. The caller
+// deletes their objects and then calls DeleteInvocation. If Redis has dropped a record, only its ID is set.
 func (s Invocations) ExpiredInvocations(ctx context.Context, now time.Time, limit int) ([]*faas.Invocation, error) {
 	due := redis.ZRangeArgs{Key: s.keys.expiry(), ByScore: true, Start: "-inf", Stop: s.stamp(now), Count: int64(limit)}
 	ids, err := s.client.ZRangeArgs(ctx, due).Result()
@@ -250,8 +241,7 @@ func (s Invocations) ExpiredInvocations(ctx context.Context, now time.Time, limi
 	return found, nil
 }
 
-// deleteLua deletes a final invocation, and schedules when ExpiredInvocations returns it
-// again.
+// deleteLua deletes a final invocation, and schedules when ExpiredInvocations returns it again.
 //
 //	KEYS[1] invocation, KEYS[2] invocations, KEYS[3] expiry, KEYS[4] byFunction, KEYS[5] byTrigger, KEYS[6]… byState of all states
 //	ARGV[1] id, ARGV[2] state, ARGV[3] ms or ""
@@ -266,12 +256,11 @@ if ARGV[3] ~= '' then redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1]) end
 return 1
 `
 
-// DeleteInvocation deletes a final record. A missing record is no error; a record that is
-// not final is a Conflict. If again is not zero, ExpiredInvocations returns the ID once
-// more from that time on, until it is deleted again.
+// DeleteInvocation deletes a final record. A missing record is no error; a record that is not final is a Conflict. If
+// again is not zero, ExpiredInvocations returns the ID once more from that time on, until it is deleted again.
 //
-// The function and trigger of a record that Redis dropped are not known; the ID stays in
-// their indexes until a list reads it there.
+// The function and trigger of a record that Redis dropped are not known; the ID stays in their indexes until a list
+// reads it there.
 func (s Invocations) DeleteInvocation(ctx context.Context, id faas.InvocationID, again time.Time) error {
 	values, err := s.client.HMGet(ctx, s.keys.invocation(id), "f", "t", "s").Result()
 	if err != nil {

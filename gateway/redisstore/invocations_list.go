@@ -13,10 +13,9 @@ import (
 // scanChunk is the number of IDs that one step of a list reads from an index.
 const scanChunk = 200
 
-// ListInvocations lists the records that the filter selects, newest first. next is the
-// cursor of the next page; "" at the end. New and changed records do not move other
-// records to another page. ListInvocations reads the shortest index of the filter in
-// steps until the page is full or the index ends.
+// ListInvocations lists the records that the filter selects, newest first. next is the cursor of the next page; "" at
+// the end. New and changed records do not move other records to another page. ListInvocations reads the shortest index
+// of the filter in steps until the page is full or the index ends.
 func (s Invocations) ListInvocations(ctx context.Context, f faas.InvocationFilter) (items []*faas.Invocation, next string, err error) {
 	if f.Cursor != "" {
 		if _, err := faas.ParseInvocationID(f.Cursor); err != nil {
@@ -47,8 +46,8 @@ func (s Invocations) ListInvocations(ctx context.Context, f faas.InvocationFilte
 	return items, next, nil
 }
 
-// shortestIndex returns the index that contains all records of the filter and has the
-// fewest IDs within its bounds. exact is true if it contains no other records.
+// shortestIndex returns the index that contains all records of the filter and has the fewest IDs within its bounds.
+// exact is true if it contains no other records.
 func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter) (key string, exact bool, err error) {
 	var keys []string
 	if f.Trigger != "" {
@@ -85,8 +84,7 @@ func (s Invocations) shortestIndex(ctx context.Context, f faas.InvocationFilter)
 	return keys[shortest], false, nil
 }
 
-// bounds returns the oldest and the newest ID that a list after the cursor may contain, as
-// Redis compares them.
+// bounds returns the oldest and the newest ID that a list after the cursor may contain, as Redis compares them.
 func bounds(f faas.InvocationFilter, cursor string) (oldest, newest string) {
 	oldest, newest = "-", "+"
 	if !f.Since.IsZero() {
@@ -98,8 +96,8 @@ func bounds(f faas.InvocationFilter, cursor string) (oldest, newest string) {
 	return oldest, newest
 }
 
-// scan reads the next step of an index after the cursor and returns the records that the
-// filter selects. last is the new cursor; more is false at the end of the index.
+// scan reads the next step of an index after the cursor and returns the records that the filter selects. last is the
+// new cursor; more is false at the end of the index.
 func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFilter, cursor string, step int) (found []*faas.Invocation, last string, more bool, err error) {
 	oldest, newest := bounds(f, cursor)
 	within := redis.ZRangeArgs{Key: index, ByLex: true, Rev: true, Start: newest, Stop: oldest, Count: int64(step)}
@@ -135,10 +133,9 @@ func (s Invocations) scan(ctx context.Context, index string, f faas.InvocationFi
 	return found, ids[len(ids)-1], len(ids) == step, nil
 }
 
-// removeDropped removes from the indexes the IDs of records that Redis dropped at their
-// expiry: from those of the filter, which the records may have matched, and from those of
-// all records and of all states. Which other functions and triggers the records had is not
-// known any more; lists of these remove the IDs.
+// removeDropped removes from the indexes the IDs of records that Redis dropped at their expiry: from those of the
+// filter, which the records may have matched, and from those of all records and of all states. Which other functions
+// and triggers the records had is not known any more; lists of these remove the IDs.
 func (s Invocations) removeDropped(ctx context.Context, f faas.InvocationFilter, ids []any) error {
 	keys := append(s.stateKeys(), s.keys.invocations())
 	if f.Function != "" {
@@ -160,9 +157,9 @@ func selects(f faas.InvocationFilter, fn faas.FunctionName, trigger faas.Trigger
 	return (f.Function == "" || f.Function == fn) && (f.Trigger == "" || f.Trigger == trigger) && (f.State == "" || f.State == state)
 }
 
-// selectIDs returns the IDs of the records that the filter selects, and of records that
-// no longer exist. It reads only the columns of the filter. If only one field of the
-// filter is set, it returns all ids, because the index contains no others.
+// selectIDs returns the IDs of the records that the filter selects, and of records that no longer exist. It reads only
+// the columns of the filter. If only one field of the filter is set, it returns all ids, because the index contains no
+// others.
 func (s Invocations) selectIDs(ctx context.Context, ids []string, f faas.InvocationFilter) ([]string, error) {
 	filters := 0
 	for _, set := range []bool{f.Function != "", f.Trigger != "", f.State != ""} {
@@ -222,8 +219,8 @@ func (s Invocations) load(ctx context.Context, ids []string) ([]*faas.Invocation
 	return items, nil
 }
 
-// idAt returns a text that sorts before every UUIDv7 made at t or later, and after those
-// of earlier milliseconds (RFC 9562, 5.7).
+// idAt returns a text that sorts before every UUIDv7 made at t or later, and after those of earlier milliseconds (RFC
+// 9562, 5.7).
 func idAt(t time.Time) string {
 	hex := fmt.Sprintf("%012x", max(t.UnixMilli(), 0))
 	return hex[:8] + "-" + hex[8:]

@@ -49,8 +49,7 @@ func find(t testing.TB, s *Store, id faas.InvocationID) *faas.Invocation {
 // counts are the numbers of records, in all and by the indexes of states.
 type counts struct{ All, Queued, Starting, Running, Final int64 }
 
-// countLua reads the sizes of the indexes at one instant. KEYS[1] invocations, KEYS[2]…
-// byState.
+// countLua reads the sizes of the indexes at one instant. KEYS[1] invocations, KEYS[2]… byState.
 const countLua = `
 local n = {}
 for i = 1, #KEYS do n[i] = redis.call('ZCARD', KEYS[i]) end
@@ -287,8 +286,7 @@ func TestExpiredInvocations(t *testing.T) {
 	})
 }
 
-// A record that is settled long after its end expires at once, but Redis does not delete
-// it before it can be read.
+// A record that is settled long after its end expires at once, but Redis does not delete it before it can be read.
 func TestALateRecordIsNotDroppedAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		s := srv.bare(t)

@@ -25,8 +25,8 @@ type Messages struct {
 // MessageKind is the kind of a message.
 type MessageKind string
 
-// The kinds of messages. On the wire a message is a line of its kind and words. One Redis
-// message may hold several lines. Unknown kinds are ignored.
+// The kinds of messages. On the wire a message is a line of its kind and words. One Redis message may hold several
+// lines. Unknown kinds are ignored.
 const (
 	KindRegistry   MessageKind = "registry"   // registrations changed: Version
 	KindApplied    MessageKind = "applied"    // Gateway now serves Version
@@ -40,8 +40,8 @@ const (
 	KindResync     MessageKind = "resync"     // messages may be lost: read everything again
 )
 
-// Message is what one gateway sends to all gateways, including itself. A message is a
-// hint: the change that it announces is in Redis already.
+// Message is what one gateway sends to all gateways, including itself. A message is a hint: the change that it
+// announces is in Redis already.
 type Message struct {
 	Kind       MessageKind
 	Version    int64
@@ -105,9 +105,9 @@ type subscriber struct {
 	missed   bool // a message was lost because the mailbox was full
 }
 
-// Subscribe returns the messages that are sent after the call, in order. cancel ends the
-// subscription and closes the channel. A subscriber with 1024 unread messages loses
-// further messages and gets a KindResync instead. Messages arrive only while Run runs.
+// Subscribe returns the messages that are sent after the call, in order. cancel ends the subscription and closes the
+// channel. A subscriber with 1024 unread messages loses further messages and gets a KindResync instead. Messages arrive
+// only while Run runs.
 func (s *Messages) Subscribe() (messages <-chan Message, cancel func()) {
 	r := &subscriber{messages: make(chan Message, mailbox)}
 	s.subscribers.mu.Lock()
@@ -162,8 +162,8 @@ const (
 	longPause   = 2 * time.Second
 )
 
-// Run keeps this process subscribed until ctx ends, and then returns nil. Subscribers get
-// a KindResync each time that the subscription was lost, and every 30 s.
+// Run keeps this process subscribed until ctx ends, and then returns nil. Subscribers get a KindResync each time that
+// the subscription was lost, and every 30 s.
 func (s *Messages) Run(ctx context.Context) error {
 	pause := backoff.Backoff{Min: firstPause, Max: longPause}
 	for {
@@ -183,8 +183,8 @@ func (s *Messages) Run(ctx context.Context) error {
 
 var errNoPong = errors.New("no answer to a ping")
 
-// listen subscribes and sends messages to the subscribers until the connection breaks.
-// subscribed reports whether the subscription succeeded.
+// listen subscribes and sends messages to the subscribers until the connection breaks. subscribed reports whether the
+// subscription succeeded.
 func (s *Messages) listen(ctx context.Context) (subscribed bool, err error) {
 	sub := s.client.Subscribe(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })

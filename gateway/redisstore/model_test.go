@@ -175,8 +175,7 @@ func shown(t *rapid.T, s *Store) string {
 	return strings.Join(lines, "\n")
 }
 
-// TestRegistryModel compares the registry with the model after any sequence of changes by
-// two gateways in turn.
+// TestRegistryModel compares the registry with the model after any sequence of changes by two gateways in turn.
 func TestRegistryModel(t *testing.T) {
 	each(t, func(t *testing.T, srv server) {
 		stores := []*Store{srv.bare(t), srv.bare(t)}

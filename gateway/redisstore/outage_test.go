@@ -69,8 +69,8 @@ func wantAllUnavailable(t *testing.T, s *Store, within time.Duration) {
 	}
 }
 
-// recovered returns when the store reaches its Redis again. After many refused dials the
-// client tries only once a second.
+// recovered returns when the store reaches its Redis again. After many refused dials the client tries only once a
+// second.
 func recovered(t *testing.T, s *Store) {
 	t.Helper()
 	var err error

@@ -13,9 +13,9 @@ import (
 // Permits stores the permits to run jobs.
 type Permits struct{ *conn }
 
-// A job needs a permit to run. Each function has a limit of permits, and all functions
-// together may have a limit of runners, which includes the kept ones. When that limit is
-// reached functions take turns: a waiting function with fewer runners comes first.
+// A job needs a permit to run. Each function has a limit of permits, and all functions together may have a limit of
+// runners, which includes the kept ones. When that limit is reached functions take turns: a waiting function with fewer
+// runners comes first.
 
 // admitLua decides how many of n runners a function may start.
 //
@@ -80,11 +80,11 @@ return 1
 `
 
 const (
-	// permitsLife is how long the key of a function's permits exists after the last one
-	// was acquired or renewed: longer than any lease.
+	// permitsLife is how long the key of a function's permits exists after the last one was acquired or renewed: longer
+	// than any lease.
 	permitsLife = time.Hour
-	// waitingLife is how long a refused function comes before functions with more runners.
-	// The refused function tries again sooner.
+	// waitingLife is how long a refused function comes before functions with more runners. The refused function tries
+	// again sooner.
 	waitingLife = 1500 * time.Millisecond
 )
 
@@ -99,10 +99,9 @@ func (s Permits) admitArgs(fn faas.FunctionName, all int) []any {
 	return []any{string(fn), s.stamp(now), all, s.stamp(now.Add(waitingLife))}
 }
 
-// AcquirePermit acquires one of limit permits of a function, and one of all runners of
-// all functions (0: no limit), until it is released or until ends. It returns false if
-// there is none. The limits hold for all gateways together. Acquiring a permit again for
-// the same ID renews it.
+// AcquirePermit acquires one of limit permits of a function, and one of all runners of all functions (0: no limit),
+// until it is released or until ends. It returns false if there is none. The limits hold for all gateways together.
+// Acquiring a permit again for the same ID renews it.
 func (s Permits) AcquirePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID, limit, all int, until time.Time) (bool, error) {
 	args := append(s.admitArgs(fn, all), string(id), limit, s.stamp(until), s.stamp(until.Add(permitsLife)))
 	got, err := s.eval(ctx, acquireLua, append(s.admitKeys(), s.keys.permits(fn)), args...).Int()
@@ -112,8 +111,8 @@ func (s Permits) AcquirePermit(ctx context.Context, fn faas.FunctionName, id faa
 	return got == 1, nil
 }
 
-// RenewPermits renews permits. A permit that has ended is acquired again, even beyond the
-// limit, because its job is running.
+// RenewPermits renews permits. A permit that has ended is acquired again, even beyond the limit, because its job is
+// running.
 func (s Permits) RenewPermits(ctx context.Context, fn faas.FunctionName, ids []faas.InvocationID, until time.Time) error {
 	if len(ids) == 0 {
 		return nil
@@ -147,8 +146,7 @@ if redis.call('ZREM', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1],
 return 1
 `
 
-// ReleasePermit releases a permit and publishes the release. A permit that was not
-// acquired is no error.
+// ReleasePermit releases a permit and publishes the release. A permit that was not acquired is no error.
 func (s Permits) ReleasePermit(ctx context.Context, fn faas.FunctionName, id faas.InvocationID) error {
 	err := s.eval(ctx, releasePermitLua, []string{s.keys.permits(fn), s.keys.allPermits()}, s.keys.messages(), string(id), string(fn)).Err()
 	if err != nil {

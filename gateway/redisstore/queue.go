@@ -12,11 +12,11 @@ import (
 	"davit/internal/faas"
 )
 
-// The durable queue contains the accepted invocations that are not final. One gateway
-// leads each entry until its lease ends; then any other gateway may take the entry.
+// The durable queue contains the accepted invocations that are not final. One gateway leads each entry until its lease
+// ends; then any other gateway may take the entry.
 
-// enqueueLua writes an invocation and its lease; see writeLua. ARGV[15] is the ms when
-// the lease ends. The code is "ok", or the reason of the refusal.
+// enqueueLua writes an invocation and its lease; see writeLua. ARGV[15] is the ms when the lease ends. The code is
+// "ok", or the reason of the refusal.
 const enqueueLua = writeLua + replyLua + `
 local old = read(10, ARGV[4])
 local why = refusal(old, 4)
@@ -28,10 +28,9 @@ if message then redis.call('PUBLISH', ARGV[1], message) end
 return reply('ok')
 `
 
-// Enqueue writes the record, in any state that is not final, and adds it to the queue,
-// atomically. The gateway that the record names leads the invocation until the given
-// time. When Enqueue returns nil, every gateway can read the record. The error is
-// Conflict if the stored record is final, of a later attempt, or led by another gateway.
+// Enqueue writes the record, in any state that is not final, and adds it to the queue, atomically. The gateway that the
+// record names leads the invocation until the given time. When Enqueue returns nil, every gateway can read the record.
+// The error is Conflict if the stored record is final, of a later attempt, or led by another gateway.
 func (s Invocations) Enqueue(ctx context.Context, inv *faas.Invocation, until time.Time) error {
 	if inv.Inner == nil || inv.Inner.Gateway == "" || inv.State.Final() {
 		return faas.Errorf(faas.Internal, "invocation %s cannot be queued: it is %s, or names no gateway", inv.ID, inv.State)
@@ -73,9 +72,8 @@ end
 return lost
 `
 
-// Renew renews the leases of the entries that the gateway leads, until the given time. It
-// returns the IDs of all other entries: these are final, led by another gateway, or lost
-// by Redis.
+// Renew renews the leases of the entries that the gateway leads, until the given time. It returns the IDs of all other
+// entries: these are final, led by another gateway, or lost by Redis.
 func (s Invocations) Renew(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID, until time.Time) (lost []faas.InvocationID, err error) {
 	lost, err = s.setLeases(ctx, gateway, gateway, ids, s.stamp(until))
 	if err != nil {
@@ -84,8 +82,7 @@ func (s Invocations) Renew(ctx context.Context, gateway faas.GatewayID, ids []fa
 	return lost, nil
 }
 
-// ReleaseLeases ends the leases of the entries that the gateway leads, so that any
-// gateway can take them at once.
+// ReleaseLeases ends the leases of the entries that the gateway leads, so that any gateway can take them at once.
 func (s Invocations) ReleaseLeases(ctx context.Context, gateway faas.GatewayID, ids []faas.InvocationID) error {
 	if _, err := s.setLeases(ctx, gateway, "", ids, 0); err != nil {
 		return fmt.Errorf("release %d leases: %w", len(ids), err)
@@ -115,9 +112,8 @@ func (s Invocations) setLeases(ctx context.Context, gateway, next faas.GatewayID
 //	KEYS[1] leases, KEYS[2]… invocations
 //	ARGV[1] gateway, ARGV[2] ms now, ARGV[3] ms when the new leases end, ARGV[4] request, ARGV[5]… IDs
 //
-// Returns the columns of each taken entry, in the order of columns. Entries that the same
-// request took before are returned again, because its answer may have been lost. Entries
-// without a record are deleted.
+// Returns the columns of each taken entry, in the order of columns. Entries that the same request took before are
+// returned again, because its answer may have been lost. Entries without a record are deleted.
 const takeLua = `
 local taken = {}
 for i = 5, #ARGV do
@@ -137,9 +133,8 @@ end
 return taken
 `
 
-// TakeExpired makes the gateway the leader of at most limit entries whose lease has
-// ended, the longest ago first, and returns them. Only one gateway takes an entry. From
-// then on writes in the name of the former leader are refused.
+// TakeExpired makes the gateway the leader of at most limit entries whose lease has ended, the longest ago first, and
+// returns them. Only one gateway takes an entry. From then on writes in the name of the former leader are refused.
 func (s Invocations) TakeExpired(ctx context.Context, gateway faas.GatewayID, now, until time.Time, limit int) ([]*faas.Invocation, error) {
 	if !until.After(now) {
 		return nil, faas.Errorf(faas.Internal, "a taken lease must end in the future")

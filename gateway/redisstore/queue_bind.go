@@ -24,10 +24,9 @@ redis.call('HINCRBY', KEYS[1], 'v', 1)
 return 'ok'
 `
 
-// Bind binds an attempt to a runner, so that the attempt is sent to no other runner.
-// Binding it again to the same runner is no error. The error is Conflict if the
-// invocation is final, is to be cancelled, is in another attempt, or is bound to another
-// runner.
+// Bind binds an attempt to a runner, so that the attempt is sent to no other runner. Binding it again to the same
+// runner is no error. The error is Conflict if the invocation is final, is to be cancelled, is in another attempt, or
+// is bound to another runner.
 func (s Invocations) Bind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
 	if err := s.bind(ctx, id, attempt, runner, runner); err != nil {
 		return fmt.Errorf("bind invocation %s to runner %q: %w", id, runner, err)
@@ -35,9 +34,8 @@ func (s Invocations) Bind(ctx context.Context, id faas.InvocationID, attempt int
 	return nil
 }
 
-// Unbind undoes Bind, for a runner that does not run the attempt because the claim broke
-// before its commit. The error is Conflict in the same cases as for Bind, except for an
-// invocation that is to be cancelled.
+// Unbind undoes Bind, for a runner that does not run the attempt because the claim broke before its commit. The error
+// is Conflict in the same cases as for Bind, except for an invocation that is to be cancelled.
 func (s Invocations) Unbind(ctx context.Context, id faas.InvocationID, attempt int, runner faas.RunnerID) error {
 	if err := s.bind(ctx, id, attempt, runner, ""); err != nil {
 		return fmt.Errorf("unbind invocation %s from runner %q: %w", id, runner, err)
@@ -72,9 +70,8 @@ redis.call('PUBLISH', ARGV[1], 'cancel ' .. ARGV[2])
 return 1
 `
 
-// PublishCancel marks the record, if there is one, so that Bind refuses it, and sends
-// every gateway the message to cancel the invocation. It does nothing if the record is
-// final.
+// PublishCancel marks the record, if there is one, so that Bind refuses it, and sends every gateway the message to
+// cancel the invocation. It does nothing if the record is final.
 func (s Invocations) PublishCancel(ctx context.Context, id faas.InvocationID) error {
 	if err := s.eval(ctx, cancelLua, []string{s.keys.invocation(id)}, s.keys.messages(), string(id)).Err(); err != nil {
 		return fmt.Errorf("cancel invocation %s: %w", id, s.translate(err))

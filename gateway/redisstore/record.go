@@ -194,8 +194,8 @@ const (
 	sweepWithin      = 24 * time.Hour // from the expiry of a record until Redis deletes it
 )
 
-// expiry returns when a final record expires, and when Redis deletes it if no gateway
-// has; "" unless the record is final.
+// expiry returns when a final record expires, and when Redis deletes it if no gateway has; "" unless the record is
+// final.
 func (s Invocations) expiry(inv *faas.Invocation) (due, last string) {
 	if !inv.State.Final() {
 		return "", ""

@@ -11,8 +11,7 @@ import (
 	"davit/internal/faas"
 )
 
-// requestLife is how long the reply to a change is kept. No client repeats a request
-// later than that.
+// requestLife is how long the reply to a change is kept. No client repeats a request later than that.
 const requestLife = time.Minute
 
 // restoring is the third argument of a change that Restore makes.
@@ -34,8 +33,8 @@ type Registry struct {
 //	ARGV[2]           ms when the answer may be deleted
 //	ARGV[3]           "restore": part of a Restore, else ""
 //
-// A script returns one line of words: "empty" if the registry was not opened, "ok …" if
-// it changed something, else the reason why it did not.
+// A script returns one line of words: "empty" if the registry was not opened, "ok …" if it changed something, else the
+// reason why it did not.
 const registryLua = `
 local answered = redis.call('GET', KEYS[1])
 if answered then return answered end
@@ -85,8 +84,7 @@ func readAnswer(line string) answer {
 	return answer{code: words[0], words: words[1:]}
 }
 
-// change runs a script that begins with registryLua. keys and args are appended to the
-// common ones.
+// change runs a script that begins with registryLua. keys and args are appended to the common ones.
 func (s Registry) change(ctx context.Context, source string, keys []string, args ...any) (answer, error) {
 	c := s.changeCall(rand.Text(), "", keys, args)
 	line, err := s.eval(ctx, source, c.keys, c.args...).Text()
@@ -107,8 +105,8 @@ func (s Registry) changeCall(request, mode string, keys []string, args []any) ca
 	}
 }
 
-// notFound returns nil if the registry is open, so that a registration that was not found
-// does not exist. If the registration may be lost instead, it returns faas.ErrEmpty.
+// notFound returns nil if the registry is open, so that a registration that was not found does not exist. If the
+// registration may be lost instead, it returns faas.ErrEmpty.
 func (s Registry) notFound(ctx context.Context) error {
 	n, err := s.client.Exists(ctx, s.keys.version()).Result()
 	if err != nil {
@@ -120,8 +118,7 @@ func (s Registry) notFound(ctx context.Context) error {
 	return nil
 }
 
-// instant is the format of times in columns. All times have the same length, so that they
-// sort as text.
+// instant is the format of times in columns. All times have the same length, so that they sort as text.
 const instant = "2006-01-02T15:04:05.000000000Z"
 
 func formatTime(t time.Time) string { return t.UTC().Format(instant) }

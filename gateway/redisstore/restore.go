@@ -60,19 +60,17 @@ return 1
 //
 //	KEYS[1] version; ARGV[1] channel, ARGV[2] microseconds now
 //
-// The version starts at the time, so that it is higher than any version before the
-// registry was lost, and a gateway with an old version reads a Snapshot. Lua's numbers
-// are exact up to 2^53, which microseconds reach in the year 2255.
+// The version starts at the time, so that it is higher than any version before the registry was lost, and a gateway
+// with an old version reads a Snapshot. Lua's numbers are exact up to 2^53, which microseconds reach in the year 2255.
 const openLua = `
 if redis.call('SETNX', KEYS[1], ARGV[2]) == 1 then redis.call('PUBLISH', ARGV[1], 'registry ' .. ARGV[2]) end
 return 1
 `
 
-// Restore adds the registrations that Redis lost and opens the registry. A new Redis
-// needs it too, once, with an empty Snapshot. Restore does not change registrations that
-// are as new or newer, so that it may run while the registry is in use, on several
-// gateways at once, and again after an error. It logs and skips a trigger whose function
-// is missing or whose endpoints belong to another trigger.
+// Restore adds the registrations that Redis lost and opens the registry. A new Redis needs it too, once, with an empty
+// Snapshot. Restore does not change registrations that are as new or newer, so that it may run while the registry is in
+// use, on several gateways at once, and again after an error. It logs and skips a trigger whose function is missing or
+// whose endpoints belong to another trigger.
 func (s Registry) Restore(ctx context.Context, all *faas.Snapshot) error {
 	for _, step := range []func() error{
 		func() error { return s.restoreDeleted(ctx, all.Deleted) },

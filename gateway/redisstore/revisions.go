@@ -24,8 +24,8 @@ func (s Registry) FindRevision(ctx context.Context, ref faas.RevisionRef) (*faas
 	return found[0], nil
 }
 
-// ListRevisions lists a function's revisions, newest first. next is the cursor of the
-// next page; "" at the end. The error is NotFound if the function does not exist.
+// ListRevisions lists a function's revisions, newest first. next is the cursor of the next page; "" at the end. The
+// error is NotFound if the function does not exist.
 func (s Registry) ListRevisions(ctx context.Context, name faas.FunctionName, limit int, cursor string) (items []*faas.Revision, next string, err error) {
 	first, latest, err := s.numbersOf(ctx, name)
 	if err != nil {

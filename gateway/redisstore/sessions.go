@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Sessions are the sessions of users that have not ended. They are listed, instead of
-// those that have ended, so that a Redis that lost its data ends sessions and opens none.
+// Sessions are the sessions of users that have not ended. They are listed, instead of those that have ended, so that a
+// Redis that lost its data ends sessions and opens none.
 type Sessions struct{ *conn }
 
 // StartSession keeps a session until EndSession, for at most ttl.

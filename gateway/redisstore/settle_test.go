@@ -153,8 +153,7 @@ func TestConservationAtEveryInstant(t *testing.T) {
 	})
 }
 
-// wantFinalOnce reads messages until that many invocations became final, and checks that
-// none became final twice.
+// wantFinalOnce reads messages until that many invocations became final, and checks that none became final twice.
 func wantFinalOnce(t *testing.T, messages <-chan Message, invocations int) {
 	t.Helper()
 	final := map[faas.InvocationID]int{}

@@ -16,8 +16,8 @@ import (
 // DefaultPrefix is the beginning of every key unless Options have another.
 const DefaultPrefix = "davit:"
 
-// Writes in the background must succeed even if Redis is slow by seconds. Callers with
-// less time set a deadline in their context.
+// Writes in the background must succeed even if Redis is slow by seconds. Callers with less time set a deadline in
+// their context.
 const (
 	dialTimeout = 3 * time.Second
 	ioTimeout   = 5 * time.Second
@@ -36,8 +36,7 @@ type Options struct {
 	Now       func() time.Time                      // this machine's clock; nil: time.Now
 }
 
-// Store stores the data of one installation in one Redis. Its methods may be called
-// concurrently.
+// Store stores the data of one installation in one Redis. Its methods may be called concurrently.
 type Store struct {
 	*conn
 	Registry
@@ -49,9 +48,8 @@ type Store struct {
 	*Messages
 }
 
-// Open returns a Store on the Redis at the URL. It connects when the Store is first used,
-// so that a gateway can start while Redis is unavailable. The error does not contain the
-// URL, because the URL may contain a password.
+// Open returns a Store on the Redis at the URL. It connects when the Store is first used, so that a gateway can start
+// while Redis is unavailable. The error does not contain the URL, because the URL may contain a password.
 func Open(_ context.Context, o Options) (*Store, error) {
 	opt, err := redis.ParseURL(o.URL)
 	if err != nil { // the text of err may hold the password

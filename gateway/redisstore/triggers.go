@@ -37,9 +37,8 @@ end
 //	KEYS[4] function, KEYS[5] to KEYS[9] as in releaseLua
 //	ARGV[4] name, ARGV[5] function, ARGV[6] JSON, ARGV[7] created, ARGV[8] updated, ARGV[9]… endpoints
 //
-// Returns "ok CREATED VERSION CREATED_AT"; "missing" if the function does not exist;
-// "taken NAME METHOD PATTERN" if another trigger has a endpoint; "newer" if a Restore found a
-// newer trigger.
+// Returns "ok CREATED VERSION CREATED_AT"; "missing" if the function does not exist; "taken NAME METHOD PATTERN" if
+// another trigger has a endpoint; "newer" if a Restore found a newer trigger.
 const saveTriggerLua = releaseLua + `
 if redis.call('EXISTS', KEYS[4]) == 0 then return 'missing' end
 local name, at = ARGV[4], ARGV[7]
@@ -68,11 +67,10 @@ redis.call('ZADD', KEYS[9], 0, ARGV[5] .. '/' .. name)
 return done('ok ' .. created .. ' ' .. changed('t:' .. name) .. ' ' .. at)
 `
 
-// SaveTrigger creates or replaces a trigger and returns the registry's version. Each of
-// endpoints is a method, a space and the canonical pattern of the path. The error is
-// Conflict, and names the other trigger, if another trigger has one of the endpoints; it is
-// NotFound if the function does not exist. Then nothing changes. A replaced trigger keeps
-// its CreatedAt, which SaveTrigger sets in t.
+// SaveTrigger creates or replaces a trigger and returns the registry's version. Each of endpoints is a method, a space
+// and the canonical pattern of the path. The error is Conflict, and names the other trigger, if another trigger has one
+// of the endpoints; it is NotFound if the function does not exist. Then nothing changes. A replaced trigger keeps its
+// CreatedAt, which SaveTrigger sets in t.
 func (s Registry) SaveTrigger(ctx context.Context, t *faas.Trigger, endpoints []string) (created bool, version int64, err error) {
 	keys, args, err := s.triggerArguments(t, endpoints)
 	if err != nil {
@@ -139,8 +137,7 @@ func noTrigger(name faas.TriggerName) error {
 	return faas.Errorf(faas.NotFound, "there is no trigger %q", name)
 }
 
-// ListTriggers lists triggers, sorted by name. next is the cursor of the next page; "" at
-// the end.
+// ListTriggers lists triggers, sorted by name. next is the cursor of the next page; "" at the end.
 func (s Registry) ListTriggers(ctx context.Context, limit int, cursor string) (items []*faas.Trigger, next string, err error) {
 	names, next, err := s.pageOfNames(ctx, s.keys.triggerNames(), limit, cursor)
 	if err == nil {
@@ -221,8 +218,8 @@ release(ARGV[4])
 return done('ok ' .. changed('t:' .. ARGV[4]))
 `
 
-// DeleteTrigger deletes a trigger and returns the registry's version. The error is
-// NotFound if the trigger does not exist.
+// DeleteTrigger deletes a trigger and returns the registry's version. The error is NotFound if the trigger does not
+// exist.
 func (s Registry) DeleteTrigger(ctx context.Context, name faas.TriggerName) (version int64, err error) {
 	a, err := s.change(ctx, deleteTriggerLua, s.triggerKeys(""), string(name))
 	switch {

@@ -24,8 +24,8 @@ var (
 	errBuildTimeout = errors.New("the build took too long")
 )
 
-// builds builds revisions in the background, a limited number at a time. It builds the
-// revisions of one function in order.
+// builds builds revisions in the background, a limited number at a time. It builds the revisions of one function in
+// order.
 type builds struct {
 	gateway   faas.GatewayID
 	builder   Builder
@@ -96,8 +96,7 @@ func (bs *builds) stopAll() {
 	bs.work.Wait()
 }
 
-// buildInTurn builds after the earlier builds of the function, and when the limit of
-// builds allows it.
+// buildInTurn builds after the earlier builds of the function, and when the limit of builds allows it.
 func (bs *builds) buildInTurn(ctx context.Context, b *build) {
 	if b.before != nil {
 		select {
@@ -123,8 +122,7 @@ func (bs *builds) buildInTurn(ctx context.Context, b *build) {
 	}
 }
 
-// deleteClaim deletes the claim of an interrupted build, so that another gateway can
-// build it at once.
+// deleteClaim deletes the claim of an interrupted build, so that another gateway can build it at once.
 func (bs *builds) deleteClaim(ctx context.Context, b *build) {
 	if b.attempt == 0 {
 		return
@@ -136,8 +134,8 @@ func (bs *builds) deleteClaim(ctx context.Context, b *build) {
 	}
 }
 
-// buildOne claims a build, builds the revision and writes the result. It retries while
-// the store or the registry is unavailable.
+// buildOne claims a build, builds the revision and writes the result. It retries while the store or the registry is
+// unavailable.
 func (bs *builds) buildOne(ctx context.Context, b *build) error {
 	ref := b.rev.Ref()
 	mine := false
@@ -158,8 +156,8 @@ func (bs *builds) buildOne(ctx context.Context, b *build) error {
 	return retry(ctx, bs.log, "finish the build of "+ref.String(), func() error { return bs.finish(ctx, b) })
 }
 
-// claim claims a build for this gateway and reads the revision again, because another
-// gateway may have finished the build.
+// claim claims a build for this gateway and reads the revision again, because another gateway may have finished the
+// build.
 func (bs *builds) claim(ctx context.Context, b *build) (mine bool, err error) {
 	ids, err := bs.gateways.LiveGatewayIDs(ctx)
 	if err != nil {
@@ -204,8 +202,7 @@ func (bs *builds) run(ctx context.Context, b *build) {
 	b.log.printf("ready after %s: %s\n", at.Sub(began).Round(time.Millisecond), image)
 }
 
-// buildImage returns the image of the revision. If the spec has no command, it sets the
-// command of the image.
+// buildImage returns the image of the revision. If the spec has no command, it sets the command of the image.
 func (bs *builds) buildImage(ctx context.Context, b *build) (string, error) {
 	if b.attempt > mostAttempts {
 		return "", faas.Errorf(faas.BuildFailed, "the build was interrupted %d times", mostAttempts)
@@ -225,8 +222,8 @@ func (bs *builds) buildImage(ctx context.Context, b *build) (string, error) {
 	return built.Image, err
 }
 
-// startFirstRunner returns when a runner of the revision is parked, so that no call waits
-// for a start once the revision is live. The next build does not wait for the runner.
+// startFirstRunner returns when a runner of the revision is parked, so that no call waits for a start once the revision
+// is live. The next build does not wait for the runner.
 func (bs *builds) startFirstRunner(ctx context.Context, b *build, image string) error {
 	b.pass()
 	next := *b.rev

@@ -14,8 +14,7 @@ const (
 	cutMark     = "\n… the rest of the log is left out\n"
 )
 
-// buildLog is the log of a build on this gateway. Writes never fail; bytes beyond
-// maxBuildLog are dropped.
+// buildLog is the log of a build on this gateway. Writes never fail; bytes beyond maxBuildLog are dropped.
 type buildLog struct {
 	mu      sync.Mutex
 	text    []byte
@@ -50,8 +49,7 @@ func (l *buildLog) end() {
 	l.changed.Send()
 }
 
-// from returns the text from an offset on and whether the log has ended. more is closed
-// by the next change.
+// from returns the text from an offset on and whether the log has ended. more is closed by the next change.
 func (l *buildLog) from(at int) (text []byte, ended bool, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

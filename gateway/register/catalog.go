@@ -33,8 +33,8 @@ type CatalogOptions struct {
 	Log       *slog.Logger // nil: nothing is logged
 }
 
-// Catalog keeps in memory the registrations that this gateway serves. Readers never wait
-// for a change, and never see a part of a change.
+// Catalog keeps in memory the registrations that this gateway serves. Readers never wait for a change, and never see a
+// part of a change.
 type Catalog struct {
 	o       CatalogOptions
 	reader  reader
@@ -81,9 +81,8 @@ func (c *Catalog) Function(name faas.FunctionName) (*faas.Function, error) {
 	return e.function, nil
 }
 
-// Live returns the live revision of a function, which the caller must not change. The
-// error is NotFound if the function does not exist, Unavailable if it has no live
-// revision.
+// Live returns the live revision of a function, which the caller must not change. The error is NotFound if the function
+// does not exist, Unavailable if it has no live revision.
 func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) {
 	e, err := c.now.Load().find(name)
 	if err != nil {
@@ -95,8 +94,7 @@ func (c *Catalog) Live(name faas.FunctionName) (*faas.Revision, error) {
 	return e.live, nil
 }
 
-// LiveRevisions returns the live revisions of all functions, sorted by name. The caller
-// must not change them.
+// LiveRevisions returns the live revisions of all functions, sorted by name. The caller must not change them.
 func (c *Catalog) LiveRevisions() []*faas.Revision { return c.now.Load().live }
 
 // UsesSource reports whether a live revision was built from the source with that checksum.
@@ -104,9 +102,8 @@ func (c *Catalog) UsesSource(sum string) bool {
 	return slices.ContainsFunc(c.LiveRevisions(), func(rev *faas.Revision) bool { return rev.SourceSum == sum })
 }
 
-// Revision returns any revision, which the caller must not change. A revision that is not
-// live is read from the registry and then cached, so that it can be returned after the
-// function is deleted.
+// Revision returns any revision, which the caller must not change. A revision that is not live is read from the
+// registry and then cached, so that it can be returned after the function is deleted.
 func (c *Catalog) Revision(ctx context.Context, ref faas.RevisionRef) (*faas.Revision, error) {
 	if e := c.now.Load().functions[ref.Function]; e != nil && e.live != nil && e.live.Number == ref.Number {
 		return e.live, nil
@@ -158,9 +155,8 @@ func (c *Catalog) Load(ctx context.Context) error {
 	return nil
 }
 
-// Run reads the changes of the registry until ctx ends: at once after Wake, and every 5
-// s. It calls beat each second, and after each change, with the version that is served.
-// Run returns nil.
+// Run reads the changes of the registry until ctx ends: at once after Wake, and every 5 s. It calls beat each second,
+// and after each change, with the version that is served. Run returns nil.
 func (c *Catalog) Run(ctx context.Context, beat func(ctx context.Context, applied int64) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { c.runBeat(ctx, beat); return nil })
@@ -219,8 +215,7 @@ func (c *Catalog) catchUp(ctx context.Context) error {
 			c.serve(next)
 			return nil
 		}
-		// A conflict means that some triggers were read at a later version: a path may
-		// have moved from one to another.
+		// A conflict means that some triggers were read at a later version: a path may have moved from one to another.
 		if faas.KindOf(err) != faas.Conflict {
 			return err
 		}

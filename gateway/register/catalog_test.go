@@ -71,8 +71,8 @@ func TestOlderRevisionsAreFound(t *testing.T) {
 	}
 }
 
-// Two triggers swap their paths again and again. After each swap another gateway matches
-// each path to its new trigger, and readers always find what does not change.
+// Two triggers swap their paths again and again. After each swap another gateway matches each path to its new trigger,
+// and readers always find what does not change.
 func TestReadersSeeOnlyWholeChanges(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *site) {
 		g, other := s.start(t, 0), s.start(t, 0)

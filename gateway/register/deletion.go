@@ -12,8 +12,8 @@ import (
 	"davit/internal/signal"
 )
 
-// deletions deletes functions and triggers. Each deletion writes a tombstone first. If it
-// is interrupted after that, a repair or the next registration of the name finishes it.
+// deletions deletes functions and triggers. Each deletion writes a tombstone first. If it is interrupted after that, a
+// repair or the next registration of the name finishes it.
 type deletions struct {
 	functions FunctionStore
 	triggers  TriggerStore
@@ -74,8 +74,7 @@ func (d *deletions) writeTombstone(ctx context.Context, name faas.FunctionName, 
 	return d.objects.put(ctx, functionKey(name, deletedObject), stone, blob.PutOptions{})
 }
 
-// removeTombstone writes back the tombstone of an earlier deletion, or deletes the
-// tombstone if there was none.
+// removeTombstone writes back the tombstone of an earlier deletion, or deletes the tombstone if there was none.
 func (d *deletions) removeTombstone(ctx context.Context, name faas.FunctionName, before tombstone) error {
 	if before.LastRevision > 0 {
 		return d.writeTombstone(ctx, name, before)
@@ -83,8 +82,7 @@ func (d *deletions) removeTombstone(ctx context.Context, name faas.FunctionName,
 	return d.objects.delete(ctx, functionKey(name, deletedObject))
 }
 
-// deleteObjects deletes the objects of a deleted function and of its triggers, except the
-// tombstones.
+// deleteObjects deletes the objects of a deleted function and of its triggers, except the tombstones.
 func (d *deletions) deleteObjects(ctx context.Context, name faas.FunctionName, stone tombstone) error {
 	if err := d.objects.delete(ctx, functionKey(name, liveObject)); err != nil {
 		return err
@@ -95,8 +93,8 @@ func (d *deletions) deleteObjects(ctx context.Context, name faas.FunctionName, s
 	return d.deleteTriggerObjects(ctx, name, stone)
 }
 
-// deleteTriggerObjects deletes the objects of the triggers that were deleted with a
-// function, and then removes the triggers from the function's tombstone.
+// deleteTriggerObjects deletes the objects of the triggers that were deleted with a function, and then removes the
+// triggers from the function's tombstone.
 func (d *deletions) deleteTriggerObjects(ctx context.Context, name faas.FunctionName, stone tombstone) error {
 	if len(stone.Triggers) == 0 {
 		return nil
@@ -120,8 +118,7 @@ func (d *deletions) deleteTriggerObjects(ctx context.Context, name faas.Function
 	return d.writeTombstone(ctx, name, stone)
 }
 
-// finishFunction finishes an interrupted deletion of a function. The caller holds the
-// lock of the name.
+// finishFunction finishes an interrupted deletion of a function. The caller holds the lock of the name.
 func (d *deletions) finishFunction(ctx context.Context, name faas.FunctionName) error {
 	var stone tombstone
 	if _, err := d.objects.get(ctx, functionKey(name, deletedObject), &stone); err != nil || stone.LastRevision == 0 {
@@ -188,8 +185,8 @@ func (d *deletions) writeTriggerTombstone(ctx context.Context, name faas.Trigger
 	return d.objects.put(ctx, triggerTombstone(name), tombstone{DeletedAt: d.now().UTC()}, blob.PutOptions{})
 }
 
-// finishTrigger finishes an interrupted deletion of t. It returns t if t has no
-// tombstone, else nil. The caller holds the lock of the trigger, or of its function.
+// finishTrigger finishes an interrupted deletion of t. It returns t if t has no tombstone, else nil. The caller holds
+// the lock of the trigger, or of its function.
 func (d *deletions) finishTrigger(ctx context.Context, t *faas.Trigger) (*faas.Trigger, error) {
 	var stone tombstone
 	dead, err := d.objects.get(ctx, triggerTombstone(t.Name), &stone)

@@ -66,8 +66,7 @@ func TestDeletionLeavesATombstoneAndNumbersGoOn(t *testing.T) {
 	})
 }
 
-// TestForget: Forget is called before the objects of a revision are deleted, and again
-// until it succeeds.
+// TestForget: Forget is called before the objects of a revision are deleted, and again until it succeeds.
 func TestForget(t *testing.T) {
 	s := newEmbeddedSite(t)
 	var mu sync.Mutex

@@ -12,8 +12,7 @@ type edgeLog struct {
 	failing bool
 }
 
-// record logs the result of the action if it differs from the last one. It
-// logs nothing after the end of ctx.
+// record logs the result of the action if it differs from the last one. It logs nothing after the end of ctx.
 func (l *edgeLog) record(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:

@@ -10,8 +10,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Refused returns the NotAllowed error for fields of a function, a trigger or a form.
-// what is "function", "trigger" or "form".
+// Refused returns the NotAllowed error for fields of a function, a trigger or a form. what is "function", "trigger" or
+// "form".
 func Refused(what string, fields []faas.FieldError) error {
 	e := faas.Errorf(faas.NotAllowed, "the %s has a field that is not allowed", what)
 	if len(fields) > 1 {
@@ -21,8 +21,8 @@ func Refused(what string, fields []faas.FieldError) error {
 	return e
 }
 
-// readable returns an Unavailable error with a text for users if the object store did not
-// answer. It returns other errors unchanged.
+// readable returns an Unavailable error with a text for users if the object store did not answer. It returns other
+// errors unchanged.
 func readable(err error) error {
 	if _, ok := errors.AsType[*faas.Error](err); ok {
 		return err

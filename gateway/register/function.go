@@ -13,9 +13,8 @@ import (
 // pollBuildEvery is how often WaitReady reads the state of a build on another gateway.
 const pollBuildEvery = 250 * time.Millisecond
 
-// WaitReady returns the revision once it is ready or failed, and after most in any state.
-// This gateway serves a revision that is returned as ready; so does every other gateway,
-// except one that needed more than 2 s.
+// WaitReady returns the revision once it is ready or failed, and after most in any state. This gateway serves a
+// revision that is returned as ready; so does every other gateway, except one that needed more than 2 s.
 func (s *Service) WaitReady(ctx context.Context, ref faas.RevisionRef, most time.Duration) (*faas.Revision, error) {
 	wait, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -41,9 +40,8 @@ func (s *Service) WaitReady(ctx context.Context, ref faas.RevisionRef, most time
 	}
 }
 
-// BuildLog opens the build log of a revision. If follow is set, reads wait until the
-// build ends, on whichever gateway it runs. Reads fail when ctx ends. The caller closes
-// the log.
+// BuildLog opens the build log of a revision. If follow is set, reads wait until the build ends, on whichever gateway
+// it runs. Reads fail when ctx ends. The caller closes the log.
 func (s *Service) BuildLog(ctx context.Context, ref faas.RevisionRef, follow bool) (io.ReadCloser, error) {
 	if b := s.builds.find(ref); b != nil {
 		return &logReader{ctx: ctx, log: b.log, follow: follow}, nil
@@ -54,9 +52,8 @@ func (s *Service) BuildLog(ctx context.Context, ref faas.RevisionRef, follow boo
 	return &storedLog{ctx: ctx, store: s.logs, ref: ref, follow: follow}, nil
 }
 
-// FunctionOf returns the function with that name, or else the function whose live
-// revision was registered from that image; of several, the function whose revision became
-// ready last. The error is NotFound if there is none.
+// FunctionOf returns the function with that name, or else the function whose live revision was registered from that
+// image; of several, the function whose revision became ready last. The error is NotFound if there is none.
 func (s *Service) FunctionOf(ctx context.Context, nameOrImage string) (faas.FunctionName, error) {
 	name := faas.FunctionName(nameOrImage)
 	if name.Check() == "" {
@@ -83,9 +80,8 @@ func (s *Service) FunctionOf(ctx context.Context, nameOrImage string) (faas.Func
 	return found.Function, nil
 }
 
-// DeleteFunction deletes a function with its revisions and stored sources. If the
-// function has triggers, they are deleted too if withTriggers is set; otherwise the error
-// is Conflict.
+// DeleteFunction deletes a function with its revisions and stored sources. If the function has triggers, they are
+// deleted too if withTriggers is set; otherwise the error is Conflict.
 func (s *Service) DeleteFunction(ctx context.Context, name faas.FunctionName, withTriggers bool) error {
 	version, err := s.deletions.deleteFunction(ctx, name, withTriggers)
 	if err != nil {

@@ -108,8 +108,7 @@ func (s *site) redis(t *testing.T) *redisstore.Store {
 	return store
 }
 
-// start runs a gateway until the test ends or stop is called. It dies at its write number
-// dieAt; 0: never.
+// start runs a gateway until the test ends or stop is called. It dies at its write number dieAt; 0: never.
 func (s *site) start(t *testing.T, dieAt int64) *gateway {
 	t.Helper()
 	s.next++
@@ -319,8 +318,7 @@ func problem(t *testing.T, err error, kind faas.Kind) *faas.Error {
 	return e
 }
 
-// newEmbeddedSite returns a site with the embedded Redis, for tests that do not depend on
-// the kind of Redis.
+// newEmbeddedSite returns a site with the embedded Redis, for tests that do not depend on the kind of Redis.
 func newEmbeddedSite(t *testing.T) *site {
 	t.Helper()
 	server, err := embedded.Start(t.Context(), embedded.Options{Dir: filepath.Join(t.TempDir(), "redis")})

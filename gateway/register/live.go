@@ -24,8 +24,8 @@ type publisher struct {
 	now       func() time.Time
 }
 
-// publish writes a revision that is ready or failed to the registry. If the revision
-// becomes live, publish writes live.json first.
+// publish writes a revision that is ready or failed to the registry. If the revision becomes live, publish writes
+// live.json first.
 func (p *publisher) publish(ctx context.Context, rev *faas.Revision) (version int64, err error) {
 	defer p.locks.function(rev.Function)()
 	f, err := p.functions.FindFunction(ctx, rev.Function)
@@ -48,8 +48,8 @@ func (p *publisher) publish(ctx context.Context, rev *faas.Revision) (version in
 	return version, p.copyLive(ctx, rev.Function, rev.Number)
 }
 
-// copyRevision writes a revision from the registry to the object store, because another
-// gateway finished the build first.
+// copyRevision writes a revision from the registry to the object store, because another gateway finished the build
+// first.
 func (p *publisher) copyRevision(ctx context.Context, ref faas.RevisionRef) error {
 	rev, err := p.revisions.FindRevision(ctx, ref)
 	if err != nil {
@@ -69,8 +69,8 @@ func (p *publisher) putLive(ctx context.Context, name faas.FunctionName, number 
 	return p.objects.put(ctx, functionKey(name, liveObject), live{Revision: number, At: p.now().UTC()}, blob.PutOptions{})
 }
 
-// copyLive writes live.json from the registry unless it names the revision wrote. They
-// differ if another gateway made a revision live at the same time.
+// copyLive writes live.json from the registry unless it names the revision wrote. They differ if another gateway made a
+// revision live at the same time.
 func (p *publisher) copyLive(ctx context.Context, name faas.FunctionName, wrote faas.RevisionNumber) error {
 	f, err := p.functions.FindFunction(ctx, name)
 	if err != nil || f.Live == wrote || f.Live == 0 {
@@ -99,8 +99,7 @@ func (p *publisher) makeLive(ctx context.Context, name faas.FunctionName, number
 	return version, p.copyLive(ctx, name, number)
 }
 
-// findReady returns a function and one of its revisions. The error is Conflict if the
-// revision is not ready.
+// findReady returns a function and one of its revisions. The error is Conflict if the revision is not ready.
 func (p *publisher) findReady(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) (*faas.Function, *faas.Revision, error) {
 	f, err := p.functions.FindFunction(ctx, name)
 	if err != nil {
@@ -116,8 +115,8 @@ func (p *publisher) findReady(ctx context.Context, name faas.FunctionName, numbe
 	return f, rev, nil
 }
 
-// await waits until this gateway and all others serve a version. A gateway that takes
-// longer than awaitMost is only logged, because the registration stands.
+// await waits until this gateway and all others serve a version. A gateway that takes longer than awaitMost is only
+// logged, because the registration stands.
 func (p *publisher) await(ctx context.Context, version int64) {
 	p.catalog.Wake()
 	own, cancel := context.WithTimeout(ctx, awaitMost)
@@ -131,8 +130,7 @@ func (p *publisher) await(ctx context.Context, version int64) {
 	}
 }
 
-// awaitNewest waits like await for the newest version, because another gateway may just
-// have finished a build.
+// awaitNewest waits like await for the newest version, because another gateway may just have finished a build.
 func (p *publisher) awaitNewest(ctx context.Context) {
 	changes, err := p.versions.Changes(ctx, p.catalog.Applied())
 	if err != nil {

@@ -8,8 +8,7 @@ import (
 	"davit/internal/faas"
 )
 
-// nameLocks has a mutex for each function and trigger, so that on this gateway one change
-// of a name runs at a time.
+// nameLocks has a mutex for each function and trigger, so that on this gateway one change of a name runs at a time.
 type nameLocks struct {
 	mu     sync.Mutex
 	byName map[string]*nameLock
@@ -54,8 +53,7 @@ func (l *nameLocks) lock(name string) (unlock func()) {
 // writeMost is how long a change may take that must not stop halfway.
 const writeMost = time.Minute
 
-// unstoppable returns a context for a change that must not stop halfway when its caller
-// hangs up.
+// unstoppable returns a context for a change that must not stop halfway when its caller hangs up.
 func unstoppable(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), writeMost)
 }

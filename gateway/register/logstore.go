@@ -48,8 +48,7 @@ func (s logStore) upload(ctx context.Context, ref faas.RevisionRef, log *buildLo
 	return nil
 }
 
-// storedLog reads a log from the object store. A build on another gateway uploads it
-// while it runs.
+// storedLog reads a log from the object store. A build on another gateway uploads it while it runs.
 type storedLog struct {
 	ctx    context.Context //nolint:containedctx // of the request that reads
 	store  logStore
@@ -90,8 +89,8 @@ func (r *storedLog) next(err error) error {
 	return backoff.Pause(r.ctx, pollLogEvery)
 }
 
-// open opens the rest of the log. It reads the state of the build first, so that the log
-// is complete if the build has ended.
+// open opens the rest of the log. It reads the state of the build first, so that the log is complete if the build has
+// ended.
 func (r *storedLog) open() error {
 	rev, err := r.store.revisions.FindRevision(r.ctx, r.ref)
 	if err != nil && !isNotFound(err) {

@@ -191,8 +191,8 @@ func (m *manifest) snapshot() *faas.Snapshot {
 	return s
 }
 
-// function returns the function with these revisions. Live is the revision in live.json,
-// or a newer one that became ready after live.json was written.
+// function returns the function with these revisions. Live is the revision in live.json, or a newer one that became
+// ready after live.json was written.
 func (f *functionManifest) function(name faas.FunctionName) *faas.Function {
 	first, latest := f.revisions[f.numbers[0]], f.revisions[f.numbers[len(f.numbers)-1]]
 	fn := &faas.Function{Name: name, Latest: latest.Number, CreatedAt: first.CreatedAt, UpdatedAt: latest.CreatedAt}

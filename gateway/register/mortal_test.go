@@ -34,8 +34,8 @@ func newCatalog(r registry, log *slog.Logger) *register.Catalog {
 
 var errKilled = &faas.Error{Kind: faas.Unavailable, Detail: "this gateway was killed"}
 
-// mortal counts the writes of one gateway, which dies at one of them: that write takes
-// effect, later ones do not, and the gateway gets an error for all of them.
+// mortal counts the writes of one gateway, which dies at one of them: that write takes effect, later ones do not, and
+// the gateway gets an error for all of them.
 type mortal struct {
 	registry
 	register.Objects
@@ -117,8 +117,7 @@ func (m *mortal) DeleteTrigger(ctx context.Context, name faas.TriggerName) (v in
 // state describes the registrations, so that they can be compared.
 type state string
 
-// observe returns the registered functions with their live sources, and the triggers with
-// path and function.
+// observe returns the registered functions with their live sources, and the triggers with path and function.
 func (g *gateway) observe(t *testing.T) state {
 	t.Helper()
 	all, err := g.registry.Snapshot(t.Context())

@@ -15,8 +15,7 @@ import (
 	"davit/internal/faas"
 )
 
-// Keys in the object store: functions/NAME/OBJECT, functions/NAME/REVISION/OBJECT,
-// triggers/NAME.json.
+// Keys in the object store: functions/NAME/OBJECT, functions/NAME/REVISION/OBJECT, triggers/NAME.json.
 const (
 	functionsPrefix = "functions/"
 	triggersPrefix  = "triggers/"
@@ -133,8 +132,7 @@ func (o objects) getRevision(ctx context.Context, ref faas.RevisionRef) (*faas.R
 	return rev, found, err
 }
 
-// putTrigger writes a trigger and then deletes its tombstone. Until both are done the
-// trigger does not exist.
+// putTrigger writes a trigger and then deletes its tombstone. Until both are done the trigger does not exist.
 func (o objects) putTrigger(ctx context.Context, t *faas.Trigger) error {
 	if err := o.put(ctx, triggerKey(t.Name), t, blob.PutOptions{}); err != nil {
 		return err
@@ -182,9 +180,8 @@ func parseRevisionKey(rest string) (number faas.RevisionNumber, object string, o
 	return faas.RevisionNumber(n), object, true
 }
 
-// claimBuild claims the build of a revision for the gateway me and returns the number of
-// the attempt, which counts from 1. attempt is 0 if another gateway that is alive has
-// claimed it.
+// claimBuild claims the build of a revision for the gateway me and returns the number of the attempt, which counts from
+// 1. attempt is 0 if another gateway that is alive has claimed it.
 func (o objects) claimBuild(ctx context.Context, ref faas.RevisionRef, me builder, alive func(faas.GatewayID) bool) (attempt int, err error) {
 	for attempt = 1; ; attempt++ {
 		key := builderKey(ref, attempt)

@@ -19,13 +19,11 @@ type Registered struct {
 	Created  bool // the function is new, too
 }
 
-// mostSkipped limits how many revision numbers are skipped because the object store has
-// them already.
+// mostSkipped limits how many revision numbers are skipped because the object store has them already.
 const mostSkipped = 100
 
-// PutSource reads source to its end, checks it, and registers it as the next revision of
-// the function, which is then built in the background. If it returns an error, nothing is
-// registered. A refused source uses up no revision number.
+// PutSource reads source to its end, checks it, and registers it as the next revision of the function, which is then
+// built in the background. If it returns an error, nothing is registered. A refused source uses up no revision number.
 func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*Registered, error) {
 	if spec.Image != "" {
 		return nil, Refused("function", []faas.FieldError{{Pointer: "/image", Detail: "goes without a source; send one of both"}})
@@ -45,8 +43,8 @@ func (s *Service) PutSource(ctx context.Context, name faas.FunctionName, spec fa
 	return s.put(ctx, name, spec, up)
 }
 
-// PutImage registers spec.Image as the next revision of the function. The error is
-// NotAllowed, and names what is needed, if the installation cannot run images.
+// PutImage registers spec.Image as the next revision of the function. The error is NotAllowed, and names what is
+// needed, if the installation cannot run images.
 func (s *Service) PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*Registered, error) {
 	if spec.Image == "" {
 		return nil, Refused("function", []faas.FieldError{{Pointer: "/image", Detail: "is missing; name an image, or send a source"}})
@@ -144,8 +142,8 @@ func (s *Service) put(ctx context.Context, name faas.FunctionName, spec faas.Fun
 	return nil, faas.Errorf(faas.Unavailable, "function %q has too many revisions in the store that the registry does not know", name)
 }
 
-// store writes the objects of a new revision. blob.ErrExists means that the object store
-// has a revision of this number, which the registry has lost.
+// store writes the objects of a new revision. blob.ErrExists means that the object store has a revision of this number,
+// which the registry has lost.
 func (s *Service) store(ctx context.Context, rev *faas.Revision, up *spooled) error {
 	if up != nil {
 		rev.SourceSum = up.sum
@@ -175,9 +173,8 @@ func (s *Service) undo(ctx context.Context, rev *faas.Revision, created bool) {
 	}
 }
 
-// restoreRevision writes to the registry the revision that the object store has under the
-// number of rev. If the store has only a part of it, the number is used up by a failed
-// revision.
+// restoreRevision writes to the registry the revision that the object store has under the number of rev. If the store
+// has only a part of it, the number is used up by a failed revision.
 func (s *Service) restoreRevision(ctx context.Context, rev *faas.Revision) error {
 	stored, found, err := s.objects.getRevision(ctx, rev.Ref())
 	if err != nil {

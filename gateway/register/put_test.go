@@ -215,8 +215,7 @@ func TestANumberThatTheRegistryLostIsNotGivenTwice(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *site) {
 		g := s.start(t, 0)
 		one := g.put(t, "f", "one")
-		// The object store has a second revision and a part of a third one, which the
-		// registry has lost.
+		// The object store has a second revision and a part of a third one, which the registry has lost.
 		at := one.ReadyAt.Add(time.Second)
 		two := faas.Revision{Function: "f", Number: 2, State: faas.RevisionReady, Spec: one.Spec, Image: "sha256:two", SourceSum: "two", CreatedAt: at, ReadyAt: &at}
 		record, err := json.Marshal(two)

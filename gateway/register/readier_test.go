@@ -9,8 +9,7 @@ import (
 	"davit/internal/faas"
 )
 
-// fakeReadier has a runner ready at once, or when hold is closed, and counts the runners
-// that are not released.
+// fakeReadier has a runner ready at once, or when hold is closed, and counts the runners that are not released.
 type fakeReadier struct {
 	mu    sync.Mutex
 	fails map[faas.RevisionNumber][]error       // returned one after the other before Ready succeeds

@@ -14,13 +14,12 @@ import (
 const (
 	repairEvery = 10 * time.Minute
 	repairAgain = 5 * time.Second // after an error
-	// unfinishedFor is how long a registration may take from its number to its objects.
-	// An older one was interrupted.
+	// unfinishedFor is how long a registration may take from its number to its objects. An older one was interrupted.
 	unfinishedFor = 5 * writeMost
 )
 
-// repairer makes the object store and the registry agree, and finishes the changes and
-// builds that killed gateways left unfinished.
+// repairer makes the object store and the registry agree, and finishes the changes and builds that killed gateways left
+// unfinished.
 type repairer struct {
 	revisions RevisionStore
 	functions FunctionStore
@@ -58,8 +57,7 @@ func (r *repairer) restore(ctx context.Context) error {
 	return nil
 }
 
-// run repairs at the start, at once when the registry lost its contents or wake is set,
-// and every repairEvery.
+// run repairs at the start, at once when the registry lost its contents or wake is set, and every repairEvery.
 func (r *repairer) run(ctx context.Context) {
 	edge := edgeLog{log: r.log, what: "compare the registry with the store"}
 	for {
@@ -82,9 +80,8 @@ func (r *repairer) run(ctx context.Context) {
 	}
 }
 
-// repair copies registrations that only the store or only the registry has to the other,
-// finishes interrupted deletions and starts interrupted builds. Several gateways may
-// repair at the same time, while registrations change.
+// repair copies registrations that only the store or only the registry has to the other, finishes interrupted deletions
+// and starts interrupted builds. Several gateways may repair at the same time, while registrations change.
 func (r *repairer) repair(ctx context.Context) error {
 	m, err := r.objects.readManifest(ctx)
 	if err != nil {
@@ -157,8 +154,8 @@ func (r *repairer) finishTrigger(ctx context.Context, name faas.TriggerName) err
 	return err
 }
 
-// deleteLeftover deletes the object of a trigger with an old tombstone. A young one
-// stays, because the trigger may be about to be registered again.
+// deleteLeftover deletes the object of a trigger with an old tombstone. A young one stays, because the trigger may be
+// about to be registered again.
 func (r *repairer) deleteLeftover(ctx context.Context, name faas.TriggerName) error {
 	defer r.locks.trigger(name)()
 	var stone tombstone
@@ -213,8 +210,7 @@ func (r *repairer) copyMissing(ctx context.Context, m *manifest) error {
 	return nil
 }
 
-// copyTrigger writes the object of a trigger as the registry has it now, unless the
-// object is as new.
+// copyTrigger writes the object of a trigger as the registry has it now, unless the object is as new.
 func (r *repairer) copyTrigger(ctx context.Context, name faas.TriggerName) error {
 	defer r.locks.trigger(name)()
 	t, err := r.triggers.FindTrigger(ctx, name)
@@ -238,8 +234,7 @@ func (r *repairer) copyTrigger(ctx context.Context, name faas.TriggerName) error
 	return err
 }
 
-// copyRevisions writes the objects of revisions that only the registry has, and live.json
-// if it is missing.
+// copyRevisions writes the objects of revisions that only the registry has, and live.json if it is missing.
 func (r *repairer) copyRevisions(ctx context.Context, f *faas.Function, stored *functionManifest) error {
 	for n := stored.last + 1; n <= f.Latest; n++ {
 		if stored.revisions[n] != nil {
@@ -268,9 +263,8 @@ func (r *repairer) copyLive(ctx context.Context, name faas.FunctionName) error {
 	return r.publisher.putLive(ctx, name, f.Live)
 }
 
-// copyRevision writes the object of a revision. A revision in state building without an
-// object was interrupted before its registration was answered: it fails, or, if it is the
-// only revision, its function is deleted.
+// copyRevision writes the object of a revision. A revision in state building without an object was interrupted before
+// its registration was answered: it fails, or, if it is the only revision, its function is deleted.
 func (r *repairer) copyRevision(ctx context.Context, ref faas.RevisionRef, only bool) error {
 	defer r.locks.function(ref.Function)()
 	rev, err := r.revisions.FindRevision(ctx, ref)
@@ -314,8 +308,8 @@ func (r *repairer) deleteFirst(ctx context.Context, first faas.RevisionRef) erro
 	return r.deletions.finishFunction(ctx, first.Function)
 }
 
-// resumeBuilds builds every revision in state building that no other gateway builds, and
-// deletes the claims of finished builds.
+// resumeBuilds builds every revision in state building that no other gateway builds, and deletes the claims of finished
+// builds.
 func (r *repairer) resumeBuilds(ctx context.Context, m *manifest) error {
 	for _, f := range m.functions {
 		for _, n := range f.numbers {

@@ -56,9 +56,8 @@ func story(t *testing.T) []step {
 	}
 }
 
-// If a gateway is killed at any write, the next gateway finds each change done or not
-// done, and done if it was answered. A registry that loses everything is restored to the
-// same.
+// If a gateway is killed at any write, the next gateway finds each change done or not done, and done if it was
+// answered. A registry that loses everything is restored to the same.
 func TestKilledAtAnyWriteNothingIsHalfDone(t *testing.T) {
 	states, writes := runStory(t)
 	for n := int64(1); n <= writes; n++ {
@@ -69,8 +68,7 @@ func TestKilledAtAnyWriteNothingIsHalfDone(t *testing.T) {
 	}
 }
 
-// runStory runs the story to its end. It returns the registrations before each step and
-// after the last one.
+// runStory runs the story to its end. It returns the registrations before each step and after the last one.
 func runStory(t *testing.T) (states []state, writes int64) {
 	t.Helper()
 	g := newEmbeddedSite(t).start(t, 0)

@@ -14,8 +14,8 @@ import (
 // retryEvery is the pause between two tries of an action that must succeed in the end.
 const retryEvery = time.Second
 
-// retry repeats try while the registry, the object store or the runners are unavailable.
-// what names the action in the log.
+// retry repeats try while the registry, the object store or the runners are unavailable. what names the action in the
+// log.
 func retry(ctx context.Context, log *slog.Logger, what string, try func() error) error {
 	edge := edgeLog{log: log, what: what}
 	for {

@@ -8,9 +8,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Rollback makes a ready revision live again, under its own number, once its first runner
-// is parked. The error is Conflict, and nothing changes, if the revision is not ready or
-// gets no runner.
+// Rollback makes a ready revision live again, under its own number, once its first runner is parked. The error is
+// Conflict, and nothing changes, if the revision is not ready or gets no runner.
 func (s *Service) Rollback(ctx context.Context, name faas.FunctionName, number faas.RevisionNumber) error {
 	version, release, err := s.rollback(ctx, name, number)
 	if err != nil {

@@ -64,14 +64,13 @@ func setDefaults(o *Options) {
 	}
 }
 
-// Restore fills and opens an empty registry from the object store. It does not change a
-// registry that has contents. It must be called before the gateway serves.
+// Restore fills and opens an empty registry from the object store. It does not change a registry that has contents. It
+// must be called before the gateway serves.
 func (s *Service) Restore(ctx context.Context) error { return s.repairer.restore(ctx) }
 
-// Run builds registered revisions and repairs registrations until ctx ends, and then
-// returns nil. A repair finishes the changes and builds that killed gateways left
-// unfinished, and restores a registry that lost its contents. Another gateway repeats a
-// build that the end of ctx interrupts.
+// Run builds registered revisions and repairs registrations until ctx ends, and then returns nil. A repair finishes the
+// changes and builds that killed gateways left unfinished, and restores a registry that lost its contents. Another
+// gateway repeats a build that the end of ctx interrupts.
 func (s *Service) Run(ctx context.Context) error {
 	var repairs sync.WaitGroup
 	repairs.Go(func() { s.repairer.run(ctx) })

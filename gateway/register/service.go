@@ -9,8 +9,7 @@ import (
 	"davit/internal/faas"
 )
 
-// Options are the parts and settings of a Service. All are required unless their comment
-// says what they may be.
+// Options are the parts and settings of a Service. All are required unless their comment says what they may be.
 type Options struct {
 	Gateway      faas.GatewayID
 	Revisions    RevisionStore
@@ -34,8 +33,7 @@ type Options struct {
 	Now          func() time.Time                                      // nil: time.Now
 }
 
-// Service changes registrations. Its methods may be called concurrently. Errors that a
-// user may read are *faas.Error.
+// Service changes registrations. Its methods may be called concurrently. Errors that a user may read are *faas.Error.
 type Service struct {
 	o         Options
 	reader    reader

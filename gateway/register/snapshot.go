@@ -15,8 +15,7 @@ import (
 const (
 	// readAtOnce is how many registrations are read in parallel.
 	readAtOnce = 8
-	// mostChanges is how many registrations are read one by one. If more have changed,
-	// all are read.
+	// mostChanges is how many registrations are read one by one. If more have changed, all are read.
 	mostChanges = 1000
 )
 
@@ -27,8 +26,7 @@ type reader struct {
 	triggers  TriggerStore
 }
 
-// entry returns the function with its live revision, or with its latest revision if none
-// is live.
+// entry returns the function with its live revision, or with its latest revision if none is live.
 func (r reader) entry(ctx context.Context, name faas.FunctionName) (*entry, error) {
 	f, err := r.functions.FindFunction(ctx, name)
 	if err != nil {
@@ -51,8 +49,8 @@ func (r reader) entry(ctx context.Context, name faas.FunctionName) (*entry, erro
 	return e, nil
 }
 
-// snapshot has the registrations that a gateway serves at one version of the registry. It
-// is immutable once it is shared.
+// snapshot has the registrations that a gateway serves at one version of the registry. It is immutable once it is
+// shared.
 type snapshot struct {
 	version   int64
 	table     *route.Table
@@ -90,8 +88,8 @@ func newSnapshot(all *faas.Snapshot) (*snapshot, error) {
 	return s, nil
 }
 
-// readLatest reads the latest revision of functions without a live one, up to mostChanges
-// of them, for the reason in notLive. It must be called before the snapshot is shared.
+// readLatest reads the latest revision of functions without a live one, up to mostChanges of them, for the reason in
+// notLive. It must be called before the snapshot is shared.
 func (s *snapshot) readLatest(ctx context.Context, from reader) error {
 	names := map[faas.FunctionName]bool{}
 	for name, e := range s.functions {
@@ -163,9 +161,8 @@ func (n *changedNames) add(c *faas.Changes) {
 
 func (n *changedNames) size() int { return len(n.functions) + len(n.triggers) }
 
-// with reads the changed registrations and returns a snapshot that contains them. The
-// error is Conflict if two triggers have the same path, because some of them were read at
-// a later version.
+// with reads the changed registrations and returns a snapshot that contains them. The error is Conflict if two triggers
+// have the same path, because some of them were read at a later version.
 func (s *snapshot) with(ctx context.Context, from reader, changed *changedNames, version int64) (*snapshot, error) {
 	functions, err := readAll(ctx, changed.functions, from.entry)
 	if err != nil {
@@ -207,8 +204,7 @@ func changedTable(t *route.Table, triggers map[faas.TriggerName]*faas.Trigger) (
 	return t.With(set, remove)
 }
 
-// readAll calls read for each name, several at a time. A name that is not found is nil in
-// the result.
+// readAll calls read for each name, several at a time. A name that is not found is nil in the result.
 func readAll[N ~string, T any](ctx context.Context, names map[N]bool, read func(context.Context, N) (*T, error)) (map[N]*T, error) {
 	keys := slices.Collect(maps.Keys(names))
 	found := make([]*T, len(keys))

@@ -15,9 +15,8 @@ type Sources struct {
 	Objects Objects
 }
 
-// Open opens the source that rev was registered with. The caller closes it. The error is
-// BuildFailed if the store does not have the source, and Unavailable if the store does
-// not answer.
+// Open opens the source that rev was registered with. The caller closes it. The error is BuildFailed if the store does
+// not have the source, and Unavailable if the store does not answer.
 func (s Sources) Open(ctx context.Context, rev *faas.Revision) (io.ReadCloser, error) {
 	r, _, err := s.Objects.Get(ctx, revisionKey(rev.Ref(), sourceObject), 0, -1)
 	if errors.Is(err, blob.ErrNotFound) {

@@ -18,8 +18,8 @@ type spooled struct {
 	sum  string // SHA-256 in hex
 }
 
-// spool copies an upload of at most most bytes to a file in dir. The file has no name, so
-// that no file remains if the process dies. The caller closes it.
+// spool copies an upload of at most most bytes to a file in dir. The file has no name, so that no file remains if the
+// process dies. The caller closes it.
 func spool(dir string, source io.Reader, most int64) (*spooled, error) {
 	f, err := os.CreateTemp(dir, "source-")
 	if err != nil {
@@ -60,8 +60,7 @@ func uploadError(err error) error {
 	return &faas.Error{Kind: faas.Invalid, Detail: "the upload ended before the source was complete", Err: err}
 }
 
-// errorReader keeps the reader's error, because io.Copy does not distinguish it from the
-// writer's.
+// errorReader keeps the reader's error, because io.Copy does not distinguish it from the writer's.
 type errorReader struct {
 	r   io.Reader
 	err error

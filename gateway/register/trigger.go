@@ -10,8 +10,8 @@ import (
 	"davit/internal/faas/spec"
 )
 
-// PutTrigger creates or replaces a trigger. The error is NotAllowed if the function does
-// not exist or fields do not fit it, and Conflict if another trigger has the path.
+// PutTrigger creates or replaces a trigger. The error is NotAllowed if the function does not exist or fields do not fit
+// it, and Conflict if another trigger has the path.
 func (s *Service) PutTrigger(ctx context.Context, name faas.TriggerName, spec faas.TriggerSpec) (t *faas.Trigger, created bool, err error) {
 	if spec, err = s.checkedTrigger(ctx, name, spec); err != nil {
 		return nil, false, err
@@ -24,8 +24,8 @@ func (s *Service) PutTrigger(ctx context.Context, name faas.TriggerName, spec fa
 	return t, created, nil
 }
 
-// checkedTrigger returns the spec with its defaults, or the error for name and spec.
-// Fields that default to the function's stay empty, so that they follow the function.
+// checkedTrigger returns the spec with its defaults, or the error for name and spec. Fields that default to the
+// function's stay empty, so that they follow the function.
 func (s *Service) checkedTrigger(ctx context.Context, name faas.TriggerName, given faas.TriggerSpec) (faas.TriggerSpec, error) {
 	var fields []faas.FieldError
 	if why := name.Check(); why != "" {
@@ -46,8 +46,7 @@ func (s *Service) checkedTrigger(ctx context.Context, name faas.TriggerName, giv
 	return spec.CompleteTrigger(given, faas.FunctionSpec{}), nil
 }
 
-// specOf returns the spec of the function's live revision, or of its latest one if none
-// is live.
+// specOf returns the spec of the function's live revision, or of its latest one if none is live.
 func (s *Service) specOf(ctx context.Context, name faas.FunctionName) (faas.FunctionSpec, error) {
 	if name.Check() != "" {
 		return faas.FunctionSpec{}, faas.Errorf(faas.NotFound, "%q is not a function's name", name)
@@ -98,8 +97,7 @@ func (s *Service) putTrigger(ctx context.Context, name faas.TriggerName, spec fa
 	return t, created, version, nil
 }
 
-// undoTrigger restores the trigger's object after a change that the registry refused.
-// before is nil if there was none.
+// undoTrigger restores the trigger's object after a change that the registry refused. before is nil if there was none.
 func (s *Service) undoTrigger(ctx context.Context, name faas.TriggerName, before *faas.Trigger) {
 	var err error
 	if before != nil {

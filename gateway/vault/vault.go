@@ -1,8 +1,8 @@
 // Package vault stores the secrets that users give to functions: values that users put, replace and delete by name, and
 // that only runners and builds can read.
 //
-// A secret is an object in the store, encrypted with a key that is not in the store, so that the store reveals only names.
-// If runners are pods, each value is also published to the cluster, where pods refer to it.
+// A secret is an object in the store, encrypted with a key that is not in the store, so that the store reveals only
+// names. If runners are pods, each value is also published to the cluster, where pods refer to it.
 //
 // Start at [Vault].
 package vault
@@ -70,8 +70,8 @@ func New(o Options) (*Vault, error) {
 
 func keyOf(name faas.SecretName) blob.Key { return blob.Key(prefix + string(name)) }
 
-// Put stores a value under a name; created is false if it replaced another. Runners that start afterwards get the value.
-// If Put fails for a new name, the secret does not exist.
+// Put stores a value under a name; created is false if it replaced another. Runners that start afterwards get the
+// value. If Put fails for a new name, the secret does not exist.
 func (v *Vault) Put(ctx context.Context, name faas.SecretName, value string) (created bool, err error) {
 	if err := check(name, value); err != nil {
 		return false, err

@@ -148,7 +148,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestHalfDone shows that a secret that could not be published to the cluster does not exist, so that no function can name it.
+// TestHalfDone shows that a secret that could not be published to the cluster does not exist, so that no function can
+// name it.
 func TestHalfDone(t *testing.T) {
 	b := newBench(t)
 	b.at.err = errUnavailable

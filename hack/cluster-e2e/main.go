@@ -1,9 +1,10 @@
-// Command davit-cluster-e2e runs all tests that need a Kubernetes: it starts a cluster on this machine, deploys Davit there,
-// runs the tests, and removes the cluster again, also after a failure or an interrupt. A cluster that was up before stays
-// up. With DAVIT_E2E_KUBECONFIG, the tests run on the cluster of that file, which is neither started nor removed; OVERLAY
-// and REGISTRY then say how to deploy.
+// Command davit-cluster-e2e runs all tests that need a Kubernetes: it starts a cluster on this machine, deploys Davit
+// there, runs the tests, and removes the cluster again, also after a failure or an interrupt. A cluster that was up
+// before stays up. With DAVIT_E2E_KUBECONFIG, the tests run on the cluster of that file, which is neither started nor
+// removed; OVERLAY and REGISTRY then say how to deploy.
 //
-// `make cluster-e2e` runs it, and `make soak-cluster` with -soak. Start at run; stages.go runs programs and measures how long they take.
+// `make cluster-e2e` runs it, and `make soak-cluster` with -soak. Start at run; stages.go runs programs and measures
+// how long they take.
 package main
 
 import (

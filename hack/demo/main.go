@@ -1,6 +1,7 @@
 // Command davit-demo shows a first call: it starts the gateway with its embedded defaults, registers the word count
-// example, calls it with a file, and prints the result. With -stay the gateway then runs until Ctrl-C; without, the exit
-// code is 0 only if the result was right. It needs no curl, tar or unzip, and prints the commands that would do the same.
+// example, calls it with a file, and prints the result. With -stay the gateway then runs until Ctrl-C; without, the
+// exit code is 0 only if the result was right. It needs no curl, tar or unzip, and prints the commands that would do
+// the same.
 package main
 
 import (

@@ -81,8 +81,8 @@ images: [{name: davit-gateway, newName: %q, newTag: %q}]
 	return folder, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600)
 }
 
-// apply applies the kustomization. It deletes the Jobs of davit-setup first, because a Job cannot be changed; they can run
-// again.
+// apply applies the kustomization. It deletes the Jobs of davit-setup first, because a Job cannot be changed; they can
+// run again.
 func (d *deployment) apply(ctx context.Context, folder string) error {
 	d.logf("apply the overlay %s", d.overlay)
 	_, err := d.kubectl.run(ctx, "delete", "jobs", "--namespace="+namespace, "--selector=app.kubernetes.io/name=davit-setup", "--ignore-not-found")

@@ -2,8 +2,8 @@
 // cluster, applies an overlay of the manifests, waits until all of it is ready, and prints the addresses. If something
 // does not become ready, it prints what Kubernetes reports about it.
 //
-// `make deploy` runs it. Start at steps in deploy.go; pack.go makes an image of the files that hack/images wrote to dist,
-// carry.go brings it to the cluster, state.go decides what is ready.
+// `make deploy` runs it. Start at steps in deploy.go; pack.go makes an image of the files that hack/images wrote to
+// dist, carry.go brings it to the cluster, state.go decides what is ready.
 package main
 
 import (

@@ -22,9 +22,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// pack writes the image that the Dockerfile describes, with the files below root as its only layer, to an archive in the
-// format of `docker save`. It returns the image's name with a tag made of its digest: the same files give the same tag.
-// It needs no Docker, because the Dockerfile only copies files onto nothing.
+// pack writes the image that the Dockerfile describes, with the files below root as its only layer, to an archive in
+// the format of `docker save`. It returns the image's name with a tag made of its digest: the same files give the same
+// tag. It needs no Docker, because the Dockerfile only copies files onto nothing.
 func pack(dockerfile, root, repository, archive string) (image string, err error) {
 	text, err := os.ReadFile(dockerfile)
 	if err != nil {

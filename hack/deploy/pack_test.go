@@ -14,8 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// TestPack: the archive has the files, owned by root, and the settings of the gateway's own Dockerfile; the same files give
-// the same archive and name.
+// TestPack: the archive has the files, owned by root, and the settings of the gateway's own Dockerfile; the same files
+// give the same archive and name.
 func TestPack(t *testing.T) {
 	dir := t.TempDir()
 	root := filepath.Join(dir, "root")

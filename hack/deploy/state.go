@@ -86,8 +86,8 @@ type state struct {
 	}
 }
 
-// troubles returns why a pod is not ready; none if it is ready or has ended. If they are not explained, the cause may be in
-// its events.
+// troubles returns why a pod is not ready; none if it is ready or has ended. If they are not explained, the cause may
+// be in its events.
 func (p *pod) troubles() (found []string, explained bool) {
 	if p.Status.Phase == "Succeeded" || p.Metadata.DeletionTimestamp != nil {
 		return nil, true

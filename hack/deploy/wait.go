@@ -66,7 +66,8 @@ func (d *deployment) jobError(ctx context.Context, w *workload, why string) erro
 	return fmt.Errorf("%s failed: %s\n%s", w, why, strings.TrimSpace(string(output)))
 }
 
-// timeoutError returns an error with the cause for each pod that is not ready: from its status, or else its last warnings.
+// timeoutError returns an error with the cause for each pod that is not ready: from its status, or else its last
+// warnings.
 func (d *deployment) timeoutError(ctx context.Context, cause error, open string) error {
 	if errors.Is(cause, context.Canceled) {
 		return cause

@@ -1,20 +1,18 @@
-// Package archive reads the sources of functions, gzipped tar archives from
-// untrusted users. It refuses a bad archive before any of its files is visible.
+// Package archive reads the sources of functions, gzipped tar archives from untrusted users. It refuses a bad archive
+// before any of its files is visible.
 //
-// An archive may contain regular files (sparse files too), directories, and links
-// whose targets are in the folder. Refused are names that are absolute, contain
-// "..", are too long or too deep, or contain control characters; links that lead
-// out of the folder, directly or through other links; devices, FIFOs and other
-// kinds; two entries with one name, and entries below a file or a link; archives
-// without a file, beyond the limits, cut off or damaged. Owners, extended
-// attributes and set-id bits are dropped.
+// An archive may contain regular files (sparse files too), directories, and links whose targets are in the folder.
+// Refused are names that are absolute, contain "..", are too long or too deep, or contain control characters; links
+// that lead out of the folder, directly or through other links; devices, FIFOs and other kinds; two entries with one
+// name, and entries below a file or a link; archives without a file, beyond the limits, cut off or damaged. Owners,
+// extended attributes and set-id bits are dropped.
 //
-// After the end of the tar archive only zeros may follow, because some programs
-// would read a second archive there and others would not. A file of several gzip
-// members is one archive, as for gzip; the limits apply to all members together.
+// After the end of the tar archive only zeros may follow, because some programs would read a second archive there and
+// others would not. A file of several gzip members is one archive, as for gzip; the limits apply to all members
+// together.
 //
-// Start at Unpack. Check applies the same rules and writes nothing, Tar writes the
-// checked entries to another tar archive, and Peek reads single files.
+// Start at Unpack. Check applies the same rules and writes nothing, Tar writes the checked entries to another tar
+// archive, and Peek reads single files.
 package archive
 
 import (

@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// Whatever bytes are sent, raw or as the tar inside a gzip: Unpack changes nothing outside the folder, leaves
-// nothing of a refused archive and only allowed entries of an accepted one, and Check agrees.
+// Whatever bytes are sent, raw or as the tar inside a gzip: Unpack changes nothing outside the folder, leaves nothing
+// of a refused archive and only allowed entries of an accepted one, and Check agrees.
 func FuzzUnpack(f *testing.F) {
 	for _, content := range goTestdata(f, "*.tar") {
 		if len(content) <= 16<<10 {

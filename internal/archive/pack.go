@@ -12,10 +12,9 @@ import (
 	"time"
 )
 
-// Pack writes the files, folders and symbolic links in dir to w as a gzipped tar
-// archive. Equal folders give equal bytes: names are sorted; times, owners and all
-// modes but "executable" are left out, and each hard link becomes a separate file.
-// Anything else in the folder is an error.
+// Pack writes the files, folders and symbolic links in dir to w as a gzipped tar archive. Equal folders give equal
+// bytes: names are sorted; times, owners and all modes but "executable" are left out, and each hard link becomes a
+// separate file. Anything else in the folder is an error.
 func Pack(ctx context.Context, dir string, w io.Writer) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -110,8 +110,7 @@ func expectZeros(r io.Reader, buffer []byte) error {
 	}
 }
 
-// damaged turns an error of a decoder into a *Refusal. It returns a *Refusal and a
-// writeError unchanged.
+// damaged turns an error of a decoder into a *Refusal. It returns a *Refusal and a writeError unchanged.
 func damaged(err error) error {
 	var refusal *Refusal
 	var disk writeError

@@ -9,12 +9,11 @@ import (
 	"time"
 )
 
-// Tar writes the entries that Unpack would create to t, below the folder prefix, ""
-// for the top. root owns all entries, their modes are those of Unpack, and symbolic
-// links come last. Tar leaves out the entries for which skip returns true; it calls
-// skip for every entry, also below a skipped folder. A nil skip leaves out none. Tar
-// reads r to its end and does not close t. After an error the output is incomplete
-// and must be discarded. The errors are those of Unpack, or t's.
+// Tar writes the entries that Unpack would create to t, below the folder prefix, "" for the top. root owns all entries,
+// their modes are those of Unpack, and symbolic links come last. Tar leaves out the entries for which skip returns
+// true; it calls skip for every entry, also below a skipped folder. A nil skip leaves out none. Tar reads r to its end
+// and does not close t. After an error the output is incomplete and must be discarded. The errors are those of Unpack,
+// or t's.
 func Tar(ctx context.Context, r io.Reader, t *tar.Writer, prefix string, skip func(name string) bool, l Limits) (Summary, error) {
 	if skip == nil {
 		skip = func(string) bool { return false }
@@ -87,9 +86,8 @@ func (b *tarball) symlink(target, name string) error {
 	return asWriteError(b.t.WriteHeader(h))
 }
 
-// Peek is Check that also returns the contents of the regular files with the given names, by
-// name. A name without a file has no entry in the result. A file larger than most bytes is a
-// *Refusal.
+// Peek is Check that also returns the contents of the regular files with the given names, by name. A name without a
+// file has no entry in the result. A file larger than most bytes is a *Refusal.
 func Peek(ctx context.Context, r io.Reader, most int64, l Limits, names ...string) (map[string][]byte, Summary, error) {
 	to := &peek{discard: discard{buffer: make([]byte, copyBytes)}, names: names, most: most, found: map[string][]byte{}}
 	s, err := read(ctx, r, l, to)

@@ -17,15 +17,15 @@ const (
 const (
 	// maxHops is how many links a path may follow, as in the Linux kernel.
 	maxHops = 40
-	// maxSteps bounds the work of following all links of an archive, because a few links that lead
-	// through one another can take longer than any number of ordinary links.
+	// maxSteps bounds the work of following all links of an archive, because a few links that lead through one another
+	// can take longer than any number of ordinary links.
 	maxSteps = 4_000_000
 	// maxHardLinks is how many names a file may have. File systems allow at most 65,000.
 	maxHardLinks = 10_000
 )
 
-// tree is the tree of an archive's entries without their contents. All rules about names and
-// links are checked on it before anything is written.
+// tree is the tree of an archive's entries without their contents. All rules about names and links are checked on it
+// before anything is written.
 type tree struct {
 	nodes map[string]*node
 	links []symlink // in the order of the archive
@@ -47,8 +47,8 @@ func newTree() *tree {
 	return &tree{nodes: map[string]*node{".": {kind: kindDir}}}
 }
 
-// add adds an entry. Its parents must be folders. add adds the missing parents as
-// folders and returns the folders that it added, outermost first.
+// add adds an entry. Its parents must be folders. add adds the missing parents as folders and returns the folders that
+// it added, outermost first.
 func (t *tree) add(entry, at string, n *node) ([]string, *Refusal) {
 	if at == "." {
 		return nil, t.addRoot(entry, n)
@@ -113,8 +113,8 @@ func (t *tree) file(entry, target string) (string, *node, *Refusal) {
 	return old, n, nil
 }
 
-// checkLinks refuses symbolic links that lead out of the folder, directly or through
-// other links, in any order of the entries. A link may lead to a path without an entry.
+// checkLinks refuses symbolic links that lead out of the folder, directly or through other links, in any order of the
+// entries. A link may lead to a path without an entry.
 func (t *tree) checkLinks() *Refusal {
 	for _, link := range t.links {
 		if why := t.follow(link.at); why != "" {

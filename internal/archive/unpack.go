@@ -15,16 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TempPrefix is the prefix of the names of the temporary folders that Unpack creates in
-// the parent of dir. A killed process leaves its temporary folder.
+// TempPrefix is the prefix of the names of the temporary folders that Unpack creates in the parent of dir. A killed
+// process leaves its temporary folder.
 const TempPrefix = ".unpack-"
 
-// Unpack unpacks a gzipped tar archive into dir. dir must not exist; its parent must.
-// Unpack writes into a temporary folder, syncs it and renames it to dir; after an error
-// it removes the temporary folder. Files keep their times; all users may read them, and
-// execute them if the archive lets any user execute them; folders have mode 0755. Unpack
-// reads r to its end. The error is a *Refusal if the archive is bad, wraps fs.ErrExist if
-// dir exists, and is otherwise an error of ctx, r or the file system.
+// Unpack unpacks a gzipped tar archive into dir. dir must not exist; its parent must. Unpack writes into a temporary
+// folder, syncs it and renames it to dir; after an error it removes the temporary folder. Files keep their times; all
+// users may read them, and execute them if the archive lets any user execute them; folders have mode 0755. Unpack reads
+// r to its end. The error is a *Refusal if the archive is bad, wraps fs.ErrExist if dir exists, and is otherwise an
+// error of ctx, r or the file system.
 func Unpack(ctx context.Context, r io.Reader, dir string, l Limits) (Summary, error) {
 	return unpack(ctx, r, dir, l, syncFileSystem)
 }
@@ -65,8 +64,7 @@ func unpack(
 	return s, nil
 }
 
-// syncFileSystem syncs the whole file system, because syncing a hundred thousand files
-// one by one takes minutes.
+// syncFileSystem syncs the whole file system, because syncing a hundred thousand files one by one takes minutes.
 func syncFileSystem(root *os.Root) error {
 	d, err := root.Open(".")
 	if err != nil {
@@ -113,8 +111,8 @@ type reader struct {
 	nameBytes int
 }
 
-// maxNameBytes is how many bytes all names and link targets of an archive may have together.
-// It exists because they are kept in memory.
+// maxNameBytes is how many bytes all names and link targets of an archive may have together. It exists because they are
+// kept in memory.
 const maxNameBytes = 64 << 20
 
 // archive reads the whole archive, and creates the symbolic links last.

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Backoff waits Min before the first attempt is repeated, then twice as long each time, and never longer than Max. A Min of 0
-// repeats the first attempt at once, and a tenth of Max is the second wait. It is used by one goroutine.
+// Backoff waits Min before the first attempt is repeated, then twice as long each time, and never longer than Max. A
+// Min of 0 repeats the first attempt at once, and a tenth of Max is the second wait. It is used by one goroutine.
 type Backoff struct {
 	Min, Max time.Duration
 	Spread   bool // Wait adds or takes up to half at random, so that many that failed together do not repeat together

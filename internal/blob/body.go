@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// body reads the content of a Put and checks its size and checksum. Read returns the last bytes only if both
-// are right, so that a server that stores whole requests only cannot store wrong content.
+// body reads the content of a Put and checks its size and checksum. Read returns the last bytes only if both are right,
+// so that a server that stores whole requests only cannot store wrong content.
 type body struct {
 	mu   sync.Mutex // an HTTP transport may still read while Put returns
 	ctx  context.Context
@@ -102,8 +102,8 @@ func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // the en
 
 func (b *body) sum() string { return hex.EncodeToString(b.hash.Sum(nil)) }
 
-// stop waits for a running Read and makes every later one fail. It returns what is wrong with the body, nil
-// if nothing is known to be. It is called once.
+// stop waits for a running Read and makes every later one fail. It returns what is wrong with the body, nil if nothing
+// is known to be. It is called once.
 func (b *body) stop() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -35,7 +35,8 @@ func TestS3OnVersityKeepsTheContract(t *testing.T) {
 	})
 }
 
-// onEachServer runs a test on every S3 server of this build: versitygw in `make test`, MinIO as well in `make test-all`.
+// onEachServer runs a test on every S3 server of this build: versitygw in `make test`, MinIO as well in `make
+// test-all`.
 func onEachServer(t *testing.T, test func(t *testing.T, server *testenv.S3Server)) {
 	t.Helper()
 	for name, start := range servers() {

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dirAt does in the store's folder what each upload needs, with one system call where os.Root needs one for
-// each segment of the path. That is safe because every name is a validated key, which has no "..", and no
-// other program makes links in the folder.
+// dirAt does in the store's folder what each upload needs, with one system call where os.Root needs one for each
+// segment of the path. That is safe because every name is a validated key, which has no "..", and no other program
+// makes links in the folder.
 type dirAt struct{ dir *os.File }
 
 func openAt(root *os.Root) (dirAt, error) {

@@ -7,8 +7,8 @@ var (
 	ErrNotFound = errors.New("object not found")
 	// ErrExists says that there is an object under the key, and PutOptions.IfAbsent was set.
 	ErrExists = errors.New("object exists")
-	// ErrUnavailable says that the store is unreachable, fails, is full, or refuses the credentials. Another
-	// try may succeed later.
+	// ErrUnavailable says that the store is unreachable, fails, is full, or refuses the credentials. Another try may
+	// succeed later.
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrInvalidKey says that the key or prefix breaks a rule of Key.
 	ErrInvalidKey = errors.New("invalid object key")

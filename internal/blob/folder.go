@@ -25,12 +25,12 @@ const (
 
 // FolderOptions configure a Folder.
 type FolderOptions struct {
-	// Secret is the key of the URLs' signatures: at least 16 random bytes, the same in every process that
-	// serves the folder.
+	// Secret is the key of the URLs' signatures: at least 16 random bytes, the same in every process that serves the
+	// folder.
 	Secret []byte
 	// RunnerBase and PublicBase return the URLs at which RunnerHandler and PublicHandler are served, such as
-	// "http://127.0.0.1:8082/objects". They are called at each signing, because the port may be unknown when
-	// the folder is opened. nil: such URLs cannot be signed.
+	// "http://127.0.0.1:8082/objects". They are called at each signing, because the port may be unknown when the folder
+	// is opened. nil: such URLs cannot be signed.
 	RunnerBase, PublicBase func() string
 	// Now is the clock by which signed URLs expire; nil means time.Now.
 	Now func() time.Time
@@ -38,13 +38,13 @@ type FolderOptions struct {
 	Log *slog.Logger
 }
 
-// Folder is a Store in a folder of this machine. It also signs URLs and serves them. Any number of Folders,
-// in this process and in others, may be open on one folder.
+// Folder is a Store in a folder of this machine. It also signs URLs and serves them. Any number of Folders, in this
+// process and in others, may be open on one folder.
 //
 // An object survives a loss of power once Put has returned, because Put syncs the file and its folders. Under
-// "invocations/" Put syncs the file only: a loss of power may lose an object of the last seconds, as it may
-// lose the invocation's record, but leaves none damaged. An upload by a signed URL is not synced: a loss of
-// power may lose the uploads of the last half minute, and an object that it damages reads as not found.
+// "invocations/" Put syncs the file only: a loss of power may lose an object of the last seconds, as it may lose the
+// invocation's record, but leaves none damaged. An upload by a signed URL is not synced: a loss of power may lose the
+// uploads of the last half minute, and an object that it damages reads as not found.
 type Folder struct {
 	root    *os.Root
 	at      dirAt
@@ -59,8 +59,8 @@ var (
 	_ Signer = (*Folder)(nil)
 )
 
-// NewFolder opens the folder, makes it if it does not exist, closes it to other users (mode 0700), and
-// removes the unfinished files of processes that were killed.
+// NewFolder opens the folder, makes it if it does not exist, closes it to other users (mode 0700), and removes the
+// unfinished files of processes that were killed.
 func NewFolder(dir string, o FolderOptions) (*Folder, error) {
 	if len(o.Secret) < minSecretBytes {
 		return nil, fmt.Errorf("open store %q: the secret has %d bytes, it needs %d", dir, len(o.Secret), minSecretBytes)
@@ -214,8 +214,7 @@ func (f *Folder) publish(temp *tempFile, name string, ifAbsent, syncDirs bool) e
 	return nil
 }
 
-// moveTo gives the file its name, makes the missing folders above it, and returns the folders that have a
-// new entry.
+// moveTo gives the file its name, makes the missing folders above it, and returns the folders that have a new entry.
 func (f *Folder) moveTo(temp *tempFile, name string, ifAbsent bool) ([]string, error) {
 	changed := []string{path.Dir(name)}
 	for range nameTries {
@@ -247,8 +246,7 @@ func (f *Folder) renameOrLink(temp *tempFile, name string, ifAbsent bool) error 
 	return translateName(err)
 }
 
-// makeParents makes the missing folders above name, often only the last, and returns the folders in which it
-// made one.
+// makeParents makes the missing folders above name, often only the last, and returns the folders in which it made one.
 func (f *Folder) makeParents(name string) (changed []string, err error) {
 	dir := path.Dir(name)
 	if dir == objectsDir {

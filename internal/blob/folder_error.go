@@ -20,8 +20,8 @@ func translate(err error) error {
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
 
-// translateName does the same for the creation of a name, with two differences: fs.ErrNotExist stays, and a
-// key that is a folder of another object, or has an object above it, is ErrInvalidKey.
+// translateName does the same for the creation of a name, with two differences: fs.ErrNotExist stays, and a key that is
+// a folder of another object, or has an object above it, is ErrInvalidKey.
 func translateName(err error) error {
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):

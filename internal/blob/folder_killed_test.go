@@ -18,8 +18,8 @@ import (
 
 const helperVariable = "BLOB_TEST_HELPER_DIR"
 
-// A process that is killed in the middle of a Put leaves no object. The next open removes its unfinished
-// file, but not while the process lives.
+// A process that is killed in the middle of a Put leaves no object. The next open removes its unfinished file, but not
+// while the process lives.
 func TestFolderKilledInTheMiddleOfAPut(t *testing.T) {
 	dir := t.TempDir()
 	helper := startHelper(t, dir, "half a put")

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// List implements Store. It reads only folders that can contain such keys, one at a time. It opens no file,
-// so ETag stays empty.
+// List implements Store. It reads only folders that can contain such keys, one at a time. It opens no file, so ETag
+// stays empty.
 func (f *Folder) List(ctx context.Context, prefix string, after Key) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		err := validatePrefix(prefix)
@@ -69,8 +69,8 @@ type entry struct {
 	file  fs.DirEntry
 }
 
-// read returns in order the entries of a folder that match or can contain a match. A folder that does not
-// exist has none.
+// read returns in order the entries of a folder that match or can contain a match. A folder that does not exist has
+// none.
 func (l *listing) read(dir string) ([]entry, error) {
 	found, err := fs.ReadDir(l.folder.root.FS(), strings.TrimSuffix(objectsDir+"/"+dir, "/"))
 	if err != nil && !absent(err) {

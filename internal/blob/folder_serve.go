@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// RunnerHandler serves the URLs of SignRunnerGet and SignPut: GET and HEAD with ranges and conditions, and
-// PUT with a Content-Length. The request's path must be the key alone, as behind http.StripPrefix. It answers
-// 403 to a request without a valid signature for it and 411 to a PUT without Content-Length. A PUT whose body
-// ends early stores nothing. The handler sets no timeouts: the server that it runs in does.
+// RunnerHandler serves the URLs of SignRunnerGet and SignPut: GET and HEAD with ranges and conditions, and PUT with a
+// Content-Length. The request's path must be the key alone, as behind http.StripPrefix. It answers 403 to a request
+// without a valid signature for it and 411 to a PUT without Content-Length. A PUT whose body ends early stores nothing.
+// The handler sets no timeouts: the server that it runs in does.
 func (f *Folder) RunnerHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, params, err := f.verify(forRunners, r)
@@ -28,8 +28,8 @@ func (f *Folder) RunnerHandler() http.Handler {
 	})
 }
 
-// PublicHandler serves the URLs of SignGet: GET and HEAD, as RunnerHandler does, and nothing else. A file
-// that a command made cannot act in a browser, because the answer is an attachment, nosniff and sandboxed.
+// PublicHandler serves the URLs of SignGet: GET and HEAD, as RunnerHandler does, and nothing else. A file that a
+// command made cannot act in a browser, because the answer is an attachment, nosniff and sandboxed.
 func (f *Folder) PublicHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, params, err := f.verify(forPublic, r)
@@ -60,8 +60,8 @@ func (f *Folder) serveGet(w http.ResponseWriter, r *http.Request, key Key, param
 	http.ServeContent(w, r, "", info.ModifiedAt, &content{File: file, size: info.Size})
 }
 
-// content is an object's file without its trailer. It embeds *os.File so that net/http can use sendfile.
-// ServeContent asks Seek for the size and reads no further.
+// content is an object's file without its trailer. It embeds *os.File so that net/http can use sendfile. ServeContent
+// asks Seek for the size and reads no further.
 type content struct {
 	*os.File
 	size int64
@@ -125,8 +125,8 @@ func harmless(h http.Header) {
 	h.Set("Content-Security-Policy", "sandbox")
 }
 
-// attachment returns a Content-Disposition in ASCII for any file name (RFC 6266). Slashes become underscores,
-// because browsers use the last segment only, and MinIO refuses dot segments anywhere in a signed URL.
+// attachment returns a Content-Disposition in ASCII for any file name (RFC 6266). Slashes become underscores, because
+// browsers use the last segment only, and MinIO refuses dot segments anywhere in a signed URL.
 func attachment(filename string) string {
 	if filename == "" {
 		return "attachment"

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// A signed URL of a Folder is BASE/KEY?expires=…&signature=…; a public download also has filename and type.
-// The signature is an HMAC-SHA256 of the audience, the method, the key, and the rest of the query, so that
-// nothing can be changed, added or left out.
+// A signed URL of a Folder is BASE/KEY?expires=…&signature=…; a public download also has filename and type. The
+// signature is an HMAC-SHA256 of the audience, the method, the key, and the rest of the query, so that nothing can be
+// changed, added or left out.
 const (
 	paramExpires   = "expires" // seconds since 1970
 	paramFilename  = "filename"
@@ -78,8 +78,8 @@ func (f *Folder) sign(who audience, method string, key Key, ttl time.Duration, p
 	return strings.TrimSuffix(base(), "/") + path + "?" + params.Encode(), nil
 }
 
-// signature signs params, which must contain no signature. No field can run into the next, because audience,
-// method and key have no line break, and the query is escaped.
+// signature signs params, which must contain no signature. No field can run into the next, because audience, method and
+// key have no line break, and the query is escaped.
 func (f *Folder) signature(who audience, method string, key Key, params url.Values) string {
 	mac, _ := f.macs.Get().(hash.Hash)
 	defer f.macs.Put(mac)

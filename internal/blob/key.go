@@ -12,12 +12,12 @@ const (
 	maxSegmentBytes = 255 // the longest name on file systems, also on those below MinIO
 )
 
-// Key names an object: segments separated by slashes, at most 1024 bytes of UTF-8. No segment is empty,
-// ".", ".." or longer than 255 bytes. A key has no control characters, and is not white space only. Keys are
-// equal if their bytes are.
+// Key names an object: segments separated by slashes, at most 1024 bytes of UTF-8. No segment is empty, ".", ".." or
+// longer than 255 bytes. A key has no control characters, and is not white space only. Keys are equal if their bytes
+// are.
 //
-// A key must not be a folder of another key: where "a/b" is used, "a" must not be used. A store may refuse
-// the second with ErrInvalidKey, or not list one of them.
+// A key must not be a folder of another key: where "a/b" is used, "a" must not be used. A store may refuse the second
+// with ErrInvalidKey, or not list one of them.
 type Key string
 
 // Validate returns nil if the key keeps the rules of Key, and ErrInvalidKey with the reason otherwise.
@@ -54,8 +54,8 @@ func (k Key) fault() string {
 	return ""
 }
 
-// validatePrefix refuses a prefix with which no key can begin, and a prefix that ends in a dot segment,
-// because servers resolve it.
+// validatePrefix refuses a prefix with which no key can begin, and a prefix that ends in a dot segment, because servers
+// resolve it.
 func validatePrefix(prefix string) error {
 	if prefix == "" {
 		return nil

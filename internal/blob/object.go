@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// An object's file is its content and then a trailer. The content is first so that other programs can read
-// the file; the trailer has a fixed size so that List can compute the object's size from the file's:
+// An object's file is its content and then a trailer. The content is first so that other programs can read the file;
+// the trailer has a fixed size so that List can compute the object's size from the file's:
 //
 //	16 bytes  magic
 //	 8 bytes  size of the content, big-endian

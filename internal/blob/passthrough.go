@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// NewPassThrough returns the handler of the download listener in front of an S3 store. It forwards GET and
-// HEAD requests that have a signature in their query to target and streams the answers back. Host and URL
-// stay unchanged, because the store checks the signature; of the headers it forwards only those of ranges and
-// conditions. If target has a path, such as "/bucket", only URLs below it are forwarded. It answers 403 to a
-// request without a signature and 405 to another method.
+// NewPassThrough returns the handler of the download listener in front of an S3 store. It forwards GET and HEAD
+// requests that have a signature in their query to target and streams the answers back. Host and URL stay unchanged,
+// because the store checks the signature; of the headers it forwards only those of ranges and conditions. If target has
+// a path, such as "/bucket", only URLs below it are forwarded. It answers 403 to a request without a signature and 405
+// to another method.
 //
-// A redirect of the store is neither followed nor passed on: the answer is 502. Answers get nosniff, a
-// sandbox, and the disposition of an attachment if the store set none, so that a browser only saves them.
+// A redirect of the store is neither followed nor passed on: the answer is 502. Answers get nosniff, a sandbox, and the
+// disposition of an attachment if the store set none, so that a browser only saves them.
 func NewPassThrough(target *url.URL) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { rewrite(r, target) },

@@ -153,8 +153,8 @@ func TestPassThroughMakesAnswersHarmless(t *testing.T) {
 	}
 }
 
-// The handler passes on the bytes of an object as they come. When the store breaks off, the client gets an
-// error and not a shorter object.
+// The handler passes on the bytes of an object as they come. When the store breaks off, the client gets an error and
+// not a shorter object.
 func TestPassThroughStreams(t *testing.T) {
 	goOn := make(chan struct{})
 	_, handler := passThrough(t, "", func(w http.ResponseWriter, _ *http.Request) {

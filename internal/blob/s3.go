@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// smallBytes is the largest body that is kept in memory, so that it can be sent again and its checksum is
-	// known before it is sent.
+	// smallBytes is the largest body that is kept in memory, so that it can be sent again and its checksum is known
+	// before it is sent.
 	smallBytes = 64 << 10
 	// singlePutBytes is the largest body of one PUT on S3.
 	singlePutBytes = 5 << 30
@@ -30,18 +30,18 @@ type S3Options struct {
 	AccessKey, SecretKey string
 	// Secure selects HTTPS for endpoints without a scheme.
 	Secure bool
-	// RunnerEndpoint and PublicEndpoint are the addresses, in Endpoint's form, at which runners and the public
-	// reach the store; empty means Endpoint. This process signs URLs for them and never connects to them.
+	// RunnerEndpoint and PublicEndpoint are the addresses, in Endpoint's form, at which runners and the public reach
+	// the store; empty means Endpoint. This process signs URLs for them and never connects to them.
 	RunnerEndpoint, PublicEndpoint string
-	// DownloadAccessKey and DownloadSecretKey sign the URLs of SignGet. The key needs only the right to read
-	// results. Empty means AccessKey and SecretKey.
+	// DownloadAccessKey and DownloadSecretKey sign the URLs of SignGet. The key needs only the right to read results.
+	// Empty means AccessKey and SecretKey.
 	DownloadAccessKey, DownloadSecretKey string
 }
 
 // S3 is a Store, Signer and MultipartSigner on a bucket of any S3 server.
 //
-// A body of unknown size can have at most 156 GiB. Info.SHA256 is known for objects up to 64 KiB and for
-// objects that were put with PutOptions.SHA256, and unknown for uploads by a signed URL.
+// A body of unknown size can have at most 156 GiB. Info.SHA256 is known for objects up to 64 KiB and for objects that
+// were put with PutOptions.SHA256, and unknown for uploads by a signed URL.
 type S3 struct {
 	bucket    string
 	region    string
@@ -71,6 +71,6 @@ func putOptions(o PutOptions) minio.PutObjectOptions {
 	return options
 }
 
-// notesPrefix is the prefix of the notes: each names an unfinished multipart upload. List leaves them out. They
-// are needed because a restarted MinIO does not list the uploads of before unless it is asked for their key.
+// notesPrefix is the prefix of the notes: each names an unfinished multipart upload. List leaves them out. They are
+// needed because a restarted MinIO does not list the uploads of before unless it is asked for their key.
 const notesPrefix = ".davit/uploads/"

@@ -9,8 +9,7 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// translateS3 wraps an error of the client in one of this package. If ctx has ended, it returns the error of
-// ctx.
+// translateS3 wraps an error of the client in one of this package. If ctx has ended, it returns the error of ctx.
 func translateS3(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -28,8 +27,8 @@ func translateS3(ctx context.Context, err error) error {
 	return err
 }
 
-// kindOfAnswer returns this package's error for an answer; nil if the request itself is wrong, which only a
-// bug of this program causes.
+// kindOfAnswer returns this package's error for an answer; nil if the request itself is wrong, which only a bug of this
+// program causes.
 func kindOfAnswer(answer minio.ErrorResponse) error {
 	switch answer.Code {
 	case minio.NoSuchKey, minio.NoSuchUpload:

@@ -31,8 +31,8 @@ import (
 const downloadPolicy = `{"Version": "2012-10-17", "Statement": [
 	{"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::%s/invocations/*/result.zip"]}]}`
 
-// addKey adds a key with a policy to a MinIO. It calls the admin API by itself, because the licence of MinIO's
-// own client for that API does not fit Davit's.
+// addKey adds a key with a policy to a MinIO. It calls the admin API by itself, because the licence of MinIO's own
+// client for that API does not fit Davit's.
 func addKey(t *testing.T, server *testenv.S3Server, access, secret, policy string) {
 	t.Helper()
 	account, err := json.Marshal(map[string]any{"accessKey": access, "secretKey": secret, "policy": json.RawMessage(policy)})
@@ -58,8 +58,8 @@ func addKey(t *testing.T, server *testenv.S3Server, access, secret, policy strin
 	}
 }
 
-// encrypt encrypts data as MinIO's admin API wants it: salt, the number of the method, nonce, and the data as
-// the only fragment of a stream.
+// encrypt encrypts data as MinIO's admin API wants it: salt, the number of the method, nonce, and the data as the only
+// fragment of a stream.
 func encrypt(t *testing.T, password string, data []byte) []byte {
 	t.Helper()
 	head := make([]byte, 32+1+8)

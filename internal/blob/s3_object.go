@@ -125,9 +125,9 @@ func (s *S3) put(ctx context.Context, key Key, r io.Reader, size int64, o PutOpt
 	}, nil
 }
 
-// resolveIfAbsent decides, after an error of a Put with IfAbsent, whether that Put has stored the object. The
-// error alone does not say it: a server that refuses before it has read the body may close the connection
-// before the refusal arrives, and a refusal may answer the second try of a Put whose first try succeeded.
+// resolveIfAbsent decides, after an error of a Put with IfAbsent, whether that Put has stored the object. The error
+// alone does not say it: a server that refuses before it has read the body may close the connection before the refusal
+// arrives, and a refusal may answer the second try of a Put whose first try succeeded.
 func (s *S3) resolveIfAbsent(ctx context.Context, key Key, o PutOptions, err error) (Info, error) {
 	if o.mark == "" || !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrExists) {
 		return Info{}, err

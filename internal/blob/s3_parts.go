@@ -16,8 +16,8 @@ const (
 	minPartBytes = 16 << 20
 )
 
-// putParts uploads a body that is too large for one PUT, or of unknown size. Unlike the client library's own
-// multipart upload, it sends the condition with the last request and does not treat an error of r as its end.
+// putParts uploads a body that is too large for one PUT, or of unknown size. Unlike the client library's own multipart
+// upload, it sends the condition with the last request and does not treat an error of r as its end.
 func (s *S3) putParts(
 	ctx context.Context, key Key, r io.Reader, size int64, o minio.PutObjectOptions,
 ) (_ minio.UploadInfo, err error) {

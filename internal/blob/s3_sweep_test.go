@@ -126,8 +126,8 @@ func s3SweepsAbandonedUploads(t *testing.T, server *testenv.S3Server) {
 	}
 }
 
-// SweepUploads also aborts the upload of a Put that failed in the middle, and an upload that the server does
-// not list after a restart.
+// SweepUploads also aborts the upload of a Put that failed in the middle, and an upload that the server does not list
+// after a restart.
 func TestS3SweepsAfterARestart(t *testing.T) { onEachServer(t, s3SweepsAfterARestart) }
 
 func s3SweepsAfterARestart(t *testing.T, server *testenv.S3Server) {

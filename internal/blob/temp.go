@@ -16,9 +16,9 @@ const (
 	lockName = "lock"
 )
 
-// tempDir is the folder of one open Folder for files that are being written, on the file system of the
-// objects. While it is open, the process has a lock on a file in it. The kernel releases the lock however
-// the process ends, so other processes can tell a folder in use from an abandoned one.
+// tempDir is the folder of one open Folder for files that are being written, on the file system of the objects. While
+// it is open, the process has a lock on a file in it. The kernel releases the lock however the process ends, so other
+// processes can tell a folder in use from an abandoned one.
 type tempDir struct {
 	root *os.Root
 	at   dirAt

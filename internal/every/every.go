@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Interval calls do each time that period has passed, first after one period. It returns
-// when ctx has ended; no call begins after that. Of the calls that were missed because one
-// took longer than period, one follows at once. Interval panics if period is not positive.
+// Interval calls do each time that period has passed, first after one period. It returns when ctx has ended; no call
+// begins after that. Of the calls that were missed because one took longer than period, one follows at once. Interval
+// panics if period is not positive.
 func Interval(ctx context.Context, period time.Duration, do func(context.Context)) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Call is one HTTP request to a trigger, as the edge hands it to the dispatcher. Nothing in it is borrowed from the request.
+// Call is one HTTP request to a trigger, as the edge hands it to the dispatcher. Nothing in it is borrowed from the
+// request.
 type Call struct {
 	Match       Match
 	Method      string

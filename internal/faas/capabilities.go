@@ -1,7 +1,7 @@
 package faas
 
-// Capabilities are what an installation can do beyond running uploaded sources
-// as they are. The zero value is the embedded default without a cluster.
+// Capabilities are what an installation can do beyond running uploaded sources as they are. The zero value is the
+// embedded default without a cluster.
 type Capabilities struct {
 	Images       bool   `json:"images"`        // image; with Secrets, registry_secret
 	Builds       bool   `json:"builds"`        // base_image, setup

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// Command is a program and its arguments. In JSON a list, or one string that is
-// split as a shell splits words; it is written as a list.
+// Command is a program and its arguments. In JSON a list, or one string that is split as a shell splits words; it is
+// written as a list.
 type Command []string
 
 // UnmarshalJSON accepts both forms.

@@ -12,8 +12,8 @@ type FieldError struct {
 	Detail  string `json:"detail"`
 }
 
-// Error is an error that a user may read: Detail says what is wrong and what
-// to do about it and holds no secret; Err is the cause, for the log only.
+// Error is an error that a user may read: Detail says what is wrong and what to do about it and holds no secret; Err is
+// the cause, for the log only.
 type Error struct {
 	Kind       Kind
 	Detail     string
@@ -49,8 +49,8 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Detail: fmt.Sprintf(format, args...)}
 }
 
-// UnavailableError is an Unavailable error: what failed with err may work when the caller repeats it after retryAfter. detail
-// says what is unavailable; err stays inside the process.
+// UnavailableError is an Unavailable error: what failed with err may work when the caller repeats it after retryAfter.
+// detail says what is unavailable; err stays inside the process.
 func UnavailableError(detail string, retryAfter time.Duration, err error) *Error {
 	return &Error{Kind: Unavailable, Detail: detail, RetryAfter: retryAfter, Err: err}
 }
@@ -58,7 +58,8 @@ func UnavailableError(detail string, retryAfter time.Duration, err error) *Error
 // IsUnavailable reports whether err, or an error that it wraps, is of the kind Unavailable: a repetition may succeed.
 func IsUnavailable(err error) bool { return KindOf(err) == Unavailable }
 
-// OrUnavailable returns the *Error in err's chain. If there is none, the error is Unavailable, as UnavailableError makes it.
+// OrUnavailable returns the *Error in err's chain. If there is none, the error is Unavailable, as UnavailableError
+// makes it.
 func OrUnavailable(err error, detail string, retryAfter time.Duration) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
@@ -66,8 +67,8 @@ func OrUnavailable(err error, detail string, retryAfter time.Duration) *Error {
 	return UnavailableError(detail, retryAfter, err)
 }
 
-// InternalUnavailable is OrUnavailable for an error of a part of Davit: if the part's own error is Internal, the part is
-// unavailable, too.
+// InternalUnavailable is OrUnavailable for an error of a part of Davit: if the part's own error is Internal, the part
+// is unavailable, too.
 func InternalUnavailable(err error, detail string, retryAfter time.Duration) *Error {
 	if e := OrUnavailable(err, detail, retryAfter); e.Kind != Internal {
 		return e

@@ -49,8 +49,8 @@ type Standby struct {
 	Max int `json:"max"`
 }
 
-// UnmarshalJSON accepts a number or the object, and there members of a later
-// release, since records are read with it; what users send is read by DecodeFunctionSpec.
+// UnmarshalJSON accepts a number or the object, and there members of a later release, since records are read with it;
+// what users send is read by DecodeFunctionSpec.
 func (s *Standby) UnmarshalJSON(b []byte) error {
 	var n int
 	if err := json.Unmarshal(b, &n); err == nil {

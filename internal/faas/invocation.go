@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// State is where an invocation is in its life: queued → starting → running →
-// succeeded, failed or cancelled. The last three never change.
+// State is where an invocation is in its life: queued → starting → running → succeeded, failed or cancelled. The last
+// three never change.
 type State string
 
 // The states.
@@ -59,8 +59,8 @@ type Result struct {
 	FileCount int          `json:"file_count"`
 }
 
-// Invocation is the record of one run of one trigger's command. Its JSON is
-// what users read, Redis holds and runners carry.
+// Invocation is the record of one run of one trigger's command. Its JSON is what users read, Redis holds and runners
+// carry.
 type Invocation struct {
 	ID        InvocationID   `json:"id"`
 	Function  FunctionName   `json:"function"`
@@ -103,8 +103,8 @@ type Inner struct {
 // Ref returns the revision that the invocation is pinned to.
 func (i *Invocation) Ref() RevisionRef { return RevisionRef{Function: i.Function, Number: i.Revision} }
 
-// End makes i final: cancelled when the reason is ReasonCancelled, failed for
-// every other reason, succeeded when it is "".
+// End makes i final: cancelled when the reason is ReasonCancelled, failed for every other reason, succeeded when it is
+// "".
 func (i *Invocation) End(reason Reason, detail string, at time.Time) {
 	i.Detail, i.EndedAt = detail, &at
 	i.State, i.Reason = Succeeded, nil

@@ -1,7 +1,7 @@
 package faas
 
-// Kind sorts errors by what the caller can do about them. The list is closed;
-// one table at the HTTP edge turns a kind into a status.
+// Kind sorts errors by what the caller can do about them. The list is closed; one table at the HTTP edge turns a kind
+// into a status.
 type Kind string
 
 // The kinds of errors.

@@ -2,8 +2,8 @@ package faas
 
 import "encoding/json"
 
-// Mode says how calls of a function get their slot: a Job each, or warm runners.
-// A trigger or a call may also ask for standby, which is stricter than warm.
+// Mode says how calls of a function get their slot: a Job each, or warm runners. A trigger or a call may also ask for
+// standby, which is stricter than warm.
 type Mode string
 
 // The modes, from loose to strict.

@@ -2,8 +2,8 @@ package faas
 
 import "time"
 
-// SecretName is chosen by a user: the name of the variable that functions have the
-// value in, or, of a login for a registry, a DNS label of at most 63 characters.
+// SecretName is chosen by a user: the name of the variable that functions have the value in, or, of a login for a
+// registry, a DNS label of at most 63 characters.
 type SecretName string
 
 // MaxSecretBytes is the most that a secret's value may have: what fits into a variable.

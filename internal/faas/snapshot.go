@@ -2,8 +2,9 @@ package faas
 
 import "errors"
 
-// ErrEmpty is in the chain of an Unavailable error while the registry has lost its registrations and nobody has restored
-// them from the object store. Nothing may be registered then: it would be lost, or would hide what is restored.
+// ErrEmpty is in the chain of an Unavailable error while the registry has lost its registrations and nobody has
+// restored them from the object store. Nothing may be registered then: it would be lost, or would hide what is
+// restored.
 var ErrEmpty = errors.New("the registry is empty")
 
 // Changes lists what happened to the registrations since a version.

@@ -5,11 +5,10 @@ import (
 	"strings"
 )
 
-// SplitWords splits a line into words as a POSIX shell does, without any
-// expansion: single quotes, double quotes (in which a backslash escapes only
-// $, `, ", \ and a newline), backslash, and blanks between words. $, `, *, #,
-// ~ and operators such as | are ordinary characters, a carriage return is a
-// blank. A quote that is not closed and a backslash at the end are errors.
+// SplitWords splits a line into words as a POSIX shell does, without any expansion: single quotes, double quotes (in
+// which a backslash escapes only $, `, ", \ and a newline), backslash, and blanks between words. $, `, *, #, ~ and
+// operators such as | are ordinary characters, a carriage return is a blank. A quote that is not closed and a backslash
+// at the end are errors.
 func SplitWords(line string) ([]string, error) {
 	split, err := SplitLine(line)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TrimText gives the pages of the program's code back that only its start needed: much of a large program sets itself up and
-// never runs again. Code that runs later is read from the kernel's page cache, page by page. The gateway calls it once, after
-// its start: 41 MiB stay resident, not 66.
+// TrimText gives the pages of the program's code back that only its start needed: much of a large program sets itself
+// up and never runs again. Code that runs later is read from the kernel's page cache, page by page. The gateway calls
+// it once, after its start: 41 MiB stay resident, not 66.
 func TrimText() error {
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package rooms measures how a Go package can be read: how many references go from file to file, how many of these lie on a
-// cycle, and how many methods the largest type has. A package without a cycle can be read file by file, in one direction.
+// Package rooms measures how a Go package can be read: how many references go from file to file, how many of these lie
+// on a cycle, and how many methods the largest type has. A package without a cycle can be read file by file, in one
+// direction.
 //
 // It does not judge: its test holds the packages of this module to limits, and hack/rooms prints the figures.
 //

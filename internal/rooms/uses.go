@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// uses holds, by file and by file that declares it, the names that the first uses of the second. Each file has an entry.
+// uses holds, by file and by file that declares it, the names that the first uses of the second. Each file has an
+// entry.
 type uses map[string]map[string]names
 
 type names map[string]bool
@@ -30,8 +31,8 @@ func (u uses) inside(group []string) []Reference {
 	return references
 }
 
-// groups returns the strongly connected components of more than one file, by Tarjan's algorithm (SIAM Journal on Computing 1,
-// 1972), sorted.
+// groups returns the strongly connected components of more than one file, by Tarjan's algorithm (SIAM Journal on
+// Computing 1, 1972), sorted.
 func (u uses) groups() [][]string {
 	w := walk{uses: u, index: map[string]int{}, low: map[string]int{}, onStack: map[string]bool{}}
 	for _, file := range sorted(u) {

@@ -1,12 +1,15 @@
 // Package signal has the two ways in which goroutines of this program wake one another without a value: Wake, which one
-// goroutine waits for, and Broadcast, which any number wait for. Neither loses a signal that is sent before the wait begins.
+// goroutine waits for, and Broadcast, which any number wait for. Neither loses a signal that is sent before the wait
+// begins.
 //
-// It does not carry data and it does not order anything: who is woken reads the state that changed, under that state's lock.
+// It does not carry data and it does not order anything: who is woken reads the state that changed, under that state's
+// lock.
 package signal
 
 import "sync"
 
-// Wake wakes one goroutine. Signals that are sent while the goroutine is busy are merged into one. Make it with NewWake.
+// Wake wakes one goroutine. Signals that are sent while the goroutine is busy are merged into one. Make it with
+// NewWake.
 type Wake struct{ c chan struct{} }
 
 // NewWake returns a Wake that is not set.
@@ -29,8 +32,8 @@ type Broadcast struct {
 	c  chan struct{}
 }
 
-// C returns a channel that is closed by the next Send. Call C before the state is read, and wait after: a Send in between
-// is then not lost.
+// C returns a channel that is closed by the next Send. Call C before the state is read, and wait after: a Send in
+// between is then not lost.
 func (b *Broadcast) C() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 // DeadAfter is how long a peer may leave data unacknowledged before its connection is closed.
 const DeadAfter = 10 * time.Second
 
-// SlowAfter replaces DeadAfter during the transfer of a large body, because the kernel also counts the time in which a slow
-// reader keeps its receive window closed.
+// SlowAfter replaces DeadAfter during the transfer of a large body, because the kernel also counts the time in which a
+// slow reader keeps its receive window closed.
 const SlowAfter = 5 * time.Minute
 
 // Tune sets no delay, keep-alive probes and DeadAfter on a TCP connection. It does nothing to other connections.

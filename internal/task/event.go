@@ -5,9 +5,8 @@ import "davit/internal/faas"
 // EventKind says what has happened.
 type EventKind string
 
-// The kinds of events. Every event has Free, the number of the runner's free slots after
-// it. The runner may leave out taken and running if it sends with them a later event of
-// the same invocation, which implies them.
+// The kinds of events. Every event has Free, the number of the runner's free slots after it. The runner may leave out
+// taken and running if it sends with them a later event of the same invocation, which implies them.
 const (
 	EventSlots       EventKind = "slots"        // nothing but Free changed; also the first event, and one every 5 s
 	EventTaken       EventKind = "taken"        // Invocation has a slot

@@ -69,8 +69,8 @@ func contract() map[string]any {
 	}
 }
 
-// TestGolden pins the JSON that releases exchange: a later release must read what this
-// one writes. Run it with -update after adding a member; never change one.
+// TestGolden pins the JSON that releases exchange: a later release must read what this one writes. Run it with -update
+// after adding a member; never change one.
 func TestGolden(t *testing.T) {
 	for name, message := range contract() {
 		file := filepath.Join("testdata", name+".json")

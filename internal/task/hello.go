@@ -43,8 +43,7 @@ const (
 	LinkControl LinkKind = "control"
 )
 
-// MaxHello is how many bytes a Hello may have on the control connection, and
-// MaxSlotHello on a slot's connection.
+// MaxHello is how many bytes a Hello may have on the control connection, and MaxSlotHello on a slot's connection.
 const (
 	MaxHello     = 8 << 20
 	MaxSlotHello = 16 << 10
@@ -69,9 +68,8 @@ func (h *Hello) Ref() faas.RevisionRef {
 	return faas.RevisionRef{Function: h.Function, Number: h.Revision}
 }
 
-// Owned is an invocation that a runner owns, with its whole record, so that a gateway
-// that does not know the call can settle it. While the body is arriving, the record has
-// only ID, Function, Revision and State.
+// Owned is an invocation that a runner owns, with its whole record, so that a gateway that does not know the call can
+// settle it. While the body is arriving, the record has only ID, Function, Revision and State.
 type Owned struct {
 	Record   faas.Invocation `json:"record"`             // as far as it is known
 	Ended    bool            `json:"ended"`              // the outcome is complete
@@ -86,12 +84,12 @@ const (
 	EnvToken  = "DAVIT_TOKEN"  // Launch.Token
 )
 
-// WorkingDir as Launch.SourceDir means the folder in which the runner was started. If that is the root, there is
-// no source.
+// WorkingDir as Launch.SourceDir means the folder in which the runner was started. If that is the root, there is no
+// source.
 const WorkingDir = "."
 
-// Launch is the configuration of a runner. The launcher passes it as JSON on standard
-// input (local), or in the environment of the pod.
+// Launch is the configuration of a runner. The launcher passes it as JSON on standard input (local), or in the
+// environment of the pod.
 type Launch struct {
 	Runner     faas.RunnerID       `json:"runner"`
 	Function   faas.FunctionName   `json:"function"`

@@ -2,8 +2,8 @@ package task
 
 import "davit/internal/faas"
 
-// PathParts + id is a path that gateways serve to runners, with the token and HeaderRevision
-// as on PathPark. The answer to POST PartsWanted is Parts. The answer to POST PartsDone, at
+// PathParts + id is a path that gateways serve to runners, with the token and HeaderRevision as on PathPark. The answer
+// to POST PartsWanted is Parts. The answer to POST PartsDone, at
 // + "/done", is 204 once the object is in the store, whole. 404 says that this gateway does
 // not know, or not yet, that the runner owns that invocation; 409 refuses for good; after
 // any other answer the runner may try again, at this or another gateway.
@@ -27,8 +27,8 @@ type PartsWanted struct {
 	For     faas.Duration `json:"for"` // how long the URLs must be valid
 }
 
-// Parts has one URL for each part, in order. All parts have PartBytes; the last has the
-// rest. No URLs means that the store takes the object in one PUT.
+// Parts has one URL for each part, in order. All parts have PartBytes; the last has the rest. No URLs means that the
+// store takes the object in one PUT.
 type Parts struct {
 	Upload    string   `json:"upload,omitempty"`
 	PartBytes int64    `json:"part_bytes,omitempty"`

@@ -10,9 +10,9 @@ import (
 // MaxOutcomeHeader is how many bytes the value of HeaderOutcome may have.
 const MaxOutcomeHeader = 32 << 10
 
-// Header returns the outcome as the value of HeaderOutcome: JSON in printable ASCII,
-// without the result's files. Header cuts the log tail, then the detail, until the value
-// has at most MaxOutcomeHeader bytes. It is an error if it is still larger.
+// Header returns the outcome as the value of HeaderOutcome: JSON in printable ASCII, without the result's files. Header
+// cuts the log tail, then the detail, until the value has at most MaxOutcomeHeader bytes. It is an error if it is still
+// larger.
 func (o *Outcome) Header() (string, error) {
 	c := *o
 	if c.Result != nil {
@@ -51,8 +51,8 @@ func ParseOutcome(header string) (Outcome, error) {
 	return o, nil
 }
 
-// asciiJSON escapes all but printable ASCII, because headers must not contain DEL, and
-// programs differ in how they decode other bytes.
+// asciiJSON escapes all but printable ASCII, because headers must not contain DEL, and programs differ in how they
+// decode other bytes.
 func asciiJSON(b []byte) string {
 	var s strings.Builder
 	s.Grow(len(b))

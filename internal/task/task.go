@@ -86,9 +86,8 @@ func ReadTask(r io.Reader) (*Task, error) {
 	return &t, nil
 }
 
-// Outcome is a runner's report of how an invocation ended. Reason "" means success.
-// HeaderOutcome has no size, checksum and files of the result, because they are not
-// known yet; an ended event and outcome.json have them.
+// Outcome is a runner's report of how an invocation ended. Reason "" means success. HeaderOutcome has no size, checksum
+// and files of the result, because they are not known yet; an ended event and outcome.json have them.
 type Outcome struct {
 	Reason    faas.Reason   `json:"reason,omitempty"`
 	Detail    string        `json:"detail,omitempty"` // names the pattern, field or signal

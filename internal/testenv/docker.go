@@ -33,12 +33,13 @@ type DockerServer struct {
 	ID string
 }
 
-// dockerDirs is the folder of all DockerServers' folders. Its path is short, because the paths of sockets must be short.
+// dockerDirs is the folder of all DockerServers' folders. Its path is short, because the paths of sockets must be
+// short.
 const dockerDirs = "/tmp"
 
 // Docker starts a dockerd for this test. When the test ends, it ends with all of its containers, mounts and cgroups.
-// Docker also removes those that a killed test has left. A start takes about a second, so let the subtests of one
-// test share it.
+// Docker also removes those that a killed test has left. A start takes about a second, so let the subtests of one test
+// share it.
 func Docker(t testing.TB) *DockerServer {
 	t.Helper()
 	program, err := lookup(os.Getenv, "DAVIT_TEST_DOCKERD", "dockerd", "")
@@ -139,8 +140,8 @@ func (d *DockerServer) do(ctx context.Context, method, path string, body io.Read
 	return answer, nil
 }
 
-// Import makes an image with the name ("base:1") that has only busybox: /bin/sh and all applets. changes are
-// Dockerfile instructions for its configuration, such as `ENTRYPOINT ["echo"]`.
+// Import makes an image with the name ("base:1") that has only busybox: /bin/sh and all applets. changes are Dockerfile
+// instructions for its configuration, such as `ENTRYPOINT ["echo"]`.
 func (d *DockerServer) Import(name string, changes ...string) {
 	d.t.Helper()
 	root, err := busyboxRoot(d.t.Context())

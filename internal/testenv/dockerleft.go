@@ -48,8 +48,8 @@ func removeDocker(dir string) error {
 	return errors.Join(removeCgroups(filepath.Base(dir)), os.RemoveAll(dir))
 }
 
-// endProcessesOf kills, one by one, the processes that have the folder in their command line (dockerd,
-// containerd, its shims) and those in its cgroups (the containers).
+// endProcessesOf kills, one by one, the processes that have the folder in their command line (dockerd, containerd, its
+// shims) and those in its cgroups (the containers).
 func endProcessesOf(dir string) error {
 	deadline := time.Now().Add(stopWithin)
 	for {

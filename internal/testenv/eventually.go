@@ -9,8 +9,8 @@ import (
 // machine is loaded.
 const Patience = time.Minute
 
-// Eventually waits until holds returns true. If that takes longer than Patience, it fails the test with the text what. It
-// must be called from the test's own goroutine, or within Returns.
+// Eventually waits until holds returns true. If that takes longer than Patience, it fails the test with the text what.
+// It must be called from the test's own goroutine, or within Returns.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	EventuallyWithin(t, Patience, what, holds)
@@ -37,8 +37,8 @@ func Becomes(patience time.Duration, holds func() bool) bool {
 	return true
 }
 
-// Returns runs f in a new goroutine, and fails the test if f has not returned within patience. It is for a call that could
-// otherwise wait without end. If f calls t.FailNow, Returns ends the test.
+// Returns runs f in a new goroutine, and fails the test if f has not returned within patience. It is for a call that
+// could otherwise wait without end. If f calls t.FailNow, Returns ends the test.
 func Returns(t testing.TB, patience time.Duration, what string, f func()) {
 	t.Helper()
 	returned := make(chan bool, 1)

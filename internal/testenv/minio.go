@@ -2,8 +2,8 @@ package testenv
 
 import "testing"
 
-// MinIO starts a MinIO for this test. It ends with the test. A start takes about half a second and
-// 200 MB, so let the subtests of one test share it, each with its own bucket.
+// MinIO starts a MinIO for this test. It ends with the test. A start takes about half a second and 200 MB, so let the
+// subtests of one test share it, each with its own bucket.
 func MinIO(t testing.TB) *S3Server {
 	t.Helper()
 	s := newS3Server()

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Network connects the parts of a test in memory, so that a test can run in a bubble of synctest, whose clock does
-// not run while a goroutine waits for a socket.
+// Network connects the parts of a test in memory, so that a test can run in a bubble of synctest, whose clock does not
+// run while a goroutine waits for a socket.
 type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener

@@ -101,8 +101,8 @@ func (p *process) awaitReady() error {
 	}
 }
 
-// Start starts the server again, at the same address with the same data, and returns when it answers. It must have
-// been stopped or killed.
+// Start starts the server again, at the same address with the same data, and returns when it answers. It must have been
+// stopped or killed.
 func (p *process) Start() {
 	p.t.Helper()
 	if p.running() {
@@ -187,8 +187,8 @@ func (p *process) log() string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// FreeAddress returns a free address of this machine. It stays usable after a restart of the server, because its port is
-// not one that the kernel gives to outgoing connections.
+// FreeAddress returns a free address of this machine. It stays usable after a restart of the server, because its port
+// is not one that the kernel gives to outgoing connections.
 func FreeAddress(ctx context.Context) (string, error) {
 	const first, last, tries = 15_000, 30_000, 100
 	var config net.ListenConfig

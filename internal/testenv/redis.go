@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// RedisServer is a running redis-server that writes every change to its append-only file before it
-// answers, so that Kill loses no acknowledged change. Its methods are for the goroutine of the test that
-// started it.
+// RedisServer is a running redis-server that writes every change to its append-only file before it answers, so that
+// Kill loses no acknowledged change. Its methods are for the goroutine of the test that started it.
 type RedisServer struct {
 	*process
 
@@ -26,8 +25,8 @@ func Redis(t testing.TB) string {
 	return StartRedis(t).Addr
 }
 
-// StartRedis starts a redis-server for this test. options are added to its command line
-// ("--maxmemory", "64mb"). The server ends with the test.
+// StartRedis starts a redis-server for this test. options are added to its command line ("--maxmemory", "64mb"). The
+// server ends with the test.
 func StartRedis(t testing.TB, options ...string) *RedisServer {
 	t.Helper()
 	program, err := lookup(os.Getenv, "DAVIT_TEST_REDIS", "redis-server", "")

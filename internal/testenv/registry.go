@@ -12,8 +12,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// RegistryServer is a running, empty image registry without TLS that allows the deletion of manifests. Its
-// methods are for the goroutine of the test that started it.
+// RegistryServer is a running, empty image registry without TLS that allows the deletion of manifests. Its methods are
+// for the goroutine of the test that started it.
 type RegistryServer struct {
 	*process
 

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// S3Server is a running S3 server on a folder, without TLS and without buckets. Its
-// methods are for the goroutine of the test that started it.
+// S3Server is a running S3 server on a folder, without TLS and without buckets. Its methods are for the goroutine of
+// the test that started it.
 type S3Server struct {
 	*process
 

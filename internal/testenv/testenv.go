@@ -1,12 +1,12 @@
-// Package testenv starts real servers for tests: Redis, MinIO, versitygw, dockerd and an image registry. Each server
-// is a process on a free port of loopback, has its data in a temporary folder, and ends with the test.
+// Package testenv starts real servers for tests: Redis, MinIO, versitygw, dockerd and an image registry. Each server is
+// a process on a free port of loopback, has its data in a temporary folder, and ends with the test.
 //
-// The package is for tests only. It installs nothing: `make test-deps` installs what `make test` needs, and
-// `make test-deps-all` what `make test-all` needs. If a server is not installed, the test fails with that remedy and is
-// never skipped.
+// The package is for tests only. It installs nothing: `make test-deps` installs what `make test` needs, and `make
+// test-deps-all` what `make test-all` needs. If a server is not installed, the test fails with that remedy and is never
+// skipped.
 //
-// Start with [Redis] and [S3], or with [StartRedis] if the test stops, kills or pauses Redis. [MinIO] and [Versity] are for
-// tests of one S3 server in particular; [Docker] and [Registry] are for building images.
+// Start with [Redis] and [S3], or with [StartRedis] if the test stops, kills or pauses Redis. [MinIO] and [Versity] are
+// for tests of one S3 server in particular; [Docker] and [Registry] are for building images.
 package testenv
 
 import (

@@ -4,8 +4,8 @@ import "testing"
 
 const versityHealth = "/davit-test-health" // no bucket has this name
 
-// Versity starts a versitygw for this test, a second S3 server beside MinIO. It ends with
-// the test. The file system of temporary folders must have extended attributes.
+// Versity starts a versitygw for this test, a second S3 server beside MinIO. It ends with the test. The file system of
+// temporary folders must have extended attributes.
 func Versity(t testing.TB) *S3Server {
 	t.Helper()
 	s := newS3Server()

@@ -3,8 +3,8 @@ package text
 
 import "unicode/utf8"
 
-// Clip returns s, or, where s is longer than most bytes, its beginning of at most so many bytes and "…". It never cuts a
-// character in half; bytes of s that are no UTF-8 stay as they are.
+// Clip returns s, or, where s is longer than most bytes, its beginning of at most so many bytes and "…". It never cuts
+// a character in half; bytes of s that are no UTF-8 stay as they are.
 func Clip(s string, most int) string {
 	if len(s) <= most {
 		return s

@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// String returns the module's version; without one, the first 12 digits of the commit that the program was built from, with
-// "+dirty" if files were changed; or "dev" if the build recorded neither.
+// String returns the module's version; without one, the first 12 digits of the commit that the program was built from,
+// with "+dirty" if files were changed; or "dev" if the build recorded neither.
 func String() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -1,12 +1,10 @@
-// Package argv makes a command's arguments and environment from the fields and files
-// of a call. It starts nothing. The error for a missing field or file is a *form.Fault.
-// Start at Arguments.
+// Package argv makes a command's arguments and environment from the fields and files of a call. It starts nothing. The
+// error for a missing field or file is a *form.Fault. Start at Arguments.
 //
-// Environment: the variable of a field is DAVIT_FIELD_ and the field's name in upper
-// case, with "_" in place of every character but A-Z, 0-9 and "_". If several fields
-// have one variable, it has the value of the first in order of arrival (path, then
-// query, then body). A value of more than 8 KiB, and values beyond 128 KiB together,
-// have no variable; the request file has all of them.
+// Environment: the variable of a field is DAVIT_FIELD_ and the field's name in upper case, with "_" in place of every
+// character but A-Z, 0-9 and "_". If several fields have one variable, it has the value of the first in order of
+// arrival (path, then query, then body). A value of more than 8 KiB, and values beyond 128 KiB together, have no
+// variable; the request file has all of them.
 package argv
 
 import (
@@ -20,10 +18,9 @@ import (
 	"davit/runner/form"
 )
 
-// Arguments returns the command with its placeholders replaced by the fields and files
-// of the call. A value is never expanded again. In the counted style the number of field
-// values, the values, the number of files and their names follow the command's own
-// arguments.
+// Arguments returns the command with its placeholders replaced by the fields and files of the call. A value is never
+// expanded again. In the counted style the number of field values, the values, the number of files and their names
+// follow the command's own arguments.
 func Arguments(command []string, style faas.ArgumentStyle, in *form.Input) ([]string, error) {
 	if style == faas.Counted {
 		return counted(command, in), nil
@@ -123,8 +120,8 @@ const (
 	pointerSize = 8
 )
 
-// Limit returns how many bytes arguments and environment may have together, as the
-// kernel counts them: a quarter of the stack limit, from 128 KiB to 6 MiB.
+// Limit returns how many bytes arguments and environment may have together, as the kernel counts them: a quarter of the
+// stack limit, from 128 KiB to 6 MiB.
 func Limit() int64 {
 	var stack unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_STACK, &stack); err != nil {
@@ -133,8 +130,7 @@ func Limit() int64 {
 	return int64(max(min(stack.Cur/4, maxTotal), minTotal))
 }
 
-// CheckSize returns a *form.Fault for arguments and environment that the kernel would
-// refuse.
+// CheckSize returns a *form.Fault for arguments and environment that the kernel would refuse.
 func CheckSize(argv, env []string, limit int64) error {
 	total := int64(pointerSize * 2)
 	for i, arg := range argv {

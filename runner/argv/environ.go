@@ -18,8 +18,8 @@ const (
 	defaultPath   = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
-// Base returns the environment that all commands of a runner have: the function's
-// variables and PATH, which is a default if path is "".
+// Base returns the environment that all commands of a runner have: the function's variables and PATH, which is a
+// default if path is "".
 func Base(function map[string]string, path string) []string {
 	if path == "" {
 		path = defaultPath

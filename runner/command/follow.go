@@ -9,21 +9,20 @@ import (
 )
 
 const (
-	// headStart is how long a command may run before its output is read: a command that
-	// ends sooner wakes follow once, not for each pipe that it closes.
+	// headStart is how long a command may run before its output is read: a command that ends sooner wakes follow once,
+	// not for each pipe that it closes.
 	headStart = 2 // ms
 	// watchEvery is the time between two readings of a command's memory.
 	watchEvery = 100 * time.Millisecond
 	// checkEvery is the time between two checks for a command's end without pidfds.
 	checkEvery = 5 * time.Millisecond
-	// maxDrain is how many bytes of output are read after the command has ended: more
-	// than a pipe's buffer comes from a process that could not be killed.
+	// maxDrain is how many bytes of output are read after the command has ended: more than a pipe's buffer comes from a
+	// process that could not be killed.
 	maxDrain = 4 << 20
 )
 
-// follow reads output until the main process has ended, and ends the process at its
-// timeout. One thread waits for both pipes and the process, because passing data between
-// goroutines would cost wake-ups.
+// follow reads output until the main process has ended, and ends the process at its timeout. One thread waits for both
+// pipes and the process, because passing data between goroutines would cost wake-ups.
 func (p *Process) follow() {
 	if p.pidfd >= 0 {
 		fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}} //nolint:gosec // descriptors are small
@@ -107,8 +106,8 @@ func (p *Process) exited() bool {
 	return err == nil && info.Signo != 0
 }
 
-// readOnce reads once from a pipe, writes the bytes to out and log, and returns their
-// number. At the pipe's end it closes the pipe.
+// readOnce reads once from a pipe, writes the bytes to out and log, and returns their number. At the pipe's end it
+// closes the pipe.
 func (p *Process) readOnce(fd *int, log, out io.Writer) int {
 	buf, _ := p.host.buffers.Get().(*[bufferBytes]byte)
 	defer p.host.buffers.Put(buf)
@@ -130,8 +129,8 @@ func (p *Process) readOnce(fd *int, log, out io.Writer) int {
 	return n
 }
 
-// followOrphans reads the output of the processes that the service left, until none of
-// them has it open or the service is stopped.
+// followOrphans reads the output of the processes that the service left, until none of them has it open or the service
+// is stopped.
 func (p *Process) followOrphans() {
 	for p.log >= 0 && !p.stopped() {
 		fds := []unix.PollFd{{Fd: int32(p.log), Events: unix.POLLIN}} //nolint:gosec // descriptors are small

@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Harden prepares this process for running commands: commands cannot read its memory and
-// environment (not dumpable), processes that they detach become its children (subreaper),
-// set-id programs give them no rights (no_new_privs on all threads), and neither this
-// process nor a command dumps core. Main must call it first.
+// Harden prepares this process for running commands: commands cannot read its memory and environment (not dumpable),
+// processes that they detach become its children (subreaper), set-id programs give them no rights (no_new_privs on all
+// threads), and neither this process nor a command dumps core. Main must call it first.
 func Harden() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("become not dumpable: %w", err)

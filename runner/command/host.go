@@ -87,8 +87,8 @@ type Spec struct {
 	Timeout time.Duration // 0: none
 	Mark    string        // the variable in Env that identifies its orphans, "NAME=value"
 
-	// Service makes the command the service: after the end of its main process, Exited is called, the processes that it left
-	// in the background keep running, and their output is still read.
+	// Service makes the command the service: after the end of its main process, Exited is called, the processes that it
+	// left in the background keep running, and their output is still read.
 	Service bool
 	Exited  func(End)
 }

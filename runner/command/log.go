@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// Capped writes a given number of bytes to a writer, then a mark, and discards the rest.
-// It must not be used concurrently.
+// Capped writes a given number of bytes to a writer, then a mark, and discards the rest. It must not be used
+// concurrently.
 type Capped struct {
 	to   io.Writer
 	most int64
@@ -17,8 +17,7 @@ type Capped struct {
 // NewCapped returns a writer that writes at most the first most bytes to to.
 func NewCapped(to io.Writer, most int64) *Capped { return &Capped{to: to, most: most, left: most} }
 
-// Write implements io.Writer. Without an error it returns len(b), also for bytes that it
-// discards.
+// Write implements io.Writer. Without an error it returns len(b), also for bytes that it discards.
 func (c *Capped) Write(b []byte) (int, error) {
 	pass := b[:min(int64(len(b)), c.left)]
 	c.left -= int64(len(pass))

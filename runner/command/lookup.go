@@ -19,9 +19,8 @@ const (
 // errStopped says that a command was stopped before it was started.
 var errStopped = errors.New("stopped before it was started")
 
-// lookPath finds the program as a shell does: a name with a slash is a path from the
-// working directory, any other name is looked up in PATH. As in a shell, a path that was
-// found is cached while it is executable.
+// lookPath finds the program as a shell does: a name with a slash is a path from the working directory, any other name
+// is looked up in PATH. As in a shell, a path that was found is cached while it is executable.
 func (h *Host) lookPath(argv, env []string) (string, *StartError) {
 	if len(argv) == 0 || strings.ContainsRune(argv[0], '/') {
 		return lookPath(argv, env)

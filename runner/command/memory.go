@@ -10,14 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// oomCounter reads how many processes of this process's cgroup the system has
-// killed for memory.
+// oomCounter reads how many processes of this process's cgroup the system has killed for memory.
 type oomCounter struct {
 	fd int // -1: not readable
 }
 
-// openOOMCounter opens the counter of cgroup version 2 or 1. In a container, the cgroup
-// may be at the root of the mount.
+// openOOMCounter opens the counter of cgroup version 2 or 1. In a container, the cgroup may be at the root of the
+// mount.
 func openOOMCounter() oomCounter {
 	for _, path := range oomPaths() {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)

@@ -12,21 +12,18 @@ import (
 const (
 	// clearTime bounds the killing of a command's orphans.
 	clearTime = 5 * time.Second
-	// unknownTime is how long an orphan may have no known owner: an execve, during which
-	// its environment is empty, takes less.
+	// unknownTime is how long an orphan may have no known owner: an execve, during which its environment is empty,
+	// takes less.
 	unknownTime = 500 * time.Millisecond
-	// killAllAfter is when the Host kills every process of its container, if it is the
-	// container's init.
+	// killAllAfter is when the Host kills every process of its container, if it is the container's init.
 	killAllAfter = time.Second
 )
 
-// sharedVariable is in the environment of the service and of commands. A command's
-// environment also has a mark.
+// sharedVariable is in the environment of the service and of commands. A command's environment also has a mark.
 const sharedVariable = "DAVIT_SHARED="
 
-// recordService records the orphans of the service. It is called before a command is
-// started, and only records while no command runs, because all orphans are the service's
-// then.
+// recordService records the orphans of the service. It is called before a command is started, and only records while no
+// command runs, because all orphans are the service's then.
 func (h *Host) recordService() {
 	h.mu.Lock()
 	wanted := h.service != nil && !h.dirty && h.others(nil) == 0
@@ -43,8 +40,8 @@ func (h *Host) recordService() {
 	}
 }
 
-// clear kills the orphans of p or, if p is nil, all orphans. If orphans are left after
-// clearTime, or orphans without a known owner after unknownTime, the Host becomes dirty.
+// clear kills the orphans of p or, if p is nil, all orphans. If orphans are left after clearTime, or orphans without a
+// known owner after unknownTime, the Host becomes dirty.
 func (h *Host) clear(p *Process) {
 	begun := time.Now()
 	for pause := 50 * time.Microsecond; h.anyOrphan(); pause = min(2*pause, 5*time.Millisecond) {
@@ -86,8 +83,8 @@ func (h *Host) onlyOne(p *Process) bool {
 	return h.service == nil && h.others(p) == 0
 }
 
-// anyOrphan reports whether this process has orphans. Each call costs this one read: the
-// kernel makes orphans children of the first thread.
+// anyOrphan reports whether this process has orphans. Each call costs this one read: the kernel makes orphans children
+// of the first thread.
 func (h *Host) anyOrphan() bool {
 	buf, _ := h.buffers.Get().(*[bufferBytes]byte)
 	defer h.buffers.Put(buf)
@@ -95,8 +92,8 @@ func (h *Host) anyOrphan() bool {
 	return !ok || len(h.unknown(pids)) > 0
 }
 
-// orphans returns the children that are no command's main process. It locks forking, so
-// that a child that is being started is not among them.
+// orphans returns the children that are no command's main process. It locks forking, so that a child that is being
+// started is not among them.
 func (h *Host) orphans() []int {
 	h.forking.Lock()
 	defer h.forking.Unlock()
@@ -118,8 +115,8 @@ func (h *Host) unknown(pids []int) []int {
 	return out
 }
 
-// killOrphans kills the orphans of p. It reports whether there were any, and whether
-// there were orphans without a known owner.
+// killOrphans kills the orphans of p. It reports whether there were any, and whether there were orphans without a known
+// owner.
 func (h *Host) killOrphans(p *Process) (mine, nobodys bool) {
 	for _, pid := range h.orphans() {
 		st, ok := readStat(pid)
@@ -155,8 +152,8 @@ const (
 	nobody               // unknown
 )
 
-// ownerOf returns the owner of an orphan. During an execve the environment of a process
-// is empty: an owner that is unknown may be known a moment later.
+// ownerOf returns the owner of an orphan. During an execve the environment of a process is empty: an owner that is
+// unknown may be known a moment later.
 func (h *Host) ownerOf(p *Process, pid int, st stat) owner {
 	t := traces{stat: st, environ: readEnviron(pid), dir: readDir(pid)}
 	h.mu.Lock()
@@ -198,8 +195,8 @@ func (p *Process) made(t *traces) bool {
 // markName begins every mark.
 const markName = "DAVIT_INVOCATION_ID="
 
-// hasVariable reports whether an environment in the form of /proc/PID/environ has the
-// variable begin. If begin ends in "=", any value matches.
+// hasVariable reports whether an environment in the form of /proc/PID/environ has the variable begin. If begin ends in
+// "=", any value matches.
 func hasVariable(environ, begin string) bool {
 	if begin == "" {
 		return false
@@ -227,8 +224,8 @@ func (h *Host) reap(pid int) bool {
 	}
 }
 
-// Dirty reports whether orphans are left that could not be killed or have no known
-// owner. No more commands should be started then.
+// Dirty reports whether orphans are left that could not be killed or have no known owner. No more commands should be
+// started then.
 func (h *Host) Dirty() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

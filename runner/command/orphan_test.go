@@ -12,8 +12,7 @@ import (
 	"davit/internal/testenv"
 )
 
-// orphanScripts are scripts that leave processes in the background; their pids go to the
-// file pids.
+// orphanScripts are scripts that leave processes in the background; their pids go to the file pids.
 var orphanScripts = map[string]string{
 	"background":          `sleep 300 & echo $! > pids`,
 	"two generations":     `sh -c 'sleep 300 & echo $! >> pids; sleep 300' & echo $! >> pids; wait_for() { while ! [ -s pids ] || [ $(wc -l < pids) -lt 2 ]; do :; done; }; wait_for`,

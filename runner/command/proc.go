@@ -32,8 +32,8 @@ func (l childList) close() error {
 	return unix.Close(l.fd)
 }
 
-// first returns the children of the first thread. It reads into buf. ok is false if the
-// list cannot be read or does not fit.
+// first returns the children of the first thread. It reads into buf. ok is false if the list cannot be read or does not
+// fit.
 func (l childList) first(buf []byte) (pids []int, ok bool) {
 	n, err := unix.Pread(l.fd, buf, 0)
 	if l.fd < 0 || err != nil || n == len(buf) {

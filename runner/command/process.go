@@ -9,11 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Run starts the command, reads its output until it ends, and kills the processes that
-// it leaves. Run must be called only once.
+// Run starts the command, reads its output until it ends, and kills the processes that it leaves. Run must be called
+// only once.
 func (p *Process) Run() End {
-	// Keep this thread, because the kernel kills the command when the thread that
-	// started it ends (Pdeathsig).
+	// Keep this thread, because the kernel kills the command when the thread that started it ends (Pdeathsig).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var end End
@@ -109,8 +108,8 @@ func (p *Process) fork(path string, stdout, stderr uintptr) error {
 	return nil
 }
 
-// forkExec tries again for a while if a concurrent fork still has the program open for
-// writing, or the system is out of processes.
+// forkExec tries again for a while if a concurrent fork still has the program open for writing, or the system is out of
+// processes.
 func forkExec(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
 	for pause := time.Millisecond; ; pause *= 2 {
 		pid, err = syscall.ForkExec(path, argv, attr)

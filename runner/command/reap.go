@@ -35,8 +35,7 @@ func NewHost(o Options) (*Host, error) {
 	return h, nil
 }
 
-// Reap reaps orphans that have ended by themselves. The caller should call it every
-// second or so.
+// Reap reaps orphans that have ended by themselves. The caller should call it every second or so.
 func (h *Host) Reap() {
 	for _, pid := range h.orphans() {
 		if st, ok := readStat(pid); ok && st.session != h.session && st.state == 'Z' {

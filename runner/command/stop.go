@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stop ends the command: SIGTERM at once, SIGKILL after the grace. A command that has
-// not been started will not start: Run returns an error.
+// Stop ends the command: SIGTERM at once, SIGKILL after the grace. A command that has not been started will not start:
+// Run returns an error.
 func (p *Process) Stop(cause Cause) { p.stop(cause, p.host.grace) }
 
 // Kill ends the command with SIGKILL.

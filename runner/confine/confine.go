@@ -1,7 +1,6 @@
-// Package confine restricts this process and all processes that it starts with Landlock:
-// they cannot write outside the runner's folder, cannot read the hidden folders and, from
-// Landlock 8 on, cannot send signals to processes outside. A restriction that the kernel
-// does not support is left out, and the level that Apply returns says so. Start at Apply.
+// Package confine restricts this process and all processes that it starts with Landlock: they cannot write outside the
+// runner's folder, cannot read the hidden folders and, from Landlock 8 on, cannot send signals to processes outside. A
+// restriction that the kernel does not support is left out, and the level that Apply returns says so. Start at Apply.
 package confine
 
 import (
@@ -21,10 +20,9 @@ import (
 // noLevel begins the level that Apply returns if nothing is confined.
 const noLevel = "none: "
 
-// Apply confines all threads of this process for good. It returns the level reached, for
-// example "landlock v5", or "none: " and the reason. If the launch does not ask for
-// Landlock, Apply does nothing. It returns an error if the kernel has Landlock and
-// confining failed.
+// Apply confines all threads of this process for good. It returns the level reached, for example "landlock v5", or
+// "none: " and the reason. If the launch does not ask for Landlock, Apply does nothing. It returns an error if the
+// kernel has Landlock and confining failed.
 func Apply(l *task.Launch) (level string, err error) {
 	if !l.Landlock {
 		return cmp.Or(l.Sandbox, noLevel+"not asked for"), nil
@@ -48,9 +46,9 @@ func Apply(l *task.Launch) (level string, err error) {
 	return fmt.Sprintf("landlock v%d", min(version, 7)), nil
 }
 
-// oneDomain is the first version of Landlock that confines all threads of a process in
-// one domain. In earlier versions each thread has a domain of its own, so that with
-// scoped signals one thread cannot kill the command that another thread started.
+// oneDomain is the first version of Landlock that confines all threads of a process in one domain. In earlier versions
+// each thread has a domain of its own, so that with scoped signals one thread cannot kill the command that another
+// thread started.
 const oneDomain = 8
 
 // scopes returns the restrictions other than those on files.
@@ -104,10 +102,9 @@ func resolve(paths []string) ([]string, error) {
 	return out, nil
 }
 
-// readable returns the folders and files that may be read. Landlock has rules that allow
-// and none that deny: for a folder with a hidden folder below it, readable returns the
-// other entries one by one. An entry that is created in such a folder later cannot be
-// read.
+// readable returns the folders and files that may be read. Landlock has rules that allow and none that deny: for a
+// folder with a hidden folder below it, readable returns the other entries one by one. An entry that is created in such
+// a folder later cannot be read.
 func readable(hidden []string) (dirs, files []string) {
 	if len(hidden) == 0 {
 		return []string{"/"}, nil

@@ -7,9 +7,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Declare checks the input against the fields that a trigger declares, and adds the
-// defaults of missing ones. Fields that are not declared stay as they are. A bad input is
-// a *Fault.
+// Declare checks the input against the fields that a trigger declares, and adds the defaults of missing ones. Fields
+// that are not declared stay as they are. A bad input is a *Fault.
 func (in *Input) Declare(declared []faas.Field) error {
 	for i := range declared {
 		f := &declared[i]
@@ -98,8 +97,8 @@ func checkValue(f *faas.Field, v *Field) error {
 	return nil
 }
 
-// isNumber reports whether s is a decimal number in ASCII: an optional sign, digits, an
-// optional fraction and an optional exponent.
+// isNumber reports whether s is a decimal number in ASCII: an optional sign, digits, an optional fraction and an
+// optional exponent.
 func isNumber(s string) bool {
 	if s != "" && (s[0] == '-' || s[0] == '+') {
 		s = s[1:]

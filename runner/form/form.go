@@ -1,14 +1,11 @@
-// Package form reads the input of a call: path and query become fields, a body
-// becomes fields and files while it streams in. It checks declared fields. It does
-// not know where files are kept, and runs nothing. The error for a bad input is a
-// *Fault that names the part or field and says how to correct it. Start at Input.
+// Package form reads the input of a call: path and query become fields, a body becomes fields and files while it
+// streams in. It checks declared fields. It does not know where files are kept, and runs nothing. The error for a bad
+// input is a *Fault that names the part or field and says how to correct it. Start at Input.
 //
-// Values keep their bytes. In a query and a urlencoded body only "&" separates
-// fields, "+" is a space, and every "%" comes with two hex digits. In a multipart
-// body a part with a file name is a file, any other part a field; transfer encodings
-// are not decoded. A JSON body is parsed only if fields are declared: its declared
-// members become fields, a string with its text, another scalar with its JSON text;
-// null counts as missing.
+// Values keep their bytes. In a query and a urlencoded body only "&" separates fields, "+" is a space, and every "%"
+// comes with two hex digits. In a multipart body a part with a file name is a file, any other part a field; transfer
+// encodings are not decoded. A JSON body is parsed only if fields are declared: its declared members become fields, a
+// string with its text, another scalar with its JSON text; null counts as missing.
 package form
 
 import (
@@ -21,8 +18,7 @@ import (
 	"davit/internal/text"
 )
 
-// The limits of an input. The limit of the whole body is the task's MaxBody, which this
-// package does not check.
+// The limits of an input. The limit of the whole body is the task's MaxBody, which this package does not check.
 const (
 	MaxParts      = 10_000  // fields and files
 	MaxValueBytes = 1 << 20 // of one field
@@ -48,8 +44,8 @@ type File struct {
 	ContentType string
 }
 
-// Creator stores files. Create makes a file for a name that the caller sent, and returns
-// the file's name in the workspace. The error for a refused name is a *Fault.
+// Creator stores files. Create makes a file for a name that the caller sent, and returns the file's name in the
+// workspace. The error for a refused name is a *Fault.
 type Creator interface {
 	Create(name string) (file io.WriteCloser, kept string, err error)
 }

@@ -55,8 +55,8 @@ func (in *Input) addMember(f *faas.Field, raw json.RawMessage) error {
 	return in.add(f.Name, string(raw))
 }
 
-// checkJSON refuses what the standard decoder accepts: text that is not UTF-8, two
-// members of an object with one name, and any depth of nesting.
+// checkJSON refuses what the standard decoder accepts: text that is not UTF-8, two members of an object with one name,
+// and any depth of nesting.
 func checkJSON(text []byte) error {
 	if !utf8.Valid(text) {
 		return Faultf("the JSON text is not UTF-8; send it in UTF-8")

@@ -12,9 +12,8 @@ import (
 var (
 	// errHeader says that a part's header has more than maxPartHeader bytes.
 	errHeader = errors.New("part header too long")
-	// errEnd replaces io.EOF at the end of the body. The standard reader returns io.EOF
-	// both for the last boundary and for a body that ends in a part's header; with errEnd
-	// only the first case remains.
+	// errEnd replaces io.EOF at the end of the body. The standard reader returns io.EOF both for the last boundary and
+	// for a body that ends in a part's header; with errEnd only the first case remains.
 	errEnd = errors.New("body ended")
 )
 
@@ -65,8 +64,8 @@ func (in *Input) readPart(part *multipart.Part, where string, from *meter) error
 	return in.add(name, string(value))
 }
 
-// addFile adds an uploaded file. It ignores a part without name and bytes, because a
-// browser sends one for a file that was not chosen.
+// addFile adds an uploaded file. It ignores a part without name and bytes, because a browser sends one for a file that
+// was not chosen.
 func (in *Input) addFile(f File, from io.Reader) error {
 	if f.Name != "" {
 		return in.keep(f, from)
@@ -81,8 +80,7 @@ func (in *Input) addFile(f File, from io.Reader) error {
 	return Faultf("file field %q has no file name; send filename=\"…\"", clip(f.Field))
 }
 
-// meter reads the body, up to a limit if one is set, and records an error of the body
-// itself.
+// meter reads the body, up to a limit if one is set, and records an error of the body itself.
 type meter struct {
 	from   io.Reader
 	left   int // bytes until errHeader; -1: no limit

@@ -24,8 +24,8 @@ func (in *Input) AddQuery(query string) error {
 	return in.addPairs(query, "the query", func(name string) bool { return name != "davit-format" })
 }
 
-// ReadBody reads a body to its end, or to the first fault. An error that is not a
-// *Fault is an error of body or of the Creator.
+// ReadBody reads a body to its end, or to the first fault. An error that is not a *Fault is an error of body or of the
+// Creator.
 func (in *Input) ReadBody(body io.Reader, contentType string, declared []faas.Field) error {
 	kind, params, err := mime.ParseMediaType(contentType)
 	switch {

@@ -16,8 +16,8 @@ const (
 	slowFrom   = 64 << 10 // bytes of an answer from which the gateway may read slowly
 )
 
-// answer waits for the call's outcome and sends it with its result. An answer that
-// cannot be completed ends the connection, or the stream.
+// answer waits for the call's outcome and sends it with its result. An answer that cannot be completed ends the
+// connection, or the stream.
 func (l *connections) answer(w http.ResponseWriter, r *http.Request, call Call) {
 	l.mu.Lock()
 	l.answers++
@@ -106,8 +106,7 @@ func atEnd(body io.Reader) bool {
 	return ok && e.AtEnd()
 }
 
-// patience raises the timeout of a slot's connection for a slow reader, until the
-// returned function is called.
+// patience raises the timeout of a slot's connection for a slow reader, until the returned function is called.
 func patience(r *http.Request) func() {
 	c, ok := r.Context().Value(connKey{}).(*parkedConn)
 	if !ok {

@@ -1,11 +1,9 @@
-// Package park is the runner's side of its connections to the gateways: it dials every
-// gateway, parks a connection for each slot and one for control, and passes the requests
-// that arrive on them to the worker. It dials again until the runner ends, and decides
-// when the runner ends.
+// Package park is the runner's side of its connections to the gateways: it dials every gateway, parks a connection for
+// each slot and one for control, and passes the requests that arrive on them to the worker. It dials again until the
+// runner ends, and decides when the runner ends.
 //
-// Package work runs the tasks; package task describes the protocol. Start at [Run].
-// link.go keeps the connections to one gateway, slot.go and control.go serve requests on
-// them, end.go decides when the runner ends.
+// Package work runs the tasks; package task describes the protocol. Start at [Run]. link.go keeps the connections to
+// one gateway, slot.go and control.go serve requests on them, end.go decides when the runner ends.
 package park
 
 import (
@@ -38,8 +36,7 @@ type Options struct {
 // Dial connects to an address, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Terms are the times after which Run ends the runner. A zero value means the default,
-// given with each field.
+// Terms are the times after which Run ends the runner. A zero value means the default, given with each field.
 type Terms struct {
 	Alone time.Duration // an idle runner may be connected to no gateway; 2 min
 	Unfit time.Duration // every gateway may refuse an idle runner; 10 s
@@ -54,8 +51,7 @@ var (
 	ErrAlone = errors.New("no gateway can be reached")
 )
 
-// connections is the state of Run: the links to all gateways, and the calls that are
-// accepted or answered over them.
+// connections is the state of Run: the links to all gateways, and the calls that are accepted or answered over them.
 type connections struct {
 	worker Worker
 	opts   Options
@@ -102,15 +98,14 @@ func (l *connections) fail(err error) {
 // wake makes untilOver check the reasons to end.
 func (l *connections) wake() { l.notice.Set() }
 
-// announce wakes the goroutines that wait for a connection or for draining. The caller
-// holds l.mu.
+// announce wakes the goroutines that wait for a connection or for draining. The caller holds l.mu.
 func (l *connections) announce() {
 	l.changed.Send()
 	l.wake()
 }
 
-// stopParking ends the parking of slots. The worker's events report this to the
-// gateways, which close the parked connections.
+// stopParking ends the parking of slots. The worker's events report this to the gateways, which close the parked
+// connections.
 func (l *connections) stopParking() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,8 +123,8 @@ func (l *connections) hello(kind task.LinkKind) task.Hello {
 	return h
 }
 
-// held returns the calls that the worker has accepted or is accepting, because a gateway
-// that sent the end of a body must find its call in the next hello.
+// held returns the calls that the worker has accepted or is accepting, because a gateway that sent the end of a body
+// must find its call in the next hello.
 func (l *connections) held() []task.Owned {
 	l.mu.Lock()
 	ids := make([]faas.InvocationID, 0, len(l.accepting))
@@ -152,9 +147,8 @@ func (l *connections) held() []task.Owned {
 	return held
 }
 
-// MultipartClient asks the gateways to begin and complete uploads in parts. It asks one
-// connected gateway after another until one answers. It is created before Run, which gives
-// it the addresses of the gateways.
+// MultipartClient asks the gateways to begin and complete uploads in parts. It asks one connected gateway after another
+// until one answers. It is created before Run, which gives it the addresses of the gateways.
 type MultipartClient struct {
 	ref   faas.RevisionRef
 	token string
@@ -181,8 +175,8 @@ func (r *earlyReader) Read(p []byte) (int, error) {
 	return r.conn.Read(p)
 }
 
-// feed delivers the worker's events to one gateway. It begins before the hello is
-// written, so that an event reports each change that the hello does not have.
+// feed delivers the worker's events to one gateway. It begins before the hello is written, so that an event reports
+// each change that the hello does not have.
 type feed struct {
 	conns  *connections
 	cancel context.CancelFunc

@@ -82,8 +82,7 @@ func (l *connections) askReady(ctx context.Context) {
 	}
 }
 
-// busy reports whether a call is being accepted or answered, or an answer may not
-// have been read to its end.
+// busy reports whether a call is being accepted or answered, or an answer may not have been read to its end.
 func (l *connections) busy(now time.Time) bool {
 	if len(l.accepting) > 0 || l.answers > 0 {
 		return true
@@ -96,8 +95,8 @@ func (l *connections) busy(now time.Time) bool {
 	return false
 }
 
-// follow reads the worker's events, to record the outcomes that wait for an
-// acknowledgement, and that the worker drains.
+// follow reads the worker's events, to record the outcomes that wait for an acknowledgement, and that the worker
+// drains.
 func (l *connections) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := l.worker.Events(ctx, func(e task.Event) error {

@@ -89,8 +89,8 @@ func (l *connections) single() bool {
 	return up == 1
 }
 
-// gather returns the event and further ones to be sent with it: events that are
-// available, and events that follow within linger while no gateway waits for any of them.
+// gather returns the event and further ones to be sent with it: events that are available, and events that follow
+// within linger while no gateway waits for any of them.
 func (f *feed) gather(ctx context.Context, e task.Event) []task.Event {
 	f.batch = append(f.batch[:0], e)
 	alone := f.conns.single()
@@ -112,8 +112,8 @@ func (f *feed) gather(ctx context.Context, e task.Event) []task.Event {
 	return f.batch
 }
 
-// mayWait reports whether no gateway waits for an event. Other gateways wait for the
-// events that a slot is free, and that none is, because an offer would fail then.
+// mayWait reports whether no gateway waits for an event. Other gateways wait for the events that a slot is free, and
+// that none is, because an offer would fail then.
 func mayWait(e *task.Event, alone bool) bool {
 	switch e.Kind {
 	case task.EventRunning:
@@ -175,8 +175,8 @@ func (f *feed) more(batch []task.Event) []task.Event {
 	}
 }
 
-// implied reports whether a later event implies e, because the invocation is further
-// then. An event with a record is never implied: no other event has the record.
+// implied reports whether a later event implies e, because the invocation is further then. An event with a record is
+// never implied: no other event has the record.
 func implied(e *task.Event, later []task.Event) bool {
 	if e.Kind != task.EventTaken && e.Kind != task.EventRunning || e.Record != nil {
 		return false

@@ -59,8 +59,8 @@ func resolve(ctx context.Context, name string) []string {
 	return hosts
 }
 
-// keepLinks starts a link for each address that has none. A link whose address is no
-// longer in the list ends when its connection ends.
+// keepLinks starts a link for each address that has none. A link whose address is no longer in the list ends when its
+// connection ends.
 func (l *connections) keepLinks(ctx context.Context, addresses []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

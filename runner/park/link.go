@@ -91,8 +91,7 @@ func (k *link) markDisconnected(err error) {
 	l.announce()
 }
 
-// keepSlot parks one slot's connection again and again, while the gateway can be
-// reached and the worker takes calls.
+// keepSlot parks one slot's connection again and again, while the gateway can be reached and the worker takes calls.
 func (k *link) keepSlot() {
 	select {
 	case <-k.conns.ready:
@@ -110,8 +109,7 @@ func (k *link) keepSlot() {
 	}
 }
 
-// mayPark waits while the gateway cannot be reached. It returns false when the runner
-// drains or the link ends.
+// mayPark waits while the gateway cannot be reached. It returns false when the runner drains or the link ends.
 func (k *link) mayPark() bool {
 	l := k.conns
 	for k.ctx.Err() == nil {

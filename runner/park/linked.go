@@ -29,8 +29,7 @@ func (ls links) allSent(last int64) bool {
 	return true
 }
 
-// withoutGateway returns the reason to end an idle runner that has been without a gateway for
-// the time away, or nil.
+// withoutGateway returns the reason to end an idle runner that has been without a gateway for the time away, or nil.
 func (ls links) withoutGateway(away time.Duration, terms Terms) error {
 	var refused error
 	all := true

@@ -25,8 +25,8 @@ func NewMultipartClient(ref faas.RevisionRef, token string) *MultipartClient {
 	return &MultipartClient{ref: ref, token: token, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: askWithin}}
 }
 
-// BeginParts asks a gateway to begin an upload in parts. It returns ErrAsked if a
-// gateway refuses, and tries again after every other error until ctx ends.
+// BeginParts asks a gateway to begin an upload in parts. It returns ErrAsked if a gateway refuses, and tries again
+// after every other error until ctx ends.
 func (d *MultipartClient) BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error) {
 	var p task.Parts
 	if err := d.ask(ctx, task.PathParts+string(id), w, &p); err != nil {
@@ -35,8 +35,7 @@ func (d *MultipartClient) BeginParts(ctx context.Context, id faas.InvocationID, 
 	return &p, nil
 }
 
-// CompleteParts asks a gateway to join the parts to an object. Its errors are those of
-// BeginParts.
+// CompleteParts asks a gateway to join the parts to an object. Its errors are those of BeginParts.
 func (d *MultipartClient) CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error {
 	return d.ask(ctx, task.PathParts+string(id)+"/done", done, nil)
 }

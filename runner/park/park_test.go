@@ -17,8 +17,8 @@ import (
 	"davit/runner/park/parktest"
 )
 
-// A single-use runner ends when its outcome is acknowledged and its answer was read,
-// whichever comes last; before, it takes no second call.
+// A single-use runner ends when its outcome is acknowledged and its answer was read, whichever comes last; before, it
+// takes no second call.
 func TestSingleUse(t *testing.T) {
 	for _, ackFirst := range []bool{false, true} {
 		for _, launched := range []faas.Start{faas.StartStandby, faas.StartJob} {

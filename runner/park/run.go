@@ -22,11 +22,10 @@ func (t Terms) complete() Terms {
 	return t
 }
 
-// Run parks the worker's slots at all gateways and serves them. It returns nil when the
-// worker is done and its answers were read. When ctx ends, Run drains the worker and
-// returns nil as soon as no call runs, at the latest after Terms.Drain. Otherwise it
-// returns ErrStart, ErrUnfit or ErrAlone. All goroutines of Run have ended when it
-// returns; Run does not close the worker.
+// Run parks the worker's slots at all gateways and serves them. It returns nil when the worker is done and its answers
+// were read. When ctx ends, Run drains the worker and returns nil as soon as no call runs, at the latest after
+// Terms.Drain. Otherwise it returns ErrStart, ErrUnfit or ErrAlone. All goroutines of Run have ended when it returns;
+// Run does not close the worker.
 func Run(ctx context.Context, w Worker, o Options) error {
 	l := newConnections(w, o)
 	defer l.close()

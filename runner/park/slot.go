@@ -12,8 +12,7 @@ import (
 	"davit/internal/task"
 )
 
-// slotServer returns the server of the slots' connections: HTTP/1.1, one call at a time
-// on each.
+// slotServer returns the server of the slots' connections: HTTP/1.1, one call at a time on each.
 func (l *connections) slotServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+task.PathInvocations+"{id}", l.serveCall)
@@ -32,8 +31,7 @@ func (l *connections) serveSlots() {
 	_ = l.slots.Serve(&parkedListener{conns: l}) // ends when it is closed
 }
 
-// serveSlot queues a connection for serving, waits for its end, and reports whether a
-// call was sent on it.
+// serveSlot queues a connection for serving, waits for its end, and reports whether a call was sent on it.
 func (l *connections) serveSlot(nc *parkedConn) bool {
 	stop := context.AfterFunc(l.life, func() { _ = nc.Close() })
 	defer stop()
@@ -99,8 +97,7 @@ func refuse(w http.ResponseWriter, status int) {
 	w.WriteHeader(status)
 }
 
-// accept lets the call read its body. Until it returns, the call is in l.accepting and
-// so in the hellos.
+// accept lets the call read its body. Until it returns, the call is in l.accepting and so in the hellos.
 func (l *connections) accept(id faas.InvocationID, call Call, r *http.Request) error {
 	l.mu.Lock()
 	l.accepting[id] = true

@@ -8,8 +8,7 @@ import (
 	"davit/internal/task"
 )
 
-// warmUp sends the slots' server an invalid request, so that the server's code is loaded
-// before the first call arrives.
+// warmUp sends the slots' server an invalid request, so that the server's code is loaded before the first call arrives.
 func (l *connections) warmUp() {
 	ours, served := net.Pipe()
 	defer ours.Close()

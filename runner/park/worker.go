@@ -51,8 +51,8 @@ type Reporter interface {
 
 // Call is one invocation on the worker. The protocol's paths call its methods.
 type Call interface {
-	// Accept reads task and input to the body's end, the commit, and starts the
-	// command in the background. After an error nothing ran and the slot is free again.
+	// Accept reads task and input to the body's end, the commit, and starts the command in the background. After an
+	// error nothing ran and the slot is free again.
 	Accept(ctx context.Context, body io.Reader) error
 	// Answer waits for the outcome.
 	Answer(ctx context.Context) (*Answer, error)
@@ -76,11 +76,9 @@ type Answer struct {
 	Body     Result // nil when Outcome.Reason is set
 }
 
-// Result is a result as it is written. Read returns io.EOF only if the result is
-// complete. The reader closes it.
+// Result is a result as it is written. Read returns io.EOF only if the result is complete. The reader closes it.
 type Result interface {
 	io.ReadCloser
-	// Sum returns the size and the hex SHA-256 of the result. It is called only after
-	// Read has returned io.EOF.
+	// Sum returns the size and the hex SHA-256 of the result. It is called only after Read has returned io.EOF.
 	Sum() (size int64, sha256 string)
 }

@@ -1,10 +1,8 @@
-// Package result finds the files that a trigger's results name and zips them. It never
-// follows a link, and opens no file outside the workspace. It neither stores nor sends
-// the zip. Start at Collect.
+// Package result finds the files that a trigger's results name and zips them. It never follows a link, and opens no
+// file outside the workspace. It neither stores nor sends the zip. Start at Collect.
 //
-// Names in a zip are relative paths with "/". Control characters, backslashes and bytes
-// that are not UTF-8 are written as %XX; it is an error if two files get the same name.
-// Entries are sorted, and have the files' times and permissions.
+// Names in a zip are relative paths with "/". Control characters, backslashes and bytes that are not UTF-8 are written
+// as %XX; it is an error if two files get the same name. Entries are sorted, and have the files' times and permissions.
 package result
 
 import (
@@ -53,9 +51,8 @@ func tooLarge(format string, args ...any) *Error {
 	return &Error{TooLarge: true, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Collect returns the regular files that match the patterns, sorted and without
-// duplicates. It returns an *Error if a pattern matches no file, or if the files have
-// more than most bytes together (0: no limit).
+// Collect returns the regular files that match the patterns, sorted and without duplicates. It returns an *Error if a
+// pattern matches no file, or if the files have more than most bytes together (0: no limit).
 func Collect(root *os.Root, patterns []string, most int64) ([]File, error) {
 	s := search{root: root, most: most, found: map[string]bool{}}
 	for _, pattern := range patterns {
@@ -123,8 +120,7 @@ func (s *search) single(name string, info fs.FileInfo) (int, error) {
 	return 1, s.add(name, info)
 }
 
-// lstat is os.Lstat, but follows no link anywhere in the path. It returns nil if the
-// path does not exist.
+// lstat is os.Lstat, but follows no link anywhere in the path. It returns nil if the path does not exist.
 func (s *search) lstat(name string) (fs.FileInfo, error) {
 	for end := 0; end < len(name); end++ {
 		next := strings.IndexByte(name[end:], '/')
@@ -230,8 +226,8 @@ func (w *walk) read(name string) ([]fs.DirEntry, error) {
 	return folder.ReadDir(-1)
 }
 
-// split cuts a pattern into its leading path without wildcards and the rest. The rest is
-// "" if the pattern has no wildcard.
+// split cuts a pattern into its leading path without wildcards and the rest. The rest is "" if the pattern has no
+// wildcard.
 func split(pattern string) (base, rest string) {
 	base, rest = ".", pattern
 	for rest != "" {

@@ -41,8 +41,8 @@ func NewZipper() *Zipper {
 	return z
 }
 
-// Zip writes the files as a zip to w. It returns an *Error if a file cannot be read or
-// has changed since Collect; the zip in w is then incomplete.
+// Zip writes the files as a zip to w. It returns an *Error if a file cannot be read or has changed since Collect; the
+// zip in w is then incomplete.
 func (z *Zipper) Zip(w io.Writer, root *os.Root, files []File) error {
 	out := z.archive(w)
 	names := make(map[string]string, len(files))
@@ -83,8 +83,7 @@ func finish(out *zip.Writer) error {
 	return nil
 }
 
-// Open opens a file. It returns an *Error if the file has changed since Collect or cannot
-// be opened.
+// Open opens a file. It returns an *Error if the file has changed since Collect or cannot be opened.
 func Open(root *os.Root, f *File) (*os.File, error) {
 	file, err := root.OpenFile(f.Path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -111,8 +110,7 @@ func (z *Zipper) file(out *zip.Writer, root *os.Root, f *File, name string) erro
 	return z.entry(out, f, name, file, file)
 }
 
-// entry writes one file and chooses the method by its size and content. at, if not nil,
-// reads the same bytes as from.
+// entry writes one file and chooses the method by its size and content. at, if not nil, reads the same bytes as from.
 func (z *Zipper) entry(out *zip.Writer, f *File, name string, from io.Reader, at io.ReaderAt) error {
 	header := &zip.FileHeader{Name: name, Modified: f.ModTime.UTC()}
 	header.SetMode(f.Mode & fs.ModePerm)
@@ -166,9 +164,8 @@ func (z *Zipper) small(out *zip.Writer, f *File, header *zip.FileHeader, from io
 	return nil
 }
 
-// stored writes a file uncompressed, with sum and size in its header, because an unpacker
-// of a stream needs the size to find the end. It reads the file twice, and fails if the
-// two differ.
+// stored writes a file uncompressed, with sum and size in its header, because an unpacker of a stream needs the size to
+// find the end. It reads the file twice, and fails if the two differ.
 func (z *Zipper) stored(out *zip.Writer, f *File, header *zip.FileHeader, first *exactly, at io.ReaderAt) error {
 	sum := crc32.NewIEEE()
 	if err := z.copy(sum, first); err != nil {
@@ -209,8 +206,8 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0
 }
 
-// timeExtra sets the time in MS-DOS form and returns the extended timestamp that Unix
-// unpackers read. CreateHeader adds this timestamp, CreateRaw does not.
+// timeExtra sets the time in MS-DOS form and returns the extended timestamp that Unix unpackers read. CreateHeader adds
+// this timestamp, CreateRaw does not.
 func timeExtra(h *zip.FileHeader) []byte {
 	h.CreatorVersion = h.CreatorVersion&0xff00 | 20
 	h.ReaderVersion = 20
@@ -239,8 +236,7 @@ func (z *Zipper) copy(w io.Writer, from io.Reader) error {
 	}
 }
 
-// exactly reads head and then from. It fails unless they have as many bytes together as
-// the file had in Collect.
+// exactly reads head and then from. It fails unless they have as many bytes together as the file had in Collect.
 type exactly struct {
 	head []byte
 	from io.Reader

@@ -1,6 +1,6 @@
-// Package scratch has files that may be read while they are written: an input as it
-// arrives, a log, a result as it is zipped. Up to 64 KiB stay in memory; a larger File is
-// written to a file without a name, so that a command has no path to it. Start at File.
+// Package scratch has files that may be read while they are written: an input as it arrives, a log, a result as it is
+// zipped. Up to 64 KiB stay in memory; a larger File is written to a file without a name, so that a command has no path
+// to it. Start at File.
 package scratch
 
 import (
@@ -21,8 +21,8 @@ import (
 // MemoryBytes is the size up to which a File stays in memory.
 const MemoryBytes = 64 << 10
 
-// File is a sequence of bytes with one writer and any number of readers, which
-// may start before the writer has finished.
+// File is a sequence of bytes with one writer and any number of readers, which may start before the writer has
+// finished.
 type File struct {
 	dir   string
 	lossy bool
@@ -42,12 +42,12 @@ type File struct {
 // New returns an empty File that spills into the folder dir. The owner must call Release.
 func New(dir string) *File { return &File{dir: dir, users: 1} }
 
-// NewLossy returns a File that does not fail: after an error of the disk it drops all
-// further bytes. It is for a log, because a lost log must not fail the call.
+// NewLossy returns a File that does not fail: after an error of the disk it drops all further bytes. It is for a log,
+// because a lost log must not fail the call.
 func NewLossy(dir string) *File { return &File{dir: dir, users: 1, lossy: true} }
 
-// Write appends p. It must not be called concurrently. After an error, for example
-// because the disk is full, the File has failed.
+// Write appends p. It must not be called concurrently. After an error, for example because the disk is full, the File
+// has failed.
 func (f *File) Write(p []byte) (int, error) {
 	if len(p) == 0 || f.lost {
 		return len(p), nil
@@ -106,8 +106,8 @@ func (f *File) spill() error {
 	return nil
 }
 
-// openUnnamed opens a file without a name. If the file system does not support that, it
-// creates a file and removes its name at once.
+// openUnnamed opens a file without a name. If the file system does not support that, it creates a file and removes its
+// name at once.
 func openUnnamed(dir string) (*os.File, error) {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == nil {
@@ -214,9 +214,9 @@ func (f *File) leave() {
 	}
 }
 
-// Reader returns a reader of the bytes from off on. At the end of the bytes it waits for
-// more until the File is finished, ctx ends or the reader is closed. If off is beyond the
-// end of a finished File, Read returns io.EOF. Reader must not be called after Release.
+// Reader returns a reader of the bytes from off on. At the end of the bytes it waits for more until the File is
+// finished, ctx ends or the reader is closed. If off is beyond the end of a finished File, Read returns io.EOF. Reader
+// must not be called after Release.
 func (f *File) Reader(ctx context.Context, off int64) *Reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -224,8 +224,7 @@ func (f *File) Reader(ctx context.Context, off int64) *Reader {
 	return &Reader{ctx: ctx, file: f, off: max(off, 0), closed: make(chan struct{})}
 }
 
-// Reader reads a File, also while it is written. Read must not be called concurrently;
-// Close may be called at any time.
+// Reader reads a File, also while it is written. Read must not be called concurrently; Close may be called at any time.
 type Reader struct {
 	ctx    context.Context //nolint:containedctx // an io.Reader has no other way to be given one
 	file   *File
@@ -251,8 +250,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 }
 
-// next reads bytes that were written already, or returns a channel that is closed when
-// there are more.
+// next reads bytes that were written already, or returns a channel that is closed when there are more.
 func (r *Reader) next(p []byte) (int, <-chan struct{}, error) {
 	f := r.file
 	f.mu.Lock()

@@ -7,9 +7,8 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// roots returns the certificate authorities for the store: the system's or, in an image
-// without any, the ones in this program. Reading them takes milliseconds, so only a
-// runner that uses TLS should call roots.
+// roots returns the certificate authorities for the store: the system's or, in an image without any, the ones in this
+// program. Reading them takes milliseconds, so only a runner that uses TLS should call roots.
 func roots() (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err == nil && !pool.Equal(x509.NewCertPool()) {

@@ -1,6 +1,5 @@
-// Package transfer uploads and downloads objects of the store through signed URLs, and
-// tries again while the store is unavailable. It has no keys and signs nothing. Start at
-// Client.
+// Package transfer uploads and downloads objects of the store through signed URLs, and tries again while the store is
+// unavailable. It has no keys and signs nothing. Start at Client.
 package transfer
 
 import (
@@ -110,8 +109,8 @@ func (c *Client) PutPart(ctx context.Context, to string, o Object) (etag string,
 	return etag, err
 }
 
-// Get downloads an object. Each try calls begin and writes to its writer; the caller
-// discards the bytes of a failed try. After an error of the writer Get does not try again.
+// Get downloads an object. Each try calls begin and writes to its writer; the caller discards the bytes of a failed
+// try. After an error of the writer Get does not try again.
 func (c *Client) Get(ctx context.Context, from string, begin func() io.Writer) error {
 	return c.try(ctx, "get", func(ctx context.Context, alive func()) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
@@ -178,8 +177,8 @@ func (c *Client) watched(ctx context.Context, once func(ctx context.Context, ali
 	return err
 }
 
-// checkStatus returns the error of an answer. It wraps ErrRefused unless the status is
-// one of an unavailable store, after which another try may succeed.
+// checkStatus returns the error of an answer. It wraps ErrRefused unless the status is one of an unavailable store,
+// after which another try may succeed.
 func checkStatus(answer *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, min(maxRefusal, refusalBytes(answer))))
 	switch code := answer.StatusCode; {
@@ -192,8 +191,8 @@ func checkStatus(answer *http.Response) error {
 	}
 }
 
-// refusalBytes returns how much of an answer's body is read for the error: 0 after
-// success, because the body is the object.
+// refusalBytes returns how much of an answer's body is read for the error: 0 after success, because the body is the
+// object.
 func refusalBytes(answer *http.Response) int64 {
 	if answer.StatusCode/100 == 2 {
 		return 0

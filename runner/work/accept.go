@@ -13,12 +13,10 @@ import (
 	"davit/runner/scratch"
 )
 
-// Accept reads the task and the input from body to its end, which is the commit, and
-// starts the command in the background. After a nil error the caller must call Answer,
-// even if nobody reads the answer. After an error nothing ran and the slot is free
-// again: the body ended early, is no task or is too large, the start process has failed
-// since it was ready, or ctx ended. Accept returns nil for an input that is complete but
-// malformed: the outcome reports it.
+// Accept reads the task and the input from body to its end, which is the commit, and starts the command in the
+// background. After a nil error the caller must call Answer, even if nobody reads the answer. After an error nothing
+// ran and the slot is free again: the body ended early, is no task or is too large, the start process has failed since
+// it was ready, or ctx ended. Accept returns nil for an input that is complete but malformed: the outcome reports it.
 func (c *Call) Accept(ctx context.Context, body io.Reader) error {
 	begun := c.w.now()
 	if !c.w.enter() {
@@ -62,8 +60,8 @@ func (c *Call) commit(begun time.Time) error {
 	return nil
 }
 
-// receive reads the task and its input. It returns the errors of the body and the
-// disk; a fault of a complete input is kept in c.input for the outcome.
+// receive reads the task and its input. It returns the errors of the body and the disk; a fault of a complete input is
+// kept in c.input for the outcome.
 func (c *Call) receive(ctx context.Context, body io.Reader) error {
 	body = &ctxReader{ctx: ctx, life: c.life, from: body}
 	t, err := task.ReadTask(body)

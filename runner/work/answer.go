@@ -18,8 +18,8 @@ type Answer struct {
 	Body     *Body  // nil when Outcome.Reason is set
 }
 
-// Body is a result, which may be read while it is written. Read returns io.EOF only if
-// the result is complete. The reader must close it.
+// Body is a result, which may be read while it is written. Read returns io.EOF only if the result is complete. The
+// reader must close it.
 type Body struct {
 	from   io.Reader
 	sum    hash.Hash // nil: of the file
@@ -57,8 +57,7 @@ func (b *Body) Close() (err error) {
 	return err
 }
 
-// Sum returns the size in bytes and the hex SHA-256 of the body. Both are valid only
-// after Read has returned io.EOF.
+// Sum returns the size in bytes and the hex SHA-256 of the body. Both are valid only after Read has returned io.EOF.
 func (b *Body) Sum() (size int64, hexSum string) {
 	if b.sum == nil {
 		return b.file.Size(), b.file.SHA256()

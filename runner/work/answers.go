@@ -27,8 +27,7 @@ type resultFiles struct {
 	filename string
 }
 
-// answers owns the outcome and the result of one call, and opens an Answer for each
-// reader.
+// answers owns the outcome and the result of one call, and opens an Answer for each reader.
 type answers struct {
 	known chan struct{} // closed when the outcome is set
 
@@ -81,8 +80,7 @@ func (a *answers) final() *task.Outcome {
 	return a.outcome
 }
 
-// open waits for the outcome, until ctx or life ends, and opens the result. Close of the
-// Answer's Body calls leave.
+// open waits for the outcome, until ctx or life ends, and opens the result. Close of the Answer's Body calls leave.
 func (a *answers) open(ctx, life context.Context, leave func()) (*Answer, error) {
 	select {
 	case <-a.known:

@@ -8,14 +8,12 @@ import (
 	"time"
 )
 
-// errBacklogFull says that the backlog is full and the store accepts no uploads, so that no
-// further command is started.
+// errBacklogFull says that the backlog is full and the store accepts no uploads, so that no further command is started.
 var errBacklogFull = errors.New("the backlog of uploads is full")
 
-// Backlog bounds the calls that have ended and are not yet uploaded. While a bound is
-// reached, a call waits before its command is started, so that scratch does not fill: the
-// runner runs calls as fast as the store takes them. A single call may exceed Bytes. A
-// zero value means the default, given with each field.
+// Backlog bounds the calls that have ended and are not yet uploaded. While a bound is reached, a call waits before its
+// command is started, so that scratch does not fill: the runner runs calls as fast as the store takes them. A single
+// call may exceed Bytes. A zero value means the default, given with each field.
 type Backlog struct {
 	Calls    int           // 256
 	Bytes    int64         // of inputs, results and logs; 2 GiB
@@ -38,8 +36,7 @@ func newBacklog(most Backlog) *backlog {
 	}}
 }
 
-// wait returns when the backlog is below its limits. It returns errBacklogFull when no
-// upload ends for Patience.
+// wait returns when the backlog is below its limits. It returns errBacklogFull when no upload ends for Patience.
 func (b *backlog) wait(ctx context.Context) error {
 	for {
 		moved := b.full()
@@ -59,8 +56,7 @@ func (b *backlog) wait(ctx context.Context) error {
 	}
 }
 
-// full returns a channel that is closed when an upload ends, or nil if the backlog is
-// below its limits.
+// full returns a channel that is closed when an upload ends, or nil if the backlog is below its limits.
 func (b *backlog) full() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -39,8 +39,8 @@ func newGate(t *testing.T) *gate {
 // open lets everything pass from now on.
 func (g *gate) open() { close(g.gone) }
 
-// TestBacklogIsBounded checks that the backlog stays within its bounds while the calls end
-// faster than the store takes their objects, and that all calls end.
+// TestBacklogIsBounded checks that the backlog stays within its bounds while the calls end faster than the store takes
+// their objects, and that all calls end.
 func TestBacklogIsBounded(t *testing.T) {
 	const most, slots, total = 5, 2, 40
 	g := newGate(t)
@@ -113,8 +113,8 @@ func TestBacklogOfBytes(t *testing.T) {
 	}
 }
 
-// TestStoreThatStoresNothing checks that the worker refuses calls once no upload has ended
-// for Patience, that these calls leave no files, and that calls that keep nothing still run.
+// TestStoreThatStoresNothing checks that the worker refuses calls once no upload has ended for Patience, that these
+// calls leave no files, and that calls that keep nothing still run.
 func TestStoreThatStoresNothing(t *testing.T) {
 	w := newWorker(t, func(_ *task.Launch, o *Options) { o.Backlog = Backlog{Calls: 2, Patience: 50 * time.Millisecond} })
 	s := newStore(t)

@@ -14,10 +14,9 @@ import (
 	"davit/internal/task"
 )
 
-// BenchmarkCall is a warm call of true with an empty result against a bare fork+exec
-// of it. The medians are of one after the other in the same loop, until the end (of the
-// answer). This process's CPU time is measured over many of one kind in a row; that of
-// the calls holds everything until their slot is free again, the bare one's is the fork.
+// BenchmarkCall is a warm call of true with an empty result against a bare fork+exec of it. The medians are of one
+// after the other in the same loop, until the end (of the answer). This process's CPU time is measured over many of one
+// kind in a row; that of the calls holds everything until their slot is free again, the bare one's is the fork.
 func BenchmarkCall(b *testing.B) {
 	for _, test := range []struct{ name, body string }{{"no body", ""}, {"1 KB", string(make([]byte, 1000))}, {"1 MB", string(make([]byte, 1_000_000))}} {
 		b.Run(test.name, func(b *testing.B) {

@@ -14,13 +14,13 @@ import (
 const (
 	// ackPatience is how long an outcome that is in the store waits for the Ack of a gateway.
 	ackPatience = 30 * time.Second
-	// ackSoon is how long the outcome of a call that is not promised to be kept waits for an
-	// Ack before it is stored: most outcomes are settled by then.
+	// ackSoon is how long the outcome of a call that is not promised to be kept waits for an Ack before it is stored:
+	// most outcomes are settled by then.
 	ackSoon = time.Second
 )
 
-// run executes an accepted call: it runs the command, publishes the outcome, frees the
-// slot and uploads the call's objects.
+// run executes an accepted call: it runs the command, publishes the outcome, frees the slot and uploads the call's
+// objects.
 func (c *Call) run() {
 	c.w.publish(task.Event{Kind: task.EventRunning, Invocation: c.id, Record: c.record.clone()})
 	o := &task.Outcome{Attempt: c.task.Record.Attempt, Runner: c.w.launch.Runner}
@@ -33,8 +33,7 @@ func (c *Call) run() {
 	stored()
 }
 
-// execute runs the command and fills in the outcome. If the command succeeded, it
-// returns the files of the result.
+// execute runs the command and fills in the outcome. If the command succeeded, it returns the files of the result.
 func (c *Call) execute(o *task.Outcome) *findings {
 	line, err := c.prepare()
 	if err != nil {
@@ -57,8 +56,8 @@ func (c *Call) execute(o *task.Outcome) *findings {
 	return f
 }
 
-// prepare prepares the command: it waits for the backlog and the start process, fetches
-// an input that is in the store, and prepares workspace, arguments and environment.
+// prepare prepares the command: it waits for the backlog and the start process, fetches an input that is in the store,
+// and prepares workspace, arguments and environment.
 func (c *Call) prepare() (commandLine, error) {
 	if err := c.uploads.awaitBacklog(c.life); err != nil {
 		return commandLine{}, err
@@ -93,9 +92,8 @@ func (c *Call) fetch() error {
 	return nil
 }
 
-// conclude zips the result, publishes the outcome to Answer and returns it complete. For
-// a result above smallResult it publishes the outcome before zipping, so that the zip is
-// read while it is written.
+// conclude zips the result, publishes the outcome to Answer and returns it complete. For a result above smallResult it
+// publishes the outcome before zipping, so that the zip is read while it is written.
 func (c *Call) conclude(o *task.Outcome, f *findings) *task.Outcome {
 	if f != nil {
 		defer f.close()
@@ -152,8 +150,7 @@ func (c *Call) store(o *task.Outcome) {
 	c.endUploads(patience, c.expire)
 }
 
-// storeOutcome stores the outcome. It returns how long to wait for an Ack: patience if the
-// outcome is not stored.
+// storeOutcome stores the outcome. It returns how long to wait for an Ack: patience if the outcome is not stored.
 func (c *Call) storeOutcome(o *task.Outcome, deadline time.Time, patience time.Duration) time.Duration {
 	if c.uploads.storeOutcome(deadline, o) {
 		return ackPatience
@@ -161,8 +158,8 @@ func (c *Call) storeOutcome(o *task.Outcome, deadline time.Time, patience time.D
 	return patience
 }
 
-// endUploads records that the uploads have ended. If no gateway acknowledges the outcome
-// within patience, late is called.
+// endUploads records that the uploads have ended. If no gateway acknowledges the outcome within patience, late is
+// called.
 func (c *Call) endUploads(patience time.Duration, late func()) {
 	c.progress.endUploads(func() *time.Timer {
 		return time.AfterFunc(patience, func() { c.w.background(late) })
@@ -170,11 +167,10 @@ func (c *Call) endUploads(patience time.Duration, late func()) {
 	c.settle()
 }
 
-// Answer waits until the command has ended and returns its outcome and its result; the
-// result may still be written while it is read. Answer may be called several times, also
-// concurrently, until the call is forgotten. If zipping the result fails, the outcome
-// changes: a Body that is being read returns an error, and a later Answer returns the
-// new outcome.
+// Answer waits until the command has ended and returns its outcome and its result; the result may still be written
+// while it is read. Answer may be called several times, also concurrently, until the call is forgotten. If zipping the
+// result fails, the outcome changes: a Body that is being read returns an error, and a later Answer returns the new
+// outcome.
 func (c *Call) Answer(ctx context.Context) (*Answer, error) {
 	if !c.progress.addReader() {
 		return nil, os.ErrClosed
@@ -192,8 +188,8 @@ func (c *Call) leave() {
 	c.settle()
 }
 
-// Ack records that a gateway has settled the outcome. The call is forgotten when its
-// uploads have ended, too. Before the outcome is complete, Ack does nothing.
+// Ack records that a gateway has settled the outcome. The call is forgotten when its uploads have ended, too. Before
+// the outcome is complete, Ack does nothing.
 func (c *Call) Ack() {
 	if c.answers.final() != nil {
 		c.progress.ack()
@@ -264,9 +260,8 @@ func (c *Call) held() task.Owned {
 	return h
 }
 
-// Log returns the log from byte from on. With follow, the reader waits for further bytes
-// until the call has ended; without, it ends at the log's present size. If from is beyond
-// the end, the reader is empty. The caller must close it.
+// Log returns the log from byte from on. With follow, the reader waits for further bytes until the call has ended;
+// without, it ends at the log's present size. If from is beyond the end, the reader is empty. The caller must close it.
 func (c *Call) Log(ctx context.Context, from int64, follow bool) (io.ReadCloser, error) {
 	if !c.progress.isAccepted() {
 		return nil, errors.New("read log: the call is not accepted")
@@ -283,16 +278,16 @@ type limited struct {
 	io.Closer
 }
 
-// Keep keeps the call as task.MustKeep does: the input is stored at once, and the result
-// when the call has ended. After the call's end Keep does nothing.
+// Keep keeps the call as task.MustKeep does: the input is stored at once, and the result when the call has ended. After
+// the call's end Keep does nothing.
 func (c *Call) Keep() {
 	if c.progress.isAccepted() {
 		c.uploads.keep()
 	}
 }
 
-// Cancel ends the command: SIGTERM at once, SIGKILL after Options.Grace. The outcome's
-// reason is then cancelled, unless the command had ended before.
+// Cancel ends the command: SIGTERM at once, SIGKILL after Options.Grace. The outcome's reason is then cancelled, unless
+// the command had ended before.
 func (c *Call) Cancel() {
 	c.end(errCancelled)
 	c.execution.stop()

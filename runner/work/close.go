@@ -7,8 +7,8 @@ import (
 	"davit/runner/workspace"
 )
 
-// Close kills all commands and the start process, ends the uploads and removes the
-// workspaces. It returns when all of this is done. Take must not be called after Close.
+// Close kills all commands and the start process, ends the uploads and removes the workspaces. It returns when all of
+// this is done. Take must not be called after Close.
 func (w *Worker) Close() error {
 	w.mu.Lock()
 	if w.closed {

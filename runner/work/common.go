@@ -2,8 +2,8 @@ package work
 
 import "fmt"
 
-// noteCommon records the files that the start process keeps in common folders, before a
-// call writes to these folders: cleanCommon leaves the recorded files.
+// noteCommon records the files that the start process keeps in common folders, before a call writes to these folders:
+// cleanCommon leaves the recorded files.
 func (w *Worker) noteCommon() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -16,9 +16,8 @@ func (w *Worker) noteCommon() error {
 	return nil
 }
 
-// cleanCommon empties the common folders if a call has used them. While another call
-// runs it does nothing: the last call that ends empties them. Before the first call, all
-// files there are the start process's.
+// cleanCommon empties the common folders if a call has used them. While another call runs it does nothing: the last
+// call that ends empties them. Before the first call, all files there are the start process's.
 func (w *Worker) cleanCommon() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -32,6 +31,6 @@ func (w *Worker) cleanCommon() error {
 	return nil
 }
 
-// alone reports whether at most one slot is in use. While the caller holds w.mu, no call
-// begins or runs in another slot then.
+// alone reports whether at most one slot is in use. While the caller holds w.mu, no call begins or runs in another slot
+// then.
 func (w *Worker) alone() bool { return len(w.slots)+1 >= max(w.launch.Slots, 1) }

@@ -7,8 +7,8 @@ import (
 	"davit/internal/task"
 )
 
-// TestCommonFolders checks that a call finds in a common folder only the files of the start
-// process, also after calls whose command did not run.
+// TestCommonFolders checks that a call finds in a common folder only the files of the start process, also after calls
+// whose command did not run.
 func TestCommonFolders(t *testing.T) {
 	for _, service := range []bool{false, true} {
 		dir := t.TempDir()

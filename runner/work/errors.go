@@ -23,6 +23,6 @@ type StartError struct {
 // Error returns the detail.
 func (e *StartError) Error() string { return "start process: " + e.Detail }
 
-// ErrBusy says that the worker takes no call now: no slot is free, the worker drains, it
-// owns that invocation already, or it was launched for another invocation.
+// ErrBusy says that the worker takes no call now: no slot is free, the worker drains, it owns that invocation already,
+// or it was launched for another invocation.
 var ErrBusy = errors.New("no free slot")

@@ -42,10 +42,9 @@ func (r *reader) add(e task.Event) {
 	}
 }
 
-// Events calls send with an EventSlots first and then with each new event in order,
-// until ctx ends or send fails. If more than 4096 events are unread, it returns ErrSlow;
-// the reader should call Events again. The first event has the number of the last event
-// before it. Of the events before it, only EventStartFailed is sent again.
+// Events calls send with an EventSlots first and then with each new event in order, until ctx ends or send fails. If
+// more than 4096 events are unread, it returns ErrSlow; the reader should call Events again. The first event has the
+// number of the last event before it. Of the events before it, only EventStartFailed is sent again.
 func (w *Worker) Events(ctx context.Context, send func(task.Event) error) error {
 	r := &reader{more: make(chan struct{}, 1)}
 	w.mu.Lock()

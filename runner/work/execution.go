@@ -22,8 +22,7 @@ const defaultMaxLog = 10 << 20
 // commandLine is the command's arguments and environment.
 type commandLine struct{ argv, env []string }
 
-// arrange prepares the workspace and returns arguments and environment. The input has
-// been read.
+// arrange prepares the workspace and returns arguments and environment. The input has been read.
 func (e *execution) arrange() (commandLine, error) {
 	if err := e.slot.ws.Prepare(e.task.Results); err != nil {
 		return commandLine{}, err

@@ -14,8 +14,8 @@ import (
 	"davit/runner/workspace"
 )
 
-// smallResult is the size in bytes up to which a result is zipped before the answer is
-// published: the answer is complete then, and its reader need not be woken again.
+// smallResult is the size in bytes up to which a result is zipped before the answer is published: the answer is
+// complete then, and its reader need not be woken again.
 const smallResult = 64 << 10
 
 // stdoutName is the name of stdout in a zip.
@@ -40,8 +40,8 @@ func (f *findings) close() {
 	}
 }
 
-// find finds the files of the result in the workspace of a command that succeeded. It returns
-// false if there is no result, and o then says why.
+// find finds the files of the result in the workspace of a command that succeeded. It returns false if there is no
+// result, and o then says why.
 func (f *findings) find(o *task.Outcome, ws *workspace.Workspace) bool {
 	err := f.search(ws)
 	if err == nil {
@@ -99,8 +99,7 @@ func (f *findings) fail(o *task.Outcome, err error) {
 	}
 }
 
-// open creates the files of the answer. There is a zip if the answer is one, or if the
-// result is to be stored.
+// open creates the files of the answer. There is a zip if the answer is one, or if the result is to be stored.
 func (f *findings) open(stored bool) (resultFiles, error) {
 	r := resultFiles{kind: kindZip, out: f.out}
 	if f.raw {

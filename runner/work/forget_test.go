@@ -21,8 +21,7 @@ func sameOutcome(t testing.TB, stored string, reported *task.Outcome) {
 	}
 }
 
-// TestOutcomeThatNobodyAcknowledges checks that the worker stores an outcome that no gateway
-// acknowledges.
+// TestOutcomeThatNobodyAcknowledges checks that the worker stores an outcome that no gateway acknowledges.
 func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
 	w := newWorker(t, nil)
 	s := newStore(t)
@@ -42,8 +41,8 @@ func TestOutcomeThatNobodyAcknowledges(t *testing.T) {
 	testenv.Eventually(t, "the call to be forgotten", func() bool { return len(w.Owned()) == 0 })
 }
 
-// TestNotForgottenBeforeItsAnswerIsRead checks that a call that is acknowledged and stored
-// at once is not forgotten before the gateway that posted it has read the answer.
+// TestNotForgottenBeforeItsAnswerIsRead checks that a call that is acknowledged and stored at once is not forgotten
+// before the gateway that posted it has read the answer.
 func TestNotForgottenBeforeItsAnswerIsRead(t *testing.T) {
 	w := newWorker(t, nil)
 	c := start(t, w, newTask(t, "echo hi", func(tk *task.Task) { tk.Keep = faas.KeepNone }), "")

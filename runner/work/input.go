@@ -18,8 +18,8 @@ import (
 // errFetch says that the input cannot be read from the store.
 var errFetch = errors.New("fetch input")
 
-// input is what a caller sent. It is read from the body that a gateway posts, or fetched
-// from the store before the command is started.
+// input is what a caller sent. It is read from the body that a gateway posts, or fetched from the store before the
+// command is started.
 type input struct {
 	task    *task.Task
 	scratch string // the folder for its file
@@ -53,8 +53,7 @@ func (in *input) read(body io.Reader) error {
 	return nil
 }
 
-// newSink returns a file for the raw input, or, if the input is not to be stored, a sink
-// that only counts and sums.
+// newSink returns a file for the raw input, or, if the input is not to be stored, a sink that only counts and sums.
 func (in *input) newSink() sink {
 	if in.task.Put.Input == "" {
 		return &digest{sum: sha256.New()}
@@ -62,8 +61,7 @@ func (in *input) newSink() sink {
 	return scratch.New(in.scratch)
 }
 
-// parse reads the request's fields and files. fault says that the input is malformed;
-// err is any other error.
+// parse reads the request's fields and files. fault says that the input is malformed; err is any other error.
 func (in *input) parse(body io.Reader) (fault, err error) {
 	request := &in.task.Request
 	err = in.form.AddPath(request.PathFields)

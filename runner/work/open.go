@@ -19,8 +19,8 @@ import (
 	"davit/runner/workspace"
 )
 
-// New creates the folders below launch.Dir and starts the start process, if there is
-// one. Take may be called at once: its calls wait until the start process is ready.
+// New creates the folders below launch.Dir and starts the start process, if there is one. Take may be called at once:
+// its calls wait until the start process is ready.
 func New(launch task.Launch, o Options) (*Worker, error) {
 	w := &Worker{
 		launch: launch, log: o.Log, now: o.Now, zipper: result.NewZipper(), backlog: newBacklog(o.Backlog),

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// progress is how far a call has come, and who still needs it. A call is over when its
-// uploads have ended, a gateway has acknowledged its outcome and it has no reader.
+// progress is how far a call has come, and who still needs it. A call is over when its uploads have ended, a gateway
+// has acknowledged its outcome and it has no reader.
 type progress struct {
 	mu       sync.Mutex
 	accepted bool
@@ -18,9 +18,8 @@ type progress struct {
 	expiry   *time.Timer
 }
 
-// accept marks the call as accepted. It returns false if the call was given up or accepted
-// before. It counts the first reader ahead, so that the call is not over before the gateway
-// that posted it has asked for the answer.
+// accept marks the call as accepted. It returns false if the call was given up or accepted before. It counts the first
+// reader ahead, so that the call is not over before the gateway that posted it has asked for the answer.
 func (p *progress) accept() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,8 +42,8 @@ func (p *progress) isUploaded() bool {
 	return p.uploaded
 }
 
-// giveBack gives up a call whose command did not run: it is no longer accepted. It returns
-// false if the call was given up before.
+// giveBack gives up a call whose command did not run: it is no longer accepted. It returns false if the call was given
+// up before.
 func (p *progress) giveBack() (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -53,8 +52,7 @@ func (p *progress) giveBack() (first bool) {
 	return first
 }
 
-// giveUp gives up a call that was accepted. It returns false if the call was given up
-// before.
+// giveUp gives up a call that was accepted. It returns false if the call was given up before.
 func (p *progress) giveUp() (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,8 +68,7 @@ func (p *progress) giveUpLocked() (first bool) {
 	return first
 }
 
-// addReader keeps the call from being over until removeReader. It returns false if the
-// call was given up.
+// addReader keeps the call from being over until removeReader. It returns false if the call was given up.
 func (p *progress) addReader() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,8 +95,8 @@ func (p *progress) ack() {
 	p.acked = true
 }
 
-// endUploads records that the uploads have ended. While no gateway has acknowledged the
-// outcome, it starts a timer by expiry.
+// endUploads records that the uploads have ended. While no gateway has acknowledged the outcome, it starts a timer by
+// expiry.
 func (p *progress) endUploads(expiry func() *time.Timer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

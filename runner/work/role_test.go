@@ -24,8 +24,8 @@ import (
 	"davit/runner/confine"
 )
 
-// roleVariable makes this test program a runner of its own: hardened, confined, and
-// without rights. Its tasks come as arguments and its answers go to stdout.
+// roleVariable makes this test program a runner of its own: hardened, confined, and without rights. Its tasks come as
+// arguments and its answers go to stdout.
 const roleVariable = "DAVIT_TEST_ROLE"
 
 // script is what a runner of its own is to do.
@@ -211,9 +211,8 @@ func play(t *testing.T, s script) []report {
 	return reports
 }
 
-// TestNextCallFindsEverythingAsNew runs, without rights and confined, commands that leave
-// files, processes and broken folders, and after each of them a command that lists what is
-// there.
+// TestNextCallFindsEverythingAsNew runs, without rights and confined, commands that leave files, processes and broken
+// folders, and after each of them a command that lists what is there.
 func TestNextCallFindsEverythingAsNew(t *testing.T) {
 	messes := map[string]string{
 		"files everywhere":         "touch a .b $HOME/c $TMPDIR/d ../e; mkdir -p f/g; echo x > f/g/h",
@@ -299,8 +298,8 @@ func TestSecretsAreOutOfReach(t *testing.T) {
 	}
 }
 
-// TestLargeInputAndResultInFlatMemory checks the runner's memory while it moves 1 GiB. With
-// the race detector, which needs memory itself, it moves less and allows more.
+// TestLargeInputAndResultInFlatMemory checks the runner's memory while it moves 1 GiB. With the race detector, which
+// needs memory itself, it moves less and allows more.
 func TestLargeInputAndResultInFlatMemory(t *testing.T) {
 	size, most := int64(1<<30), int64(64<<20)
 	if raceEnabled {

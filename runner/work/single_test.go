@@ -12,8 +12,8 @@ import (
 	"davit/internal/task"
 )
 
-// TestSingleUseUnderFire checks that a standby runner accepts one task and never another,
-// while many goroutines send it tasks, whole and broken, at the same time.
+// TestSingleUseUnderFire checks that a standby runner accepts one task and never another, while many goroutines send it
+// tasks, whole and broken, at the same time.
 func TestSingleUseUnderFire(t *testing.T) {
 	w := newWorker(t, func(l *task.Launch, _ *Options) { l.Start = faas.StartStandby })
 	var accepted atomic.Int64

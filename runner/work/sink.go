@@ -76,8 +76,7 @@ func (p *ctxReader) Read(b []byte) (int, error) {
 	return p.from.Read(b)
 }
 
-// drain discards the rest of a body. Unlike io.Discard it is no io.ReaderFrom, so that
-// io.Copy reads in large pieces.
+// drain discards the rest of a body. Unlike io.Discard it is no io.ReaderFrom, so that io.Copy reads in large pieces.
 type drain struct{}
 
 // Write implements io.Writer.

@@ -17,8 +17,7 @@ func (w *Worker) enter() bool {
 	return true
 }
 
-// background runs f in a goroutine that Close waits for. It returns false if the worker
-// is closed.
+// background runs f in a goroutine that Close waits for. It returns false if the worker is closed.
 func (w *Worker) background(f func()) bool {
 	if !w.enter() {
 		return false
@@ -77,12 +76,10 @@ func (w *Worker) drain(why string) {
 	w.checkDone()
 }
 
-// Done is closed when the worker drains and has forgotten all its calls: the program may
-// end.
+// Done is closed when the worker drains and has forgotten all its calls: the program may end.
 func (w *Worker) Done() <-chan struct{} { return w.done }
 
-// checkDone closes done if the worker drains and has no calls and no slot to clean. The
-// caller holds w.mu.
+// checkDone closes done if the worker drains and has no calls and no slot to clean. The caller holds w.mu.
 func (w *Worker) checkDone() {
 	if w.draining && len(w.calls) == 0 && w.cleaning == 0 {
 		w.doneOnce.Do(func() { close(w.done) })
@@ -104,8 +101,8 @@ func (w *Worker) toClean() {
 	w.cleaning++
 }
 
-// clean cleans a slot and frees it, after toClean. If the slot cannot be cleaned, the
-// worker drains, so that no call gets it.
+// clean cleans a slot and frees it, after toClean. If the slot cannot be cleaned, the worker drains, so that no call
+// gets it.
 func (w *Worker) clean(s *slot) {
 	err := errors.Join(s.ws.Clean(), w.cleanCommon())
 	if err != nil {

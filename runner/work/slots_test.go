@@ -132,8 +132,8 @@ func TestLogIsCapped(t *testing.T) {
 	}
 }
 
-// TestAZipThatFailsIsNeverWhole checks the answer when zipping fails after the answer has
-// begun, because two files have the same name.
+// TestAZipThatFailsIsNeverWhole checks the answer when zipping fails after the answer has begun, because two files have
+// the same name.
 func TestAZipThatFailsIsNeverWhole(t *testing.T) {
 	w := newWorker(t, nil)
 	shell := `head -c 100000 /dev/urandom > "$(printf 'a\nb')"; head -c 100000 /dev/urandom > a%0Ab`

@@ -100,8 +100,7 @@ func (s *starter) watch() {
 	}
 }
 
-// answers reports whether the function's readiness file exists or its port accepts a
-// connection.
+// answers reports whether the function's readiness file exists or its port accepts a connection.
 func (s *starter) answers() bool {
 	ready := s.spec.Ready
 	switch {
@@ -169,9 +168,9 @@ func (s *starter) wait(ctx context.Context) error {
 	return nil
 }
 
-// broken returns the error of a start process that was ready and has failed since: a
-// call that has not begun should go to another runner. It returns nil on a runner that
-// was launched for one invocation, because that invocation has no other runner.
+// broken returns the error of a start process that was ready and has failed since: a call that has not begun should go
+// to another runner. It returns nil on a runner that was launched for one invocation, because that invocation has no
+// other runner.
 func (s *starter) broken() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,8 +196,8 @@ func (s *starter) kill() {
 	}
 }
 
-// Ready waits until calls can run: the start process is ready, or has ended with exit
-// code 0. If the start process failed, Ready returns a *StartError and the worker drains.
+// Ready waits until calls can run: the start process is ready, or has ended with exit code 0. If the start process
+// failed, Ready returns a *StartError and the worker drains.
 func (w *Worker) Ready(ctx context.Context) error {
 	err := w.starter.wait(ctx)
 	if err == nil && w.life.Err() != nil {

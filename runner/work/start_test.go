@@ -74,8 +74,8 @@ func TestStartProcessIsReadyInItsWay(t *testing.T) {
 	must(t, l.Close())
 }
 
-// TestStartFailureIsSentToLateReaders checks that a reader of events gets the failure of a
-// start process that failed before.
+// TestStartFailureIsSentToLateReaders checks that a reader of events gets the failure of a start process that failed
+// before.
 func TestStartFailureIsSentToLateReaders(t *testing.T) {
 	w := newWorker(t, startWith("echo why >&2; exit 7", &faas.Ready{File: "never"}))
 	if err := w.Ready(t.Context()); err == nil {
@@ -166,9 +166,9 @@ func TestStartProcessThatCrashesLaterDrainsTheRunner(t *testing.T) {
 	<-w.Done()
 }
 
-// TestStartProcessThatCrashesUnderACallToCome checks that a runner whose start process has
-// failed refuses a call that has not begun, so that another runner takes it. A runner that
-// was launched for that call reports the failure as its outcome.
+// TestStartProcessThatCrashesUnderACallToCome checks that a runner whose start process has failed refuses a call that
+// has not begun, so that another runner takes it. A runner that was launched for that call reports the failure as its
+// outcome.
 func TestStartProcessThatCrashesUnderACallToCome(t *testing.T) {
 	for name, test := range map[string]struct {
 		start   faas.Start

@@ -7,8 +7,7 @@ import (
 	"sync"
 )
 
-// summed adds a part to a SHA-256 while it is sent. The HTTP client may read it in
-// another goroutine.
+// summed adds a part to a SHA-256 while it is sent. The HTTP client may read it in another goroutine.
 type summed struct {
 	io.Closer
 	from io.Reader

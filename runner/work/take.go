@@ -14,9 +14,8 @@ func newCall(w *Worker, id faas.InvocationID, s *slot) *Call {
 	return c
 }
 
-// Take takes a slot for an invocation, or returns ErrBusy. If the only slots that are
-// not in use are being cleaned, it waits for one for at most half a second. The caller
-// must call Accept or Abandon on the Call.
+// Take takes a slot for an invocation, or returns ErrBusy. If the only slots that are not in use are being cleaned, it
+// waits for one for at most half a second. The caller must call Accept or Abandon on the Call.
 func (w *Worker) Take(id faas.InvocationID) (*Call, error) {
 	var late <-chan time.Time
 	for {
@@ -40,8 +39,8 @@ func (w *Worker) Take(id faas.InvocationID) (*Call, error) {
 	}
 }
 
-// tryTake takes a slot. If a slot is being cleaned, it returns a channel that is closed
-// when a slot was cleaned. It returns nil, nil if waiting is no use.
+// tryTake takes a slot. If a slot is being cleaned, it returns a channel that is closed when a slot was cleaned. It
+// returns nil, nil if waiting is no use.
 func (w *Worker) tryTake(id faas.InvocationID) (*Call, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -23,8 +23,8 @@ const (
 	uploadsAtOnce = 4
 )
 
-// Parts asks a gateway for the URLs of an upload that is too large for one PUT. Its
-// methods try again until ctx ends or a gateway refuses for good.
+// Parts asks a gateway for the URLs of an upload that is too large for one PUT. Its methods try again until ctx ends or
+// a gateway refuses for good.
 type Parts interface {
 	BeginParts(ctx context.Context, id faas.InvocationID, w task.PartsWanted) (*task.Parts, error)
 	CompleteParts(ctx context.Context, id faas.InvocationID, done task.PartsDone) error
@@ -80,8 +80,8 @@ func (u *uploader) send(ctx context.Context, o *object) error {
 // errNoParts is the answer of a store that accepts an object of any size in one PUT.
 var errNoParts = errors.New("the gateway gave no URLs of parts, because the store accepts an object of any size in one PUT")
 
-// putParts uploads an object in parts. The upload is completed only if the SHA-256 of the
-// bytes that were sent is the file's.
+// putParts uploads an object in parts. The upload is completed only if the SHA-256 of the bytes that were sent is the
+// file's.
 func (u *uploader) putParts(ctx context.Context, o *object) error {
 	file := o.file
 	done := task.PartsDone{Object: o.what, Attempt: o.of.Record.Attempt, Size: file.Size()}

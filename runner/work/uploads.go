@@ -14,13 +14,11 @@ import (
 const (
 	// storeExtra is how long a call's signed URLs are valid after its deadline.
 	storeExtra = 5 * time.Minute
-	// inputDelay is how long a command runs before its input is uploaded, so that no upload
-	// slows down a short call.
+	// inputDelay is how long a command runs before its input is uploaded, so that no upload slows down a short call.
 	inputDelay = 200 * time.Millisecond
 )
 
-// keep keeps the call, unless it has ended: the input is stored at once, and the result
-// when the call has ended.
+// keep keeps the call, unless it has ended: the input is stored at once, and the result when the call has ended.
 func (u *uploads) keep() {
 	u.mu.Lock()
 	late := u.fixed
@@ -45,8 +43,8 @@ func (u *uploads) fix() {
 	u.fixed = true
 }
 
-// isPromised reports whether the call is kept whatever its function says, because a gateway
-// has promised this to the caller.
+// isPromised reports whether the call is kept whatever its function says, because a gateway has promised this to the
+// caller.
 func (u *uploads) isPromised() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -89,8 +87,7 @@ func (u *uploads) awaitBacklog(ctx context.Context) error {
 	return err
 }
 
-// addToBacklog adds the call, whose result has so many bytes, to the backlog if it is to be
-// uploaded; done removes it.
+// addToBacklog adds the call, whose result has so many bytes, to the backlog if it is to be uploaded; done removes it.
 func (u *uploads) addToBacklog(o *task.Outcome, result int64) (done func()) {
 	if !u.wants(o) {
 		return func() {}
@@ -102,8 +99,7 @@ func (u *uploads) addToBacklog(o *task.Outcome, result int64) (done func()) {
 	return u.w.backlog.add(bytes)
 }
 
-// watchInput stores the input: at once if the call must be kept, else when the command
-// has run for inputDelay.
+// watchInput stores the input: at once if the call must be kept, else when the command has run for inputDelay.
 func (u *uploads) watchInput() {
 	if u.input.toStore() == nil {
 		return
@@ -157,8 +153,7 @@ func (u *uploads) putInput(file *scratch.File) {
 	u.w.publish(task.Event{Kind: task.EventInputStored, Invocation: u.task.Record.ID, Input: u.record.setInputStored()})
 }
 
-// awaitInput waits until the upload of the input has ended, and reports whether the input
-// is stored.
+// awaitInput waits until the upload of the input has ended, and reports whether the input is stored.
 func (u *uploads) awaitInput() bool {
 	u.inputDone.Wait()
 	u.mu.Lock()
@@ -166,8 +161,7 @@ func (u *uploads) awaitInput() bool {
 	return u.inputStored
 }
 
-// store uploads input, result and log until deadline. It returns the outcome, changed to
-// say which of them are stored.
+// store uploads input, result and log until deadline. It returns the outcome, changed to say which of them are stored.
 func (u *uploads) store(deadline time.Time, o *task.Outcome, zip *scratch.File) *task.Outcome {
 	ctx, cancel := context.WithDeadline(u.w.life, deadline)
 	defer cancel()
@@ -196,9 +190,8 @@ func (u *uploads) store(deadline time.Time, o *task.Outcome, zip *scratch.File) 
 	return &stored
 }
 
-// storeOutcome stores the outcome until deadline, for a gateway that no longer finds the
-// call on the runner. It is the last object of a call, so that a gateway that finds it
-// finds the others, too.
+// storeOutcome stores the outcome until deadline, for a gateway that no longer finds the call on the runner. It is the
+// last object of a call, so that a gateway that finds it finds the others, too.
 func (u *uploads) storeOutcome(deadline time.Time, o *task.Outcome) bool {
 	if u.task.Put.Outcome == "" {
 		return false

@@ -12,11 +12,10 @@ import (
 
 const warmUpTimeout = 10 * time.Second
 
-// WarmUp runs the command as a call of its own, so that the runner's code and memory are
-// loaded before the first real call. This is worth its time on a worker that takes only
-// one call. WarmUp must return before the first Take. It publishes no event, stores
-// nothing and does not count as a call. It ignores how the command ends. After an error
-// the worker can be used as before.
+// WarmUp runs the command as a call of its own, so that the runner's code and memory are loaded before the first real
+// call. This is worth its time on a worker that takes only one call. WarmUp must return before the first Take. It
+// publishes no event, stores nothing and does not count as a call. It ignores how the command ends. After an error the
+// worker can be used as before.
 func (w *Worker) WarmUp(command ...string) error {
 	id, err := faas.NewInvocationID()
 	if err != nil {
@@ -51,8 +50,7 @@ func (w *Worker) WarmUp(command ...string) error {
 	return nil
 }
 
-// warmUp does the work of Accept and run, but publishes and stores nothing. It reports
-// whether the call was concluded.
+// warmUp does the work of Accept and run, but publishes and stores nothing. It reports whether the call was concluded.
 func (c *Call) warmUp(body io.Reader) (concluded bool, err error) {
 	if err := c.receive(c.life, body); err != nil {
 		return false, err

@@ -11,8 +11,8 @@ import (
 	"davit/internal/task"
 )
 
-// TestWarmUp checks that warming up publishes no event, leaves the worker free for its one
-// task, and leaves no files in the workspace.
+// TestWarmUp checks that warming up publishes no event, leaves the worker free for its one task, and leaves no files in
+// the workspace.
 func TestWarmUp(t *testing.T) {
 	w := newWorker(t, func(l *task.Launch, _ *Options) { l.Start = faas.StartStandby })
 	seq := w.Seq()

@@ -118,8 +118,7 @@ type done struct {
 	log            string
 }
 
-// finish reads a call's answer and its log, checks what is the same for all calls, and
-// acknowledges the call.
+// finish reads a call's answer and its log, checks what is the same for all calls, and acknowledges the call.
 func finish(t testing.TB, c *Call) done {
 	t.Helper()
 	a, err := c.Answer(t.Context())

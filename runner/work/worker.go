@@ -34,8 +34,7 @@ type Options struct {
 	Backlog Backlog
 }
 
-// Worker executes the tasks of one runner in its slots. Its methods may be called
-// concurrently.
+// Worker executes the tasks of one runner in its slots. Its methods may be called concurrently.
 type Worker struct {
 	launch   task.Launch
 	log      *slog.Logger
@@ -88,8 +87,8 @@ func (w *Worker) free() int {
 	return len(w.slots)
 }
 
-// Call is one invocation on this runner, from its input to the Ack of its outcome. Its
-// methods may be called concurrently.
+// Call is one invocation on this runner, from its input to the Ack of its outcome. Its methods may be called
+// concurrently.
 type Call struct {
 	w    *Worker
 	id   faas.InvocationID

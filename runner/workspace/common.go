@@ -11,9 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Common are the folders outside their workspaces that the commands of a runner can write:
-// its /tmp and shared memory; if the runner is the init of a container, also the
-// container's System V objects. It is for one goroutine at a time.
+// Common are the folders outside their workspaces that the commands of a runner can write: its /tmp and shared memory;
+// if the runner is the init of a container, also the container's System V objects. It is for one goroutine at a time.
 type Common struct {
 	dirs  []string
 	kinds []ipcKind

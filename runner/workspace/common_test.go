@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestCommon shows that Clean removes what a call leaves in common folders, of any mode, and
-// keeps what was there before.
+// TestCommon shows that Clean removes what a call leaves in common folders, of any mode, and keeps what was there
+// before.
 func TestCommon(t *testing.T) {
 	dir := t.TempDir()
 	c := NewCommon([]string{dir, filepath.Join(dir, "missing")})

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFolderBytes is how large a folder itself may grow before it is made again, because
-// it never shrinks and a large folder is slow.
+// maxFolderBytes is how large a folder itself may grow before it is made again, because it never shrinks and a large
+// folder is slow.
 const maxFolderBytes = 64 << 10
 
 // node is the identity, mode and owner of a file or folder.
@@ -65,8 +65,7 @@ func observe(fd int) (observed, error) {
 	return observed{folder: folder{node: nodeOf(&st), attrs: string(buf[:max(n, 0)]), flags: flags}, size: st.Size}, nil
 }
 
-// open opens a folder of the workspace if it is still the folder that was made. Otherwise the
-// error is errChanged.
+// open opens a folder of the workspace if it is still the folder that was made. Otherwise the error is errChanged.
 func (f *folder) open(path string) (int, error) {
 	fd, err := unix.Open(path, openDir, 0)
 	if err != nil {
@@ -87,5 +86,6 @@ func (f *folder) open(path string) (int, error) {
 // clockGranularity is more than the granularity of a file system's times.
 const clockGranularity = 50 * time.Millisecond
 
-// errChanged says that a call changed a folder or file of the workspace itself, so that the workspace must be made again.
+// errChanged says that a call changed a folder or file of the workspace itself, so that the workspace must be made
+// again.
 var errChanged = errors.New("the workspace's folders were changed")

@@ -11,8 +11,8 @@ import (
 	"davit/runner/form"
 )
 
-// FuzzMultipart reads any body into a workspace. The outcome is a fault, or fields and files
-// that keep the rules, and Clean restores the workspace.
+// FuzzMultipart reads any body into a workspace. The outcome is a fault, or fields and files that keep the rules, and
+// Clean restores the workspace.
 func FuzzMultipart(f *testing.F) {
 	part := func(head, body string) string {
 		return "--XX\r\nContent-Disposition: form-data; " + head + "\r\n\r\n" + body + "\r\n"

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCommonObjects shows that Clean removes System V objects, in a new IPC namespace. It needs
-// root, because only root can make one.
+// TestCommonObjects shows that Clean removes System V objects, in a new IPC namespace. It needs root, because only root
+// can make one.
 func TestCommonObjects(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("making an IPC namespace needs root: run the tests as root")

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDepth is how deep a remover descends before it moves folders up. It is bounded
-// because each level keeps a descriptor open.
+// maxDepth is how deep a remover descends before it moves folders up. It is bounded because each level keeps a
+// descriptor open.
 const maxDepth = 48
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// untouched reports whether the call cannot have changed anything in a folder. It is sure
-// if the folder's time of change is the recorded one and so long before the call that even
-// a coarse clock would show a change. Then Clean need not read the folder.
+// untouched reports whether the call cannot have changed anything in a folder. It is sure if the folder's time of
+// change is the recorded one and so long before the call that even a coarse clock would show a change. Then Clean need
+// not read the folder.
 func (r *Workspace) untouched(index int) bool {
 	var st unix.Stat_t
 	f := &r.folders[index]
@@ -111,8 +111,7 @@ func (r *Workspace) checkRequest() error {
 	return nil
 }
 
-// sweep removes the entries of a folder except those for which keep returns true. It
-// repeats until it finds none.
+// sweep removes the entries of a folder except those for which keep returns true. It repeats until it finds none.
 func sweep(fd int, keep func(name string) bool) error {
 	for {
 		removed, err := sweepOnce(fd, keep)

@@ -12,8 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Source is a function's source, a read-only folder. Each workspace has a link to each of
-// its entries.
+// Source is a function's source, a read-only folder. Each workspace has a link to each of its entries.
 type Source struct {
 	dir   string
 	links map[string]string // entry → its absolute path, the target of its link
@@ -58,8 +57,8 @@ func (s *Source) begins(patterns []string) []string {
 	return names
 }
 
-// copyTree copies an entry of the source so that the command can write the copy. Links
-// are copied as links; entries that are neither file, folder nor link are left out.
+// copyTree copies an entry of the source so that the command can write the copy. Links are copied as links; entries
+// that are neither file, folder nor link are left out.
 func copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -73,8 +72,8 @@ func copyTree(from, to string) error {
 	})
 }
 
-// copyEntry copies a folder without its entries, a link or a file. It needs no protection
-// against concurrent changes, because the source is read-only and the command does not run yet.
+// copyEntry copies a folder without its entries, a link or a file. It needs no protection against concurrent changes,
+// because the source is read-only and the command does not run yet.
 func copyEntry(from, to string, kind fs.FileMode) error {
 	switch {
 	case kind.IsDir():

@@ -22,8 +22,8 @@ const (
 	requestName = "request.json"
 )
 
-// Workspace is the workspace of one slot: the working directory, home, temp and the request
-// file. It is for one call at a time.
+// Workspace is the workspace of one slot: the working directory, home, temp and the request file. It is for one call at
+// a time.
 type Workspace struct {
 	dir, work, home, temp string
 
@@ -48,8 +48,7 @@ func (r *Workspace) Temp() string { return r.temp }
 // Request is the file that WriteRequest writes.
 func (r *Workspace) Request() string { return filepath.Join(r.dir, requestName) }
 
-// Prepare copies the source's entries that result patterns begin with, so that the
-// command can write them.
+// Prepare copies the source's entries that result patterns begin with, so that the command can write them.
 func (r *Workspace) Prepare(patterns []string) error {
 	r.use()
 	for _, name := range r.source.begins(patterns) {
@@ -67,8 +66,8 @@ func (r *Workspace) Prepare(patterns []string) error {
 	return nil
 }
 
-// Create makes the file of an upload under its cleaned name, and returns that name. It
-// never replaces a file: a name that exists or is refused is a *form.Fault.
+// Create makes the file of an upload under its cleaned name, and returns that name. It never replaces a file: a name
+// that exists or is refused is a *form.Fault.
 func (r *Workspace) Create(sent string) (io.WriteCloser, string, error) {
 	r.use()
 	name, err := CleanName(sent)
@@ -102,8 +101,8 @@ func (r *Workspace) WriteRequest(b []byte) error {
 	return nil
 }
 
-// Root opens the working directory to read what the command wrote. It is an error if the
-// command has replaced the directory.
+// Root opens the working directory to read what the command wrote. It is an error if the command has replaced the
+// directory.
 func (r *Workspace) Root() (*os.Root, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(r.Work(), &st); err != nil {
@@ -135,8 +134,8 @@ func (r *Workspace) paths() [4]string {
 	return [4]string{r.dir, r.work, r.home, r.temp}
 }
 
-// RemoveAll removes a tree of any mode and depth. It is no error if there is none. The
-// path must be absolute, so that an empty one does not mean the current folder.
+// RemoveAll removes a tree of any mode and depth. It is no error if there is none. The path must be absolute, so that
+// an empty one does not mean the current folder.
 func RemoveAll(path string) error {
 	if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
 		return fmt.Errorf("remove %q: it is not an absolute path, or is the root", path)

@@ -73,8 +73,8 @@ func (a audit) since(mark int64) ([]auditEntry, error) {
 	}
 }
 
-// writes counts the writes of Jobs, given by name, of their pods, and of events about both: by all programs if by is "", else
-// by one program.
+// writes counts the writes of Jobs, given by name, of their pods, and of events about both: by all programs if by is
+// "", else by one program.
 func writes(entries []auditEntry, namespace string, jobs map[string]bool, by string) int {
 	n := 0
 	for i := range entries {

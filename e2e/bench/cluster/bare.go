@@ -106,7 +106,8 @@ func (j *bareJobs) hear(ctx context.Context, name string, create func() error) (
 	}
 }
 
-// naive does what a good client without Davit does: it creates a Job, watches it until it is complete, and reads its log.
+// naive does what a good client without Davit does: it creates a Job, watches it until it is complete, and reads its
+// log.
 func (j *bareJobs) naive(ctx context.Context, pattern *batchv1.Job) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

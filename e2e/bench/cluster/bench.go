@@ -20,8 +20,8 @@ type bench struct {
 	bare *bareJobs
 }
 
-// firstCalls makes one call of f and one bare Job, so that the image is on the node and clients are connected. It returns the
-// pattern of bare Jobs.
+// firstCalls makes one call of f and one bare Job, so that the image is on the node and clients are connected. It
+// returns the pattern of bare Jobs.
 func (b *bench) firstCalls(ctx context.Context, f *function) (*batchv1.Job, error) {
 	if _, _, err := f.call(ctx, nil); err != nil {
 		return nil, err
@@ -48,7 +48,8 @@ func (b *bench) atOnce(ctx context.Context, n int, into *figure.Sample, do func(
 // crowd is the largest number of callers, and the number of the warm runner's slots.
 const crowd = 16
 
-// warm registers a function with one warm runner and starts a floor in a pod of the same size. The nodes then have room for more such pods.
+// warm registers a function with one warm runner and starts a floor in a pod of the same size. The nodes then have room
+// for more such pods.
 func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...trigger) (f *function, floor *server, err error) {
 	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "warm", "warm": {"min": 1, "max": 1, "concurrency": %d}`, crowd), 1+more)
 	if err != nil {
@@ -65,7 +66,8 @@ func (b *bench) warm(ctx context.Context, name string, more int64, triggers ...t
 	return f, floor, err
 }
 
-// hop starts a server in a pod that forwards every request to the floor, because every gateway whose runners are other pods has that cost.
+// hop starts a server in a pod that forwards every request to the floor, because every gateway whose runners are other
+// pods has that cost.
 func (b *bench) hop(ctx context.Context, f *function, floor *server) (*server, error) {
 	pattern, err := b.bare.like(ctx, f.name)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// callsPerSecond is the rate in an episode of calls: sometimes more than one standby runner serves, less than two cores start pods for.
+	// callsPerSecond is the rate in an episode of calls: sometimes more than one standby runner serves, less than two
+	// cores start pods for.
 	callsPerSecond = 1
 	deepest        = 6
 	episodes       = 2 // of calls, each followed by one without
@@ -25,7 +26,8 @@ type kept struct {
 	parked []int // samples of how many runners were parked
 }
 
-// measureDepth measures calls that come in episodes, at random, with one standby runner, with many, and with as many as demand needs.
+// measureDepth measures calls that come in episodes, at random, with one standby runner, with many, and with as many as
+// demand needs.
 func measureDepth(ctx context.Context, b *bench) ([]figure.Row, error) {
 	var of []*kept
 	for _, standby := range []string{`{"min": 1, "max": 6}`, `{"min": 1, "max": 1}`, `{"min": 6, "max": 6}`} {

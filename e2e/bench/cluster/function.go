@@ -156,7 +156,8 @@ func (f *function) awaitPods(ctx context.Context, n int) error {
 	}
 }
 
-// awaitReady waits until the cluster has written the readiness of a function's runners, which is its last write about them.
+// awaitReady waits until the cluster has written the readiness of a function's runners, which is its last write about
+// them.
 func (f *function) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

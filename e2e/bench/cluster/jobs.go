@@ -15,8 +15,9 @@ const (
 	aimMany  = "<= 1.15"
 )
 
-// measureJobs compares a call that starts a Job with the start of that Job's process alone, and with a client that waits
-// for the Job's status. It also counts the writes of each at the API server. It does all of that again without volumes.
+// measureJobs compares a call that starts a Job with the start of that Job's process alone, and with a client that
+// waits for the Job's status. It also counts the writes of each at the API server. It does all of that again without
+// volumes.
 func measureJobs(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	for _, of := range []struct{ name, kind, spec string }{
 		{"job", "job call", `{"mode": "job", "timeout": "1m"}`},

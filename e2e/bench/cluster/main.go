@@ -1,9 +1,9 @@
-// Command davit-bench-cluster compares calls through a Davit on Kubernetes with floors, measured alternately in the same
-// run: the same work in bare Jobs of the same pods, or in a server in a pod that forks. It prints a table of ratios. With
-// -json it appends each row to a file, as one JSON object a line.
+// Command davit-bench-cluster compares calls through a Davit on Kubernetes with floors, measured alternately in the
+// same run: the same work in bare Jobs of the same pods, or in a server in a pod that forks. It prints a table of
+// ratios. With -json it appends each row to a file, as one JSON object a line.
 //
-// It finds Davit by the kubeconfig. It makes functions whose names begin with "davit-bench-" and a namespace, and removes
-// them when it ends, also after an interrupt. Start at run in run.go.
+// It finds Davit by the kubeconfig. It makes functions whose names begin with "davit-bench-" and a namespace, and
+// removes them when it ends, also after an interrupt. Start at run in run.go.
 package main
 
 import (

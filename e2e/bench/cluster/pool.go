@@ -27,8 +27,8 @@ type pool struct {
 
 func (p *pool) rate() float64 { return float64(p.heard) / p.took.Seconds() }
 
-// measurePool compares two ways of keeping pods: one Job for each, as Davit does, and one Indexed Job whose pods Kubernetes
-// replaces.
+// measurePool compares two ways of keeping pods: one Job for each, as Davit does, and one Indexed Job whose pods
+// Kubernetes replaces.
 func measurePool(ctx context.Context, b *bench) ([]figure.Row, error) {
 	spec, err := b.sized(ctx, `"mode": "job"`, 3*poolSize)
 	if err != nil {

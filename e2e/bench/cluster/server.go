@@ -16,7 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// server is the floor of calls that find a slot: e2e/bench/floor in a pod like a function's, behind a NodePort like Davit's.
+// server is the floor of calls that find a slot: e2e/bench/floor in a pod like a function's, behind a NodePort like
+// Davit's.
 type server struct {
 	*bareJobs
 

@@ -128,7 +128,8 @@ func (f *function) fromZero(ctx context.Context) (time.Duration, error) {
 // depth is how many standby runners are kept for bursts.
 const depth = 4
 
-// measureBursts measures bursts of calls, fewer and more than the standby runners, and how soon the runners are parked again.
+// measureBursts measures bursts of calls, fewer and more than the standby runners, and how soon the runners are parked
+// again.
 func measureBursts(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	spec, err := b.sized(ctx, fmt.Sprintf(`"mode": "job", "standby": %d`, depth), 6*depth)
 	if err != nil {
@@ -180,8 +181,8 @@ func (f *function) burst(ctx context.Context, n int, into, refill *figure.Sample
 	return f.awaitParked(ctx, depth)
 }
 
-// measureResults compares results of different sizes with a server in a pod that makes the same files and writes them to the
-// socket as an uncompressed zip.
+// measureResults compares results of different sizes with a server in a pod that makes the same files and writes them
+// to the socket as an uncompressed zip.
 func measureResults(ctx context.Context, b *bench) (rows []figure.Row, err error) {
 	kinds := []string{"1-kb", "1-mb", "100-mb", "1000-files"}
 	var triggers []trigger

@@ -30,8 +30,8 @@ type standbyTurns struct {
 	first              figure.Sample // first calls of newly started floors, because a standby runner is new too
 }
 
-// measureStandby compares calls that take a standby runner, alternately, with a server that forks, with the first fork of a
-// new server, with a warm runner, and with calls that start a Job.
+// measureStandby compares calls that take a standby runner, alternately, with a server that forks, with the first fork
+// of a new server, with a warm runner, and with calls that start a Job.
 func measureStandby(ctx context.Context, b *bench) ([]figure.Row, error) {
 	warm, floor, err := b.warm(ctx, "warm", 2, trueTrigger())
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package load calls URLs from many callers for a while, two URLs alternately, so that both have the same machine. Start
-// at [Compare].
+// Package load calls URLs from many callers for a while, two URLs alternately, so that both have the same machine.
+// Start at [Compare].
 package load
 
 import (

@@ -1,4 +1,5 @@
-// Package debian installs the Debian packages that a cluster needs, without starting their services. Start at [Install].
+// Package debian installs the Debian packages that a cluster needs, without starting their services. Start at
+// [Install].
 package debian
 
 import (

@@ -25,7 +25,8 @@ type Image struct {
 // Run is what a container runs by default, and how.
 type Run = v1.Config
 
-// Write writes the images as one archive in the format of `docker save`. A layer that several images have is in it once.
+// Write writes the images as one archive in the format of `docker save`. A layer that several images have is in it
+// once.
 func Write(into io.Writer, images ...Image) error {
 	all := map[name.Tag]v1.Image{}
 	for _, image := range images {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The names of the images that every cluster has, for manifests and tests. They are in no registry, so that pods must have
-// imagePullPolicy Never or IfNotPresent.
+// The names of the images that every cluster has, for manifests and tests. They are in no registry, so that pods must
+// have imagePullPolicy Never or IfNotPresent.
 const (
 	// Pause keeps a pod's namespaces.
 	Pause = "davit.local/pause:1"
@@ -21,7 +21,8 @@ const (
 	Redis = "davit.local/redis:7"
 	// MinIO has minio, on the base.
 	MinIO = "davit.local/minio:1"
-	// Registry has /bin/registry with a configuration that keeps images in /var/lib/registry and listens on port 5000, on the shell image.
+	// Registry has /bin/registry with a configuration that keeps images in /var/lib/registry and listens on port 5000,
+	// on the shell image.
 	Registry = "davit.local/registry:3"
 	// Docker has dockerd and docker, on the base.
 	Docker = "davit.local/docker:20"

@@ -16,8 +16,8 @@ import (
 // Suite is the release of Debian in the images.
 const Suite = "bookworm"
 
-// Debian makes a layer with Debian packages and their dependencies: on top of a minimal system, or with variant "extract"
-// only unpacked.
+// Debian makes a layer with Debian packages and their dependencies: on top of a minimal system, or with variant
+// "extract" only unpacked.
 func Debian(variant string, packages ...string) Make {
 	return func(ctx context.Context, into io.Writer, report func(string)) error {
 		args := []string{"--variant=" + variant, "--format=tar", "--aptopt=APT::Install-Recommends false"}
@@ -52,8 +52,8 @@ func Debian(variant string, packages ...string) Make {
 	}
 }
 
-// Above makes a layer with the files of whole that are new or different from those of the base. It removes no files of the
-// base.
+// Above makes a layer with the files of whole that are new or different from those of the base. It removes no files of
+// the base.
 func Above(base Layer, whole Make) Make {
 	return func(ctx context.Context, into io.Writer, report func(string)) error {
 		known, err := fingerprints(base)
@@ -112,7 +112,8 @@ func fingerprintOf(header *tar.Header, content io.Reader) (fingerprint, error) {
 	}, err
 }
 
-// copyNew copies the entries that are not in known. It reads the tar twice: for the fingerprints, then for the contents.
+// copyNew copies the entries that are not in known. It reads the tar twice: for the fingerprints, then for the
+// contents.
 func copyNew(whole *os.File, into io.Writer, known map[string]fingerprint) error {
 	all, err := fingerprints(Layer{path: whole.Name()})
 	if err != nil {

@@ -43,8 +43,8 @@ func NewCache(root string, log *stage.Log) *Cache {
 // Make writes a layer's tar.
 type Make func(ctx context.Context, into io.Writer, report func(string)) error
 
-// Layer returns the layer of that name and version from the cache, or makes it. If that is interrupted, the cache does not
-// have the layer.
+// Layer returns the layer of that name and version from the cache, or makes it. If that is interrupted, the cache does
+// not have the layer.
 func (c *Cache) Layer(ctx context.Context, name, version string, do Make) (Layer, error) {
 	dir := filepath.Join(c.root, name+"@"+version)
 	if layer, err := readLayer(dir); err == nil {
@@ -94,8 +94,8 @@ func makeLayer(ctx context.Context, dir string, report func(string), do Make) (e
 	return os.Rename(digest+".making", digest)
 }
 
-// File is one file of a layer: a symbolic link if Link is set, a copy of the file Source if that is set, else a file with
-// Text. A name that ends in a slash is a folder.
+// File is one file of a layer: a symbolic link if Link is set, a copy of the file Source if that is set, else a file
+// with Text. A name that ends in a slash is a folder.
 type File struct {
 	Name   string
 	Mode   int64

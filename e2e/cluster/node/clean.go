@@ -85,9 +85,9 @@ func foldersBelow(root string) []string {
 	return dirs
 }
 
-// Clean removes everything that Prepare has made and that the cluster's programs have left (mounts, the network with its
-// rules, control groups, files), and restores the kernel's settings. All processes must have ended. It does nothing if
-// there is nothing to remove.
+// Clean removes everything that Prepare has made and that the cluster's programs have left (mounts, the network with
+// its rules, control groups, files), and restores the kernel's settings. All processes must have ended. It does nothing
+// if there is nothing to remove.
 func Clean(ctx context.Context, layout Layout) error {
 	err := errors.Join(
 		step("unmount", unmountBelow(layout.State, layout.Run)),

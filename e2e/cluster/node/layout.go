@@ -1,6 +1,6 @@
 // Package node prepares a machine for a cluster and cleans it up. It makes the folders, the pods' bridge, the kernel's
-// settings and the container runtime's configuration. It removes all of that, and everything that Kubernetes, the runtime
-// and the network plugins leave.
+// settings and the container runtime's configuration. It removes all of that, and everything that Kubernetes, the
+// runtime and the network plugins leave.
 //
 // It starts no process and knows no Kubernetes object. Start at [Layout], [Prepare] and [Clean].
 package node

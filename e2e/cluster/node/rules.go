@@ -13,8 +13,8 @@ import (
 // PolicyTable is the name of the packet filter's table with the network policies.
 const PolicyTable = "davit-policy"
 
-// removeRules removes the packet filter's rules and chains of Kubernetes, the network plugins and the enforcer of policies,
-// and no others.
+// removeRules removes the packet filter's rules and chains of Kubernetes, the network plugins and the enforcer of
+// policies, and no others.
 func removeRules(ctx context.Context) error {
 	// Without nft, no program can have made a rule.
 	if _, err := exec.LookPath("nft"); err != nil {

@@ -1,8 +1,8 @@
 // Package policy enforces Kubernetes' network policies on one node with the kernel's packet filter, for IPv4.
 //
-// [Compile] computes the isolated pods from the objects. [Write] turns them into rules. [Enforcer] updates the rules when
-// objects change, and before the first process of a new pod runs. As Kubernetes demands, policies do not apply to pods in
-// the host's network, and the node itself reaches every pod.
+// [Compile] computes the isolated pods from the objects. [Write] turns them into rules. [Enforcer] updates the rules
+// when objects change, and before the first process of a new pod runs. As Kubernetes demands, policies do not apply to
+// pods in the host's network, and the node itself reaches every pod.
 package policy
 
 import (
@@ -16,7 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// World is the input of Compile. A pod's address is the one in its status, unless Addresses has another for the pod's Key.
+// World is the input of Compile. A pod's address is the one in its status, unless Addresses has another for the pod's
+// Key.
 type World struct {
 	Policies   []*networking.NetworkPolicy
 	Pods       []*core.Pod
@@ -27,16 +28,16 @@ type World struct {
 // Key returns the key of a pod in World.Addresses.
 func Key(namespace, name string) string { return namespace + "/" + name }
 
-// Isolated is a pod that policies select. For each direction, nil allows all traffic; else only the traffic of the entries is
-// allowed.
+// Isolated is a pod that policies select. For each direction, nil allows all traffic; else only the traffic of the
+// entries is allowed.
 type Isolated struct {
 	Address netip.Addr
 	Ingress *[]Allowed
 	Egress  *[]Allowed
 }
 
-// Allowed is allowed traffic: with any of the peers, and to any of the receiver's ports. No peers mean all peers, no ports
-// mean all ports.
+// Allowed is allowed traffic: with any of the peers, and to any of the receiver's ports. No peers mean all peers, no
+// ports mean all ports.
 type Allowed struct {
 	Peers []Peer
 	Ports []Port
@@ -256,8 +257,8 @@ func splitPorts(ports []networking.NetworkPolicyPort) (numbered, named []network
 	return numbered, named
 }
 
-// portsOf returns the ports, with the receiver's numbers for names. It returns false if the policy has ports and the receiver
-// has none of them.
+// portsOf returns the ports, with the receiver's numbers for names. It returns false if the policy has ports and the
+// receiver has none of them.
 func portsOf(ports []networking.NetworkPolicyPort, receiver located) ([]Port, bool) {
 	var all []Port
 	for _, port := range ports {

@@ -31,7 +31,8 @@ type Enforcer struct {
 	applied   string
 }
 
-// NewEnforcer returns an enforcer that watches with the client and writes with the filter. It replaces the filter's whole table.
+// NewEnforcer returns an enforcer that watches with the client and writes with the filter. It replaces the filter's
+// whole table.
 func NewEnforcer(client kubernetes.Interface, filter knftables.Interface, log *slog.Logger) *Enforcer {
 	return &Enforcer{
 		filter: filter, log: log, factory: informers.NewSharedInformerFactory(client, 0),
@@ -39,8 +40,8 @@ func NewEnforcer(client kubernetes.Interface, filter knftables.Interface, log *s
 	}
 }
 
-// Run enforces until the context ends, and then keeps the rules. A change takes effect within some milliseconds. Run tries a
-// failed update again.
+// Run enforces until the context ends, and then keeps the rules. A change takes effect within some milliseconds. Run
+// tries a failed update again.
 func (e *Enforcer) Run(ctx context.Context) error {
 	for _, informer := range e.informers() {
 		if _, err := informer.AddEventHandler(e.handler()); err != nil {
@@ -102,8 +103,8 @@ func (e *Enforcer) change() {
 	}
 }
 
-// Admit records that the pod has the address from now on, and returns when its policies are in force. It waits for the pod if
-// it is so new that the watch does not show it yet.
+// Admit records that the pod has the address from now on, and returns when its policies are in force. It waits for the
+// pod if it is so new that the watch does not show it yet.
 func (e *Enforcer) Admit(ctx context.Context, namespace, name string, address netip.Addr) error {
 	if err := e.known(ctx, namespace, name); err != nil {
 		return fmt.Errorf("admit pod %s: %w", Key(namespace, name), err)

@@ -10,8 +10,9 @@ import (
 
 // Write adds to the transaction the replacement of the whole table by the rules of the isolated pods.
 //
-// Packets of allowed connections pass. Other packets go through the sender's chain, then the receiver's; each drops a packet for
-// which none of its rules returns. The node's own services are receivers without a chain. Packets from the node are not checked.
+// Packets of allowed connections pass. Other packets go through the sender's chain, then the receiver's; each drops a
+// packet for which none of its rules returns. The node's own services are receivers without a chain. Packets from the
+// node are not checked.
 func Write(tx *knftables.Transaction, pods []Isolated) {
 	// Because only an existing table can be deleted.
 	tx.Add(&knftables.Table{})
@@ -60,8 +61,8 @@ func writeChain(tx *knftables.Transaction, direction, peer, address string, allo
 	tx.Add(&knftables.Element{Map: direction, Key: []string{address}, Value: []string{"jump " + chain}})
 }
 
-// peerMatches returns the matches of the peers' packets: one for all peers without exceptions, and one for each peer with
-// exceptions.
+// peerMatches returns the matches of the peers' packets: one for all peers without exceptions, and one for each peer
+// with exceptions.
 func peerMatches(field string, peers []Peer) []string {
 	if len(peers) == 0 {
 		return []string{""}

@@ -34,8 +34,8 @@ type Table struct {
 	mark    string
 }
 
-// NewTable returns a table with one record per process in the folder records and one log per process in the folder logs.
-// The mark, NAME=value, is added to each environment. No other table may have it.
+// NewTable returns a table with one record per process in the folder records and one log per process in the folder
+// logs. The mark, NAME=value, is added to each environment. No other table may have it.
 func NewTable(records, logs, mark string) *Table {
 	return &Table{records: records, logs: logs, mark: mark}
 }

@@ -49,8 +49,8 @@ func NewCache(root string, log *stage.Log) *Cache {
 	return &Cache{root: root, log: log}
 }
 
-// Build returns the folder with the recipe's programs, and compiles them first if the cache does not have them. If that is
-// interrupted, the cache does not have them.
+// Build returns the folder with the recipe's programs, and compiles them first if the cache does not have them. If that
+// is interrupted, the cache does not have them.
 func (c *Cache) Build(ctx context.Context, recipe Recipe) (string, error) {
 	version := recipe.Version
 	if recipe.Dir != "" {

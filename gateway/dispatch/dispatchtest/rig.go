@@ -78,8 +78,8 @@ func New(t *testing.T, fs faas.FunctionSpec, trigger faas.TriggerSpec) *Rig {
 	return NewOf(t, Options{}, fs, trigger)
 }
 
-// NewApart is New with runners in processes of their own, so that several run commands at once. The test's package must call
-// Main from its TestMain.
+// NewApart is New with runners in processes of their own, so that several run commands at once. The test's package must
+// call Main from its TestMain.
 func NewApart(t *testing.T, fs faas.FunctionSpec, trigger faas.TriggerSpec) *Rig {
 	t.Helper()
 	return NewOf(t, Options{Runners: &Runners{Apart: true}}, fs, trigger)

@@ -1,5 +1,5 @@
-// Package dispatchtest puts dispatch, fleet, recovery and records together on real parts, for their tests: the embedded Redis,
-// a store, a hub on a real listener, and runners in the test's process that run real commands.
+// Package dispatchtest puts dispatch, fleet, recovery and records together on real parts, for their tests: the embedded
+// Redis, a store, a hub on a real listener, and runners in the test's process that run real commands.
 package dispatchtest
 
 import (

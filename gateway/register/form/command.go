@@ -11,8 +11,8 @@ import (
 	"davit/internal/faas/spec"
 )
 
-// ParseArguments parses arguments: a JSON list of strings, a Python list of strings, or a
-// line, which it splits into words. A blank line has no arguments.
+// ParseArguments parses arguments: a JSON list of strings, a Python list of strings, or a line, which it splits into
+// words. A blank line has no arguments.
 func ParseArguments(s string) ([]string, error) {
 	s = strings.TrimSpace(s)
 	if !strings.HasPrefix(s, "[") {
@@ -35,22 +35,19 @@ func ParseArguments(s string) ([]string, error) {
 // shell matches the shells that support "$@". It does not match publish, run.sh or csh.
 var shell = regexp.MustCompile(`(^|/)(a|ba|da|k|mk|pdk|po|rba|ya|z)?sh$`)
 
-// commandFlag matches the shell option that is followed by a script: -c, alone or merged
-// with others.
+// commandFlag matches the shell option that is followed by a script: -c, alone or merged with others.
 var commandFlag = regexp.MustCompile(`^-[a-z]*c$`)
 
 // usesArguments matches a script that uses its arguments.
 var usesArguments = regexp.MustCompile(`\$\{?[@*#1-9]`)
 
-// ParseCommand splits a command line into words and returns how a call's arguments are
-// added: by placeholders if the line has one, else counted, after the words of the line.
+// ParseCommand splits a command line into words and returns how a call's arguments are added: by placeholders if the
+// line has one, else counted, after the words of the line.
 //
-// SHELL -c WORDS… becomes SHELL -c 'WORDS… "$@"' davit, where SHELL is the name or path
-// of a shell (sh, bash, dash, zsh, …), so that the call's arguments reach the command in
-// WORDS instead of the shell. WORDS keep their quotes. If the first of WORDS contains
-// blanks, it is a whole script, and the words after it are its arguments. A script that
-// uses $@, $* or $1 is not changed. A placeholder among WORDS, and every word after it,
-// stays an argument of its own.
+// SHELL -c WORDS… becomes SHELL -c 'WORDS… "$@"' davit, where SHELL is the name or path of a shell (sh, bash, dash,
+// zsh, …), so that the call's arguments reach the command in WORDS instead of the shell. WORDS keep their quotes. If
+// the first of WORDS contains blanks, it is a whole script, and the words after it are its arguments. A script that
+// uses $@, $* or $1 is not changed. A placeholder among WORDS, and every word after it, stays an argument of its own.
 func ParseCommand(line string) (faas.Command, faas.ArgumentStyle, error) {
 	line = strings.ReplaceAll(line, "\r\n", "\n")
 	words, err := faas.SplitLine(line)
@@ -99,9 +96,8 @@ func shellCommand(line string, words []faas.Word, command faas.Command, end int)
 // hashedName matches names that NameForPath may have made with a hash.
 var hashedName = regexp.MustCompile(`-[0-9a-f]{8}$`)
 
-// NameForPath returns the name of the trigger of a path: the same name for the same path,
-// different names for different paths. "/thumbnail" gives "thumbnail". If the path is not
-// a DNS label, a hash of the path is appended.
+// NameForPath returns the name of the trigger of a path: the same name for the same path, different names for different
+// paths. "/thumbnail" gives "thumbnail". If the path is not a DNS label, a hash of the path is appended.
 func NameForPath(path string) faas.TriggerName {
 	slug := strings.TrimPrefix(path, "/")
 	name := faas.TriggerName(slug)
@@ -123,8 +119,8 @@ func NameForPath(path string) faas.TriggerName {
 	return faas.TriggerName(slug + "-" + hash)
 }
 
-// ParseMethods returns the methods of a form's field in upper case, each once. A value
-// may have several methods, separated by commas or blanks.
+// ParseMethods returns the methods of a form's field in upper case, each once. A value may have several methods,
+// separated by commas or blanks.
 func ParseMethods(values []string) []string {
 	var methods []string
 	for _, v := range values {

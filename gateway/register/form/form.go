@@ -29,15 +29,13 @@ type Registrar interface {
 	PutSource(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec, source io.Reader) (*register.Registered, error)
 	PutImage(ctx context.Context, name faas.FunctionName, spec faas.FunctionSpec) (*register.Registered, error)
 	PutTrigger(ctx context.Context, name faas.TriggerName, spec faas.TriggerSpec) (t *faas.Trigger, created bool, err error)
-	// FunctionOf returns the function with that name, else a function from that image,
-	// else a NotFound error.
+	// FunctionOf returns the function with that name, else a function from that image, else a NotFound error.
 	FunctionOf(ctx context.Context, nameOrImage string) (faas.FunctionName, error)
 }
 
-// Register registers what the form describes. Kinds "files" and "image" register a
-// function, whose start process is the form's command with its arguments. Kind "trigger"
-// registers a trigger whose name is made from its URL, so that the same URL posted again
-// updates the trigger. The fields of an error point at the form's fields.
+// Register registers what the form describes. Kinds "files" and "image" register a function, whose start process is the
+// form's command with its arguments. Kind "trigger" registers a trigger whose name is made from its URL, so that the
+// same URL posted again updates the trigger. The fields of an error point at the form's fields.
 func Register(ctx context.Context, r Registrar, f *Form) (*Result, error) {
 	var result Result
 	var err error
@@ -98,8 +96,7 @@ func registerTrigger(ctx context.Context, r Registrar, f *Form) (*faas.Trigger, 
 	})
 }
 
-// value returns the first value of a field, without leading and trailing blanks; "" if
-// there is none.
+// value returns the first value of a field, without leading and trailing blanks; "" if there is none.
 func (f *Form) value(name string) string {
 	if values := f.Values[name]; len(values) > 0 {
 		return strings.TrimSpace(values[0])
@@ -140,8 +137,7 @@ func (f *Form) startProcess() (*faas.StartProcess, error) {
 	return &faas.StartProcess{Command: command, Arguments: arguments}, nil
 }
 
-// pointed returns err with fields that point at the form instead of the spec that was
-// made from it.
+// pointed returns err with fields that point at the form instead of the spec that was made from it.
 func (f *Form) pointed(err error) error {
 	var e *faas.Error
 	if !errors.As(err, &e) || len(e.Fields) == 0 {

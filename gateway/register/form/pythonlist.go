@@ -10,8 +10,8 @@ import (
 	"davit/internal/faas"
 )
 
-// parsePythonList parses a Python list of string literals in single or double quotes,
-// with Python's escapes (docs.python.org/3/reference/lexical_analysis.html).
+// parsePythonList parses a Python list of string literals in single or double quotes, with Python's escapes
+// (docs.python.org/3/reference/lexical_analysis.html).
 func parsePythonList(s string) ([]string, error) {
 	p := pythonList{rest: s}
 	list := []string{}
@@ -88,8 +88,7 @@ func (p *pythonList) literal() (string, error) {
 // pythonEscapes are the escapes of one character, each followed by its meaning.
 const pythonEscapes = "\\\\''\"\"a\ab\bf\fn\nr\rt\tv\v"
 
-// escape parses the rest of an escape sequence. As in Python, the backslash of an unknown
-// escape stays.
+// escape parses the rest of an escape sequence. As in Python, the backslash of an unknown escape stays.
 func (p *pythonList) escape(text *strings.Builder) error {
 	if p.rest == "" {
 		return errors.New("a string ends with a backslash")

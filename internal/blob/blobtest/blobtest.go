@@ -1,5 +1,5 @@
-// Package blobtest checks a blob.Store and its blob.Signer against every sentence of their contract. The test
-// of an implementation calls [Run] and adds only what the contract does not say.
+// Package blobtest checks a blob.Store and its blob.Signer against every sentence of their contract. The test of an
+// implementation calls [Run] and adds only what the contract does not say.
 package blobtest
 
 import (

@@ -194,8 +194,8 @@ func (s suite) brokenSignedUploads(t *testing.T) {
 	}
 }
 
-// sendRaw sends bytes, closes the connection for writing, and returns the answer's status, 0 for none. When it
-// returns, the server has finished with the request.
+// sendRaw sends bytes, closes the connection for writing, and returns the answer's status, 0 for none. When it returns,
+// the server has finished with the request.
 func sendRaw(t *testing.T, host, text string) int {
 	t.Helper()
 	var dialer net.Dialer

@@ -26,8 +26,8 @@ func drain(t *testing.T, r io.Reader) (n int64, sum string) {
 	return n, hex.EncodeToString(h.Sum(nil))
 }
 
-// Opener opens an empty store for one test. Everything that it starts ends with that test. The signed URLs
-// must reach the store, or handlers that the Opener serves.
+// Opener opens an empty store for one test. Everything that it starts ends with that test. The signed URLs must reach
+// the store, or handlers that the Opener serves.
 type Opener func(t *testing.T) (blob.Store, blob.Signer)
 
 // Server says in which ways a store's server breaks the contract, where Davit cannot prevent it.

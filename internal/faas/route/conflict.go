@@ -8,8 +8,8 @@ import (
 	"davit/internal/faas"
 )
 
-// Canonical returns the pattern without its names: two patterns that overlap,
-// and no others, have the same. It holds no blanks and no control characters.
+// Canonical returns the pattern without its names: two patterns that overlap, and no others, have the same. It holds no
+// blanks and no control characters.
 func (p Pattern) Canonical() string {
 	var b strings.Builder
 	for _, s := range p.segments {
@@ -26,8 +26,8 @@ func (p Pattern) Canonical() string {
 	return b.String()
 }
 
-// Endpoints returns what t takes calls of, each a method, a space and the canonical
-// form of its path. Two triggers of one table never share one.
+// Endpoints returns what t takes calls of, each a method, a space and the canonical form of its path. Two triggers of
+// one table never share one.
 func Endpoints(t *faas.Trigger) ([]string, error) {
 	p, err := NewPattern(t.Path)
 	if err != nil {

@@ -18,9 +18,8 @@ func (p Pattern) Names() []string {
 	return names
 }
 
-// Overlaps reports whether p and q match the same paths, which they do when
-// they differ in nothing but names. Patterns that share only some paths do not
-// overlap: there, literal beats name beats wildcard, from left to right.
+// Overlaps reports whether p and q match the same paths, which they do when they differ in nothing but names. Patterns
+// that share only some paths do not overlap: there, literal beats name beats wildcard, from left to right.
 func (p Pattern) Overlaps(q Pattern) bool {
 	if len(p.segments) != len(q.segments) {
 		return false

@@ -9,11 +9,9 @@ import (
 	"davit/internal/faas"
 )
 
-// Match finds the trigger for a request. rawPath is the path as it was sent,
-// still encoded, without the query. HEAD finds what GET finds. A path that no
-// path may be is Invalid, one that no pattern matches NotFound; MethodNotAllowed
-// tells in Allow, sorted, which methods there are, so that OPTIONS can be answered
-// from it.
+// Match finds the trigger for a request. rawPath is the path as it was sent, still encoded, without the query. HEAD
+// finds what GET finds. A path that no path may be is Invalid, one that no pattern matches NotFound; MethodNotAllowed
+// tells in Allow, sorted, which methods there are, so that OPTIONS can be answered from it.
 func (t *Table) Match(method, rawPath string) (faas.Match, error) {
 	var room [16]string
 	path, err := splitPath(room[:0], rawPath)
@@ -97,8 +95,7 @@ type pathSearch struct {
 	others [3]bool // methods of patterns that match the path
 }
 
-// walk looks for the best trigger below n for the rest of the path. named tells
-// whether a name was passed on the way.
+// walk looks for the best trigger below n for the rest of the path. named tells whether a name was passed on the way.
 func (s *pathSearch) walk(n *pathNode, path []string, named bool) *faas.Trigger {
 	if len(path) == 0 {
 		return s.choose(&n.ends, named)

@@ -36,13 +36,12 @@ type segment struct {
 	text string // literal: decoded; named: the name
 }
 
-// Pattern is the path of a trigger: literal segments, ":name" for any one
-// segment that is not empty, and a last "*" for the rest, which may be empty.
+// Pattern is the path of a trigger: literal segments, ":name" for any one segment that is not empty, and a last "*" for
+// the rest, which may be empty.
 //
-// A pattern and a path are split at slashes first and percent-decoded then, so
-// that an encoded slash is part of its segment, and %3A and %2A are a literal
-// colon and star. Empty segments count: "/a" and "/a/" are different paths, "/a/:x"
-// matches neither, and "/a/*" matches "/a/" but not "/a".
+// A pattern and a path are split at slashes first and percent-decoded then, so that an encoded slash is part of its
+// segment, and %3A and %2A are a literal colon and star. Empty segments count: "/a" and "/a/" are different paths,
+// "/a/:x" matches neither, and "/a/*" matches "/a/" but not "/a".
 type Pattern struct {
 	path     string
 	segments []segment

@@ -9,13 +9,11 @@ import (
 	"davit/internal/faas"
 )
 
-// Table finds the trigger for a method and a path. It is immutable: With
-// returns a changed one that shares what did not change, at a cost that does not
-// grow with the number of triggers. Neither does that of Match.
+// Table finds the trigger for a method and a path. It is immutable: With returns a changed one that shares what did not
+// change, at a cost that does not grow with the number of triggers. Neither does that of Match.
 //
-// Of the patterns that match a path and take the method, the one wins that has,
-// from left to right, a literal where others have a name, and a name where
-// others have a wildcard.
+// Of the patterns that match a path and take the method, the one wins that has, from left to right, a literal where
+// others have a name, and a name where others have a wildcard.
 type Table struct {
 	seed  maphash.Seed
 	root  pathNode
@@ -28,13 +26,11 @@ func NewTable(triggers []*faas.Trigger) (*Table, error) {
 	return empty.With(triggers, nil)
 }
 
-// With returns a table without the triggers named in remove and with those in
-// set, which replace others of their names; of two in set that have one name, the
-// later counts. It keeps set's pointers: the triggers must not change any more.
+// With returns a table without the triggers named in remove and with those in set, which replace others of their names;
+// of two in set that have one name, the later counts. It keeps set's pointers: the triggers must not change any more.
 //
-// Two triggers that match the same paths and share a method are a Conflict, a
-// path that is no pattern is NotAllowed; t stays as it is. Methods other than GET,
-// POST and PUT are not served.
+// Two triggers that match the same paths and share a method are a Conflict, a path that is no pattern is NotAllowed; t
+// stays as it is. Methods other than GET, POST and PUT are not served.
 func (t *Table) With(set []*faas.Trigger, remove []faas.TriggerName) (*Table, error) {
 	changed := *t
 	for _, name := range remove {

@@ -9,8 +9,8 @@ import (
 	"davit/internal/faas"
 )
 
-// benchTable returns a table of n triggers as installations have them: most below
-// a common prefix, some with names and wildcards; probe i is a path of trigger i.
+// benchTable returns a table of n triggers as installations have them: most below a common prefix, some with names and
+// wildcards; probe i is a path of trigger i.
 func benchTable(tb testing.TB, n int) (t *Table, probes []string) {
 	tb.Helper()
 	triggers := make([]*faas.Trigger, n)
@@ -58,9 +58,8 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkMatchRatio interleaves lookups among 10 and among 100,000 triggers,
-// and reports how many times longer the latter take, by the fastest rounds of
-// each, which other work on the machine disturbed least.
+// BenchmarkMatchRatio interleaves lookups among 10 and among 100,000 triggers, and reports how many times longer the
+// latter take, by the fastest rounds of each, which other work on the machine disturbed least.
 func BenchmarkMatchRatio(b *testing.B) {
 	few, probes := benchTable(b, 10)
 	many, _ := benchTable(b, 100_000)

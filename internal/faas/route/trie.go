@@ -2,17 +2,16 @@ package route
 
 import "math/bits"
 
-// hashTrie is an immutable map from strings: a hash array mapped trie (Bagwell,
-// "Ideal Hash Trees", 2001), 64 ways wide. with and without return a changed map
-// that shares all but the few nodes on the key's way, so that a change of a large
-// map costs little more than one of a small map. The zero value is empty. The
-// caller hashes: one hash function for the life of a map.
+// hashTrie is an immutable map from strings: a hash array mapped trie (Bagwell, "Ideal Hash Trees", 2001), 64 ways
+// wide. with and without return a changed map that shares all but the few nodes on the key's way, so that a change of a
+// large map costs little more than one of a small map. The zero value is empty. The caller hashes: one hash function
+// for the life of a map.
 type hashTrie[V any] struct {
 	root *hashNode[V]
 }
 
-// hashNode holds the cells whose bit is set in used, in the order of their bits.
-// Beyond the last bits of the hash, it is a plain list of the keys that collide.
+// hashNode holds the cells whose bit is set in used, in the order of their bits. Beyond the last bits of the hash, it
+// is a plain list of the keys that collide.
 type hashNode[V any] struct {
 	used  uint64
 	cells []hashCell[V]

@@ -12,8 +12,7 @@ import (
 	"davit/internal/faas/route"
 )
 
-// Bounds of what a spec may ask for. They keep absurd values out; what there is
-// room for is the installation's to say.
+// Bounds of what a spec may ask for. They keep absurd values out; what there is room for is the installation's to say.
 const (
 	maxTimeout     = faas.Duration(24 * time.Hour)
 	maxAge         = faas.Duration(365 * 24 * time.Hour)
@@ -33,8 +32,8 @@ const (
 	maxName        = faas.MaxEnvName
 	maxText        = 64 * 1024
 
-	// maxArgument is the most bytes of one argument or NAME=value with its NUL
-	// (Linux: MAX_ARG_STRLEN), maxArguments of all of them, well below ARG_MAX.
+	// maxArgument is the most bytes of one argument or NAME=value with its NUL (Linux: MAX_ARG_STRLEN), maxArguments of
+	// all of them, well below ARG_MAX.
 	maxArgument  = 128 * 1024
 	maxArguments = 1024 * 1024
 )
@@ -139,8 +138,8 @@ func (c *checker) env(pointer string, env map[string]string) {
 	}
 }
 
-// ParseCPU reads a number of cores such as "500m", "0.5" or "2", to the
-// thousandth, and returns thousandths. Signs, exponents and blanks are refused.
+// ParseCPU reads a number of cores such as "500m", "0.5" or "2", to the thousandth, and returns thousandths. Signs,
+// exponents and blanks are refused.
 func ParseCPU(s string) (milli int64, err error) {
 	whole, fraction, isDecimal := strings.Cut(s, ".")
 	digits, scale := s, int64(1000)

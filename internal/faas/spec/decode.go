@@ -25,8 +25,8 @@ type reader func(v jsonValue)
 // readers are the members that an object may have.
 type readers map[string]reader
 
-// decodeSpec reads one JSON object. The error is Invalid if anything is
-// malformed, else NotAllowed if anything is refused, and names each place.
+// decodeSpec reads one JSON object. The error is Invalid if anything is malformed, else NotAllowed if anything is
+// refused, and names each place.
 func decodeSpec(b []byte, read func(d *decoding) readers) error {
 	v, err := readJSON(b)
 	if err != nil {
@@ -214,7 +214,8 @@ func (d *decoding) unavailable(v jsonValue) {
 	d.refuse(v, "is not available yet; leave it out")
 }
 
-// DecodeTexts reads a JSON list of strings. isJSON is false when b is no JSON at all; err says which element is no string.
+// DecodeTexts reads a JSON list of strings. isJSON is false when b is no JSON at all; err says which element is no
+// string.
 func DecodeTexts(b []byte) (list []string, isJSON bool, err error) {
 	v, err := readJSON(b)
 	if err != nil {

@@ -14,9 +14,8 @@ var imageRef = regexp.MustCompile(`^(?:(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9]
 
 const maxImageRef = 512
 
-// CheckFunction returns what is wrong with s on an installation that can do c: fields
-// whose value is not allowed, and fields that need what is not there; nil is
-// good. Zero values count as their defaults.
+// CheckFunction returns what is wrong with s on an installation that can do c: fields whose value is not allowed, and
+// fields that need what is not there; nil is good. Zero values count as their defaults.
 func CheckFunction(s faas.FunctionSpec, c faas.Capabilities) []faas.FieldError {
 	s = CompleteFunction(s, faas.Defaults{})
 	k := &checker{}

@@ -6,9 +6,8 @@ import (
 	"davit/internal/faas"
 )
 
-// DecodeFunctionSpec reads a spec as users write it, strictly: the error is an
-// *Error that names each faulty place by its JSON pointer, Invalid for what is
-// malformed (unknown and doubled fields too), NotAllowed for a zero where only
+// DecodeFunctionSpec reads a spec as users write it, strictly: the error is an *Error that names each faulty place by
+// its JSON pointer, Invalid for what is malformed (unknown and doubled fields too), NotAllowed for a zero where only
 // more is allowed. What the values may be is for Complete and then Check.
 func DecodeFunctionSpec(b []byte) (faas.FunctionSpec, error) {
 	var s faas.FunctionSpec

@@ -8,13 +8,11 @@ import (
 	"davit/internal/faas/route"
 )
 
-// maxGlobBranches bounds the {…} and the ** of one pattern: the work of matching
-// doubles with each.
+// maxGlobBranches bounds the {…} and the ** of one pattern: the work of matching doubles with each.
 const maxGlobBranches = 8
 
-// checkGlob returns "" for a result pattern that is well formed and cannot leave
-// the workspace, else what is wrong with it. The syntax is that of doublestar:
-// *, **, ?, [class], {one,other} and backslash.
+// checkGlob returns "" for a result pattern that is well formed and cannot leave the workspace, else what is wrong with
+// it. The syntax is that of doublestar: *, **, ?, [class], {one,other} and backslash.
 func checkGlob(glob string) string {
 	switch {
 	case glob == "":
@@ -61,8 +59,8 @@ func checkGlobSyntax(glob string) string {
 	return ""
 }
 
-// classSize returns the length of the class that s, which begins with a bracket,
-// begins with; 0 when it is empty or not closed.
+// classSize returns the length of the class that s, which begins with a bracket, begins with; 0 when it is empty or not
+// closed.
 func classSize(s string) int {
 	i := 1
 	if i < len(s) && (s[i] == '^' || s[i] == '!') {
@@ -82,8 +80,8 @@ func classSize(s string) int {
 	return 0
 }
 
-// checkGlobParts looks for parts that climb or begin at the root, whatever is
-// escaped, in a class or an alternative in them.
+// checkGlobParts looks for parts that climb or begin at the root, whatever is escaped, in a class or an alternative in
+// them.
 func checkGlobParts(glob string) string {
 	plain := strings.NewReplacer(`\`, "", "[", "", "]", "").Replace(glob)
 	inBraces := strings.HasPrefix(plain, "{") && (strings.Contains(plain, "{/") || strings.Contains(plain, ",/"))

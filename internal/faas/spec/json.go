@@ -46,9 +46,8 @@ type jsonMember struct {
 	value jsonValue
 }
 
-// readJSON reads one JSON value and refuses what encoding/json lets pass: two
-// members of one name, more data after the value, text that is no UTF-8, half
-// surrogate pairs, too much nesting. The error is Invalid and points at the fault.
+// readJSON reads one JSON value and refuses what encoding/json lets pass: two members of one name, more data after the
+// value, text that is no UTF-8, half surrogate pairs, too much nesting. The error is Invalid and points at the fault.
 func readJSON(b []byte) (jsonValue, error) {
 	switch {
 	case len(b) > maxSpecBytes:
@@ -116,8 +115,8 @@ func (r *jsonReader) broken(pointer string, err error) error {
 	return malformed(pointer, fmt.Sprintf("is no JSON: it ends too early, at byte %d", len(r.text)))
 }
 
-// halfSurrogate reports whether s holds more replacement characters than were
-// written: encoding/json puts one where an escape is half a pair.
+// halfSurrogate reports whether s holds more replacement characters than were written: encoding/json puts one where an
+// escape is half a pair.
 func halfSurrogate(s string, raw []byte) bool {
 	const replacement = string(utf8.RuneError)
 	got := strings.Count(s, replacement)

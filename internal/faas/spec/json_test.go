@@ -28,8 +28,7 @@ func fieldTexts(fields []faas.FieldError) []string {
 	return texts
 }
 
-// holdsFault reports whether one of the faults is at want's pointer and holds
-// the rest of want: "/warm/max must be".
+// holdsFault reports whether one of the faults is at want's pointer and holds the rest of want: "/warm/max must be".
 func holdsFault(texts []string, want string) bool {
 	pointer, detail, _ := strings.Cut(want, " ")
 	for _, text := range texts {
@@ -122,8 +121,8 @@ func describeJSON(v jsonValue) string {
 	return fmt.Sprintf("%s %s %q", strings.TrimPrefix(string(v.kind), "a "), v.text, v.raw)
 }
 
-// FuzzReadJSON holds readJSON against encoding/json: what it takes is JSON, and
-// what it says of it is what encoding/json reads.
+// FuzzReadJSON holds readJSON against encoding/json: what it takes is JSON, and what it says of it is what
+// encoding/json reads.
 func FuzzReadJSON(f *testing.F) {
 	for _, s := range []string{`{"a":[1,2,{"b":null}]}`, `"\ud83d\ude00"`, `[1,]`, "1 2", `{"a":1,"a":2}`, `-0.5e+3`, strings.Repeat("6", 400)} {
 		f.Add([]byte(s))

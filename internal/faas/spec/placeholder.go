@@ -10,10 +10,9 @@ import (
 // PlaceholderKind says what a placeholder stands for.
 type PlaceholderKind string
 
-// The kinds of placeholders. PlaceholderField and PlaceholderFile have a name
-// and stand for one argument per value of it; PlaceholderFields and
-// PlaceholderFiles for one argument per value of all of them, which may be
-// none; PlaceholderBody for the file that holds the body.
+// The kinds of placeholders. PlaceholderField and PlaceholderFile have a name and stand for one argument per value of
+// it; PlaceholderFields and PlaceholderFiles for one argument per value of all of them, which may be none;
+// PlaceholderBody for the file that holds the body.
 const (
 	PlaceholderField  PlaceholderKind = "field"
 	PlaceholderFile   PlaceholderKind = "file"
@@ -36,9 +35,8 @@ func (p Placeholder) String() string {
 	return "{" + string(p.Kind) + "}"
 }
 
-// ParsePlaceholder tells whether arg is a placeholder, and which. A placeholder
-// inside a longer argument is an error that says so; braces that are no
-// placeholder are literal.
+// ParsePlaceholder tells whether arg is a placeholder, and which. A placeholder inside a longer argument is an error
+// that says so; braces that are no placeholder are literal.
 func ParsePlaceholder(arg string) (p Placeholder, is bool, err error) {
 	for from := 0; ; {
 		open := strings.IndexByte(arg[from:], '{')
@@ -58,8 +56,8 @@ func ParsePlaceholder(arg string) (p Placeholder, is bool, err error) {
 	}
 }
 
-// leadingPlaceholder reads the placeholder that s, which begins with a brace,
-// begins with. Size is its length, 0 when there is none.
+// leadingPlaceholder reads the placeholder that s, which begins with a brace, begins with. Size is its length, 0 when
+// there is none.
 func leadingPlaceholder(s string) (p Placeholder, size int) {
 	inner, _, closed := strings.Cut(s[1:], "}")
 	if !closed || strings.IndexByte(inner, '{') >= 0 {

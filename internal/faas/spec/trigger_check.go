@@ -10,8 +10,8 @@ import (
 	"davit/internal/faas/route"
 )
 
-// CheckTrigger returns what is wrong with s as a trigger of f: fields whose value is
-// not allowed; nil is good. Zero values count as their defaults.
+// CheckTrigger returns what is wrong with s as a trigger of f: fields whose value is not allowed; nil is good. Zero
+// values count as their defaults.
 func CheckTrigger(s faas.TriggerSpec, f faas.FunctionSpec) []faas.FieldError {
 	s = CompleteTrigger(s, f)
 	k := &checker{}
@@ -132,8 +132,8 @@ func checkField(k *checker, f faas.Field, at string) {
 	}
 }
 
-// FaultOf returns "" for a value that a field of kind k may have, else what is
-// wrong with it. A number is written as in JSON; a text may be anything.
+// FaultOf returns "" for a value that a field of kind k may have, else what is wrong with it. A number is written as in
+// JSON; a text may be anything.
 func FaultOf(k faas.FieldKind, value string) string {
 	switch k {
 	case faas.FieldNumber:

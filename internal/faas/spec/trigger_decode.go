@@ -8,8 +8,8 @@ import (
 	"davit/internal/faas"
 )
 
-// DecodeTriggerSpec reads a spec as users write it, as strictly as DecodeFunctionSpec.
-// Fields whose part is not in this release are NotAllowed unless they have their default.
+// DecodeTriggerSpec reads a spec as users write it, as strictly as DecodeFunctionSpec. Fields whose part is not in this
+// release are NotAllowed unless they have their default.
 func DecodeTriggerSpec(b []byte) (faas.TriggerSpec, error) {
 	var s faas.TriggerSpec
 	err := decodeSpec(b, func(d *decoding) readers { return triggerReaders(d, &s) })
@@ -104,10 +104,9 @@ func (d *decoding) noRetries(v jsonValue) {
 	}
 }
 
-// CompleteTrigger returns s with every default filled in; s stays as it is. Methods
-// become upper case and merged, "./" before result patterns goes. Command, mode and
-// timeout are the function's where s has none; with an empty f they stay empty,
-// so that a trigger can be kept as it is and follow its function.
+// CompleteTrigger returns s with every default filled in; s stays as it is. Methods become upper case and merged, "./"
+// before result patterns goes. Command, mode and timeout are the function's where s has none; with an empty f they stay
+// empty, so that a trigger can be kept as it is and follow its function.
 func CompleteTrigger(s faas.TriggerSpec, f faas.FunctionSpec) faas.TriggerSpec {
 	s.Methods = MergeMethods(s.Methods)
 	if len(s.Command) == 0 {

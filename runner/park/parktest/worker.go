@@ -1,5 +1,4 @@
-// Package parktest has a park.Worker for tests that runs no commands and keeps a
-// ledger of what it would have run.
+// Package parktest has a park.Worker for tests that runs no commands and keeps a ledger of what it would have run.
 package parktest
 
 import (
@@ -55,8 +54,8 @@ func Echo(_ *task.Task, input []byte, _ int64) (task.Outcome, io.Reader) {
 	return task.Outcome{}, bytes.NewReader(input)
 }
 
-// Worker is a park.Worker without commands: a call's result is there at once, or
-// when Gate lets it go. Its fields are set before it is used.
+// Worker is a park.Worker without commands: a call's result is there at once, or when Gate lets it go. Its fields are
+// set before it is used.
 type Worker struct {
 	Single   bool                                    // it takes one call in its life
 	Full     bool                                    // it takes none, and does not say so
@@ -82,8 +81,8 @@ type Worker struct {
 	kept     int
 }
 
-// NewWorker returns a worker whose slots are free and whose results are the inputs.
-// It calls ran for each invocation that would run now.
+// NewWorker returns a worker whose slots are free and whose results are the inputs. It calls ran for each invocation
+// that would run now.
 func NewWorker(slots int, ran func(faas.InvocationID)) *Worker {
 	return &Worker{
 		Result: Echo, slots: slots, free: slots, ran: ran,

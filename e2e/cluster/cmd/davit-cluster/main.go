@@ -2,9 +2,9 @@
 //
 //	davit-cluster build|up|down|import ARCHIVE|push IMAGE NAME
 //
-// build makes the programs and images that up needs. import loads images into the running cluster. push pushes one of its
-// images to a registry without TLS. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and down
-// only print that.
+// build makes the programs and images that up needs. import loads images into the running cluster. push pushes one of
+// its images to a registry without TLS. With DAVIT_E2E_KUBECONFIG, the cluster of that file is used instead, and up and
+// down only print that.
 package main
 
 import (

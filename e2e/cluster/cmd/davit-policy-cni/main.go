@@ -1,5 +1,5 @@
-// Command davit-policy-cni is a network plugin, the last of a chain. It sends the address of a new pod to the enforcer of
-// network policies, and lets the pod start when its policies are in force. It changes nothing itself.
+// Command davit-policy-cni is a network plugin, the last of a chain. It sends the address of a new pod to the enforcer
+// of network policies, and lets the pod start when its policies are in force. It changes nothing itself.
 //
 // It implements version 1.0.0 of the container network interface. It runs once for each pod.
 package main

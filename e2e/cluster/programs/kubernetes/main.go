@@ -1,5 +1,5 @@
-// Command kubernetes is Kubernetes in one binary: the API server, the controller manager, the scheduler,
-// the proxy, the kubelet and kubectl. The name of the program selects one of them.
+// Command kubernetes is Kubernetes in one binary: the API server, the controller manager, the scheduler, the proxy, the
+// kubelet and kubectl. The name of the program selects one of them.
 //
 // One binary links the common packages of the six once, which saves most of the build's time and space.
 package main
