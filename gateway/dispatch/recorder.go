@@ -25,7 +25,6 @@ type recorder struct {
 	errors  CallMeter
 	calls   *calls
 	log     *slog.Logger
-	yield   func(*call) // leaves a call to the gateway that leads it; set by New
 
 	wake signal.Wake
 
@@ -79,15 +78,15 @@ func (r *recorder) catchUp(ctx context.Context, most time.Duration) {
 	}
 }
 
-// Run writes until ctx ends.
-func (r *recorder) Run(ctx context.Context) error {
+// Run writes until ctx ends. It gives yield each call that another gateway leads by now.
+func (r *recorder) Run(ctx context.Context, yield func(*call)) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-r.wake.C():
 		}
-		whole := r.flush(context.WithoutCancel(ctx))
+		whole := r.flush(context.WithoutCancel(ctx), yield)
 		r.acknowledge(context.WithoutCancel(ctx))
 		if whole {
 			continue
@@ -102,7 +101,7 @@ func (r *recorder) Run(ctx context.Context) error {
 }
 
 // flush writes the dirty records and reports whether Redis took all of them.
-func (r *recorder) flush(ctx context.Context) bool {
+func (r *recorder) flush(ctx context.Context, yield func(*call)) bool {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	r.mu.Lock()
@@ -128,7 +127,7 @@ func (r *recorder) flush(ctx context.Context) bool {
 	}
 	ok := r.saveTogether(ctx, dirty, together)
 	for _, c := range alone {
-		if !r.settle(ctx, c) {
+		if !r.settle(ctx, c, yield) {
 			r.save(c)
 			ok = false
 		}
@@ -167,14 +166,14 @@ func (r *recorder) retry(dirty map[faas.InvocationID]*call, records []*faas.Invo
 }
 
 // settle writes a final record, once; what the runner reports later of its uploads is added to it.
-func (r *recorder) settle(ctx context.Context, c *call) bool {
+func (r *recorder) settle(ctx context.Context, c *call, yield func(*call)) bool {
 	inv := c.record()
 	if c.was(recorded) {
 		return r.complete(ctx, c, inv)
 	}
 	settled, applied, err := r.records.Settle(ctx, withoutTask(inv, true))
 	if faas.KindOf(err) == faas.Conflict { // another gateway leads it by now
-		r.yield(c)
+		yield(c)
 		return true
 	}
 	if err != nil {

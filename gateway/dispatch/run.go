@@ -20,7 +20,6 @@ func New(o Options) *Dispatcher {
 	d.settler = &settler{
 		calls: d.calls, recorder: d.recorder, permits: d.permits, launches: d.launches, progress: d.progress, meter: o.Meter, now: o.Now,
 	}
-	d.recorder.yield = d.settler.yield
 	d.resolver = &resolver{settler: d.settler, objects: o.Objects, running: o.Running, log: o.Log, now: o.Now}
 	d.opener = &opener{gateway: o.Gateway, catalog: o.Catalog, calls: d.calls, work: d.work, limits: o.Limits, now: o.Now}
 	d.tasks = &tasks{signer: o.Signer, progress: d.progress, grace: o.Limits.Grace}
@@ -46,13 +45,13 @@ func New(o Options) *Dispatcher {
 // written that Redis takes.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.recorder.Run(ctx) })
+	g.Go(func() error { return d.recorder.Run(ctx, d.settler.yield) })
 	g.Go(func() error { return d.permits.Run(ctx) })
 	g.Go(func() error { return d.leases.Run(ctx) })
 	err := g.Wait()
 	d.work.stop(errShutdown)
 	d.work.Wait()
-	d.recorder.flush(context.WithoutCancel(ctx))
+	d.recorder.flush(context.WithoutCancel(ctx), d.settler.yield)
 	d.recorder.acknowledge(context.WithoutCancel(ctx))
 	return err
 }
