@@ -77,6 +77,33 @@ func (d *Dispatcher) Miss(id faas.InvocationID) {
 	}
 }
 
+// Unowned returns the accepted calls that this gateway adopted on a runner, while that runner does not own them. Their
+// runner is out of touch, or never got the whole of them.
+func (d *Dispatcher) Unowned() []faas.SilentCall {
+	var unowned []faas.SilentCall
+	for _, c := range d.calls.which(func(c *call) bool {
+		return c.adopted && c.record().Inner.Accepted && c.was(committed) && !c.was(ended) && c.missedFor(d.now()) > 0
+	}) {
+		unowned = append(unowned, faas.SilentCall{ID: c.id, Runner: c.record().Inner.Runner})
+	}
+	return unowned
+}
+
+// Retake offers a call that Unowned returned to other runners, in the background, unless its runner owns it after all.
+// Until that is decided, Unowned does not return the call again.
+func (d *Dispatcher) Retake(id faas.InvocationID) {
+	c := d.calls.find(id)
+	if c == nil {
+		return
+	}
+	c.inTouch()
+	d.work.start(func(ctx context.Context) {
+		if d.driver.takeBack(ctx, c) {
+			d.driver.start(ctx, c)
+		}
+	})
+}
+
 // TakeSilent returns the calls whose runner has been out of touch for longer than that, each once: the caller must
 // resolve them.
 func (d *Dispatcher) TakeSilent(longer time.Duration) []faas.SilentCall {

@@ -9,6 +9,7 @@ import (
 
 	"davit/gateway/hub"
 	"davit/internal/backoff"
+	"davit/internal/blob"
 	"davit/internal/faas"
 )
 
@@ -155,8 +156,47 @@ func (d *driver) follow(ctx context.Context, c *call) error {
 		c.answered(&answer.Outcome)
 		return answer.Body.Close()
 	}
-	if errors.Is(err, hub.ErrGone) {
-		d.resolver.resolve(ctx, c, &loss{faas.ReasonRunnerLost, "the runner never took the task, or forgot it"})
+	if !errors.Is(err, hub.ErrGone) {
+		return nil
+	}
+	if d.takeBack(ctx, c) {
+		return fmt.Errorf("%w: %w", hub.ErrRefused, err)
 	}
 	return nil
+}
+
+// takeBack makes an accepted invocation free for another runner if the runner that it is bound to is connected, and
+// never got the whole of it. It reports false if it did not, and then settles the invocation, or has recovery try again.
+func (d *driver) takeBack(ctx context.Context, c *call) bool {
+	runner := c.record().Inner.Runner
+	never, err := d.neverRan(ctx, c)
+	if err == nil && never {
+		err = d.queue.Unbind(ctx, c.id, c.record().Attempt, runner)
+	}
+	switch {
+	case err != nil && faas.KindOf(err) != faas.Conflict:
+		d.log.Warn("taking an invocation back from its runner failed; retrying", "invocation", c.id, "runner", runner, "error", err)
+		c.outOfTouch(d.resolver.now())
+		return false
+	case err != nil || !never:
+		d.resolver.resolve(ctx, c, &loss{faas.ReasonRunnerLost, "the runner never took the task, or forgot it"})
+		return false
+	}
+	d.log.Info("an invocation goes to another runner, because its runner never got the whole of it", "invocation", c.id, "runner", runner)
+	d.progress.requeued(c)
+	return true
+}
+
+// neverRan reports whether the command never ran: the runner that an invocation is bound to does not own it, and it has
+// no outcome. A runner owns an invocation from before the binding until its outcome is acknowledged, and so until the
+// record is final; else the end of the input never reached the runner.
+func (d *driver) neverRan(ctx context.Context, c *call) (bool, error) {
+	if _, owned := d.running.Owner(c.id); owned || c.outcome() != nil || c.isFinal() || len(c.task.Command) == 0 {
+		return false, nil
+	}
+	_, err := d.resolver.storedOutcome(ctx, c.id, c.record().Attempt)
+	if errors.Is(err, blob.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
 }

@@ -8,6 +8,8 @@
 //	what was in flight                          who notices                          after               what follows
 //	accepted; its gateway died                  any gateway: expired leases          Lease + 1 s; at     led here: claimed anew, or
 //	                                            (adopt.go)                           once after a stop   attached to its runner
+//	the same, bound to a runner that never      the loop, once that runner connects  1 s                 unbound, and claimed anew
+//	got the whole of it                         and does not own it (silent.go)
 //	not accepted, its runner connects here;     the runner's hello and events        3 s without news    adopted; settled if the
 //	its gateway died                            (remote.go, adopt.go)                                    runner has reported the end
 //	the same, final in Redis already            the same                             the same            the runner is acknowledged

@@ -24,6 +24,8 @@ type Losses interface {
 	Lose(id faas.InvocationID, reason faas.Reason, detail string)
 	Miss(id faas.InvocationID)
 	TakeSilent(longer time.Duration) []faas.SilentCall
+	Unowned() []faas.SilentCall
+	Retake(id faas.InvocationID)
 	Resolve(id faas.InvocationID, reason faas.Reason, detail string)
 }
 

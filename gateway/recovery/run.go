@@ -38,6 +38,7 @@ func (r *Recoverer) runRecovery(ctx context.Context) error {
 	var idle map[faas.RunnerID]bool // runners of jobs, in the last scan
 	every.Interval(ctx, tickEvery, func(ctx context.Context) {
 		r.resolveSilent()
+		r.retakeUnowned()
 		live, err := r.o.Records.LiveGatewayIDs(ctx)
 		if err != nil {
 			return

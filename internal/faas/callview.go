@@ -10,7 +10,7 @@ type CallView struct {
 	Stored   bool        // the runner has nothing more to upload
 }
 
-// SilentCall is a call whose runner has the whole input and is out of touch.
+// SilentCall is a call and its runner, which has the whole input, or seems to, and is out of touch.
 type SilentCall struct {
 	ID     InvocationID
 	Runner RunnerID
