@@ -18,7 +18,7 @@ import (
 // the stopped Jobs once the API server answers.
 func TestAway(t *testing.T) {
 	cluster := newFakeCluster(t)
-	w := &world{clients: cluster.clients, namespace: testNamespace, within: 15 * time.Second, now: time.Now}
+	w := &world{clients: cluster.clients, namespace: testNamespace, within: 15 * time.Second, now: time.Now, watches: cluster.watches.Load}
 	g := w.gateway(t, nil)
 	rev, id := revision(func(*faas.FunctionSpec) {}), newID(t)
 	rev.Function = kindRuns

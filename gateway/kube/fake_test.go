@@ -28,6 +28,7 @@ type fakeCluster struct {
 
 	clients *Clients
 	uids    atomic.Int64
+	watches atomic.Int64 // that were started
 	away    atomic.Bool  // the API server answers nothing
 	refused atomic.Value // string: the name of the object that it refuses to delete
 	work    sync.WaitGroup
@@ -63,6 +64,7 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 			return true, nil, errAway
 		}
 		w, err := tracker.Watch(action.GetResource(), action.GetNamespace())
+		f.watches.Add(1)
 		return true, w, err
 	})
 	batch, core := &batchfake.FakeBatchV1{Fake: f.Fake}, &corefake.FakeCoreV1{Fake: f.Fake}

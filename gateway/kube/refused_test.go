@@ -125,7 +125,7 @@ func (d doubtful) WantsRunner(_ context.Context, id faas.InvocationID) (bool, er
 
 func TestADoubtfulJobDelaysNoOther(t *testing.T) {
 	f := newFakeCluster(t)
-	w := &world{clients: f.clients, namespace: testNamespace, within: 15 * time.Second, now: time.Now}
+	w := &world{clients: f.clients, namespace: testNamespace, within: 15 * time.Second, now: time.Now, watches: f.watches.Load}
 	rev, unknown := revision(nil), newID(t)
 	rev.Function = kindRuns
 	first := f.still(t, nil)

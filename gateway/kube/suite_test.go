@@ -26,7 +26,10 @@ type world struct {
 	clients   *Clients
 	namespace string
 	within    time.Duration // how long an operation of the cluster may take
-	now       func() time.Time
+	// watches returns how many watches were started; nil: a watch gets what was changed since its list. On the fake cluster
+	// it does not.
+	watches func() int64
+	now     func() time.Time
 	// revision returns a ready revision whose runners end as kind says.
 	revision func(kind string) *faas.Revision
 }
@@ -36,7 +39,8 @@ func TestSuite(t *testing.T) {
 	suite(t, func(t *testing.T) *world {
 		began := time.Now()
 		quick := func() time.Time { return began.Add(20 * time.Since(began)) }
-		return &world{clients: newFakeCluster(t).clients, namespace: testNamespace, within: 15 * time.Second, now: quick, revision: func(kind string) *faas.Revision {
+		fake := newFakeCluster(t)
+		return &world{clients: fake.clients, namespace: testNamespace, within: 15 * time.Second, now: quick, watches: fake.watches.Load, revision: func(kind string) *faas.Revision {
 			r := revision(nil)
 			r.Function = faas.FunctionName(kind)
 			if kind == kindNoSecret {
@@ -98,6 +102,10 @@ func (w *world) gatewayThat(t *testing.T, wants Wanted, change func(*Options)) *
 	if g.Launcher, err = New(o); err != nil {
 		t.Fatal(err)
 	}
+	var before int64
+	if w.watches != nil {
+		before = w.watches()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -115,6 +123,9 @@ func (w *world) gatewayThat(t *testing.T, wants Wanted, change func(*Options)) *
 	})
 	t.Cleanup(g.stop)
 	w.until(t, "the view of the cluster", func() bool { return g.Ready(t.Context()) == nil })
+	if w.watches != nil {
+		w.until(t, "the watches of Jobs, pods and events", func() bool { return w.watches() >= before+3 })
+	}
 	return g
 }
 
