@@ -35,7 +35,13 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	start, own := section(t, readme, "## The first minute"), section(t, readme, "## Your own function")
-	data := "DAVIT_DATA_DIR=" + filepath.Join(t.TempDir(), "data")
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} { // else runners, another user, get a folder that stays
+		if err := os.Chmod(d, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := "DAVIT_DATA_DIR=" + filepath.Join(dir, "data")
 	run := newTerminal(t, clone, data)
 	run.typed(blocks(start, "sh")[0])
 	run.await("Sign in once: ")

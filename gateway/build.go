@@ -84,7 +84,7 @@ func makeParts(cfg *Config, g *ground, log *slog.Logger, life *life) (p *parts, 
 	})
 	uploads, _ := g.objects.signer.(blob.UploadSweeper) // nil: the store takes no multipart uploads
 	p.recovery = recovery.New(recovery.Options{
-		Gateway: g.id, Calls: p.calls, Losses: p.calls, Handover: p.calls, Hub: p.hub, Records: store, Launcher: p.runners.launcher,
+		Gateway: g.id, Calls: p.calls, Losses: p.calls, Retakes: p.calls, Handover: p.calls, Hub: p.hub, Records: store, Launcher: p.runners.launcher,
 		Uploads: uploads, Grace: cfg.RunnerGrace, Lease: cfg.Lease, Log: log, Now: now,
 	})
 	p.records = records.New(records.Options{

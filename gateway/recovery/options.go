@@ -24,9 +24,13 @@ type Losses interface {
 	Lose(id faas.InvocationID, reason faas.Reason, detail string)
 	Miss(id faas.InvocationID)
 	TakeSilent(longer time.Duration) []faas.SilentCall
+	Resolve(id faas.InvocationID, reason faas.Reason, detail string)
+}
+
+// Retakes frees accepted calls from runners that never got the whole of them.
+type Retakes interface {
 	Unowned() []faas.SilentCall
 	Retake(id faas.InvocationID)
-	Resolve(id faas.InvocationID, reason faas.Reason, detail string)
 }
 
 // Handover leaves invocations to the gateways that made them final.
@@ -66,6 +70,7 @@ type Options struct {
 	Gateway  faas.GatewayID
 	Calls    Calls
 	Losses   Losses
+	Retakes  Retakes
 	Handover Handover
 	Hub      Hub
 	Records  Records

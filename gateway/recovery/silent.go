@@ -5,7 +5,7 @@ import "davit/internal/faas"
 // retakeUnowned frees the accepted calls that a gateway which died has bound to a runner that never got the whole of
 // them: the runner is connected, and does not own them.
 func (r *Recoverer) retakeUnowned() {
-	unowned := r.o.Losses.Unowned()
+	unowned := r.o.Retakes.Unowned()
 	if len(unowned) == 0 {
 		return
 	}
@@ -15,7 +15,7 @@ func (r *Recoverer) retakeUnowned() {
 	}
 	for _, c := range unowned {
 		if _, owned := r.o.Hub.Owner(c.ID); connected[c.Runner] && !owned {
-			r.o.Losses.Retake(c.ID)
+			r.o.Retakes.Retake(c.ID)
 		}
 	}
 }

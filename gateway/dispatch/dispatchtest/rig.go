@@ -162,7 +162,7 @@ func (r *Rig) build(signer blob.Signer, first time.Duration) {
 	r.Calls = dispatch.New(r.CallOptions)
 	uploads, _ := signer.(blob.UploadSweeper)
 	r.RecoveryOptions = recovery.Options{
-		Gateway: gateway, Calls: r.Calls, Losses: r.Calls, Handover: r.Calls, Hub: r.Hub, Records: r.Store, Launcher: r.Runners,
+		Gateway: gateway, Calls: r.Calls, Losses: r.Calls, Retakes: r.Calls, Handover: r.Calls, Hub: r.Hub, Records: r.Store, Launcher: r.Runners,
 		Uploads: uploads, Grace: grace, Lease: lease, Log: log, Now: r.now,
 	}
 	r.Recovery = recovery.New(r.RecoveryOptions)
